@@ -1,0 +1,148 @@
+/**
+ * Reference interpreter of flow: runs every kernel over its whole iteration space, schedule ignored, because values cannot
+ * depend on it. It is also the fast bit-exact model behind `onnx-hls run`, so each kernel is compiled to one JavaScript
+ * loop nest with hoisted addresses.
+ */
+import type { AffineExpr } from "../affine.js";
+import { affineRange } from "../affine.js";
+import { allocate, type DenseData } from "../attributes.js";
+import type { Module, Op, Value } from "../core.js";
+import { denseAttr } from "../define-op.js";
+import { linearAccess, linearResult, readKernel, type Iterator, type KernelSpec } from "../flow/kernel.js";
+import { elementCount, rawRange, type StreamType } from "../types.js";
+import { Bindings, emitBody, isInt32, runtimeHelpers } from "./fx-js.js";
+
+/** Takes and returns raw integers, one array per input and output of the function, for one sample. */
+export interface FlowProgram {
+  run(inputs: readonly DenseData[]): DenseData[];
+  /** Called with every kernel's result, for comparisons layer by layer. */
+  observe: ((kernel: Op, data: DenseData) => void) | undefined;
+}
+
+type KernelFunction = (inputs: readonly DenseData[], out: DenseData) => void;
+
+/** Compiles a flow module; buffers are allocated once and overwritten by each `run`. */
+export function prepareFlow(module: Module): FlowProgram {
+  const func = module.func;
+  const buffers = new Map<Value, DenseData>();
+  const steps: { op: Op; fn: KernelFunction; inputs: Value[]; out: DenseData }[] = [];
+  for (const op of func.body.ops) {
+    switch (op.name) {
+      case "flow.constant":
+        buffers.set(op.result, denseAttr(op, "value").data);
+        break;
+      case "flow.channel":
+        break;
+      case "flow.kernel": {
+        const t = op.result.type as StreamType;
+        const out = allocate(t.elem, elementCount(t.shape));
+        buffers.set(op.result, out);
+        steps.push({ op, fn: compileKernel(op), inputs: op.operands.map(source), out });
+        break;
+      }
+      case "return":
+        break;
+      default:
+        throw new Error(`flow interpreter: unexpected ${op.name}`);
+    }
+  }
+  const results = func.body.terminator.operands.map(source);
+  const program: FlowProgram = {
+    observe: undefined,
+    run(inputs) {
+      func.body.args.forEach((a, i) => buffers.set(a, inputs[i]!));
+      for (const s of steps) {
+        s.fn(s.inputs.map((v) => buffers.get(v)!), s.out);
+        program.observe?.(s.op, s.out);
+      }
+      return results.map((v) => buffers.get(v)!.slice());
+    },
+  };
+  return program;
+}
+
+/** The value behind the channels. */
+export function source(v: Value): Value {
+  while (v.def?.name === "flow.channel") v = v.def.operand(0);
+  return v;
+}
+
+function compileKernel(op: Op): KernelFunction {
+  const bindings = new Bindings();
+  const text = kernelSource(op, readKernel(op), bindings);
+  const helperNames = Object.keys(runtimeHelpers);
+  const make = new Function(...helperNames, ...bindings.names, `"use strict"; return ${text};`);
+  return make(...helperNames.map((n) => runtimeHelpers[n]), ...bindings.values) as KernelFunction;
+}
+
+/** JavaScript of one kernel: parallel loops, reduction loops inside, epilogue. */
+function kernelSource(op: Op, spec: KernelSpec, bindings: Bindings): string {
+  const parallel = spec.iterators.filter((i) => i.kind === "parallel");
+  const reduction = spec.iterators.filter((i) => i.kind === "reduction");
+  const loops = [...parallel, ...reduction];
+  const lines: string[] = ["function kernel(inputs, out) {"];
+  spec.operands.forEach((_, i) => lines.push(`const x${i} = inputs[${i}];`));
+
+  // An address or an index is built up level by level: level k adds the term of loop k.
+  const sums: { name: string; expr: AffineExpr; start: number }[] = [];
+  const sum = (name: string, expr: AffineExpr): void => void sums.push({ name, expr, start: expr.offset });
+  sum("ao", linearResult(spec));
+  const guards: string[][] = spec.operands.map((o, i) => {
+    sum(`a${i}`, linearAccess(o));
+    const checks: string[] = [];
+    o.map.results.forEach((r, d) => {
+      const reach = affineRange(r, spec.iterators.map((it) => it.extent));
+      if (reach.lo >= 0 && reach.hi < o.view.shape[d]!) return;
+      sum(`d${i}_${d}`, r);
+      checks.push(`d${i}_${d}$ >= 0 && d${i}_${d}$ < ${o.view.shape[d]}`);
+    });
+    return checks;
+  });
+  const at = (name: string, level: number): string => `${name}_${level}`;
+  for (const s of sums) lines.push(`const ${at(s.name, 0)} = ${s.start};`);
+  const open = (loop: Iterator, level: number): void => {
+    const i = spec.iterators.indexOf(loop);
+    lines.push(`for (let i${level} = 0; i${level} < ${loop.extent}; i${level}++) {`);
+    for (const s of sums) {
+      const c = s.expr.coeffs[i]!;
+      const prev = at(s.name, level - 1);
+      lines.push(`const ${at(s.name, level)} = ${c === 0 ? prev : `(${prev} + ${c === 1 ? "" : `${c} * `}i${level}) | 0`};`);
+    }
+  };
+  const read = (i: number, level: number): string => {
+    const element = `x${i}[${at(`a${i}`, level)}]`;
+    if (guards[i]!.length === 0) return element;
+    const test = guards[i]!.join(" && ").replaceAll("$", `_${level}`);
+    return `(${test} ? ${element} : ${spec.operands[i]!.view.pad})`;
+  };
+  const phaseReads = (phase: "body" | "epilogue", level: number): string[] =>
+    spec.operands.flatMap((o, i) => (o.phase === phase ? [read(i, level)] : []));
+
+  parallel.forEach((p, k) => open(p, k + 1));
+  const inner = loops.length;
+  const outer = parallel.length;
+  const bindReads = (names: readonly string[], prefix: string): string[] => {
+    names.forEach((n, i) => lines.push(`const ${prefix}${i} = ${n};`));
+    return names.map((_, i) => `${prefix}${i}`);
+  };
+  const int = isInt32(spec.accType);
+  if (spec.combiner === "none") {
+    const { statements, result } = emitBody(op.regions[0]!, bindReads(phaseReads("body", outer), "b"), bindings, "t");
+    lines.push(...statements, `const acc = ${result};`);
+  } else {
+    const range = rawRange(spec.accType);
+    const identity = spec.combiner === "add" ? 0 : spec.combiner === "max" ? range.lo : range.hi;
+    lines.push(`let acc = ${identity};`);
+    reduction.forEach((r, k) => open(r, outer + k + 1));
+    const { statements, result } = emitBody(op.regions[0]!, bindReads(phaseReads("body", inner), "b"), bindings, "t");
+    lines.push(...statements);
+    if (spec.combiner === "add") lines.push(int ? `acc = (acc + ${result}) | 0;` : `acc += ${result};`);
+    else lines.push(`if (${result} ${spec.combiner === "max" ? ">" : "<"} acc) acc = ${result};`);
+    reduction.forEach(() => lines.push("}"));
+  }
+  const { statements, result } = emitBody(op.regions[1]!, ["acc", ...bindReads(phaseReads("epilogue", outer), "e")], bindings, "u");
+  lines.push(...statements, `out[${at("ao", outer)}] = ${result};`);
+  parallel.forEach(() => lines.push("}"));
+  lines.push("}");
+  return lines.join("\n");
+}
