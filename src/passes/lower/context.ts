@@ -1,0 +1,196 @@
+/** What a lowering from nn to flow works with: views of operands, and one function that makes kernels. */
+import { affineExpr, affineMap } from "../../ir/affine.js";
+import type { Dense } from "../../ir/attributes.js";
+import { Block, Builder, type Location, type Op, type Value } from "../../ir/core.js";
+import { buildKernel, iteratorNames, type Combiner, type Iterator } from "../../ir/flow/kernel.js";
+import { rawRange, tensor, typeOfRange, type FixedType, type RawRange, type TensorType } from "../../ir/types.js";
+import { CompilerBug } from "../../diagnostics/index.js";
+import { wholeView, type Viewed } from "./views.js";
+
+/** An index along one dimension: a multiple per iterator name, plus `offset`. */
+export interface Index {
+  readonly terms: Readonly<Record<string, number>>;
+  readonly offset?: number;
+}
+
+/** Shorthand: the iterator itself. */
+export function along(name: string, factor = 1, offset = 0): Index {
+  return { terms: { [name]: factor }, offset };
+}
+export const at0: Index = { terms: {} };
+
+export interface Access {
+  readonly of: Viewed;
+  readonly index: readonly Index[];
+  /** Raw value read outside the view; 0 by default. */
+  readonly pad?: number;
+  readonly phase?: "body" | "epilogue";
+}
+
+export interface KernelRequest {
+  readonly name: string;
+  readonly loc: Location;
+  readonly iterators: readonly Iterator[];
+  readonly operands: readonly Access[];
+  readonly combiner: Combiner;
+  /** Needed where there is a combiner; otherwise the type of the body's result. */
+  readonly accType?: FixedType;
+  readonly result: TensorType;
+  readonly out: readonly Index[];
+  readonly body: (b: BodyBuilder, args: readonly Value[]) => Value;
+  readonly epilogue?: (b: BodyBuilder, acc: Value, args: readonly Value[]) => Value;
+}
+
+export class LoweringContext {
+  private readonly views = new Map<Value, Viewed>();
+  private readonly names = new Map<string, number>();
+
+  constructor(readonly builder: Builder) {}
+
+  /** The flow view of an nn value that has been lowered. */
+  view(v: Value): Viewed {
+    const found = this.views.get(v);
+    if (found === undefined) throw new CompilerBug(`lowering: %${v.hint ?? v.id} is used before it is lowered`);
+    return found;
+  }
+  setView(v: Value, viewed: Viewed): void {
+    this.views.set(v, viewed);
+  }
+
+  constant(value: Dense, hint?: string): Viewed {
+    const elem = fixedElem(value.elem);
+    const v = this.builder.value("flow.constant", [], tensor(value.shape, elem), { value }, hint);
+    return wholeView(v, value.shape, elem);
+  }
+
+  /** A fresh kernel name that leads back to the ONNX node. */
+  uniqueName(base: string): string {
+    const clean = base.replace(/[^A-Za-z0-9_]+/g, "_").replace(/^_+|_+$/g, "").slice(0, 60);
+    const stem = /^[A-Za-z]/.test(clean) ? clean : `k_${clean}`;
+    const n = this.names.get(stem) ?? 0;
+    this.names.set(stem, n + 1);
+    return n === 0 ? stem : `${stem}_${n}`;
+  }
+
+  /** Builds the kernel; iterators of extent 1 vanish. Returns its result as a whole view. */
+  kernel(req: KernelRequest): Viewed {
+    const iterators = req.iterators.filter((i) => i.extent > 1);
+    const dims = iteratorNames(iterators);
+    const toMap = (index: readonly Index[]) => affineMap(dims, index.map((x) => affineExpr(dims, x.terms, x.offset ?? 0)));
+    const body = new Block();
+    const epilogue = new Block();
+    const byPhase = (phase: "body" | "epilogue") => req.operands.filter((o) => (o.phase ?? "body") === phase);
+    const bodyArgs = byPhase("body").map((o) => body.addArg(o.of.elem));
+    const term = req.body(new BodyBuilder(body), bodyArgs);
+    const accType = req.accType ?? (term.type as FixedType);
+    new Builder(body).create("fx.yield", [term], []);
+    const acc = epilogue.addArg(accType, "acc");
+    const extra = byPhase("epilogue").map((o) => epilogue.addArg(o.of.elem));
+    const b = new BodyBuilder(epilogue);
+    const resultElem = fixedElem(req.result.elem);
+    const raw = req.epilogue?.(b, acc, extra) ?? acc;
+    new Builder(epilogue).create("fx.yield", [b.cast(raw, resultElem)], []);
+    const op: Op = buildKernel(
+      this.builder,
+      {
+        name: this.uniqueName(req.name),
+        iterators,
+        operands: req.operands.map((o) => ({
+          value: o.of.value,
+          map: toMap(o.index),
+          view: { offset: o.of.offset, strides: o.of.strides, shape: o.of.shape, pad: o.pad ?? 0 },
+          phase: o.phase ?? "body",
+        })),
+        combiner: req.combiner,
+        accType,
+        out: toMap(req.out),
+        resultShape: req.result.shape,
+        resultElem,
+        schedule: undefined,
+      },
+      body,
+      epilogue,
+      req.loc,
+    );
+    return wholeView(op.result, req.result.shape, resultElem);
+  }
+}
+
+export function fixedElem(t: { kind: string }): FixedType {
+  if (t.kind !== "fixed") throw new CompilerBug("lowering needs a quantized network");
+  return t as FixedType;
+}
+
+/** Builds scalar bodies with exact result types. */
+export class BodyBuilder {
+  private readonly b: Builder;
+  constructor(block: Block) {
+    this.b = new Builder(block);
+  }
+
+  constant(raw: number, type: FixedType): Value {
+    return this.b.value("fx.constant", [], type, { raw });
+  }
+  add(x: Value, y: Value): Value {
+    return this.exact("fx.add", x, y, (a, b) => ({ lo: a.lo + b.lo, hi: a.hi + b.hi }));
+  }
+  sub(x: Value, y: Value): Value {
+    return this.exact("fx.sub", x, y, (a, b) => ({ lo: a.lo - b.hi, hi: a.hi - b.lo }));
+  }
+  max(x: Value, y: Value): Value {
+    return this.exact("fx.max", x, y, (a, b) => ({ lo: Math.max(a.lo, b.lo), hi: Math.max(a.hi, b.hi) }));
+  }
+  min(x: Value, y: Value): Value {
+    return this.exact("fx.min", x, y, (a, b) => ({ lo: Math.min(a.lo, b.lo), hi: Math.min(a.hi, b.hi) }));
+  }
+  /** Where an operand is a constant, the width follows from its value. */
+  mul(x: Value, y: Value): Value {
+    const [a, b] = [x.type as FixedType, y.type as FixedType];
+    const [p, q] = [valueRange(x), valueRange(y)];
+    const ps = [p.lo * q.lo, p.lo * q.hi, p.hi * q.lo, p.hi * q.hi];
+    return this.b.value("fx.mul", [x, y], typeOfRange({ lo: Math.min(...ps), hi: Math.max(...ps) }, a.frac + b.frac));
+  }
+  /** x < 0 ? whenNegative : otherwise, in a type that holds both. */
+  selectNegative(x: Value, whenNegative: Value, otherwise: Value): Value {
+    const [a, b] = [whenNegative.type as FixedType, otherwise.type as FixedType];
+    const frac = Math.max(a.frac, b.frac);
+    const [p, q] = [scaled(valueRange(whenNegative), frac - a.frac), scaled(valueRange(otherwise), frac - b.frac)];
+    return this.b.value("fx.select_neg", [x, whenNegative, otherwise], typeOfRange({ lo: Math.min(p.lo, q.lo), hi: Math.max(p.hi, q.hi) }, frac));
+  }
+  /** Sum of values of which at most one is not zero, hence again of type `to`. */
+  merge(x: Value, y: Value, to: FixedType): Value {
+    return this.b.value("fx.add", [x, y], to, { range_checked: true });
+  }
+  requantize(x: Value, to: FixedType, rounding: string, overflow: string): Value {
+    return this.b.value("fx.requantize", [x], to, { rounding, overflow });
+  }
+  table(x: Value, values: Dense): Value {
+    return this.b.value("fx.table", [x], fixedElem(values.elem), { values });
+  }
+  /** The same value in `to`, which must hold it. */
+  cast(x: Value, to: FixedType): Value {
+    const t = x.type as FixedType;
+    if (t.signed === to.signed && t.width === to.width && t.frac === to.frac) return x;
+    return this.b.value("fx.cast", [x], to);
+  }
+
+  private exact(name: string, x: Value, y: Value, range: (a: RawRange, b: RawRange) => RawRange): Value {
+    const [a, b] = [x.type as FixedType, y.type as FixedType];
+    const frac = Math.max(a.frac, b.frac);
+    const r = range(scaled(valueRange(x), frac - a.frac), scaled(valueRange(y), frac - b.frac));
+    return this.b.value(name, [x, y], typeOfRange(r, frac));
+  }
+}
+
+function scaled(r: RawRange, shift: number): RawRange {
+  return { lo: r.lo * 2 ** shift, hi: r.hi * 2 ** shift };
+}
+
+/** Range of a scalar: the value of a constant, otherwise what its type holds. */
+function valueRange(v: Value): RawRange {
+  if (v.def?.name === "fx.constant") {
+    const raw = v.def.attrs["raw"] as number;
+    return { lo: raw, hi: raw };
+  }
+  return rawRange(v.type as FixedType);
+}

@@ -1,0 +1,79 @@
+/** nn -> flow: one kernel per operation; the fusion that follows merges elementwise kernels into their producers. */
+import { Block, Builder, Module, Op, type Value } from "../../ir/core.js";
+import { rowMajorStrides, stream, type TensorType } from "../../ir/types.js";
+import { CompilerBug } from "../../diagnostics/index.js";
+import { at0, along, fixedElem, LoweringContext } from "./context.js";
+import { lowerings, type Lowering } from "./operators.js";
+import { wholeView, type Viewed } from "./views.js";
+
+/** Registers the lowering of an operation that a program has added. */
+export function registerLowering(opName: string, lowering: Lowering): void {
+  if (lowerings.has(opName)) throw new Error(`operation ${opName} has a lowering already`);
+  lowerings.set(opName, lowering);
+}
+
+/** Builds the flow module of a quantized nn module. The nn module is left as it is. */
+export function lowerToFlow(nn: Module): Module {
+  const source = nn.func;
+  const flow = new Module(nn.name);
+  flow.attrs = { ...nn.attrs };
+  const block = new Block();
+  const ctx = new LoweringContext(new Builder(block));
+  const skipped = new Set<Op>();
+  for (const arg of source.body.args) {
+    const { type, quantizers } = portType(arg);
+    const value = block.addArg(stream(type.shape, fixedElem(type.elem)), arg.hint);
+    const view = wholeView(value, type.shape, fixedElem(type.elem));
+    ctx.setView(arg, view);
+    // Quantizing the input is the host's business: the port carries raw integers.
+    for (const q of quantizers) {
+      ctx.setView(q.result, view);
+      skipped.add(q);
+    }
+  }
+  for (const op of source.body.ops) {
+    if (skipped.has(op)) continue;
+    ctx.builder.loc = op.loc;
+    if (op.name === "return") {
+      const outputs = op.operands.map((v) => contiguous(ctx.view(v), v, ctx));
+      ctx.builder.create("return", outputs, []);
+      break;
+    }
+    const lower = lowerings.get(op.name);
+    if (lower === undefined) throw new CompilerBug(`no lowering for ${op.name}`);
+    lower(op, ctx);
+  }
+  flow.body.append(new Op({ name: "func", attrs: source.attrs, regions: [block], loc: source.loc }));
+  return flow;
+}
+
+/** Fixed-point type in which an input enters: its own, or the one to which its only kind of use quantizes it. */
+function portType(arg: Value): { type: TensorType; quantizers: Op[] } {
+  const type = arg.type as TensorType;
+  if (type.elem.kind === "fixed") return { type, quantizers: [] };
+  const users = arg.uses.map((u) => u.op);
+  const first = users[0];
+  if (first?.name !== "nn.quantize" || users.some((u) => u.name !== "nn.quantize")) {
+    throw new CompilerBug(`input %${arg.hint ?? arg.id} is not quantized`);
+  }
+  return { type: first.result.type as TensorType, quantizers: users };
+}
+
+/** Outputs leave in row-major order; a view that is not whole is copied. */
+function contiguous(v: Viewed, value: Value, ctx: LoweringContext): Value {
+  const whole = v.value.type as TensorType;
+  const count = (shape: readonly number[]): number => shape.reduce((n, d) => n * d, 1);
+  const rowMajor = rowMajorStrides(v.shape).every((s, d) => v.shape[d] === 1 || s === v.strides[d]);
+  if (v.offset === 0 && rowMajor && count(whole.shape) === count(v.shape) && v.value.def?.name === "flow.kernel") return v.value;
+  const index = v.shape.map((n, d) => (n === 1 ? at0 : along(`d${d}`)));
+  return ctx.kernel({
+    name: `${value.hint ?? "output"}_copy`,
+    loc: value.def?.loc ?? { nodes: [] },
+    iterators: v.shape.map((n, d) => ({ name: `d${d}`, extent: n, kind: "parallel" as const })),
+    operands: [{ of: v, index }],
+    combiner: "none",
+    result: { kind: "tensor", shape: v.shape, elem: v.elem },
+    out: index,
+    body: (_, [x]) => x!,
+  }).value;
+}
