@@ -19,6 +19,12 @@ function warning<P>(def: Omit<CodeDef<P>, "severity">): CodeDef<P> {
   return { severity: "warning", ...def };
 }
 
+/** What to write where the thing named by the key was expected. */
+const TEXT_HINTS: Readonly<Record<string, string>> = {
+  "a type": "types are f32, fixed<8,4>, ufixed<8,4>, float<5,3>, tensor<1x16xf32>, stream<1x16xf32>, u8, s8",
+  "an attribute value": "values are true, 1.5, \"text\", [1, 2], {key = 1}, a type, affine<(i) -> (i)>, dense<[1]> : tensor<1xf32>",
+};
+
 export const codes = {
   IO001: error({
     text: (p: { path: string; reason: string }) => `cannot read ${p.path}: ${p.reason}`,
@@ -31,6 +37,65 @@ export const codes = {
   CF001: warning({
     text: () => "no calibration data: ranges come from seeded random inputs, accuracy is not known",
     hint: () => "give representative inputs with --calib DATA.npz",
+  }),
+  TX001: error({
+    text: (p: { expected: string; found: string }) => `expected ${p.expected}, found ${p.found}`,
+    hint: (p) => TEXT_HINTS[p.expected] ?? "docs/textual-ir.md describes the syntax",
+  }),
+  TX002: error({
+    text: (p: { op: string; nearest?: string | undefined }) => `unknown operation "${p.op}"`,
+    hint: (p) => (p.nearest === undefined ? "docs/ops lists the operations" : `did you mean "${p.nearest}"?`),
+  }),
+  TX003: error({
+    text: (p: { name: string; nearest?: string | undefined }) => `no value named %${p.name} is visible here`,
+    hint: (p) => (p.nearest === undefined ? "define it in this region or in one around it" : `did you mean %${p.nearest}?`),
+  }),
+  TX004: error({
+    text: (p: { name: string }) => `%${p.name} is defined a second time`,
+    hint: () => "give each value of a region its own name",
+  }),
+  TX005: error({
+    text: (p: { name: string; type: string; declared: string }) => `%${p.name} has type ${p.type}, but is used here as ${p.declared}`,
+    hint: (p) => `write ${p.type} in the type list of this operation`,
+  }),
+  TX006: error({
+    text: (p: { what: string; names: number; types: number }) => `${p.names} ${p.what}, but ${p.types} types`,
+    hint: () => "the list behind the colon has one type per operand, the list behind the arrow one per result",
+  }),
+  TX007: error({
+    text: (p: { digest: string }) => `the data of constant @${p.digest} is not in this file`,
+    hint: () => "print the module with its resources (opt does so with --resources=inline)",
+  }),
+  TX008: error({
+    text: (p: { reason: string }) => p.reason,
+  }),
+  TX010: error({
+    text: (p: { op: string; problem: string }) => `${p.op}: ${p.problem}`,
+  }),
+  TX020: error({
+    text: (p: { pass: string; nearest?: string | undefined }) => `unknown pass "${p.pass}"`,
+    hint: (p) => (p.nearest === undefined ? "onnx-hls opt --list-passes shows the passes" : `did you mean "${p.nearest}"?`),
+  }),
+  TX021: error({
+    text: (p: { pass: string; option: string; nearest?: string | undefined; known: string }) => `pass ${p.pass} has no option "${p.option}"`,
+    hint: (p) => (p.nearest !== undefined ? `did you mean "${p.nearest}"?` : p.known === "" ? "it takes no options" : `its options are ${p.known}`),
+  }),
+  TX022: error({
+    text: (p: { pass: string; option: string; value: string; expected: string; nearest?: string | undefined }) =>
+      `option ${p.option} of pass ${p.pass} takes ${p.expected}, not ${p.value}`,
+    hint: (p) => (p.nearest === undefined ? `write ${p.option}=VALUE with ${p.expected}` : `did you mean ${p.option}=${p.nearest}?`),
+  }),
+  TX023: error({
+    text: (p: { alias: string; nearest?: string | undefined }) => `unknown pipeline "@${p.alias}"`,
+    hint: (p) => (p.nearest === undefined ? "onnx-hls opt --list-passes shows the named pipelines" : `did you mean "@${p.nearest}"?`),
+  }),
+  TX024: error({
+    text: (p: { pass: string; wants: string; has: string }) => `pass ${p.pass} works on ${p.wants}, but the module is at level ${p.has}`,
+    hint: () => "put the passes in the order of the levels: nn, flow, rtl",
+  }),
+  TX025: error({
+    text: (p: { pass: string; condition: string }) => `pass ${p.pass} requires that ${p.condition}`,
+    hint: () => "run the pass that establishes this first; docs/passes says which",
   }),
 } as const;
 
