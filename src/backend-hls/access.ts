@@ -1,0 +1,163 @@
+/**
+ * Who writes and who reads which element when: static tables, by enumeration, that everything about channels follows from.
+ */
+import { evalAffine, type AffineExpr } from "../ir/affine.js";
+import type { Value } from "../ir/core.js";
+import { linearAccess, linearResult, loopNest, readKernel, unrollOf, type KernelSpec, type Loop } from "../ir/flow/kernel.js";
+import { elementCount, rowMajorStrides, type FixedType, type StreamType } from "../ir/types.js";
+
+/** The order in which a producer writes its elements. */
+export interface ProducerOrder {
+  /** Words per sample. */
+  readonly words: number;
+  /** Elements side by side in a word; lanes beyond the tensor's edge carry nothing. */
+  readonly planes: number;
+  readonly elem: FixedType;
+  /** Word and plane of each element, by linear index. */
+  readonly wordOf: Int32Array;
+  readonly planeOf: Int32Array;
+  /** Trip counts of the sequential loops, outermost first; their product is `words`. */
+  readonly trips: readonly number[];
+}
+
+/** All points of the lanes of `names`: iterator index -> lane number, in row-major order of the kernel's iterators. */
+export function lanePoints(spec: KernelSpec, take: (index: number) => boolean): { index: number; lane: number }[][] {
+  let points: { index: number; lane: number }[][] = [[]];
+  spec.iterators.forEach((it, index) => {
+    const u = unrollOf(spec, it.name);
+    if (u === 1 || !take(index)) return;
+    points = points.flatMap((p) => Array.from({ length: u }, (_, lane) => [...p, { index, lane }]));
+  });
+  return points;
+}
+
+/** Iterators on which an access depends. */
+export function dependsOn(expr: AffineExpr): (index: number) => boolean {
+  return (i) => expr.coeffs[i] !== 0;
+}
+
+/** Calls `visit` for every step of the nest with the iterator values of lane 0. */
+function forEachStep(loops: readonly Loop[], rank: number, visit: (point: Int32Array, step: number) => void): void {
+  const point = new Int32Array(rank);
+  const count = loops.map(() => 0);
+  const total = loops.reduce((n, l) => n * l.trips, 1);
+  for (let step = 0; step < total; step++) {
+    visit(point, step);
+    for (let d = loops.length - 1; d >= 0; d--) {
+      const l = loops[d]!;
+      if (++count[d]! < l.trips) {
+        point[l.index]! += l.unroll;
+        break;
+      }
+      count[d] = 0;
+      point[l.index] = 0;
+    }
+  }
+}
+
+/** Output words of a scheduled kernel: one word per point of its parallel loops, one plane per parallel lane. */
+export function kernelOrder(spec: KernelSpec): ProducerOrder {
+  const loops = loopNest(spec).filter((l) => l.kind === "parallel");
+  const expr = linearResult(spec);
+  const lanes = lanePoints(spec, (i) => spec.iterators[i]!.kind === "parallel");
+  const size = elementCount(spec.resultShape);
+  const wordOf = new Int32Array(size);
+  const planeOf = new Int32Array(size);
+  const base = lanes.map((l) => l.reduce((a, p) => a + p.lane * expr.coeffs[p.index]!, 0));
+  forEachStep(loops, spec.iterators.length, (point, word) => {
+    const a = evalAffine(expr, point);
+    lanes.forEach((l, plane) => {
+      if (l.some((p) => point[p.index]! + p.lane >= spec.iterators[p.index]!.extent)) return;
+      wordOf[a + base[plane]!] = word;
+      planeOf[a + base[plane]!] = plane;
+    });
+  });
+  return { words: loops.reduce((n, l) => n * l.trips, 1), planes: lanes.length, elem: spec.resultElem, wordOf, planeOf, trips: loops.map((l) => l.trips) };
+}
+
+/** Row-major order with `perWord` elements a word: how tensors enter and leave. */
+export function portOrder(type: StreamType, perWord: number): ProducerOrder {
+  const size = elementCount(type.shape);
+  const words = Math.ceil(size / perWord);
+  // The loops are the dimensions, with the word taken out of the innermost ones that it covers.
+  const trips: number[] = [];
+  const strides = rowMajorStrides(type.shape);
+  type.shape.forEach((n, d) => {
+    const s = strides[d]!;
+    if (s >= perWord && s % perWord === 0) trips.push(n);
+    else if (s * n > perWord) trips.push(Math.ceil((s * n) / perWord));
+  });
+  const product = trips.reduce((n, t) => n * t, 1);
+  return {
+    words,
+    planes: perWord,
+    elem: type.elem as FixedType,
+    wordOf: Int32Array.from({ length: size }, (_, i) => Math.floor(i / perWord)),
+    planeOf: Int32Array.from({ length: size }, (_, i) => i % perWord),
+    trips: product === words ? trips.filter((t) => t > 1) : [words],
+  };
+}
+
+/** What one operand of a kernel reads: `element[step * lanes + lane]`, -1 where the pad value is read. */
+export interface ReadTable {
+  readonly steps: number;
+  readonly lanes: number;
+  readonly element: Int32Array;
+  readonly loops: readonly Loop[];
+  /** Per lane, the lane numbers of the iterators that it depends on. */
+  readonly lanePoints: readonly (readonly { index: number; lane: number }[])[];
+}
+
+/** Reads of operand `k`; an epilogue operand is read once per result word. */
+export function readTable(spec: KernelSpec, k: number): ReadTable {
+  const operand = spec.operands[k]!;
+  const nest = loopNest(spec);
+  const loops = operand.phase === "body" ? nest : nest.filter((l) => l.kind === "parallel");
+  const expr = linearAccess(operand);
+  const involved = (i: number): boolean => operand.map.results.some((r) => r.coeffs[i] !== 0);
+  const lanes = lanePoints(spec, involved);
+  const steps = loops.reduce((n, l) => n * l.trips, 1);
+  const element = new Int32Array(steps * lanes.length);
+  const dims = operand.map.results.map((r, d) => ({ r, size: operand.view.shape[d]! }));
+  const offsets = lanes.map((l) => ({
+    linear: l.reduce((a, p) => a + p.lane * expr.coeffs[p.index]!, 0),
+    dims: dims.map(({ r }) => l.reduce((a, p) => a + p.lane * r.coeffs[p.index]!, 0)),
+    points: l,
+  }));
+  const at = new Int32Array(dims.length);
+  forEachStep(loops, spec.iterators.length, (point, step) => {
+    const a = evalAffine(expr, point);
+    for (let d = 0; d < dims.length; d++) at[d] = evalAffine(dims[d]!.r, point);
+    for (let lane = 0; lane < offsets.length; lane++) {
+      const o = offsets[lane]!;
+      let inside = true;
+      for (const p of o.points) if (point[p.index]! + p.lane >= spec.iterators[p.index]!.extent) inside = false;
+      for (let d = 0; inside && d < dims.length; d++) {
+        const v = at[d]! + o.dims[d]!;
+        if (v < 0 || v >= dims[d]!.size) inside = false;
+      }
+      element[step * offsets.length + lane] = inside ? a + o.linear : -1;
+    }
+  });
+  return { steps, lanes: lanes.length, element, loops, lanePoints: lanes };
+}
+
+/** Reads of an output port: the whole tensor in row-major order, `perWord` elements a beat. */
+export function portReads(type: StreamType, perWord: number): ReadTable {
+  const size = elementCount(type.shape);
+  const steps = Math.ceil(size / perWord);
+  return {
+    steps,
+    lanes: perWord,
+    element: Int32Array.from({ length: steps * perWord }, (_, i) => (i < size ? i : -1)),
+    loops: steps === 1 ? [] : [{ name: "beat", trips: steps, kind: "parallel", unroll: 1, extent: steps, index: 0 }],
+    lanePoints: Array.from({ length: perWord }, () => []),
+  };
+}
+
+/** Order of the words of a value: a scheduled kernel's result or a function argument. */
+export function orderOf(v: Value, inputWord: (arg: Value) => number): ProducerOrder {
+  if (v.def === undefined) return portOrder(v.type as StreamType, inputWord(v));
+  if (v.def.name === "flow.channel") return orderOf(v.def.operand(0), inputWord);
+  return kernelOrder(readKernel(v.def));
+}
