@@ -1,0 +1,36 @@
+/** Operations that nn and flow share: the network as a function. */
+import type { Dialect } from "./define-op.js";
+
+export const builtinDialect: Dialect = {
+  name: "builtin",
+  ops: [
+    {
+      name: "func",
+      summary: "The network: block arguments are its inputs, the operands of `return` its outputs.",
+      operands: [],
+      results: [],
+      regions: 1,
+      attrs: {
+        sym: { kind: "string", doc: "name of the network" },
+        inputs: { kind: "list", doc: "ONNX names of the inputs, in order" },
+        outputs: { kind: "list", doc: "ONNX names of the outputs, in order" },
+      },
+      verify: (op, report) => {
+        const names = (key: string): readonly unknown[] => op.attrs[key] as readonly unknown[];
+        for (const key of ["inputs", "outputs"]) if (names(key).some((n) => typeof n !== "string")) report(`attribute "${key}" must list names`);
+        const [ins, args] = [names("inputs").length, op.body.args.length];
+        if (ins !== args) report(`${ins} input names for ${args} arguments`);
+        const last = op.body.ops[op.body.ops.length - 1];
+        const [outs, results] = [names("outputs").length, last?.operands.length ?? 0];
+        if (outs !== results) report(`${outs} output names for ${results} returned values`);
+      },
+    },
+    {
+      name: "return",
+      summary: "Ends a function: its operands are the outputs of the network.",
+      operands: ["outputs*"],
+      results: [],
+      traits: ["terminator"],
+    },
+  ],
+};

@@ -1,0 +1,8 @@
+/** All dialects of the compiler, as an explicit list; importing this file registers their operations. */
+import { builtinDialect } from "./builtin.js";
+import { registerDialect, type Dialect } from "./define-op.js";
+import { flowDialect } from "./flow/index.js";
+import { fxDialect } from "./fx/index.js";
+
+export const dialects: readonly Dialect[] = [builtinDialect, flowDialect, fxDialect];
+for (const dialect of dialects) registerDialect(dialect);
