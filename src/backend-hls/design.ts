@@ -1,0 +1,165 @@
+/**
+ * A scheduled flow module as a network of kernels and channels: what the timeline simulates and the RTL is generated from.
+ */
+import type { Module, Op, Value } from "../ir/core.js";
+import { loopNest, readKernel, type KernelSpec } from "../ir/flow/kernel.js";
+import { elementCount, type FixedType, type StreamType } from "../ir/types.js";
+import { source } from "../ir/eval/flow.js";
+import { CompilerBug } from "../diagnostics/index.js";
+import { orderOf, portReads, readTable, type ProducerOrder } from "./access.js";
+import { planMemory, type MemoryPlan } from "./memory-plan.js";
+import { planStream, type StreamPlan } from "./stream-plan.js";
+import { planPipeline, type Pipeline } from "./datapath.js";
+import type { Device } from "./devices.js";
+
+export type ChannelPlan = StreamPlan | MemoryPlan;
+
+export interface KernelNode {
+  readonly kind: "kernel";
+  readonly name: string;
+  readonly op: Op;
+  readonly spec: KernelSpec;
+  readonly pipeline: Pipeline;
+  readonly steps: number;
+  /** Whether step i completes a result word. */
+  readonly emits: Uint8Array;
+  readonly inputs: Channel[];
+  readonly outputs: Channel[];
+}
+
+export interface InputNode {
+  readonly kind: "input";
+  readonly name: string;
+  readonly arg: Value;
+  readonly order: ProducerOrder;
+  readonly type: StreamType;
+  readonly outputs: Channel[];
+}
+
+export interface OutputNode {
+  readonly kind: "output";
+  readonly name: string;
+  readonly type: StreamType;
+  readonly perBeat: number;
+  readonly inputs: Channel[];
+}
+
+export interface Channel {
+  readonly name: string;
+  readonly op: Op | undefined;
+  readonly producer: KernelNode | InputNode;
+  readonly consumer: KernelNode | OutputNode;
+  /** Index among the consumer's operands; 0 for an output. */
+  readonly operand: number;
+  readonly phase: "body" | "epilogue";
+  readonly plan: ChannelPlan;
+  readonly elem: FixedType;
+  /** Words that fit; set by the timeline. */
+  capacity: number;
+}
+
+export interface Design {
+  readonly name: string;
+  readonly inputs: InputNode[];
+  readonly kernels: KernelNode[];
+  readonly outputs: OutputNode[];
+  readonly channels: Channel[];
+}
+
+/** Elements per beat of every input and output port. */
+export interface PortWords {
+  readonly inputs: readonly number[];
+  readonly outputs: readonly number[];
+}
+
+/** The realization of a channel: a stream where the reads allow one, otherwise a memory. */
+export function planChannel(order: ProducerOrder, table: Parameters<typeof planStream>[1]): ChannelPlan {
+  return planStream(order, table) ?? planMemory(order, table);
+}
+
+/** Which steps complete a result word: those on the last trip of every reduction loop. */
+export function emissions(spec: KernelSpec): Uint8Array {
+  const loops = loopNest(spec);
+  const steps = loops.reduce((n, l) => n * l.trips, 1);
+  const emits = new Uint8Array(steps).fill(1);
+  let inner = 1;
+  for (let d = loops.length - 1; d >= 0; d--) {
+    const { trips, kind } = loops[d]!;
+    if (kind === "reduction") for (let s = 0; s < steps; s++) if (Math.floor(s / inner) % trips !== trips - 1) emits[s] = 0;
+    inner *= trips;
+  }
+  return emits;
+}
+
+export function elaborate(module: Module, device: Device, clockMhz: number, ports: PortWords): Design {
+  const func = module.func;
+  const inputNames = func.attrs["inputs"] as readonly string[];
+  const outputNames = func.attrs["outputs"] as readonly string[];
+  const inputWord = (arg: Value): number => ports.inputs[func.body.args.indexOf(arg)]!;
+  const nodes = new Map<Value, KernelNode | InputNode>();
+  const design: Design = { name: module.name, inputs: [], kernels: [], outputs: [], channels: [] };
+  func.body.args.forEach((arg, i) => {
+    const node: InputNode = { kind: "input", name: inputNames[i]!, arg, order: orderOf(arg, inputWord), type: arg.type as StreamType, outputs: [] };
+    nodes.set(arg, node);
+    design.inputs.push(node);
+  });
+  const connect = (v: Value, consumer: KernelNode | OutputNode, operand: number, phase: "body" | "epilogue", table: Parameters<typeof planStream>[1]): void => {
+    const origin = source(v);
+    const producer = nodes.get(origin);
+    if (producer === undefined) throw new CompilerBug(`${consumer.name}: operand ${operand} has no producer`);
+    const op = v.def?.name === "flow.channel" ? v.def : undefined;
+    const plan = planChannel(orderOf(origin, inputWord), table);
+    const capacity = op?.attrs["capacity"];
+    const channel: Channel = {
+      name: `${producer.name}_to_${consumer.name}${consumer.kind === "kernel" && phase === "epilogue" ? "_post" : ""}`,
+      op,
+      producer,
+      consumer,
+      operand,
+      phase,
+      plan,
+      elem: (origin.type as StreamType).elem as FixedType,
+      capacity: typeof capacity === "number" ? capacity : 0,
+    };
+    producer.outputs.push(channel);
+    consumer.inputs.push(channel);
+    design.channels.push(channel);
+  };
+  for (const op of func.body.ops) {
+    if (op.name === "flow.kernel") {
+      const spec = readKernel(op);
+      const emits = emissions(spec);
+      const node: KernelNode = { kind: "kernel", name: spec.name, op, spec, pipeline: planPipeline(op, spec, device, clockMhz), steps: emits.length, emits, inputs: [], outputs: [] };
+      nodes.set(op.result, node);
+      design.kernels.push(node);
+      spec.operands.forEach((o, k) => {
+        if (source(o.value).def?.name !== "flow.constant") connect(o.value, node, k, o.phase, readTable(spec, k));
+      });
+    } else if (op.name === "return") {
+      op.operands.forEach((v, i) => {
+        const type = v.type as StreamType;
+        const perBeat = ports.outputs[i]!;
+        const node: OutputNode = { kind: "output", name: outputNames[i]!, type, perBeat, inputs: [] };
+        design.outputs.push(node);
+        connect(v, node, 0, "body", portReads(type, perBeat));
+        if (node.inputs[0]!.plan.kind === "memory") throw new CompilerBug(`output ${node.name} does not leave in row-major order`);
+      });
+    }
+  }
+  uniqueChannelNames(design);
+  return design;
+}
+
+function uniqueChannelNames(design: Design): void {
+  const seen = new Map<string, number>();
+  for (const c of design.channels) {
+    const n = seen.get(c.name) ?? 0;
+    seen.set(c.name, n + 1);
+    if (n > 0) (c as { name: string }).name = `${c.name}_${n}`;
+  }
+}
+
+/** Beats in which a tensor crosses a port. */
+export function beats(type: StreamType, perBeat: number): number {
+  return Math.ceil(elementCount(type.shape) / perBeat);
+}

@@ -1,0 +1,133 @@
+/** Delay and area of scalar operators on a device: the one place that turns an `fx` operation into nanoseconds and LUTs. */
+import type { Op } from "../ir/core.js";
+import { rawRange, type FixedType } from "../ir/types.js";
+import type { Device } from "./devices.js";
+
+/** Whether a product of these widths takes a multiplier block rather than logic. */
+export function usesDsp(device: Device, a: FixedType, b: FixedType): boolean {
+  return device.dsp > 0 && Math.min(a.width, b.width) >= 3 && a.width + b.width > 6;
+}
+
+/** Signed digits of a constant: the additions that a product by it needs, plus one. */
+export function signedDigits(n: number): number {
+  let v = Math.abs(n);
+  let digits = 0;
+  while (v > 0) {
+    if (v % 2 === 1) {
+      const d = v % 4 === 3 ? -1 : 1;
+      v -= d;
+      digits++;
+    }
+    v /= 2;
+  }
+  return digits;
+}
+
+export function constantOf(op: Op, i: number): number | undefined {
+  const def = op.operand(i).def;
+  return def?.name === "fx.constant" ? (def.attrs["raw"] as number) : undefined;
+}
+
+function widthOf(op: Op, i: number): FixedType {
+  return op.operand(i).type as FixedType;
+}
+
+export function addDelay(d: Device, width: number): number {
+  return d.timing.lut + width * d.timing.carry;
+}
+
+/** Logic delay of one operation without registers, ns. */
+export function opDelay(d: Device, op: Op): number {
+  const to = op.results[0] === undefined ? undefined : (op.result.type as FixedType);
+  switch (op.name) {
+    case "fx.constant":
+    case "fx.cast":
+    case "fx.yield":
+      return 0;
+    case "fx.add":
+    case "fx.sub":
+      return addDelay(d, to!.width);
+    case "fx.mul": {
+      const c = constantOf(op, 0) ?? constantOf(op, 1);
+      if (c !== undefined) return Math.ceil(Math.log2(Math.max(1, signedDigits(c)))) * addDelay(d, to!.width);
+      return d.timing.multiply - d.timing.base;
+    }
+    case "fx.max":
+    case "fx.min":
+      // Against zero only the sign matters.
+      return (constantOf(op, 0) ?? constantOf(op, 1)) === 0 ? d.timing.lut : addDelay(d, to!.width) + d.timing.lut;
+    case "fx.select_neg":
+      return d.timing.lut;
+    case "fx.requantize": {
+      const from = widthOf(op, 0);
+      const rounds = from.frac > to!.frac && op.attrs["rounding"] !== "floor";
+      return (rounds ? addDelay(d, from.width) : 0) + (saturates(op) ? 2 * d.timing.lut : 0);
+    }
+    case "fx.table": {
+      const levels = Math.max(1, Math.ceil((widthOf(op, 0).width - d.lutInputs) / 2) + 1);
+      return levels * d.timing.lut;
+    }
+    default:
+      throw new Error(`no delay for ${op.name}`);
+  }
+}
+
+/** Whether a requantization must compare against the limits of its result. */
+export function saturates(op: Op): boolean {
+  if (op.attrs["overflow"] !== "saturate") return false;
+  const [from, to] = [op.operand(0).type as FixedType, op.result.type as FixedType];
+  const [a, b] = [rawRange(from), rawRange(to)];
+  const s = 2 ** (to.frac - from.frac);
+  return a.hi * s + 0.5 >= b.hi + 1 || a.lo * s < b.lo;
+}
+
+export interface Area {
+  lut: number;
+  dsp: number;
+}
+
+/** Area of one operation, registers apart. */
+export function opArea(d: Device, op: Op): Area {
+  const to = op.results[0] === undefined ? undefined : (op.result.type as FixedType);
+  switch (op.name) {
+    case "fx.constant":
+    case "fx.cast":
+    case "fx.yield":
+      return { lut: 0, dsp: 0 };
+    case "fx.add":
+    case "fx.sub":
+      return { lut: to!.width, dsp: 0 };
+    case "fx.mul": {
+      const c = constantOf(op, 0) ?? constantOf(op, 1);
+      if (c !== undefined) return { lut: Math.max(0, signedDigits(c) - 1) * to!.width, dsp: 0 };
+      return multiplierArea(d, widthOf(op, 0), widthOf(op, 1));
+    }
+    case "fx.max":
+    case "fx.min":
+      return { lut: to!.width + Math.ceil(to!.width / 2), dsp: 0 };
+    case "fx.select_neg":
+      return { lut: Math.ceil(to!.width / 2), dsp: 0 };
+    case "fx.requantize": {
+      const from = widthOf(op, 0);
+      const rounds = from.frac > to!.frac && op.attrs["rounding"] !== "floor";
+      return { lut: (rounds ? Math.min(from.width, to!.width + 2) : 0) + (saturates(op) ? to!.width + 4 : 0), dsp: 0 };
+    }
+    case "fx.table":
+      return { lut: tableLuts(d, widthOf(op, 0).width, to!.width), dsp: 0 };
+    default:
+      throw new Error(`no area for ${op.name}`);
+  }
+}
+
+/** LUTs of a read-only table of 2^address entries. */
+export function tableLuts(d: Device, address: number, width: number): number {
+  const perBit = address <= d.lutInputs ? 1 : Math.ceil(2 ** (address - d.lutInputs) * 1.1);
+  return perBit * width;
+}
+
+export function multiplierArea(d: Device, a: FixedType, b: FixedType): Area {
+  if (!usesDsp(d, a, b)) return { lut: Math.ceil(a.width * b.width * 1.1), dsp: 0 };
+  const [p, q] = d.dspWidths;
+  const [wide, narrow] = [Math.max(a.width, b.width) + (a.signed && b.signed ? 0 : 1), Math.min(a.width, b.width)];
+  return { lut: 0, dsp: Math.ceil(wide / p) * Math.ceil(narrow / q) };
+}

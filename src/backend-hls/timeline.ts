@@ -1,0 +1,233 @@
+/**
+ * The static timeline: a cycle-by-cycle run of kernels and channels without their data. Everything is static, so latency,
+ * initiation interval and the fill of every channel are exact; the generated hardware behaves the same, cycle for cycle
+ * (docs/architecture.md, "Timing model").
+ */
+import { CompilerBug } from "../diagnostics/index.js";
+import type { Channel, Design, InputNode, KernelNode, OutputNode } from "./design.js";
+
+export interface TimelineResult {
+  /** Cycles from the first input beat to the last output beat of a sample in an idle pipeline, both counted. */
+  readonly latency: number;
+  /** Distance of samples in steady state, in cycles. */
+  readonly initiationInterval: number;
+  /** Most words reserved and not yet released, per channel. */
+  readonly peak: ReadonlyMap<Channel, number>;
+  /** Cycles in which each kernel fires, first and last, of the first sample. */
+  readonly active: ReadonlyMap<KernelNode, { first: number; last: number }>;
+  readonly cycles: number;
+}
+
+export interface TimelineOptions {
+  readonly samples: number;
+  /** Distance at which samples are offered; 0 offers them without a gap. */
+  readonly pace: number;
+  /** Ignore capacities, to find out what they must be. */
+  readonly unbounded: boolean;
+}
+
+class ChannelState {
+  arrived = 0;
+  reserved = 0;
+  released = 0;
+  peak = 0;
+  /** Cycles in which words become visible, in order. */
+  readonly arrivals: number[] = [];
+  private nextArrival = 0;
+  // Stream: sample and number of fetches done in it, sample and group to be read, step within the group.
+  private fetchSample = 0;
+  private fetched = 0;
+  private groupSample = 0;
+  private group = 0;
+  private inGroup = 0;
+  // Memory: step to be read.
+  private step = 0;
+
+  constructor(
+    readonly channel: Channel,
+    private readonly bounded: boolean,
+  ) {}
+
+  hasSpace(): boolean {
+    return !this.bounded || this.reserved - this.released < this.channel.capacity;
+  }
+  beginCycle(cycle: number): void {
+    while (this.nextArrival < this.arrivals.length && this.arrivals[this.nextArrival]! <= cycle) {
+      this.nextArrival++;
+      this.arrived++;
+    }
+  }
+  reserve(): void {
+    this.reserved++;
+    this.peak = Math.max(this.peak, this.reserved - this.released);
+  }
+  valid(): boolean {
+    const p = this.channel.plan;
+    if (p.kind === "memory") return this.arrived >= this.groupSample * p.words + p.need[this.step]!;
+    return this.fetchSample === this.groupSample && this.fetched > p.ready[this.group]!;
+  }
+  /** End of the cycle: `fired` if the consumer took the step. */
+  endCycle(fired: boolean): void {
+    const p = this.channel.plan;
+    if (p.kind === "memory") {
+      if (fired && ++this.step === p.need.length) {
+        this.step = 0;
+        this.groupSample++;
+        this.released = this.groupSample * p.words;
+      }
+      return;
+    }
+    const valid = this.valid();
+    let advance = !valid;
+    if (fired && ++this.inGroup === p.repeat) {
+      this.inGroup = 0;
+      advance = true;
+      if (++this.group === p.groups) {
+        this.group = 0;
+        this.groupSample++;
+      }
+    }
+    if (!advance) return;
+    const flush = this.fetched >= p.fetches;
+    if (!flush && this.arrived < this.fetchSample * p.words + p.need[this.fetched]!) return;
+    if (!flush) this.released = this.fetchSample * p.words + p.release[this.fetched]!;
+    if (++this.fetched === p.fetches + p.flushes) {
+      this.fetched = 0;
+      this.fetchSample++;
+    }
+  }
+}
+
+/** Runs the design; throws where it cannot finish, which would be a deadlock. */
+export function runTimeline(design: Design, options: TimelineOptions): TimelineResult {
+  const states = new Map<Channel, ChannelState>();
+  for (const c of design.channels) states.set(c, new ChannelState(c, !options.unbounded));
+  const of = (cs: readonly Channel[]): ChannelState[] => cs.map((c) => states.get(c)!);
+  const inputs = design.inputs.map((node: InputNode) => ({ node, words: node.order.words, sent: 0, outputs: of(node.outputs) }));
+  const kernels = design.kernels.map((node) => ({
+    node,
+    step: 0,
+    sample: 0,
+    body: of(node.inputs.filter((c) => c.phase === "body")),
+    epilogue: of(node.inputs.filter((c) => c.phase === "epilogue")),
+    outputs: of(node.outputs),
+    fired: false,
+    first: -1,
+    last: -1,
+  }));
+  const outputs = design.outputs.map((node: OutputNode) => ({ node, input: states.get(node.inputs[0]!)!, beats: node.inputs[0]!.plan.table.steps, taken: 0, fired: false }));
+  const all = [...states.values()];
+  const sampleStart: number[] = [];
+  const sampleEnd: number[] = [];
+  let cycle = 0;
+  let quiet = 0;
+  const longest = Math.max(...design.kernels.map((k) => k.pipeline.depth), 1) + options.pace + 64;
+  const done = (): boolean => outputs.every((o) => o.taken === o.beats * options.samples);
+  while (!done()) {
+    for (const s of all) s.beginCycle(cycle);
+    let moved = false;
+    for (const k of kernels) {
+      const emits = k.node.emits[k.step] === 1;
+      k.fired = k.body.every((s) => s.valid()) && (!emits || (k.epilogue.every((s) => s.valid()) && k.outputs.every((s) => s.hasSpace())));
+    }
+    for (const o of outputs) o.fired = o.taken < o.beats * options.samples && o.input.valid();
+    const sends = inputs.map((i) => {
+      const sample = Math.floor(i.sent / i.words);
+      return i.sent < i.words * options.samples && cycle >= sample * options.pace && i.outputs.every((s) => s.hasSpace());
+    });
+    const firedOn = new Set<ChannelState>();
+    kernels.forEach((k) => {
+      if (!k.fired) return;
+      moved = true;
+      if (k.sample === 0) {
+        if (k.first < 0) k.first = cycle;
+        k.last = cycle;
+      }
+      k.body.forEach((s) => firedOn.add(s));
+      if (k.node.emits[k.step] === 1) {
+        k.epilogue.forEach((s) => firedOn.add(s));
+        for (const s of k.outputs) {
+          s.reserve();
+          s.arrivals.push(cycle + k.node.pipeline.depth + 1);
+        }
+      }
+      if (++k.step === k.node.steps) {
+        k.step = 0;
+        k.sample++;
+      }
+    });
+    outputs.forEach((o) => {
+      if (!o.fired) return;
+      moved = true;
+      firedOn.add(o.input);
+      if (++o.taken % o.beats === 0) sampleEnd[o.taken / o.beats - 1] = Math.max(sampleEnd[o.taken / o.beats - 1] ?? 0, cycle);
+    });
+    sends.forEach((go, n) => {
+      if (!go) return;
+      moved = true;
+      const i = inputs[n]!;
+      if (i.sent % i.words === 0) sampleStart[i.sent / i.words] ??= cycle;
+      i.sent++;
+      for (const s of i.outputs) {
+        s.reserve();
+        s.arrivals.push(cycle + 1);
+      }
+    });
+    for (const s of all) s.endCycle(firedOn.has(s));
+    quiet = moved ? 0 : quiet + 1;
+    if (quiet > longest) {
+      const waiting = outputs.filter((o) => o.taken < o.beats * options.samples).map((o) => o.node.name);
+      throw new CompilerBug(`timeline: no progress after cycle ${cycle - quiet}; output ${waiting.join(", ")} waits`);
+    }
+    cycle++;
+  }
+  const n = options.samples;
+  // With two samples in flight or more the distance of the last two is the steady one.
+  const initiationInterval = n > 1 ? sampleEnd[n - 1]! - sampleEnd[n - 2]! : cycle;
+  return {
+    latency: sampleEnd[0]! - sampleStart[0]! + 1,
+    initiationInterval,
+    peak: new Map(all.map((s) => [s.channel, s.peak])),
+    active: new Map(kernels.map((k) => [k.node, { first: k.first, last: k.last }])),
+    cycles: cycle,
+  };
+}
+
+/** Cycles between samples below which a kernel or port cannot go. */
+export function lowerBound(design: Design): number {
+  let bound = 1;
+  for (const i of design.inputs) bound = Math.max(bound, i.order.words);
+  for (const k of design.kernels) bound = Math.max(bound, k.steps);
+  for (const c of design.channels) {
+    const p = c.plan;
+    if (p.kind === "memory") bound = Math.max(bound, p.words);
+    else bound = Math.max(bound, p.words, p.fetches + p.flushes + p.groups * (p.repeat - 1));
+  }
+  return bound;
+}
+
+/**
+ * Gives every channel the fewest words with which nothing ever waits for space at the design's own pace, then measures.
+ * Dataflow is monotone: a pace that works with paced samples works as well when they come without a gap.
+ */
+export function sizeChannels(design: Design): TimelineResult {
+  let pace = lowerBound(design);
+  for (let attempt = 0; attempt < 8; attempt++) {
+    const free = runTimeline(design, { samples: 6, pace, unbounded: true });
+    if (free.initiationInterval > pace) {
+      pace = free.initiationInterval;
+      continue;
+    }
+    for (const c of design.channels) {
+      const peak = free.peak.get(c)!;
+      const p = c.plan;
+      if (p.kind === "memory") c.capacity = Math.ceil(peak / p.words) * p.words;
+      else if (p.rows > 1) c.capacity = Math.max(p.rows, Math.ceil(peak / p.pitch)) * p.pitch;
+      else c.capacity = Math.max(1, peak);
+    }
+    const full = runTimeline(design, { samples: 8, pace: 0, unbounded: false });
+    if (full.initiationInterval <= pace) return full;
+    pace = full.initiationInterval;
+  }
+  throw new CompilerBug("channel capacities do not settle");
+}

@@ -1,0 +1,45 @@
+/**
+ * The scalar functions behind `nn.unary`, and their tables: on fixed point such a function is, by definition, the
+ * correctly rounded (half to even) and saturated value for every input.
+ */
+import { allocate, Dense } from "../attributes.js";
+import { rawRange, type FixedType } from "../types.js";
+import { erf } from "./erf.js";
+
+export const unaryFunctions: Readonly<Record<string, (x: number) => number>> = {
+  exp: Math.exp,
+  log: Math.log,
+  sqrt: Math.sqrt,
+  reciprocal: (x) => 1 / x,
+  sigmoid: (x) => 1 / (1 + Math.exp(-x)),
+  tanh: Math.tanh,
+  erf,
+};
+
+/** Round half to even. */
+export function roundHalfEven(v: number): number {
+  const f = Math.floor(v);
+  const d = v - f;
+  if (d < 0.5) return f;
+  if (d > 0.5) return f + 1;
+  return f % 2 === 0 ? f : f + 1;
+}
+
+/** Raw result of `fn` at a raw input. NaN (the logarithm of a negative number) counts as 0; infinities saturate. */
+export function unaryRaw(fn: string, raw: number, from: FixedType, to: FixedType): number {
+  const f = unaryFunctions[fn];
+  if (f === undefined) throw new Error(`unknown function ${fn}`);
+  const { lo, hi } = rawRange(to);
+  const v = f(raw * 2 ** -from.frac) * 2 ** to.frac;
+  if (Number.isNaN(v)) return 0;
+  return Math.min(hi, Math.max(lo, v === Infinity || v === -Infinity ? v : roundHalfEven(v)));
+}
+
+/** All results, ordered by raw input from the least: 2^from.width entries. */
+export function unaryTable(fn: string, from: FixedType, to: FixedType): Dense {
+  const { lo } = rawRange(from);
+  const size = 2 ** from.width;
+  const data = allocate(to, size);
+  for (let i = 0; i < size; i++) data[i] = unaryRaw(fn, lo + i, from, to);
+  return new Dense([size], to, data);
+}
