@@ -6,7 +6,7 @@ import { loopNest, readKernel, type KernelSpec } from "../ir/flow/kernel.js";
 import { elementCount, type FixedType, type StreamType } from "../ir/types.js";
 import { source } from "../ir/eval/flow.js";
 import { CompilerBug } from "../diagnostics/index.js";
-import { orderOf, portReads, readTable, type ProducerOrder } from "./access.js";
+import { orderOf, portReads, readTable, type ProducerOrder, type ReadTable } from "./access.js";
 import { planMemory, type MemoryPlan } from "./memory-plan.js";
 import { planStream, type StreamPlan } from "./stream-plan.js";
 import { planPipeline, type Pipeline } from "./datapath.js";
@@ -72,9 +72,19 @@ export interface PortWords {
   readonly outputs: readonly number[];
 }
 
-/** The realization of a channel: a stream where the reads allow one, otherwise a memory. */
-export function planChannel(order: ProducerOrder, table: Parameters<typeof planStream>[1]): ChannelPlan {
-  return planStream(order, table) ?? planMemory(order, table);
+/** A stream that keeps its consumer busy for this many times the unavoidable cycles is no stream but a held tensor. */
+const MAX_STREAM_OVERHEAD = 1.5;
+
+/** The realization of a channel: a stream where the reads allow one without long waits for its windows, otherwise a memory. */
+export function planChannel(order: ProducerOrder, table: ReadTable): ChannelPlan {
+  const stream = planStream(order, table);
+  if (stream !== undefined && consumerCycles(stream) <= MAX_STREAM_OVERHEAD * Math.max(order.words, table.steps)) return stream;
+  return planMemory(order, table);
+}
+
+/** Cycles per sample that a channel keeps its consumer busy. */
+export function consumerCycles(plan: ChannelPlan): number {
+  return plan.kind === "memory" ? plan.need.length : plan.fetches + plan.flushes + plan.groups * (plan.repeat - 1);
 }
 
 /** Which steps complete a result word: those on the last trip of every reduction loop. */
@@ -103,7 +113,7 @@ export function elaborate(module: Module, device: Device, clockMhz: number, port
     nodes.set(arg, node);
     design.inputs.push(node);
   });
-  const connect = (v: Value, consumer: KernelNode | OutputNode, operand: number, phase: "body" | "epilogue", table: Parameters<typeof planStream>[1]): void => {
+  const connect = (v: Value, consumer: KernelNode | OutputNode, operand: number, phase: "body" | "epilogue", table: ReadTable): void => {
     const origin = source(v);
     const producer = nodes.get(origin);
     if (producer === undefined) throw new CompilerBug(`${consumer.name}: operand ${operand} has no producer`);

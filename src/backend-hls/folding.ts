@@ -8,7 +8,7 @@ import { source } from "../ir/eval/flow.js";
 import { elementCount, type FixedType, type StreamType } from "../ir/types.js";
 import { orderOf, portReads, readTable } from "./access.js";
 import { channelResources, equivalentLuts, kernelResources } from "./cost.js";
-import { planChannel, type ChannelPlan, type PortWords } from "./design.js";
+import { consumerCycles, planChannel, type PortWords } from "./design.js";
 import type { Device } from "./devices.js";
 import { chooseOrder, operandDigits, splitToProducers, type LoopOrder } from "./match-order.js";
 import { planStream } from "./stream-plan.js";
@@ -152,11 +152,6 @@ function channelCost(spec: KernelSpec, target: FoldingTarget, wordOf: (arg: Valu
     cost += equivalentLuts(channelResources(target.device, plan, (origin.type as StreamType).elem as FixedType, capacity));
   }
   return cost;
-}
-
-/** Cycles per sample that a channel keeps its consumer busy. */
-export function consumerCycles(plan: ChannelPlan): number {
-  return plan.kind === "memory" ? plan.need.length : plan.fetches + plan.flushes + plan.groups * (plan.repeat - 1);
 }
 
 /** Kernels that bind the interval: those with the most steps. */

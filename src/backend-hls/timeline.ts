@@ -4,7 +4,7 @@
  * (docs/architecture.md, "Timing model").
  */
 import { CompilerBug } from "../diagnostics/index.js";
-import type { Channel, Design, InputNode, KernelNode, OutputNode } from "./design.js";
+import { consumerCycles, type Channel, type Design, type InputNode, type KernelNode, type OutputNode } from "./design.js";
 
 export interface TimelineResult {
   /** Cycles from the first input beat to the last output beat of a sample in an idle pipeline, both counted. */
@@ -64,7 +64,7 @@ class ChannelState {
   valid(): boolean {
     const p = this.channel.plan;
     if (p.kind === "memory") return this.arrived >= this.groupSample * p.words + p.need[this.step]!;
-    return this.fetchSample === this.groupSample && this.fetched > p.ready[this.group]!;
+    return this.fetchSample > this.groupSample || (this.fetchSample === this.groupSample && this.fetched > p.ready[this.group]!);
   }
   /** End of the cycle: `fired` if the consumer took the step. */
   endCycle(fired: boolean): void {
@@ -199,9 +199,7 @@ export function lowerBound(design: Design): number {
   for (const i of design.inputs) bound = Math.max(bound, i.order.words);
   for (const k of design.kernels) bound = Math.max(bound, k.steps);
   for (const c of design.channels) {
-    const p = c.plan;
-    if (p.kind === "memory") bound = Math.max(bound, p.words);
-    else bound = Math.max(bound, p.words, p.fetches + p.flushes + p.groups * (p.repeat - 1));
+    bound = Math.max(bound, c.plan.words, consumerCycles(c.plan));
   }
   return bound;
 }
