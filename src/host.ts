@@ -1,5 +1,5 @@
 /** The outside world, as the compiler sees it: injected, so that tests and programs can replace it. A leaf. */
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 
 export interface Host {
@@ -7,6 +7,8 @@ export interface Host {
   /** Writes a file; makes its folder if it is missing. */
   writeFile(path: string, data: string | Uint8Array): void;
   exists(path: string): boolean;
+  /** Names in a folder, sorted; empty where there is none. */
+  list(path: string): string[];
   makeDir(path: string): void;
   rename(from: string, to: string): void;
   /** Removes a file or a whole folder; nothing happens if it is not there. */
@@ -26,9 +28,12 @@ export function nodeHost(log: (line: string) => void = () => {}): Host {
       writeFileSync(path, data);
     },
     exists: existsSync,
+    list: (path) => (existsSync(path) ? readdirSync(path).sort() : []),
     makeDir: (path) => void mkdirSync(path, { recursive: true }),
     rename: renameSync,
-    remove: (path) => rmSync(path, { recursive: true, force: true }),
+    remove: (path) => {
+      if (existsSync(path)) rmSync(path, { recursive: true, force: true });
+    },
     log,
     now: () => performance.now(),
   };

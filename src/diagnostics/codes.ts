@@ -34,9 +34,21 @@ export const codes = {
     text: (p: { path: string; reason: string }) => `cannot write ${p.path}: ${p.reason}`,
     hint: () => "choose a folder that you may write to with -o",
   }),
+  IO003: error({
+    text: (p: { path: string; found: string }) => `${p.path} holds files that onnx-hls did not write (${p.found})`,
+    hint: () => "choose a new or empty folder with -o",
+  }),
+  IO004: error({
+    text: (p: { path: string; missing: string }) => `${p.path} is not the output of onnx-hls compile: ${p.missing} is missing`,
+    hint: (p) => `make it with: onnx-hls compile MODEL.onnx -o ${p.path}`,
+  }),
   CF001: warning({
     text: () => "no calibration data: ranges come from seeded random inputs, accuracy is not known",
     hint: () => "give representative inputs with --calib DATA.npz",
+  }),
+  CF002: error({
+    text: (p: { file: string }) => `${p.file} has no "// RUN:" line, and no passes were given`,
+    hint: () => 'say what to run with --passes "a,b{x=1}", or --passes "" to parse, verify and print',
   }),
   TX001: error({
     text: (p: { expected: string; found: string }) => `expected ${p.expected}, found ${p.found}`,

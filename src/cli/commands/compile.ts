@@ -1,0 +1,99 @@
+import { Command, Option } from "commander";
+import { compileModel, type CompileOptions, type DesignReport, type Target } from "../../driver.js";
+import { runAction, type GlobalOptions } from "../action.js";
+import type { CliEnv } from "../env.js";
+import { budget, names, positiveInteger, positiveNumber } from "../options.js";
+import { count, si, table } from "../table.js";
+
+interface Flags extends GlobalOptions {
+  readonly output: string;
+  readonly calib?: string;
+  readonly precision?: string;
+  readonly targetIi?: number;
+  readonly targetRate?: number;
+  readonly budget?: Readonly<Record<string, number>>;
+  readonly device?: string;
+  readonly clock?: number;
+  readonly config?: string;
+  readonly printIrAfter?: readonly string[];
+  readonly dumpIr?: string;
+  readonly verifyEach: boolean;
+  readonly json?: boolean;
+}
+
+export function compileCommand(env: CliEnv): Command {
+  return new Command("compile")
+    .summary("compile an ONNX model to Verilog")
+    .description("Compiles an ONNX model: quantizes it, chooses the parallelism for the target, and writes Verilog, an IP core, a bit-exact model and a report to DIR.")
+    .argument("<model>", "ONNX file (MODEL.onnx)")
+    .requiredOption("-o, --output <dir>", "folder for the results; made new, or replaced if onnx-hls wrote it")
+    .option("--calib <data>", "representative inputs (.npz or .npy): chooses number formats and measures accuracy")
+    .option("--precision <spec>", "bits of weights and activations: 8, or w8a12")
+    .addOption(new Option("--target-ii <cycles>", "at most so many cycles between samples").argParser(positiveInteger).conflicts(["targetRate", "budget"]))
+    .addOption(new Option("--target-rate <hz>", "at least so many samples per second: 1e6, 1M").argParser(positiveNumber).conflicts(["targetIi", "budget"]))
+    .addOption(new Option("--budget <limits>", "the fastest design within dsp=N,lut=N,ff=N,bram=N").argParser(budget).conflicts(["targetIi", "targetRate"]))
+    .option("--device <name>", "FPGA (default: xcu280)")
+    .option("--clock <mhz>", "clock in MHz (default: 250)", positiveNumber)
+    .option("--config <file>", "YAML file with these options and precisions of single layers; the command line has precedence")
+    .option("--print-ir-after <pass>", "print the IR after a pass, all, or changed, to stderr; may be repeated", names)
+    .option("--dump-ir <dir>", "write the IR after each pass to numbered files")
+    .option("--verify-each", "run the verifier after each pass", true)
+    .option("--no-verify-each", "leave the verifier out (only to time the compiler)")
+    .option("--json", "print report.json instead of the summary")
+    .addHelpText("after", `
+Without a target, the design takes one input element per cycle if that fits into 60 % of the device,
+and is the fastest that does otherwise.
+
+Examples:
+  $ onnx-hls compile net.onnx -o build --calib samples.npz
+  $ onnx-hls compile net.onnx -o build --calib samples.npz --target-ii 121 --precision w8a12
+  $ onnx-hls compile mlp.onnx -o build --target-rate 10M --device xc7k325t --clock 200`)
+    .action(async (model: string, _flags: unknown, command: Command) => {
+      const flags = command.optsWithGlobals<Flags>();
+      await runAction(env, flags, async (session) => {
+        const report = await compileModel(model, compileOptions(flags), session);
+        env.out(flags.json === true ? `${JSON.stringify(report, null, 2)}\n` : `${summary(report, flags.output)}\n`);
+      });
+    });
+}
+
+function compileOptions(f: Flags): CompileOptions {
+  const target: Target | undefined =
+    f.targetIi !== undefined ? { kind: "ii", cycles: f.targetIi } : f.targetRate !== undefined ? { kind: "rate", hz: f.targetRate } : f.budget !== undefined ? { kind: "budget", limits: f.budget } : undefined;
+  return {
+    out: f.output,
+    verifyEach: f.verifyEach,
+    ...(f.calib !== undefined && { calib: f.calib }),
+    ...(f.precision !== undefined && { precision: f.precision }),
+    ...(target !== undefined && { target }),
+    ...(f.device !== undefined && { device: f.device }),
+    ...(f.clock !== undefined && { clockMhz: f.clock }),
+    ...(f.config !== undefined && { config: f.config }),
+    ...(f.printIrAfter !== undefined && { printIrAfter: f.printIrAfter }),
+    ...(f.dumpIr !== undefined && { dumpIr: f.dumpIr }),
+  };
+}
+
+/** The report in a screenful. */
+export function summary(r: DesignReport, dir: string): string {
+  const micros = (cycles: number): string => si(cycles / (r.clock_mhz * 1e6), "s");
+  const lines = [
+    `${r.model} on ${r.device} at ${r.clock_mhz} MHz, written to ${dir}`,
+    "",
+    `  initiation interval  ${count(r.initiation_interval)} cycles (${micros(r.initiation_interval)}, ${si(r.throughput_hz, "samples/s")})`,
+    `  latency              ${count(r.latency)} cycles (${micros(r.latency)})`,
+    `  multipliers          ${count(r.multipliers)}, ${(r.mac_efficiency * 100).toFixed(1)} % busy on ${count(r.macs)} multiply-accumulates`,
+    `  resources            ${count(r.resources.lut)} LUT, ${count(r.resources.ff)} FF, ${count(r.resources.dsp)} DSP, ${count(r.resources.bram)} BRAM (estimated)`,
+  ];
+  for (const [name, a] of Object.entries(r.accuracy ?? {})) {
+    lines.push(`  accuracy of ${name}: rmse ${si(a.rmse, "")}, largest error ${si(a.max_abs_error, "")}, ${a.sqnr_db.toFixed(1)} dB against the float model`);
+  }
+  const rows = r.kernels.map((k) => [k.name, k.cycles, unrollText(k.unroll), k.multipliers, k.resources.lut, k.resources.dsp, k.resources.bram, k.onnx_nodes.join(" ")]);
+  lines.push("", table(["kernel", "cycles", "unroll", "mult", "LUT", "DSP", "BRAM", "ONNX nodes"], rows), "", `compiled in ${r.compile_seconds.toFixed(1)} s`);
+  return lines.join("\n");
+}
+
+function unrollText(unroll: Readonly<Record<string, number>>): string {
+  const parts = Object.entries(unroll).filter(([, n]) => n > 1);
+  return parts.length === 0 ? "-" : parts.map(([name, n]) => `${name}:${n}`).join(" ");
+}

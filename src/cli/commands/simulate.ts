@@ -1,0 +1,63 @@
+import { Command } from "commander";
+import { simulateDesign } from "../../driver.js";
+import { Exit, runAction, type GlobalOptions } from "../action.js";
+import type { CliEnv } from "../env.js";
+import { nonNegativeInteger, probability } from "../options.js";
+import { count } from "../table.js";
+
+interface Flags extends GlobalOptions {
+  readonly input: string;
+  readonly output: string;
+  readonly stall?: number;
+  readonly seed?: number;
+  readonly raw?: boolean;
+  readonly json?: boolean;
+}
+
+export function simulateCommand(env: CliEnv): Command {
+  return new Command("simulate")
+    .summary("simulate the Verilog of a compiled design, cycle by cycle")
+    .description("Builds the Verilog of a compiled design with Verilator, streams a data file through it, measures latency and initiation interval, and compares every value with the bit-exact model.")
+    .argument("<dir>", "folder made by onnx-hls compile")
+    .requiredOption("--input <data>", "inputs (.npz or .npy); the first axis counts samples")
+    .requiredOption("--output <data>", "outputs of the simulation (.npz)")
+    .option("--stall <probability>", "let both ports pause at random, with this probability per cycle", probability)
+    .option("--seed <n>", "seed of the pauses", nonNegativeInteger)
+    .option("--raw", "write raw integers instead of float32 values")
+    .option("--json", "print the measurements as JSON")
+    .addHelpText("after", `
+Exit code 1 if any value differs from the bit-exact model.
+
+Examples:
+  $ onnx-hls simulate build --input test.npz --output sim.npz
+  $ onnx-hls simulate build --input test.npz --output sim.npz --stall 0.3 --seed 7`)
+    .action(async (dir: string, _flags: unknown, command: Command) => {
+      const flags = command.optsWithGlobals<Flags>();
+      await runAction(env, flags, async (session) => {
+        const r = await simulateDesign(dir, {
+          input: flags.input,
+          output: flags.output,
+          raw: flags.raw === true,
+          ...(flags.stall !== undefined && { stall: flags.stall }),
+          ...(flags.seed !== undefined && { seed: flags.seed }),
+        }, session);
+        const verdict = (measured: number, predicted: number): string => (measured === predicted ? "as predicted" : `predicted ${count(predicted)}`);
+        env.out(
+          flags.json === true
+            ? `${JSON.stringify(r)}\n`
+            : [
+                `samples              ${count(r.samples)}`,
+                `initiation interval  ${count(r.initiation_interval)} cycles (${flags.stall !== undefined && flags.stall > 0 ? "with stalls" : verdict(r.initiation_interval, r.predicted.initiation_interval)})`,
+                `latency              ${count(r.latency)} cycles (${flags.stall !== undefined && flags.stall > 0 ? "with stalls" : verdict(r.latency, r.predicted.latency)})`,
+                `cycles               ${count(r.cycles)}`,
+                `mismatches           ${count(r.mismatches)}`,
+                "",
+              ].join("\n"),
+        );
+        if (r.mismatches > 0) {
+          env.err(`error: ${count(r.mismatches)} values differ from the bit-exact model\n`);
+          throw new Exit(1);
+        }
+      });
+    });
+}

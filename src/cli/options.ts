@@ -1,0 +1,56 @@
+/** Values of command line options. What is not acceptable is wrong usage: exit code 2. */
+import { InvalidArgumentError } from "commander";
+
+export function positiveInteger(text: string): number {
+  const n = Number(text);
+  if (!Number.isSafeInteger(n) || n < 1) throw new InvalidArgumentError("a whole number of at least 1 is needed.");
+  return n;
+}
+
+export function nonNegativeInteger(text: string): number {
+  const n = Number(text);
+  if (text.trim() === "" || !Number.isSafeInteger(n) || n < 0) throw new InvalidArgumentError("a whole number of at least 0 is needed.");
+  return n;
+}
+
+/** A positive number; `1e6`, `250`, and with a suffix `1M`, `100k`. */
+export function positiveNumber(text: string): number {
+  const m = /^([0-9.]+(?:e[+-]?\d+)?)([kMG]?)$/.exec(text.trim());
+  const n = m === null ? NaN : Number(m[1]) * { "": 1, k: 1e3, M: 1e6, G: 1e9 }[m[2] as "" | "k" | "M" | "G"];
+  if (!(n > 0) || !Number.isFinite(n)) throw new InvalidArgumentError("a positive number is needed.");
+  return n;
+}
+
+export function probability(text: string): number {
+  const n = Number(text);
+  // At 1 nothing would ever move.
+  if (text.trim() === "" || !(n >= 0 && n < 1)) throw new InvalidArgumentError("a probability from 0 to below 1 is needed.");
+  return n;
+}
+
+const BUDGET_KEYS = ["lut", "ff", "dsp", "bram"];
+
+/** `dsp=100,lut=20000`. */
+export function budget(text: string): Readonly<Record<string, number>> {
+  const limits: Record<string, number> = {};
+  for (const part of text.split(",")) {
+    const [key, value, ...more] = part.split("=").map((s) => s.trim());
+    if (key === undefined || value === undefined || more.length > 0 || !BUDGET_KEYS.includes(key)) {
+      throw new InvalidArgumentError(`limits such as dsp=100,lut=20000 are needed; known are ${BUDGET_KEYS.join(", ")}.`);
+    }
+    limits[key] = nonNegativeInteger(value);
+  }
+  return limits;
+}
+
+/** Repeated or comma-separated names. */
+export function names(text: string, previous: readonly string[] | undefined): readonly string[] {
+  return [...(previous ?? []), ...text.split(",").map((s) => s.trim()).filter((s) => s !== "")];
+}
+
+/** `SEED:SAMPLES`. */
+export function seedAndCount(text: string): { readonly seed: number; readonly samples: number } {
+  const m = /^(\d+):(\d+)$/.exec(text);
+  if (m === null) throw new InvalidArgumentError("SEED:SAMPLES is needed, for example 1:16.");
+  return { seed: Number(m[1]), samples: positiveInteger(m[2]!) };
+}

@@ -1,0 +1,88 @@
+/** The order of the folders: imports run one way, explicit lists name every file, only the command line prints. */
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join, relative, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import { builtinPasses } from "../src/passes/registry.js";
+
+const root = join(dirname(fileURLToPath(import.meta.url)), "..");
+const src = join(root, "src");
+const files = readdirSync(src, { recursive: true, encoding: "utf8" }).filter((f) => f.endsWith(".ts")).sort();
+
+/** Folder (or root file) of `src` that a file belongs to. */
+function area(file: string): string {
+  return file.includes("/") ? file.slice(0, file.indexOf("/")) : file;
+}
+
+/** What each area may import, besides itself. */
+const allowed: Readonly<Record<string, readonly string[]>> = {
+  diagnostics: [],
+  "host.ts": [],
+  ir: ["diagnostics"],
+  frontend: ["ir", "diagnostics", "host.ts"],
+  passes: ["ir", "diagnostics", "host.ts"],
+  "backend-hls": ["ir", "diagnostics", "passes"],
+  "backend-verilog": ["ir", "diagnostics", "host.ts"],
+  driver: ["ir", "diagnostics", "host.ts", "frontend", "passes", "backend-hls", "backend-verilog"],
+  "driver.ts": ["driver", "ir", "diagnostics", "host.ts", "frontend", "passes", "backend-hls", "backend-verilog"],
+  "index.ts": ["driver", "driver.ts", "ir", "diagnostics", "host.ts", "frontend", "passes", "backend-hls", "backend-verilog"],
+  cli: ["driver", "driver.ts", "ir", "diagnostics", "host.ts", "passes", "index.ts"],
+};
+
+interface Import {
+  readonly from: string;
+  readonly to: string;
+}
+const sources = new Map(files.map((f) => [f, readFileSync(join(src, f), "utf8")]));
+const imports: Import[] = files.flatMap((from) =>
+  [...sources.get(from)!.matchAll(/(?:^|\n)\s*(?:import|export)\b[^;"']*?["'](\.[^"']+\.js)["']|\bimport\(\s*["'](\.[^"']+\.js)["']/g)].map((m) => ({
+    from,
+    to: relative(src, resolve(src, dirname(from), (m[1] ?? m[2])!)).replace(/\.js$/, ".ts"),
+  })),
+);
+
+describe("structure of src", () => {
+  it("is read by this test", () => {
+    expect(imports.length).toBeGreaterThan(50);
+    expect(files.map(area).filter((a) => allowed[a] === undefined)).toEqual([]);
+  });
+  it("imports only what exists", () => {
+    expect(imports.filter((i) => !sources.has(i.to)).map((i) => `${i.from} -> ${i.to}`)).toEqual([]);
+  });
+  it("imports run downwards", () => {
+    const wrong = imports.filter((i) => area(i.from) !== area(i.to) && !allowed[area(i.from)]!.includes(area(i.to)));
+    expect(wrong.map((i) => `${i.from} -> ${i.to}`)).toEqual([]);
+  });
+  it("has no cycles between files", () => {
+    const next = new Map<string, string[]>();
+    // Types vanish at run time: a cycle through them is harmless.
+    for (const i of imports) {
+      const text = sources.get(i.from)!;
+      const specifier = i.to.slice(i.to.lastIndexOf("/") + 1).replace(/\.ts$/, ".js");
+      if (new RegExp(`import type [^;]*${specifier.replace(/[.]/g, "\\.")}"`).test(text)) continue;
+      next.set(i.from, [...(next.get(i.from) ?? []), i.to]);
+    }
+    const state = new Map<string, "open" | "done">();
+    const cycles: string[] = [];
+    const visit = (f: string, path: readonly string[]): void => {
+      if (state.get(f) === "done") return;
+      if (state.get(f) === "open") return void cycles.push([...path.slice(path.indexOf(f)), f].join(" -> "));
+      state.set(f, "open");
+      for (const n of next.get(f) ?? []) visit(n, [...path, f]);
+      state.set(f, "done");
+    };
+    files.forEach((f) => visit(f, []));
+    expect(cycles).toEqual([]);
+  });
+  it("prints only from the command line", () => {
+    const prints = files.filter((f) => area(f) !== "cli" && /\bconsole\.|process\.(stdout|stderr|exit)\b/.test(sources.get(f)!));
+    expect(prints).toEqual([]);
+  });
+  it("knows no example", () => {
+    expect(files.filter((f) => /bragg/i.test(sources.get(f)!))).toEqual([]);
+  });
+  it("lists every pass", () => {
+    const defined = files.filter((f) => f.startsWith("passes/")).flatMap((f) => [...sources.get(f)!.matchAll(/definePass\(\{\s*name: "([^"]+)"/g)].map((m) => m[1]!));
+    expect(builtinPasses.map((p) => p.name).sort()).toEqual(defined.sort());
+  });
+});
