@@ -12,6 +12,9 @@ import { source } from "../ir/eval/flow.js";
 import type { Device } from "./devices.js";
 import { addDelay, opDelay } from "./operators.js";
 
+/** Tables of at least this many entries are read through a register, so that block RAM can hold them. */
+export const REGISTERED_TABLE = 512;
+
 /** Point in time: a stage, and nanoseconds since its clock edge. */
 export interface Slot {
   readonly stage: number;
@@ -91,6 +94,7 @@ export function planPipeline(op: Op, spec: KernelSpec, device: Device, clockMhz:
         slot = { stage, ns: period };
       }
       stageOf.set(o, slot.stage);
+      if (o.name === "fx.table" && denseAttr(o, "values").data.length >= REGISTERED_TABLE) slot = { stage: slot.stage + 1, ns: base };
       slots.set(o.result, slot);
     }
     throw new Error("body without fx.yield");
@@ -116,7 +120,8 @@ export function planPipeline(op: Op, spec: KernelSpec, device: Device, clockMhz:
     slot = { stage: slot.stage + 1, ns: base };
   }
   const folded = slot;
-  op.regions[1]!.args.forEach((a, i) => slots.set(a, i === 0 ? folded : start));
+  // The other epilogue operands are delayed to arrive with the folded value.
+  op.regions[1]!.args.forEach((a, i) => slots.set(a, i === 0 ? folded : { stage: folded.stage, ns: base }));
   const result = run(op.regions[1]!);
   return { stageOf, term, treeStages, accStage, folded, depth: Math.max(1, result.stage) + 1 };
 }

@@ -64,7 +64,9 @@ export function opDelay(d: Device, op: Op): number {
       return (rounds ? addDelay(d, from.width) : 0) + (saturates(op) ? 2 * d.timing.lut : 0);
     }
     case "fx.table": {
-      const levels = Math.max(1, Math.ceil((widthOf(op, 0).width - d.lutInputs) / 2) + 1);
+      // From 512 entries on the table is read through a register (datapath.ts).
+      const width = widthOf(op, 0).width;
+      const levels = width >= 9 ? 1 : Math.max(1, Math.ceil((width - d.lutInputs) / 2) + 1);
       return levels * d.timing.lut;
     }
     default:

@@ -1,0 +1,170 @@
+/** Loop nests in hardware: counters that advance together, and static functions of where they stand. */
+import { allocate, Dense } from "../ir/attributes.js";
+import type { Value } from "../ir/core.js";
+import { u, type RtlModuleBuilder } from "../ir/rtl/builder.js";
+import { addressWidth } from "../ir/rtl/semantics.js";
+import { fixed, typeOfRange } from "../ir/types.js";
+
+export interface CounterLoop {
+  readonly name: string;
+  readonly trips: number;
+}
+
+/** Counter modulo `trips` that advances by one when `enable`; constant 0 for one trip. */
+export function moduloCounter(m: RtlModuleBuilder, trips: number, enable: Value, hint: string): { value: Value; last: Value } {
+  if (trips <= 1) return { value: m.constant(0, u(1)), last: m.constant(1, u(1)) };
+  const type = u(addressWidth(trips));
+  const value = m.regDeclare(type, { reset: 0, hint });
+  const last = m.eq(value, m.constant(trips - 1), `${hint}_last`);
+  m.connect(value, m.mux(last, m.constant(0, type), m.add(value, m.constant(1), type), type), enable);
+  return { value, last };
+}
+
+/** A nest of counters, innermost last, that moves to its next point when `enable`. Counters are built as they are asked for. */
+export class LoopCounters {
+  private readonly counters: { value: Value; last: Value }[];
+
+  constructor(
+    private readonly m: RtlModuleBuilder,
+    readonly loops: readonly CounterLoop[],
+    enable: Value,
+    prefix: string,
+  ) {
+    const built: { value: Value; last: Value }[] = [];
+    let carry = enable;
+    for (let d = loops.length - 1; d >= 0; d--) {
+      const c = moduloCounter(m, loops[d]!.trips, carry, `${prefix}${loops[d]!.name}`);
+      built[d] = c;
+      carry = m.and(carry, c.last);
+    }
+    this.counters = built;
+  }
+
+  /** All loops from `d` inwards stand at their last trip. */
+  lastFrom(d: number): Value {
+    return this.m.all(this.counters.slice(d).map((c) => c.last));
+  }
+  last(d: number): Value {
+    return this.counters[d]!.last;
+  }
+
+  /** Row-major index over the loops in `chosen` (ascending positions), and the number of points. */
+  index(chosen: readonly number[]): { value: Value; size: number } {
+    let size = 1;
+    let value: Value | undefined;
+    for (const d of chosen) {
+      const { trips } = this.loops[d]!;
+      const c = this.counters[d]!.value;
+      size *= trips;
+      value = value === undefined ? c : this.m.add(this.m.mul(value, this.m.constant(trips)), c, u(addressWidth(size)));
+    }
+    return { value: value ?? this.m.constant(0, u(1)), size };
+  }
+
+  /** Loops on which `f` (one number per point of the nest) depends. */
+  dependencies(f: ArrayLike<number>): number[] {
+    const deps: number[] = [];
+    let inner = 1;
+    for (let d = this.loops.length - 1; d >= 0; d--) {
+      const { trips } = this.loops[d]!;
+      let depends = false;
+      for (let i = 0; i < f.length && !depends; i++) {
+        const at = Math.floor(i / inner) % trips;
+        if (at > 0 && f[i] !== f[i - at * inner]) depends = true;
+      }
+      if (depends) deps.unshift(d);
+      inner *= trips;
+    }
+    return deps;
+  }
+
+  /** The entries of `f` at the points where the loops outside `deps` stand at 0. */
+  restrict(f: ArrayLike<number>, deps: readonly number[]): number[] {
+    const strides: number[] = [];
+    let s = 1;
+    for (let d = this.loops.length - 1; d >= 0; d--) {
+      strides[d] = s;
+      s *= this.loops[d]!.trips;
+    }
+    let out = [0];
+    for (const d of deps) out = out.flatMap((base) => Array.from({ length: this.loops[d]!.trips }, (_, k) => base + k * strides[d]!));
+    return out.map((i) => f[i]!);
+  }
+
+  /** Value of `f` at the present point: a constant, or a small table over the loops on which it depends. */
+  lookup(f: ArrayLike<number>, hint: string): Value {
+    const deps = this.dependencies(f);
+    return tableLookup(this.m, this.index(deps).value, this.restrict(f, deps), hint);
+  }
+
+  /**
+   * The boolean `f` (0 or 1) at the present point. A conjunction of conditions on single loops, as padding is, is built
+   * as one; anything else as a table.
+   */
+  condition(f: ArrayLike<number>, hint: string): Value {
+    const deps = this.dependencies(f);
+    if (deps.length <= 1) return this.lookup(f, hint);
+    const perLoop = deps.map((d) => this.loops[d]!.trips).map((n) => new Uint8Array(n));
+    const restricted = this.restrict(f, deps);
+    const trips = deps.map((d) => this.loops[d]!.trips);
+    const at = (i: number): number[] => {
+      const point: number[] = [];
+      for (let d = trips.length - 1; d >= 0; d--) {
+        point[d] = i % trips[d]!;
+        i = Math.floor(i / trips[d]!);
+      }
+      return point;
+    };
+    restricted.forEach((v, i) => v !== 0 && at(i).forEach((p, d) => (perLoop[d]![p] = 1)));
+    const separable = restricted.every((v, i) => (v !== 0) === at(i).every((p, d) => perLoop[d]![p] === 1));
+    if (!separable) return this.lookup(f, hint);
+    return this.m.all(deps.map((d, k) => tableLookup(this.m, this.counters[d]!.value, [...perLoop[k]!], `${hint}_${this.loops[d]!.name}`)));
+  }
+
+  /**
+   * What to add when the nest moves on from the present point: `steps[i]` belongs to the move away from point i. Affine
+   * sequences depend only on which loops carry, which takes a multiplexer; others take a table. NaN where no move matters.
+   */
+  byCarry(steps: ArrayLike<number>, hint: string): Value {
+    const levels = this.loops.length;
+    const deltas = new Array<number | undefined>(levels + 1).fill(undefined);
+    let uniform = true;
+    for (let i = 0; i < steps.length && uniform; i++) {
+      if (Number.isNaN(steps[i])) continue;
+      // Level of the carry: the number of innermost loops at their last trip.
+      let level = 0;
+      let inner = 1;
+      for (let d = levels - 1; d >= 0; d--) {
+        const { trips } = this.loops[d]!;
+        if (Math.floor(i / inner) % trips !== trips - 1) break;
+        level++;
+        inner *= trips;
+      }
+      deltas[level] ??= steps[i]!;
+      if (deltas[level] !== steps[i]!) uniform = false;
+    }
+    if (!uniform) return this.lookup(Array.from(steps, (v) => (Number.isNaN(v) ? 0 : v)), hint);
+    const type = typeOfRange({ lo: Math.min(...deltas.map((d) => d ?? 0)), hi: Math.max(...deltas.map((d) => d ?? 0)) }, 0);
+    const bitsType = { kind: "bits", signed: type.signed, width: type.width } as const;
+    let value = this.m.constant(deltas[levels] ?? 0, bitsType);
+    for (let level = levels - 1; level >= 0; level--) {
+      const d = deltas[level];
+      if (d === undefined) continue;
+      // Carry level above `level` needs the loop just outside to be at its last trip too.
+      value = this.m.mux(this.lastFrom(levels - level - 1), value, this.m.constant(d, bitsType), bitsType, hint);
+    }
+    return value;
+  }
+}
+
+/** `values[index]` by logic; a constant where all are equal. */
+export function tableLookup(m: RtlModuleBuilder, index: Value, values: readonly number[], hint: string): Value {
+  const lo = Math.min(...values);
+  const hi = Math.max(...values);
+  const type = typeOfRange({ lo, hi }, 0);
+  if (lo === hi) return m.constant(lo, { kind: "bits", signed: type.signed, width: type.width });
+  const elem = fixed(type.width, 0, type.signed);
+  const data = allocate(elem, values.length);
+  data.set(values);
+  return m.rom(index, new Dense([values.length], elem, data), { readLatency: 0, style: "distributed", hint });
+}

@@ -1,0 +1,196 @@
+/**
+ * RTL of a FIFO or sliding window: ring memory, fetch control, tap registers, masks (see stream-plan.ts for the terms).
+ *
+ * Ports of every channel: `reserve` (the producer fires a step that will push), `push` and `push_data`, `take` (the consumer
+ * fires) in; `space`, `valid` and `data` (the lanes of a step, lane 0 lowest) out. The data of a stream are valid with `valid`.
+ */
+import type { Module, Op, Value } from "../ir/core.js";
+import { RtlModuleBuilder, s, u } from "../ir/rtl/builder.js";
+import { addressWidth } from "../ir/rtl/semantics.js";
+import { typeOfRange, type BitsType } from "../ir/types.js";
+import type { Channel } from "./design.js";
+import { LoopCounters, moduloCounter, tableLookup } from "./emit-counters.js";
+import type { StreamPlan } from "./stream-plan.js";
+
+export function channelPorts(channel: Channel): { name: string; type: BitsType }[] {
+  const word = channel.plan.order.planes * channel.elem.width;
+  return [
+    { name: "reserve", type: u(1) },
+    { name: "push", type: u(1) },
+    { name: "push_data", type: u(word) },
+    { name: "take", type: u(1) },
+  ];
+}
+
+/** A counter that goes up when `up` and down by `down` when `enable`, and holds `initial` after reset. */
+export function balance(m: RtlModuleBuilder, range: { lo: number; hi: number }, initial: number, up: Value, down: Value, enable: Value, hint: string): Value {
+  const t = typeOfRange({ lo: Math.min(range.lo, initial), hi: Math.max(range.hi, initial, 1) }, 0);
+  const type: BitsType = { kind: "bits", signed: t.signed, width: t.width };
+  const q = m.regDeclare(type, { reset: initial, hint });
+  const lowered = m.sub(q, m.mux(enable, down, m.constant(0)), s(t.width + 2));
+  m.connect(q, m.cast(m.add(lowered, up, s(t.width + 2)), type));
+  return q;
+}
+
+export function emitStream(module: Module, name: string, channel: Channel, plan: StreamPlan, pad: number): Op {
+  const m = new RtlModuleBuilder(module, name, channelPorts(channel), { loc: channel.consumer.kind === "kernel" ? channel.consumer.op.loc : { nodes: [] } });
+  const [reserve, push, pushData, take] = [m.input("reserve"), m.input("push"), m.input("push_data"), m.input("take")];
+  const word = u(plan.order.planes * channel.elem.width);
+  const loops = plan.table.loops;
+  const outerCount = loops.length - plan.innerLoops;
+  const steps = new LoopCounters(m, loops.map((l) => ({ name: l.name, trips: l.trips })), take, "at_");
+
+  // Fetch control. `gap` fetches are missing until the window of the current group is complete.
+  const finished = m.and(take, steps.lastFrom(outerCount), "group_done");
+  const total = plan.fetches + plan.flushes;
+  const gapSteps = Array.from({ length: plan.groups }, (_, g) => (g + 1 < plan.groups ? plan.ready[g + 1]! - plan.ready[g]! : total - plan.ready[g]! + plan.ready[0]!));
+  const maxGap = Math.max(plan.ready[0]! + 1, ...gapSteps);
+  const shift = m.forward(u(1), "shift");
+  const gapType = u(addressWidth(maxGap + 1));
+  const gap = m.regDeclare(gapType, { reset: plan.ready[0]! + 1, hint: "gap" });
+  const valid = m.eq(gap, m.constant(0), "window_valid");
+  const perStep = new Float64Array(plan.table.steps);
+  // Only the last step of a group moves on.
+  for (let i = 0; i < perStep.length; i++) perStep[i] = i % plan.repeat === plan.repeat - 1 ? gapSteps[Math.floor(i / plan.repeat)]! : NaN;
+  const renewed = m.mux(finished, steps.byCarry(perStep, "next_gap"), gap, gapType);
+  m.connect(gap, m.sub(renewed, shift, gapType));
+  const advance = m.or(m.not(valid), finished, "advance");
+
+  // Position of the next fetch: column within the visit, visit, then the flushes.
+  const flat = plan.need.every((n, f) => n === f + 1) && plan.release.every((r, f) => r === f + 1) && plan.words === plan.fetches;
+  const fetch = m.forward(u(1), "fetch");
+  const column = plan.rows > 1 || !flat || plan.flushes > 0 ? moduloCounter(m, plan.pitch, fetch, "column") : undefined;
+  const rowDone = column === undefined ? undefined : m.and(fetch, column.last);
+  const visit = rowDone === undefined ? undefined : moduloCounter(m, plan.visits, rowDone, "visit");
+  let flushing: Value = m.constant(0, u(1));
+  if (plan.flushes > 0) {
+    const flush = m.and(shift, m.not(fetch));
+    const flag = m.regDeclare(u(1), { reset: 0, hint: "flushing" });
+    const counter = moduloCounter(m, plan.flushes, flush, "flushed");
+    const sampleDone = m.and(rowDone!, visit!.last);
+    m.connect(flag, m.or(sampleDone, m.and(flag, m.not(m.and(flush, counter.last)))));
+    flushing = flag;
+  }
+  const at = (values: Int32Array, hint: string): Value => byFetch(m, plan, values, column, visit, hint);
+  const needStep = Int32Array.from({ length: plan.fetches }, (_, f) => (f + 1 < plan.fetches ? plan.need[f + 1]! : plan.need[0]! + plan.words) - plan.need[f]!);
+  const releaseStep = Int32Array.from({ length: plan.fetches }, (_, f) => (f + 1 === plan.fetches ? plan.words : plan.release[f]!) - (f === 0 ? 0 : plan.release[f - 1]!));
+  const lead = balance(m, { lo: -Math.max(...needStep, plan.need[0]!), hi: channel.capacity }, -plan.need[0]!, push, at(needStep, "need_step"), fetch, "lead");
+  const available = m.ge(lead, m.constant(0), "available");
+  m.resolve(fetch, m.all([advance, available, m.not(flushing)]));
+  m.resolve(shift, m.and(advance, m.or(flushing, available)));
+  const occupied = balance(m, { lo: 0, hi: channel.capacity }, 0, reserve, at(releaseStep, "release_step"), fetch, "occupied");
+  const space = m.lt(occupied, m.constant(channel.capacity), "space_left");
+
+  // Ring memory: one bank, or one bank per row.
+  const fetchedRows = plan.rows > 1 ? rowRing(m, channel, plan, push, pushData, column!, rowDone!, visit!) : [wordRing(m, channel.capacity, word, push, pushData, fetch)];
+
+  // Taps: row r, column c; column 0 is the newest.
+  const depth = new Int32Array(plan.rows).fill(0);
+  plan.tapRow.forEach((r, i) => r >= 0 && (depth[r] = Math.max(depth[r]!, plan.tapColumn[i]! + 1)));
+  const taps = fetchedRows.map((data, r) => {
+    const row: Value[] = [];
+    for (let c = 0; c < depth[r]!; c++) row.push(m.reg(c === 0 ? data : row[c - 1]!, { enable: shift, hint: `tap_${r}_${c}` }));
+    return row;
+  });
+
+  const data = emitLanes(m, channel, plan, steps, taps, pad);
+  return m.finish({ space, valid, data });
+}
+
+/** Function of the fetch number: constant, by row with another value at the end of the row, or a full table. */
+function byFetch(m: RtlModuleBuilder, plan: StreamPlan, values: Int32Array, column: { value: Value; last: Value } | undefined, visit: { value: Value; last: Value } | undefined, hint: string): Value {
+  if (values.every((v) => v === values[0])) return m.constant(values[0]!);
+  if (column === undefined || visit === undefined) throw new Error("a flat stream has uniform steps");
+  const { pitch, visits } = plan;
+  const body: number[] = [];
+  const end: number[] = [];
+  let regular = true;
+  for (let v = 0; v < visits; v++) {
+    body.push(values[v * pitch]!);
+    end.push(values[v * pitch + pitch - 1]!);
+    for (let c = 0; c < pitch - 1; c++) if (values[v * pitch + c] !== body[v]) regular = false;
+  }
+  if (regular) return m.mux(column.last, tableLookup(m, visit.value, end, `${hint}_end`), tableLookup(m, visit.value, body, hint), undefined, hint);
+  const f = m.add(m.mul(visit.value, m.constant(pitch)), column.value, u(addressWidth(visits * pitch)));
+  return tableLookup(m, f, [...values], hint);
+}
+
+/** A ring of `capacity` words: the word that the next fetch takes. */
+function wordRing(m: RtlModuleBuilder, capacity: number, word: BitsType, push: Value, pushData: Value, fetch: Value): Value {
+  if (capacity === 1) return m.reg(pushData, { enable: push, hint: "word" });
+  const write = moduloCounter(m, capacity, push, "write_at");
+  const read = moduloCounter(m, capacity, fetch, "read_at");
+  return m.memory({ depth: capacity, word, waddr: write.value, wdata: pushData, wen: push, raddr: [read.value], readLatency: 0, style: "distributed", hint: "ring" })[0]!;
+}
+
+/** One bank per row, reused round robin: the words of the column that the next fetch takes, top row first. */
+function rowRing(m: RtlModuleBuilder, channel: Channel, plan: StreamPlan, push: Value, pushData: Value, column: { value: Value; last: Value }, rowDone: Value, visit: { value: Value; last: Value }): Value[] {
+  const word = u(plan.order.planes * channel.elem.width);
+  const banks = channel.capacity / plan.pitch;
+  const writeColumn = moduloCounter(m, plan.pitch, push, "write_column");
+  const writeBank = moduloCounter(m, banks, m.and(push, writeColumn.last), "write_bank");
+  const read = Array.from({ length: banks }, (_, b) => {
+    const wen = m.and(push, m.eq(writeBank.value, m.constant(b)));
+    return m.memory({ depth: plan.pitch, word, waddr: writeColumn.value, wdata: pushData, wen, raddr: [column.value], readLatency: 0, style: "distributed", hint: `row_bank_${b}` })[0]!;
+  });
+  // Bank of the window's top row; rows count on through the samples.
+  const mod = (n: number): number => ((n % banks) + banks) % banks;
+  const gridRows = plan.words / plan.pitch;
+  const inside = mod(plan.rowStep);
+  const wrap = mod(gridRows - (plan.visits - 1) * plan.rowStep);
+  const type = u(addressWidth(banks));
+  const top = m.regDeclare(type, { reset: mod(plan.firstRow), hint: "top_bank" });
+  const moved = (by: number): Value => tableLookup(m, top, Array.from({ length: banks }, (_, b) => mod(b + by)), "next_bank");
+  m.connect(top, m.mux(visit.last, moved(wrap), moved(inside), type), rowDone);
+  return Array.from({ length: plan.rows }, (_, r) => m.select(top, Array.from({ length: banks }, (_, b) => read[mod(b + r)]!), word, `column_${r}`));
+}
+
+/** The lanes of the present step, packed: a tap, chosen by the inner loops, or the pad value. */
+function emitLanes(m: RtlModuleBuilder, channel: Channel, plan: StreamPlan, steps: LoopCounters, taps: readonly (readonly Value[])[], pad: number): Value {
+  const { lanes, element } = plan.table;
+  const elem: BitsType = { kind: "bits", signed: channel.elem.signed, width: channel.elem.width };
+  const padValue = m.constant(pad, elem);
+  const inner = new Array<number>(plan.table.steps);
+  const masks = new Map<string, Value>();
+  const packed: Value[] = [];
+  const outer = plan.table.steps / plan.repeat;
+  for (let lane = 0; lane < lanes; lane++) {
+    // Source of each inner step; a step that only ever pads may read anything.
+    const sourceAt = (k: number): number => {
+      const i = k * lanes + lane;
+      return plan.tapRow[i]! < 0 || plan.tapPlane[i]! < 0 ? -1 : (plan.tapRow[i]! * 4096 + plan.tapColumn[i]!) * 65536 + plan.tapPlane[i]!;
+    };
+    let fallback = -1;
+    for (let k = 0; k < plan.repeat && fallback < 0; k++) fallback = sourceAt(k);
+    if (fallback < 0) {
+      packed.push(padValue);
+      continue;
+    }
+    for (let i = 0; i < inner.length; i++) {
+      const src = sourceAt(i % plan.repeat);
+      inner[i] = src < 0 ? fallback : src;
+    }
+    const read = (src: number): Value => {
+      const plane = src % 65536;
+      const tap = Math.floor(src / 65536);
+      return m.extract(taps[Math.floor(tap / 4096)]![tap % 4096]!, plane * elem.width, elem.width, elem.signed);
+    };
+    const deps = steps.dependencies(inner);
+    const choices = steps.restrict(inner, deps).map(read);
+    let value = choices.length === 1 ? choices[0]! : m.select(steps.index(deps).value, choices, elem);
+    const inside = new Uint8Array(plan.table.steps);
+    let padded = false;
+    for (let i = 0; i < outer * plan.repeat; i++) {
+      inside[i] = element[i * lanes + lane]! >= 0 ? 1 : 0;
+      if (inside[i] === 0) padded = true;
+    }
+    if (padded) {
+      const key = Buffer.from(inside).toString("latin1");
+      let mask = masks.get(key);
+      if (mask === undefined) masks.set(key, (mask = steps.condition(inside, "inside")));
+      value = m.mux(mask, value, padValue, elem);
+    }
+    packed.push(value);
+  }
+  return m.concat(packed.reverse(), "lanes");
+}
