@@ -45,7 +45,7 @@ export function emitStream(module: Module, name: string, channel: Channel, plan:
   const total = plan.fetches + plan.flushes;
   const gapSteps = Array.from({ length: plan.groups }, (_, g) => (g + 1 < plan.groups ? plan.ready[g + 1]! - plan.ready[g]! : total - plan.ready[g]! + plan.ready[0]!));
   const maxGap = Math.max(plan.ready[0]! + 1, ...gapSteps);
-  const shift = m.forward(u(1), "shift");
+  const shiftLater = m.forward(u(1), "shift");
   const gapType = u(addressWidth(maxGap + 1));
   const gap = m.regDeclare(gapType, { reset: plan.ready[0]! + 1, hint: "gap" });
   const valid = m.eq(gap, m.constant(0), "window_valid");
@@ -53,18 +53,18 @@ export function emitStream(module: Module, name: string, channel: Channel, plan:
   // Only the last step of a group moves on.
   for (let i = 0; i < perStep.length; i++) perStep[i] = i % plan.repeat === plan.repeat - 1 ? gapSteps[Math.floor(i / plan.repeat)]! : NaN;
   const renewed = m.mux(finished, steps.byCarry(perStep, "next_gap"), gap, gapType);
-  m.connect(gap, m.sub(renewed, shift, gapType));
+  m.connect(gap, m.sub(renewed, shiftLater, gapType));
   const advance = m.or(m.not(valid), finished, "advance");
 
   // Position of the next fetch: column within the visit, visit, then the flushes.
   const flat = plan.need.every((n, f) => n === f + 1) && plan.release.every((r, f) => r === f + 1) && plan.words === plan.fetches;
-  const fetch = m.forward(u(1), "fetch");
-  const column = plan.rows > 1 || !flat || plan.flushes > 0 ? moduloCounter(m, plan.pitch, fetch, "column") : undefined;
-  const rowDone = column === undefined ? undefined : m.and(fetch, column.last);
+  const fetchLater = m.forward(u(1), "fetch");
+  const column = plan.rows > 1 || !flat || plan.flushes > 0 ? moduloCounter(m, plan.pitch, fetchLater, "column") : undefined;
+  const rowDone = column === undefined ? undefined : m.and(fetchLater, column.last);
   const visit = rowDone === undefined ? undefined : moduloCounter(m, plan.visits, rowDone, "visit");
   let flushing: Value = m.constant(0, u(1));
   if (plan.flushes > 0) {
-    const flush = m.and(shift, m.not(fetch));
+    const flush = m.and(shiftLater, m.not(fetchLater));
     const flag = m.regDeclare(u(1), { reset: 0, hint: "flushing" });
     const counter = moduloCounter(m, plan.flushes, flush, "flushed");
     const sampleDone = m.and(rowDone!, visit!.last);
@@ -74,10 +74,12 @@ export function emitStream(module: Module, name: string, channel: Channel, plan:
   const at = (values: Int32Array, hint: string): Value => byFetch(m, plan, values, column, visit, hint);
   const needStep = Int32Array.from({ length: plan.fetches }, (_, f) => (f + 1 < plan.fetches ? plan.need[f + 1]! : plan.need[0]! + plan.words) - plan.need[f]!);
   const releaseStep = Int32Array.from({ length: plan.fetches }, (_, f) => (f + 1 === plan.fetches ? plan.words : plan.release[f]!) - (f === 0 ? 0 : plan.release[f - 1]!));
-  const lead = balance(m, { lo: -Math.max(...needStep, plan.need[0]!), hi: channel.capacity }, -plan.need[0]!, push, at(needStep, "need_step"), fetch, "lead");
+  const lead = balance(m, { lo: -Math.max(...needStep, plan.need[0]!), hi: channel.capacity }, -plan.need[0]!, push, at(needStep, "need_step"), fetchLater, "lead");
   const available = m.ge(lead, m.constant(0), "available");
-  m.resolve(fetch, m.all([advance, available, m.not(flushing)]));
-  m.resolve(shift, m.and(advance, m.or(flushing, available)));
+  const fetch = m.all([advance, available, m.not(flushing)], "fetch");
+  const shift = m.and(advance, m.or(flushing, available), "shift");
+  m.resolve(fetchLater, fetch);
+  m.resolve(shiftLater, shift);
   const occupied = balance(m, { lo: 0, hi: channel.capacity }, 0, reserve, at(releaseStep, "release_step"), fetch, "occupied");
   const space = m.lt(occupied, m.constant(channel.capacity), "space_left");
 
