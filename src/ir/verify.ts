@@ -3,13 +3,15 @@
  * are user errors, after a pass they are bugs of the compiler.
  *
  * Order, as later checks rely on earlier ones: structure (parents, use lists), then per operation counts, attributes,
- * regions and terminators, visibility of operands, agreement with type inference, and the operation's own verifier.
+ * regions and terminators, visibility of operands, agreement with type inference, the operation's own verifier, and last what
+ * concerns several rtl modules.
  */
 import { nearestName } from "../diagnostics/nearest.js";
 import { CompilerBug, type Place, type Sink } from "../diagnostics/index.js";
 import { Dense, type Attr } from "./attributes.js";
 import type { Block, Location, Module, Op, Value } from "./core.js";
 import { hasTrait, lookupOp, matchesKind, type AttrSpec, type OpDef } from "./define-op.js";
+import { verifyRtl } from "./rtl/verify.js";
 import { printAttr, printOp } from "./text/printer.js";
 import { dataProblem, typeProblem } from "./text/module-builder.js";
 import { sameType, showType } from "./types.js";
@@ -66,6 +68,8 @@ export function findProblems(module: Module): Problem[] {
     if (symbols.has(sym)) v.report(op, `a second operation with symbol ${printAttr(sym)}`);
     symbols.add(sym);
   }
+  // Checks across rtl modules take sound operations for granted.
+  if (v.problems.length === 0 && module.body.ops.some((op) => op.name === "rtl.module")) v.problems.push(...verifyRtl(module));
   return v.problems;
 }
 

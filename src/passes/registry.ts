@@ -3,6 +3,8 @@ import type { Pass } from "./define-pass.js";
 import { canonicalize } from "./nn/canonicalize.js";
 import { cse } from "./common/cse.js";
 import { dce } from "./common/dce.js";
+import { fuse } from "./flow/fuse.js";
+import { lower } from "./lower/lower.js";
 
 export interface PipelineAlias {
   readonly name: string;
@@ -39,7 +41,7 @@ export class PassRegistry {
 }
 
 /** Passes that come with the compiler. */
-export const builtinPasses: readonly Pass[] = [canonicalize, cse, dce];
+export const builtinPasses: readonly Pass[] = [canonicalize, cse, dce, fuse, lower];
 
 export const builtinAliases: readonly PipelineAlias[] = [
   { name: "clean", summary: "Simplify and remove what is not needed; at any time before lowering.", pipeline: "canonicalize,cse,dce" },
