@@ -1,9 +1,12 @@
+import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import type { CliEnv } from "../../src/cli/env.js";
 import { Progress } from "../../src/cli/progress.js";
 import { main } from "../../src/cli/program.js";
 import { definePass } from "../../src/passes/define-pass.js";
 import { registerPass } from "../../src/passes/registry.js";
+import { walk } from "../../src/ir/core.js";
+import { splitFixture } from "../support/fixture.js";
 import { memoryHost, type MemoryHost } from "../support/memory-host.js";
 
 const FX = `module "m" {
@@ -16,6 +19,16 @@ const FX = `module "m" {
 `;
 
 registerPass(definePass({ name: "crash-for-test", summary: "Fails.", level: "any", semantics: "bit-exact", run: () => { throw new Error("slot 3 is empty"); } }));
+
+registerPass(definePass({
+  name: "spoil-for-test",
+  summary: "Rounds another way.",
+  level: "flow",
+  semantics: "bit-exact",
+  run: (module) => walk(module.body, (op) => {
+    if (op.name === "fx.requantize") op.attrs = { ...op.attrs, rounding: "floor" };
+  }),
+}));
 
 interface Result {
   readonly code: number;
@@ -108,6 +121,14 @@ describe("opt", () => {
     expect(r.host.text("repro.hir")).toMatch(/^\/\/ RUN: crash-for-test\nmodule "m"/);
     const debug = await cli(["opt", "a.hir", "--passes", "crash-for-test", "-q"], { "a.hir": FX }, { ONNX_HLS_DEBUG: "1" });
     expect(debug.err).toMatch(/\n\s+at /);
+  });
+  it("interprets before and after each pass on request", async () => {
+    const [chain] = splitFixture("fuse.hir", readFileSync(new URL("../fixtures/fuse.hir", import.meta.url), "utf8"));
+    const files = { "a.hir": chain!.text };
+    expect((await cli(["opt", "a.hir", "--passes", "fuse", "--eval-each", "1:20"], files)).code).toBe(0);
+    const r = await cli(["opt", "a.hir", "--passes", "spoil-for-test", "--eval-each", "1:20"], files);
+    expect(r.err).toMatch(/pass spoil-for-test: is bit-exact, but changed element \d+ of output "y" from \S+ to \S+ \(seed 1\)/);
+    expect((await cli(["opt", "a.hir", "--passes", "fuse", "--eval-each", "20"], files)).code).toBe(2);
   });
   it("lists passes and pipelines", async () => {
     const r = await cli(["opt", "--list-passes"]);

@@ -1,12 +1,13 @@
 import { Command, Option } from "commander";
 import { optFile } from "../../driver.js";
+import { evaluateSeeded } from "../../driver/evaluate.js";
 import { writeWhole } from "../../driver/atomic.js";
 import { printModule } from "../../ir/text/printer.js";
 import { levelsOf } from "../../passes/define-pass.js";
 import { passRegistry } from "../../passes/registry.js";
 import { runAction, type GlobalOptions } from "../action.js";
 import type { CliEnv } from "../env.js";
-import { names, nonNegativeInteger } from "../options.js";
+import { names, nonNegativeInteger, seedAndCount } from "../options.js";
 import { table } from "../table.js";
 
 interface Flags extends GlobalOptions {
@@ -16,6 +17,7 @@ interface Flags extends GlobalOptions {
   readonly printIrAfter?: readonly string[];
   readonly dumpIr?: string;
   readonly verifyEach: boolean;
+  readonly evalEach?: { readonly seed: number; readonly samples: number };
   readonly stopAfter?: string;
   readonly skip?: readonly string[];
   readonly bisectLimit?: number;
@@ -35,6 +37,7 @@ export function optCommand(env: CliEnv): Command {
     .option("--dump-ir <dir>", "write the IR after each pass to numbered files")
     .option("--verify-each", "run the verifier after each pass", true)
     .option("--no-verify-each", "leave the verifier out (only to time the compiler)")
+    .option("--eval-each <seed:samples>", "interpret so many inputs before and after each bit-exact pass, and stop at a difference", seedAndCount)
     .option("--stop-after <pass>", "end after the first pass of this name")
     .option("--skip <pass>", "leave passes out; may be repeated", names)
     .option("--bisect-limit <n>", "run only the first so many passes, to find the guilty one", nonNegativeInteger)
@@ -58,6 +61,7 @@ Examples:
         ...(flags.passes !== undefined && { passes: flags.passes }),
         ...(flags.printIrAfter !== undefined && { printIrAfter: flags.printIrAfter }),
         ...(flags.dumpIr !== undefined && { dumpIr: flags.dumpIr }),
+        ...(flags.evalEach !== undefined && { evalEach: { ...flags.evalEach, evaluate: evaluateSeeded } }),
         ...(flags.stopAfter !== undefined && { stopAfter: flags.stopAfter }),
         ...(flags.skip !== undefined && { skip: flags.skip }),
         ...(flags.bisectLimit !== undefined && { bisectLimit: flags.bisectLimit }),
