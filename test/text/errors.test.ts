@@ -1,7 +1,9 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { renderDiagnostic, Sink } from "../../src/diagnostics/index.js";
 import { parseModule } from "../../src/ir/text/parser.js";
-import "./random-module.js";
+import { printModule } from "../../src/ir/text/printer.js";
+import { anyModule } from "./random-module.js";
 
 function messages(text: string): string[] {
   const sink = new Sink();
@@ -49,6 +51,25 @@ describe("errors in textual IR", () => {
 
   it("does not see values of a region from outside", () => {
     expect(messages(wrap("t.graph() ({ %in = t.op() : () -> u8 }) : () -> ()\n  t.op(%in) : (u8) -> ()"))[0]).toMatch(/TX003/);
+  });
+
+  it("refuses hostile nesting", () => {
+    expect(messages(`module "m" {\n  t.op() {a = ${"[".repeat(200_000)}`)[0]).toMatch(/TX008 .*nested too deeply/);
+  });
+
+  it("never fails on damaged text, and always says something", () => {
+    fc.assert(
+      fc.property(anyModule, fc.nat(), fc.nat(), fc.string({ unit: "binary", maxLength: 4 }), (module, at, length, inserted) => {
+        const text = printModule(module);
+        const start = at % text.length;
+        const damaged = text.slice(0, start) + inserted + text.slice(start + (length % 8));
+        const sink = new Sink();
+        const parsed = parseModule(damaged, "m.hir", sink);
+        expect(parsed === undefined).toBe(sink.hasErrors);
+        for (const d of sink.diagnostics) expect(d.place.line).toBeGreaterThan(0);
+      }),
+      { numRuns: 300 },
+    );
   });
 
   it("renders file, line and column", () => {

@@ -70,7 +70,14 @@ function resourceStart(tokens: readonly IToken[]): number {
 
 function run(text: string, file: string, sink: Sink, tokens: IToken[], rule: () => void): boolean {
   parser.input = tokens;
-  rule();
+  try {
+    rule();
+  } catch (e) {
+    // The parser descends with the text: only hostile input nests thousands of levels.
+    if (!(e instanceof RangeError)) throw e;
+    sink.report("TX008", { reason: "regions, lists or records are nested too deeply" }, { file, line: 1, column: 1 });
+    return false;
+  }
   const error = parser.errors[0];
   if (error === undefined) return true;
   const last = tokens[tokens.length - 1];
