@@ -129,7 +129,7 @@ export function channelResources(d: Device, plan: ChannelPlan, elem: FixedType, 
   const rings = plan.rows > 1 ? Math.max(plan.rows, Math.ceil(capacity / plan.pitch)) : 1;
   if (ringDepth * rings > 1) r.lut += rings * Math.ceil(ringDepth / 64) * Math.ceil(wordBits / 7) * 4;
   if (plan.rows > 1) r.lut += plan.rows * wordBits * muxLuts(rings);
-  r.ff += plan.rows * plan.columns * wordBits;
+  r.ff += (plan.held ? 2 : 1) * plan.rows * plan.columns * wordBits;
   for (let lane = 0; lane < plan.table.lanes; lane++) {
     const sources = new Set<number>();
     for (let m = 0; m < plan.repeat; m++) {

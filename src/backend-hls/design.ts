@@ -8,7 +8,7 @@ import { source } from "../ir/eval/flow.js";
 import { CompilerBug } from "../diagnostics/index.js";
 import { orderOf, portReads, readTable, type ProducerOrder, type ReadTable } from "./access.js";
 import { planMemory, type MemoryPlan } from "./memory-plan.js";
-import { planStream, type StreamPlan } from "./stream-plan.js";
+import { planStream, streamCycles, type StreamPlan } from "./stream-plan.js";
 import { planPipeline, type Pipeline } from "./datapath.js";
 import type { Device } from "./devices.js";
 
@@ -84,7 +84,7 @@ export function planChannel(order: ProducerOrder, table: ReadTable): ChannelPlan
 
 /** Cycles per sample that a channel keeps its consumer busy. */
 export function consumerCycles(plan: ChannelPlan): number {
-  return plan.kind === "memory" ? plan.need.length : plan.fetches + plan.flushes + plan.groups * (plan.repeat - 1);
+  return plan.kind === "memory" ? plan.need.length : streamCycles(plan);
 }
 
 /** Which steps complete a result word: those on the last trip of every reduction loop. */

@@ -10,7 +10,7 @@ import { addressWidth } from "../ir/rtl/semantics.js";
 import { typeOfRange, type BitsType } from "../ir/types.js";
 import type { Channel } from "./design.js";
 import { LoopCounters, moduloCounter, tableLookup } from "./emit-counters.js";
-import type { StreamPlan } from "./stream-plan.js";
+import { fetchGaps, type StreamPlan } from "./stream-plan.js";
 
 export function channelPorts(channel: Channel): { name: string; type: BitsType }[] {
   const word = channel.plan.order.planes * channel.elem.width;
@@ -40,21 +40,32 @@ export function emitStream(module: Module, name: string, channel: Channel, plan:
   const outerCount = loops.length - plan.innerLoops;
   const steps = new LoopCounters(m, loops.map((l) => ({ name: l.name, trips: l.trips })), take, "at_");
 
-  // Fetch control. `gap` fetches are missing until the window of the current group is complete.
+  // Fetch control. `gap` fetches are missing until the next window is complete. It leaves the taps when its last step is
+  // taken, or, where windows are held, when it is copied; from then on the gap to the one after it counts.
   const finished = m.and(take, steps.lastFrom(outerCount), "group_done");
-  const total = plan.fetches + plan.flushes;
-  const gapSteps = Array.from({ length: plan.groups }, (_, g) => (g + 1 < plan.groups ? plan.ready[g + 1]! - plan.ready[g]! : total - plan.ready[g]! + plan.ready[0]!));
+  const gapSteps = fetchGaps(plan);
   const maxGap = Math.max(plan.ready[0]! + 1, ...gapSteps);
   const shiftLater = m.forward(u(1), "shift");
   const gapType = u(addressWidth(maxGap + 1));
   const gap = m.regDeclare(gapType, { reset: plan.ready[0]! + 1, hint: "gap" });
-  const valid = m.eq(gap, m.constant(0), "window_valid");
-  const perStep = new Float64Array(plan.table.steps);
-  // Only the last step of a group moves on.
-  for (let i = 0; i < perStep.length; i++) perStep[i] = i % plan.repeat === plan.repeat - 1 ? gapSteps[Math.floor(i / plan.repeat)]! : NaN;
-  const renewed = m.mux(finished, steps.byCarry(perStep, "next_gap"), gap, gapType);
-  m.connect(gap, m.sub(renewed, shiftLater, gapType));
-  const advance = m.or(m.not(valid), finished, "advance");
+  const complete = m.eq(gap, m.constant(0), "window_complete");
+  let valid = complete;
+  let leaves = finished;
+  let nextGap: Value;
+  if (plan.held) {
+    const holding = m.regDeclare(u(1), { reset: 0, hint: "holding" });
+    leaves = m.and(complete, m.or(m.not(holding), finished), "copy");
+    m.connect(holding, m.or(leaves, m.and(holding, m.not(finished))));
+    valid = holding;
+    const groups = new LoopCounters(m, loops.slice(0, outerCount).map((l) => ({ name: l.name, trips: l.trips })), leaves, "window_");
+    nextGap = groups.byCarry(gapSteps, "next_gap");
+  } else {
+    // Only the last step of a group moves on.
+    const perStep = Float64Array.from({ length: plan.table.steps }, (_, i) => (i % plan.repeat === plan.repeat - 1 ? gapSteps[Math.floor(i / plan.repeat)]! : NaN));
+    nextGap = steps.byCarry(perStep, "next_gap");
+  }
+  m.connect(gap, m.sub(m.mux(leaves, nextGap, gap, gapType), shiftLater, gapType));
+  const advance = m.or(m.not(complete), leaves, "advance");
 
   // Position of the next fetch: column within the visit, visit, then the flushes.
   const flat = plan.need.every((n, f) => n === f + 1) && plan.release.every((r, f) => r === f + 1) && plan.words === plan.fetches;
@@ -94,8 +105,9 @@ export function emitStream(module: Module, name: string, channel: Channel, plan:
     for (let c = 0; c < depth[r]!; c++) row.push(m.reg(c === 0 ? data : row[c - 1]!, { enable: shift, hint: `tap_${r}_${c}` }));
     return row;
   });
+  const windows = plan.held ? taps.map((row, r) => row.map((t, c) => m.reg(t, { enable: leaves, hint: `window_${r}_${c}` }))) : taps;
 
-  const data = emitLanes(m, channel, plan, steps, taps, pad);
+  const data = emitLanes(m, channel, plan, steps, windows, pad);
   return m.finish({ space, valid, data });
 }
 

@@ -3,14 +3,14 @@
  * factors of every kernel at least cost, in the order of the dataflow, so that each sees its producers' words.
  */
 import type { Module, Op, Value } from "../ir/core.js";
-import { loopNest, readKernel, stepCount, writeKernel, type KernelSpec } from "../ir/flow/kernel.js";
+import { kernelMacs, loopNest, readKernel, stepCount, writeKernel, type KernelSpec } from "../ir/flow/kernel.js";
 import { source } from "../ir/eval/flow.js";
 import { elementCount, type FixedType, type StreamType } from "../ir/types.js";
 import { orderOf, portReads, readTable } from "./access.js";
-import { channelResources, equivalentLuts, kernelResources } from "./cost.js";
+import { channelResources, equivalentLuts, kernelResources, LUTS_PER_DSP } from "./cost.js";
 import { consumerCycles, planChannel, type PortWords } from "./design.js";
 import type { Device } from "./devices.js";
-import { chooseOrder, operandDigits, splitToProducers, type LoopOrder } from "./match-order.js";
+import { matchProducers, operandDigits, type LoopOrder } from "./match-order.js";
 import { planStream } from "./stream-plan.js";
 
 export interface FoldingTarget {
@@ -25,14 +25,19 @@ export interface FoldingFailure {
   readonly cycles: number;
 }
 
+/** Share of the multipliers' area that all cycles of an interval together are worth: what a shorter latency may cost. */
+const LATENCY_SHARE = 1 / 24;
+
 /** Schedules every kernel; returns the words of the ports, or the kernel that cannot reach the target. */
 export function foldModule(module: Module, target: FoldingTarget): PortWords | FoldingFailure {
   const func = module.func;
   const inputs = func.body.args.map((a) => inputWord(a.type as StreamType, target.ii));
   const wordOf = (arg: Value): number => inputs[func.body.args.indexOf(arg)]!;
-  for (const op of func.body.ops) {
-    if (op.name !== "flow.kernel") continue;
-    const failure = foldKernel(op, target, wordOf);
+  const kernels = func.body.ops.filter((op) => op.name === "flow.kernel");
+  const products = kernels.reduce((sum, op) => sum + kernelMacs(op, readKernel(op)), 0);
+  const cyclePrice = ((products / target.ii) * LUTS_PER_DSP * LATENCY_SHARE) / target.ii;
+  for (const op of kernels) {
+    const failure = foldKernel(op, target, wordOf, cyclePrice);
     if (failure !== undefined) return failure;
   }
   return { inputs, outputs: func.body.terminator.operands.map((v) => outputWord(v, wordOf) ?? 0) };
@@ -67,17 +72,16 @@ interface Candidate {
   readonly cost: number;
 }
 
-function foldKernel(op: Op, target: FoldingTarget, wordOf: (arg: Value) => number): FoldingFailure | undefined {
+function foldKernel(op: Op, target: FoldingTarget, wordOf: (arg: Value) => number, cyclePrice: number): FoldingFailure | undefined {
   const digits = operandDigits(op, readKernel(op), wordOf);
-  const split = splitToProducers(readKernel(op), digits);
-  const order = chooseOrder(split, digits);
+  const { spec: split, order } = matchProducers(readKernel(op), digits);
   const inner = split.iterators.filter((i) => !order.majors.has(i.name) || i.kind === "reduction").map((i) => i.name);
   let fastest = Infinity;
   // Unrolling along the stream takes words of several positions; only where the rest does not suffice.
   const walking = [...order.order].filter((n) => !inner.includes(n)).reverse();
   for (let extra = 0; extra <= walking.length; extra++) {
     const free = new Set([...inner, ...walking.slice(0, extra)]);
-    const { best, cycles } = search(op, split, order, free, target, wordOf);
+    const { best, cycles } = search(op, split, order, free, target, wordOf, cyclePrice);
     if (best !== undefined) {
       writeKernel(op, best);
       return undefined;
@@ -88,13 +92,13 @@ function foldKernel(op: Op, target: FoldingTarget, wordOf: (arg: Value) => numbe
 }
 
 /** Cheapest schedule with lanes on the iterators in `free` alone. */
-function search(op: Op, split: KernelSpec, order: LoopOrder, free: ReadonlySet<string>, target: FoldingTarget, wordOf: (arg: Value) => number): { best: KernelSpec | undefined; cycles: number } {
+function search(op: Op, split: KernelSpec, order: LoopOrder, free: ReadonlySet<string>, target: FoldingTarget, wordOf: (arg: Value) => number, cyclePrice: number): { best: KernelSpec | undefined; cycles: number } {
   const candidates: Candidate[] = [];
   let cycles = Infinity;
-  for (const unroll of unrollings(split, free, target.ii)) {
+  for (const unroll of unrollings(split, free, order.along, target.ii)) {
     const spec = { ...split, schedule: { order: order.order, unroll } };
     cycles = Math.min(cycles, stepCount(spec));
-    candidates.push({ spec, cost: equivalentLuts(kernelResources(target.device, op, spec, undefined)) });
+    candidates.push({ spec, cost: equivalentLuts(kernelResources(target.device, op, spec, undefined)) + cyclePrice * stepCount(spec) });
   }
   candidates.sort((a, b) => a.cost - b.cost);
   let best: Candidate | undefined;
@@ -108,32 +112,30 @@ function search(op: Op, split: KernelSpec, order: LoopOrder, free: ReadonlySet<s
   return { best: best?.spec, cycles };
 }
 
-/**
- * Unroll vectors worth a look: per iterator the least factor of each trip count, and of these vectors those whose steps
- * fit the interval while no factor can shrink.
- */
-function unrollings(spec: KernelSpec, free: ReadonlySet<string>, ii: number): Record<string, number>[] {
+/** Unroll vectors worth a look: per iterator the least factor of each trip count, where the steps fit the interval. */
+function unrollings(spec: KernelSpec, free: ReadonlySet<string>, along: ReadonlySet<string>, ii: number): Record<string, number>[] {
   const options = spec.iterators.map((it) => {
     if (!free.has(it.name)) return [{ unroll: 1, trips: it.extent }];
     const byTrips = new Map<number, number>();
-    for (let u = it.extent; u >= 1; u--) byTrips.set(Math.ceil(it.extent / u), u);
+    for (let u = it.extent; u >= 1; u--) {
+      // Result words that do not divide the tensor cost every consumer dearly; along the stream there may be no other way.
+      if (it.kind === "parallel" && !along.has(it.name) && it.extent % u !== 0) continue;
+      byTrips.set(Math.ceil(it.extent / u), u);
+    }
     return [...byTrips].map(([trips, unroll]) => ({ unroll, trips })).sort((a, b) => a.trips - b.trips);
   });
   const found: Record<string, number>[] = [];
-  const chosen: { unroll: number; trips: number; next: number | undefined }[] = [];
+  const chosen: { unroll: number; trips: number }[] = [];
   const visit = (d: number, steps: number): void => {
     if (steps > ii) return;
     if (d === options.length) {
-      // Dominated: some factor could be smaller and still fit.
-      if (chosen.some((c) => c.next !== undefined && (steps / c.trips) * c.next <= ii)) return;
       found.push(Object.fromEntries(spec.iterators.map((it, i) => [it.name, chosen[i]!.unroll])));
       return;
     }
-    options[d]!.forEach((o, k) => {
-      chosen[d] = { ...o, next: options[d]![k + 1]?.trips };
+    for (const o of options[d]!) {
+      chosen[d] = o;
       visit(d + 1, steps * o.trips);
-    });
-    chosen.length = d;
+    }
   };
   visit(0, 1);
   return found;

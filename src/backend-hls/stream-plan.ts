@@ -6,6 +6,9 @@
  * `rows` x `columns` words; the next group's window lies further right, or at the start of a later row. Fetch f loads the
  * column `f mod pitch` of row visit `f div pitch`; the window of group g is complete once fetch `ready[g]` is done. A window
  * may hang over the end of its row: then the first columns of the next visit are already in, and masks hide them.
+ *
+ * Where a window serves several steps and the next one is several fetches away, it is held: copied to registers of its own,
+ * so that fetching goes on meanwhile.
  */
 import type { ProducerOrder, ReadTable } from "./access.js";
 
@@ -29,6 +32,8 @@ export interface StreamPlan {
   readonly repeat: number;
   readonly innerLoops: number;
   readonly ready: Int32Array;
+  /** Whether windows are copied out of the taps, and fetching overlaps with the steps on them. */
+  readonly held: boolean;
   /** Words that must have arrived before fetch f; words that are dead after it. */
   readonly need: Int32Array;
   readonly release: Int32Array;
@@ -39,6 +44,9 @@ export interface StreamPlan {
   readonly table: ReadTable;
   readonly order: ProducerOrder;
 }
+
+/** Fetches between windows beyond this share of the steps are worth a second set of window registers. */
+const HOLD_FROM = 0.05;
 
 /** Registers beyond this many words are no window any more. */
 const MAX_TAP_WORDS = 128;
@@ -171,7 +179,9 @@ function align(order: ProducerOrder, table: ReadTable, word: Int32Array, pitch: 
       else if (tapPlane[i] !== plane) return undefined;
     }
   }
+  const held = repeat > 1 && fetches - groups > HOLD_FROM * table.steps;
   return {
+    held,
     kind: rows * columns === 1 ? "fifo" : "window",
     words: order.words,
     pitch,
@@ -194,4 +204,16 @@ function align(order: ProducerOrder, table: ReadTable, word: Int32Array, pitch: 
     table,
     order,
   };
+}
+
+/** Fetches from the window of group g to that of the next group, the last one's to the first of the next sample. */
+export function fetchGaps(plan: StreamPlan): Int32Array {
+  const total = plan.fetches + plan.flushes;
+  return Int32Array.from(plan.ready, (r, g) => (g + 1 < plan.groups ? plan.ready[g + 1]! - r : total - r + plan.ready[0]!));
+}
+
+/** Cycles per sample that the stream keeps its consumer busy. */
+export function streamCycles(plan: StreamPlan): number {
+  if (!plan.held) return plan.fetches + plan.flushes + plan.groups * (plan.repeat - 1);
+  return fetchGaps(plan).reduce((n, gap) => n + Math.max(gap, plan.repeat), 0);
 }

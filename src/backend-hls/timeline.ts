@@ -5,12 +5,14 @@
  */
 import { CompilerBug } from "../diagnostics/index.js";
 import { consumerCycles, type Channel, type Design, type InputNode, type KernelNode, type OutputNode } from "./design.js";
+import type { StreamPlan } from "./stream-plan.js";
 
 export interface TimelineResult {
   /** Cycles from the first input beat to the last output beat of a sample in an idle pipeline, both counted. */
   readonly latency: number;
-  /** Distance of samples in steady state, in cycles. */
+  /** Distance of the last two samples, and mean distance of all, in cycles. */
   readonly initiationInterval: number;
+  readonly meanInterval: number;
   /** Most words reserved and not yet released, per channel. */
   readonly peak: ReadonlyMap<Channel, number>;
   /** Cycles in which each kernel fires, first and last, of the first sample. */
@@ -40,6 +42,8 @@ class ChannelState {
   private groupSample = 0;
   private group = 0;
   private inGroup = 0;
+  // Held windows: whether one is there for the consumer; the groups above then count windows copied.
+  private holding = false;
   // Memory: step to be read.
   private step = 0;
 
@@ -64,6 +68,9 @@ class ChannelState {
   valid(): boolean {
     const p = this.channel.plan;
     if (p.kind === "memory") return this.arrived >= this.groupSample * p.words + p.need[this.step]!;
+    return p.held ? this.holding : this.complete(p);
+  }
+  private complete(p: StreamPlan): boolean {
     return this.fetchSample > this.groupSample || (this.fetchSample === this.groupSample && this.fetched > p.ready[this.group]!);
   }
   /** End of the cycle: `fired` if the consumer took the step. */
@@ -77,17 +84,21 @@ class ChannelState {
       }
       return;
     }
-    const valid = this.valid();
-    let advance = !valid;
+    const complete = this.complete(p);
+    let finished = false;
     if (fired && ++this.inGroup === p.repeat) {
       this.inGroup = 0;
-      advance = true;
-      if (++this.group === p.groups) {
-        this.group = 0;
-        this.groupSample++;
-      }
+      finished = true;
     }
-    if (!advance) return;
+    const leaves = p.held ? complete && (!this.holding || finished) : finished;
+    if (p.held) this.holding = leaves || (this.holding && !finished);
+    if (leaves && ++this.group === p.groups) {
+      this.group = 0;
+      this.groupSample++;
+    }
+    if (!complete || leaves) this.fetch(p);
+  }
+  private fetch(p: StreamPlan): void {
     const flush = this.fetched >= p.fetches;
     if (!flush && this.arrived < this.fetchSample * p.words + p.need[this.fetched]!) return;
     if (!flush) this.released = this.fetchSample * p.words + p.release[this.fetched]!;
@@ -182,11 +193,11 @@ export function runTimeline(design: Design, options: TimelineOptions): TimelineR
     cycle++;
   }
   const n = options.samples;
-  // With two samples in flight or more the distance of the last two is the steady one.
   const initiationInterval = n > 1 ? sampleEnd[n - 1]! - sampleEnd[n - 2]! : cycle;
   return {
     latency: sampleEnd[0]! - sampleStart[0]! + 1,
     initiationInterval,
+    meanInterval: n > 1 ? (sampleEnd[n - 1]! - sampleEnd[0]!) / (n - 1) : cycle,
     peak: new Map(all.map((s) => [s.channel, s.peak])),
     active: new Map(kernels.map((k) => [k.node, { first: k.first, last: k.last }])),
     cycles: cycle,
@@ -206,7 +217,9 @@ export function lowerBound(design: Design): number {
 
 /**
  * Gives every channel the fewest words with which nothing ever waits for space at the design's own pace, then measures.
- * Dataflow is monotone: a pace that works with paced samples works as well when they come without a gap.
+ *
+ * Dataflow is monotone: what works with paced samples never gets later when they come without a gap, so no sample of the
+ * full-speed run may end after its paced time. (Single distances may be longer, where the samples before came early.)
  */
 export function sizeChannels(design: Design): TimelineResult {
   let pace = lowerBound(design);
@@ -223,9 +236,9 @@ export function sizeChannels(design: Design): TimelineResult {
       else if (p.rows > 1) c.capacity = Math.max(p.rows, Math.ceil(peak / p.pitch)) * p.pitch;
       else c.capacity = Math.max(1, peak);
     }
-    const full = runTimeline(design, { samples: 8, pace: 0, unbounded: false });
-    if (full.initiationInterval <= pace) return full;
-    pace = full.initiationInterval;
+    const full = runTimeline(design, { samples: 6, pace: 0, unbounded: false });
+    if (full.meanInterval > pace) throw new CompilerBug(`channels sized for ${pace} cycles a sample reach only ${full.meanInterval}`);
+    return { ...full, initiationInterval: pace };
   }
-  throw new CompilerBug("channel capacities do not settle");
+  throw new CompilerBug("the pace of the design does not settle");
 }
