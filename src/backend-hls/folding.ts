@@ -44,7 +44,7 @@ export function foldModule(module: Module, target: FoldingTarget): PortWords | F
 }
 
 /** Fewest elements per beat with which a whole tensor passes within `ii` beats, a divisor of the row-major suffixes. */
-function inputWord(type: StreamType, ii: number): number {
+export function inputWord(type: StreamType, ii: number): number {
   const size = elementCount(type.shape);
   const needed = Math.ceil(size / ii);
   if (needed <= 1) return 1;

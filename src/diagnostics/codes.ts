@@ -109,6 +109,66 @@ export const codes = {
     text: (p: { pass: string; condition: string }) => `pass ${p.pass} requires that ${p.condition}`,
     hint: () => "run the pass that establishes this first; docs/passes says which",
   }),
+  QU001: error({
+    text: (p: { where: string; text: string }) => `${p.where}: "${p.text}" is not a precision`,
+    hint: () => "write a width such as 8, widths of weights and activations such as w8a12, or in YAML a record such as { weights: 8, activations: 12 }",
+  }),
+  QU002: error({
+    text: (p: { where: string; what: string; value: string; min: number; max: number }) => `${p.where}: ${p.what} of ${p.value} bits`,
+    hint: (p) => `give a whole number from ${p.min} to ${p.max}`,
+  }),
+  QU003: error({
+    text: (p: { where: string; key: string; nearest?: string | undefined; known: string }) => `${p.where} has no entry "${p.key}"`,
+    hint: (p) => (p.nearest === undefined ? `its entries are ${p.known}` : `did you mean "${p.nearest}"?`),
+  }),
+  QU004: error({
+    text: (p: { name: string; nearest?: string | undefined }) => `precision is given for "${p.name}", but the network has no node or tensor of that name`,
+    hint: (p) => (p.nearest === undefined ? "onnx-hls inspect lists the nodes" : `did you mean "${p.nearest}"?`),
+  }),
+  QU005: error({
+    text: (p: { what: string; bits: number }) => `${p.what} needs ${p.bits} bits, more than the 53 that results may have`,
+    hint: () => "lower the precision of this layer or of what feeds it",
+  }),
+  QU006: error({
+    text: (p: { what: string }) => `${p.what} is not finite on the calibration samples, so no fixed-point range can be chosen`,
+    hint: () => "check the calibration data and the network's float outputs (division by zero, log of a negative number)",
+  }),
+  QU007: error({
+    text: (p: { op: string }) => `${p.op} cannot be quantized: it has no fixed-point form`,
+    hint: () => "replace the operator in the model, or register a lowering for it",
+  }),
+  TO001: error({
+    text: (p: { tool: string; purpose: string; package: string }) => `${p.tool} is not installed; it is needed to ${p.purpose}`,
+    hint: (p) => `install it with: sudo apt-get install ${p.package}`,
+  }),
+  TO002: error({
+    text: (p: { tool: string; step: string; output: string }) => `${p.tool} failed (${p.step}):\n${p.output}`,
+    hint: () => "if the sources are as the compiler wrote them, please report this with the lines above",
+  }),
+  TO003: error({
+    text: (p: { tool: string; step: string; seconds: number }) => `${p.tool} did not finish within ${p.seconds} s (${p.step})`,
+    hint: () => "give it more time, or make the design smaller",
+  }),
+  TO004: error({
+    text: (p: { reason: string }) => `the simulation stopped: ${p.reason}`,
+    hint: () => "this is a fault in the generated design; please report it with the model and the options",
+  }),
+  TO005: error({
+    text: (p: { family: string; known: string }) => `there is no synthesis flow for the device family "${p.family}"`,
+    hint: (p) => `families with a flow: ${p.known}`,
+  }),
+  FL001: error({
+    text: (p: { name: string; known: string }) => `device ${p.name} is not known`,
+    hint: (p) => `use one of ${p.known}`,
+  }),
+  FL002: error({
+    text: (p: { ii: number; kernel: string; possible: number }) => `an initiation interval of ${p.ii} cycles cannot be reached: ${p.kernel} needs at least ${p.possible}`,
+    hint: (p) => `use --target-ii ${p.possible} or more`,
+  }),
+  FL003: error({
+    text: (p: { limit: string; least: string }) => `no design fits ${p.limit}; the smallest one needs ${p.least}`,
+    hint: () => "raise the budget, choose a larger device, or lower the precision",
+  }),
 } as const;
 
 export type Code = keyof typeof codes;
