@@ -245,7 +245,15 @@ export function walk(block: Block, visit: (op: Op) => void): void {
 
 /** Copies the operations of `from` to the end of `to`; `map` takes values to their copies and is extended. */
 export function cloneInto(from: Block, to: Block, map: Map<Value, Value>): void {
-  for (const op of from.ops) to.append(cloneOp(op, map));
+  const originals = [...from.ops];
+  const copies = originals.map((op) => to.append(cloneOp(op, map)));
+  // In a graph region, operands may be defined further down: their copies exist only now.
+  copies.forEach((copy, k) =>
+    originals[k]!.operands.forEach((v, i) => {
+      const late = map.get(v);
+      if (late !== undefined && copy.operand(i) === v) copy.setOperand(i, late);
+    }),
+  );
 }
 
 export function cloneOp(op: Op, map: Map<Value, Value>): Op {

@@ -42,8 +42,13 @@ export function simplify(name: Known, operands: readonly Value[], type: BitsType
     case "rtl.mul":
       return ca !== undefined ? times(b, ca, type) : cb !== undefined ? times(a, cb, type) : undefined;
     case "rtl.shl":
-    case "rtl.shr":
+      if (Number(attrs["amount"]) >= type.width) return zero;
       return attrs["amount"] === 0 ? cast(a, type) : undefined;
+    case "rtl.shr": {
+      const from = a.type as BitsType;
+      if (!from.signed && Number(attrs["amount"]) >= from.width) return zero;
+      return attrs["amount"] === 0 ? cast(a, type) : undefined;
+    }
     case "rtl.and":
     case "rtl.or":
     case "rtl.xor":

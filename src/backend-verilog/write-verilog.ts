@@ -1,0 +1,79 @@
+/** rtl to Verilog-2005 text: one file per module. */
+import { CompilerBug } from "../diagnostics/index.js";
+import { cloneModule, type Module, type Op } from "../ir/core.js";
+import { isClocked } from "../ir/eval/rtl-flatten.js";
+import { verifyRtl } from "../ir/rtl/verify.js";
+import type { ModuleInterface } from "./layout.js";
+import { ModuleWriter } from "./module-writer.js";
+import { NameScope } from "./names.js";
+import { prepareModule } from "./prepare.js";
+
+/**
+ * Files by name, `<module>.v`. The same module gives the same text. Top modules keep the name and the ports that they
+ * have as long as these are legal; `verilogName` tells what became of them.
+ */
+export function writeVerilog(module: Module): Map<string, string> {
+  const problems = verifyRtl(module);
+  if (problems.length > 0) throw new CompilerBug(`rtl does not verify: ${problems.slice(0, 3).map((p) => p.message).join("; ")}`);
+  const copy = cloneModule(module);
+  const modules = copy.body.ops.filter((op) => op.name === "rtl.module");
+  for (const m of modules) prepareModule(m);
+  const faces = interfaces(copy, modules);
+  const files = new Map<string, string>();
+  for (const face of faces.values()) files.set(`${face.name}.v`, new ModuleWriter(face, faces).text());
+  return files;
+}
+
+/** Name of the rtl module `sym` in the Verilog text. */
+export function verilogName(module: Module, sym: string): string {
+  const name = moduleNames(module.body.ops.filter((op) => op.name === "rtl.module")).get(sym);
+  if (name === undefined) throw new CompilerBug(`no rtl module "${sym}"`);
+  return name;
+}
+
+function moduleNames(modules: readonly Op[]): Map<string, string> {
+  const scope = new NameScope();
+  const instantiated = new Set(modules.flatMap((m) => m.body.ops).map((op) => op.attrs["module"]));
+  // Users know the name of the top module: it comes first.
+  const first = modules.filter((m) => !instantiated.has(m.attrs["sym"]));
+  const order = [...first, ...modules.filter((m) => !first.includes(m))];
+  return new Map(order.map((m) => [String(m.attrs["sym"]), scope.unique(String(m.attrs["sym"]), "m")]));
+}
+
+function interfaces(module: Module, modules: readonly Op[]): Map<string, ModuleInterface> {
+  const names = moduleNames(modules);
+  const clocks = new ClockUse(module);
+  return new Map(
+    modules.map((op) => {
+      const ports = new NameScope(["clk", "rst", "unused_bits", ...[op.attrs["clock"], op.attrs["resetn"]].filter((n) => typeof n === "string")]);
+      const sym = String(op.attrs["sym"]);
+      const inputs = (op.attrs["inputs"] as readonly string[]).map((n) => ports.unique(n, "in"));
+      const outputs = (op.attrs["outputs"] as readonly string[]).map((n) => ports.unique(n, "out"));
+      return [sym, { op, name: names.get(sym)!, inputs, outputs, ...clocks.of(op) }];
+    }),
+  );
+}
+
+/** Which modules have something that is clocked, or reset, in them or below. */
+class ClockUse {
+  private readonly known = new Map<Op, { usesClock: boolean; usesReset: boolean }>();
+  constructor(private readonly module: Module) {}
+
+  of(m: Op): { usesClock: boolean; usesReset: boolean } {
+    const before = this.known.get(m);
+    if (before !== undefined) return before;
+    let [usesClock, usesReset] = [false, false];
+    for (const op of m.body.ops) {
+      if (isClocked(op) || op.name === "rtl.memory") usesClock = true;
+      if (op.name === "rtl.reg" && op.attrs["reset"] !== undefined) usesReset = true;
+      if (op.name === "rtl.instance") {
+        const inner = this.of(this.module.lookup(String(op.attrs["module"]))!);
+        usesClock ||= inner.usesClock;
+        usesReset ||= inner.usesReset;
+      }
+    }
+    const use = { usesClock, usesReset };
+    this.known.set(m, use);
+    return use;
+  }
+}
