@@ -1,6 +1,6 @@
 /** External programs: found on the PATH, run with a time limit, their failures told to the user. */
-import { accessSync, constants } from "node:fs";
-import { delimiter, join } from "node:path";
+import { accessSync, constants, existsSync } from "node:fs";
+import { delimiter, isAbsolute, join } from "node:path";
 import { execa } from "execa";
 import { UserError } from "../diagnostics/index.js";
 
@@ -17,8 +17,9 @@ const PACKAGES: Readonly<Record<string, { readonly package: string; readonly pur
   "nextpnr-ecp5": { package: "nextpnr-ecp5", purpose: "place and route for ECP5" },
 };
 
-/** Path of a program, or undefined where it is not on the PATH. */
+/** Path of a program, or undefined where it is not on the PATH; a path stands for itself. */
 export function findTool(name: string): string | undefined {
+  if (isAbsolute(name)) return existsSync(name) ? name : undefined;
   for (const dir of (process.env["PATH"] ?? "").split(delimiter)) {
     if (dir === "") continue;
     const path = join(dir, name);
