@@ -1,0 +1,339 @@
+/**
+ * Builds the fixed-point module for a plan. Operations are converted one by one and stay exact; a value is rounded, once,
+ * when something reads it that must be cheap per bit (products, tables, memories between layers) or that reads it several
+ * times. What can go on with the exact result does: bias, residual sum, activation. So each group of operations rounds once.
+ */
+import { CompilerBug, UserError } from "../../../diagnostics/index.js";
+import { allocate, Dense, type Attr } from "../../../ir/attributes.js";
+import { Block, Builder, Module, Op, type Value } from "../../../ir/core.js";
+import { intAttr, intsAttr, lookupOp, numAttr, strAttr } from "../../../ir/define-op.js";
+import { dataRange, quantizeNumber } from "../../../ir/fixed-arith.js";
+import { fixedOf, shapeOf, valuesOfDense } from "../../../ir/eval/nn-fixed.js";
+import { placeOf } from "../../../ir/verify.js";
+import { fixed, rawRange, sameType, tensor, typeOfRange, type FixedType, type TensorType } from "../../../ir/types.js";
+import { describeValue, placeOfValue } from "./calibrate.js";
+import { constantOf, linearView } from "./linear.js";
+import { feedsOutput, VIEWS, type Plan } from "./plan.js";
+import { largestTableError } from "./tables.js";
+
+/** A float tensor and what stands for it: rounded to a format of its own. */
+export interface Rounding {
+  readonly float: Value;
+  readonly fixed: Value;
+  readonly type: FixedType;
+}
+
+export interface BuiltModule {
+  readonly module: Module;
+  readonly roundings: readonly Rounding[];
+}
+
+/** Results up to this width go on unrounded; beyond, additions and comparisons round first. */
+const EXACT_LIMIT = 40;
+/** Operands of elementwise products up to this width are not rounded: one hardware multiplier takes them. */
+const FACTOR_LIMIT = 18;
+/** Significant bits of constants that multiply activations, and of slopes. */
+const CONSTANT_BITS = 8;
+const EXACT_NAME = "_exact";
+
+export function buildFixed(float: Module, plan: Plan): BuiltModule {
+  return new FixedBuilder(float, plan).build();
+}
+
+class FixedBuilder {
+  private readonly block = new Block();
+  private readonly b = new Builder(this.block);
+  /** The exact counterpart of each float value. */
+  private readonly exact = new Map<Value, Value>();
+  private readonly rounded = new Map<Value, Value>();
+  /** Values in a format that is final: rounded ones and views of such. */
+  private readonly final = new Set<Value>();
+  private readonly roundings: Rounding[] = [];
+
+  constructor(
+    private readonly source: Module,
+    private readonly plan: Plan,
+  ) {}
+
+  build(): BuiltModule {
+    const func = this.source.func;
+    for (const arg of func.body.args) {
+      const type = this.plan.format(arg);
+      const v = this.block.addArg(tensor(shapeOf(arg), type), arg.hint);
+      this.exact.set(arg, v);
+      this.final.add(v);
+      this.roundings.push({ float: arg, fixed: v, type });
+    }
+    for (const op of func.body.ops) {
+      this.b.loc = op.loc;
+      if (op.name === "return") {
+        this.b.create("return", op.operands.map((v) => this.narrow(v)), []);
+        break;
+      }
+      if (op.name === "nn.constant") continue;
+      this.exact.set(op.result, this.convert(op));
+    }
+    const module = new Module(this.source.name);
+    module.attrs = { ...this.source.attrs };
+    module.body.append(new Op({ name: "func", attrs: func.attrs, regions: [this.block], loc: func.loc }));
+    return { module, roundings: this.roundings };
+  }
+
+  // --- values -------------------------------------------------------------------------------------------------------
+
+  private isConstant(v: Value): boolean {
+    return constantOf(v) !== undefined;
+  }
+  private exactOf(v: Value): Value {
+    const found = this.exact.get(v);
+    if (found === undefined) throw new CompilerBug(`quantize: ${describeValue(v)} is used before it is converted`);
+    return found;
+  }
+  private elem(v: Value): FixedType {
+    return fixedOf(v)!;
+  }
+
+  /** `v` in its final format. */
+  private narrow(v: Value): Value {
+    if (this.isConstant(v)) return this.constant(v, this.plan.width(v));
+    const done = this.rounded.get(v);
+    if (done !== undefined) return done;
+    const x = this.exactOf(v);
+    const type = this.plan.format(v);
+    const result = this.final.has(x) || this.elem(x).width <= type.width ? x : this.round(x, type, v);
+    this.final.add(result);
+    this.rounded.set(v, result);
+    return result;
+  }
+
+  private round(x: Value, type: FixedType, float: Value | undefined): Value {
+    if (sameType(this.elem(x), type)) return x;
+    const hint = float?.hint ?? x.hint;
+    if (x.def !== undefined && x.hint !== undefined && !x.hint.endsWith(EXACT_NAME)) x.hint += EXACT_NAME;
+    const loc = this.b.loc;
+    if (float?.def !== undefined) this.b.loc = float.def.loc;
+    const y = this.b.value("nn.quantize", [x], tensor(shapeOf(x), type), { rounding: "half-up", overflow: "saturate" }, hint);
+    this.b.loc = loc;
+    if (float !== undefined) this.roundings.push({ float, fixed: y, type });
+    return y;
+  }
+
+  /** `v` exact where nothing else reads it, in its final format otherwise. */
+  private operand(v: Value, limit = EXACT_LIMIT): Value {
+    if (v.uses.length !== 1 || this.elem(this.exactOf(v)).width > limit) return this.narrow(v);
+    return this.exactOf(v);
+  }
+
+  /** An operand of a product. */
+  private factor(v: Value): Value {
+    if (this.isConstant(v)) return this.constant(v, CONSTANT_BITS);
+    const x = this.exactOf(v);
+    const linear = v.def !== undefined && (v.def.name === "nn.conv" || v.def.name === "nn.matmul");
+    return !linear && this.elem(x).width <= FACTOR_LIMIT ? x : this.narrow(v);
+  }
+
+  private dense(shape: readonly number[], raw: ArrayLike<number>, type: FixedType, hint: string | undefined): Value {
+    const data = allocate(type, raw.length);
+    for (let i = 0; i < raw.length; i++) data[i] = raw[i]! + 0;
+    return this.b.value("nn.constant", [], tensor(shape, type), { value: new Dense(shape, type, data) }, hint);
+  }
+
+  /** A constant with `width` significant bits for its largest element. */
+  private constant(v: Value, width: number): Value {
+    const values = valuesOfDense(constantOf(v)!);
+    const top = values.reduce((m, x) => Math.max(m, Math.abs(x)), 0);
+    // One bit is the sign's, where there is one.
+    const bits = values.some((x) => x < 0) ? width - 1 : width;
+    let frac = top === 0 ? 0 : Math.floor(Math.log2((2 ** bits - 0.5) / top));
+    // Fewer where all are exact with fewer: powers of two cost nothing.
+    while (frac > -30 && values.every((x) => Number.isInteger(x * 2 ** (frac - 1)))) frac--;
+    return this.constantAt(v, frac);
+  }
+
+  private constantAt(v: Value, frac: number): Value {
+    const raw = valuesOfDense(constantOf(v)!).map((x) => Math.floor(x * 2 ** frac + 0.5));
+    return this.dense(shapeOf(v), raw, typeOfRange(dataRange(raw), frac), v.hint);
+  }
+
+  /** Creates an operation; its result type follows from its operands. */
+  private emit(name: string, operands: readonly Value[], like: Value, attrs: Readonly<Record<string, Attr>>): Value {
+    const op = this.b.create(name, operands, [tensor(shapeOf(like), fixed(1, 0))], attrs, { hints: [like.hint] });
+    const type = lookupOp(name)?.inferTypes?.(op)[0];
+    if (type === undefined || type.kind !== "tensor" || type.elem.kind !== "fixed") throw new CompilerBug(`${name} has no fixed-point type inference`);
+    if (type.elem.width > 53) throw UserError.of("QU005", { what: describeValue(like), bits: type.elem.width }, placeOfValue(like));
+    op.result.type = type;
+    return op.result;
+  }
+
+  // --- operations ---------------------------------------------------------------------------------------------------
+
+  private convert(op: Op): Value {
+    const y = op.result;
+    switch (op.name) {
+      case "nn.conv":
+      case "nn.matmul":
+        return this.linear(op);
+      case "nn.add":
+      case "nn.sub":
+      case "nn.max":
+      case "nn.min":
+        return this.aligned(op);
+      case "nn.mul":
+        return this.emit(op.name, [this.factor(op.operand(0)), this.factor(op.operand(1))], y, op.attrs);
+      case "nn.relu":
+      case "nn.neg":
+      case "nn.abs": {
+        const x = this.operand(op.operand(0));
+        const result = this.emit(op.name, [x], y, op.attrs);
+        if (op.name === "nn.relu" && this.final.has(x)) this.final.add(result);
+        return result;
+      }
+      case "nn.leaky_relu":
+        return this.leakyRelu(op);
+      case "nn.clip":
+        return this.clip(op);
+      case "nn.unary":
+        return this.unary(op);
+      case "nn.reduce":
+        return this.fold(op);
+      case "nn.pool":
+        return this.fold(op);
+      case "nn.concat":
+        return this.concat(op);
+      default:
+        if (VIEWS.has(op.name)) return this.view(op);
+        throw UserError.of("QU007", { op: op.name }, placeOf(op.loc));
+    }
+  }
+
+  private linear(op: Op): Value {
+    const x = this.narrow(op.operand(0));
+    const rounded = this.plan.weights.get(op);
+    if (rounded === undefined) {
+      // Weights that are computed: a product of two activations.
+      const operands = [x, this.narrow(op.operand(1))];
+      if (op.operands.length > 2) operands.push(this.bias(op.operand(2), this.elem(x).frac + this.elem(operands[1]!).frac));
+      return this.emit(op.name, operands, op.result, op.attrs);
+    }
+    const view = linearView(op);
+    const wShape = shapeOf(op.operand(1));
+    const w = this.dense(wShape, view.restore(rounded.raw), rounded.type, op.operand(1).hint);
+    const frac = this.elem(x).frac + rounded.type.frac;
+    const shifts = rounded.biasShift.some((s) => s !== 0);
+    const bias = op.operands[2];
+    if (op.name === "nn.conv") {
+      if (bias === undefined && !shifts) return this.emit(op.name, [x, w], op.result, op.attrs);
+      return this.emit(op.name, [x, w, this.bias(bias, frac, rounded.biasShift)], op.result, op.attrs);
+    }
+    const product = this.emit(op.name, [x, w], op.result, op.attrs);
+    if (!shifts) return product;
+    return this.emit("nn.add", [product, this.bias(undefined, frac, rounded.biasShift)], op.result, {});
+  }
+
+  /** Bias with the fractional bits of the accumulator, so that adding it needs no alignment. */
+  private bias(v: Value | undefined, frac: number, shift?: Float64Array): Value {
+    const values = v === undefined ? new Float64Array(shift!.length) : valuesOfDense(constantOf(v) ?? unsupportedBias(v));
+    const raw = values.map((b, i) => Math.floor((b + (shift?.[i] ?? 0)) * 2 ** frac + 0.5));
+    return this.dense([raw.length], raw, typeOfRange(dataRange(raw), frac), v?.hint);
+  }
+
+  /** add, sub, max, min: constants take the other operand's fractional bits. */
+  private aligned(op: Op): Value {
+    const [p, q] = [op.operand(0), op.operand(1)];
+    if (this.isConstant(p) || this.isConstant(q)) {
+      const x = this.operand(this.isConstant(p) ? q : p);
+      // A few bits more than a final format has, where x is one.
+      const frac = this.final.has(x) && op.name !== "nn.max" && op.name !== "nn.min" ? this.elem(x).frac + 2 : this.elem(x).frac;
+      const c = this.constantAt(this.isConstant(p) ? p : q, frac);
+      return this.emit(op.name, this.isConstant(p) ? [c, x] : [x, c], op.result, op.attrs);
+    }
+    let [a, b] = [this.operand(p), p === q ? this.operand(p) : this.operand(q)];
+    // Formats far apart would make a sum of all their bits; the wider one can be rounded first.
+    const spanOf = (): number => {
+      const [s, t] = [this.elem(a), this.elem(b)];
+      return Math.max(s.width - s.frac, t.width - t.frac) + Math.max(s.frac, t.frac) + 1;
+    };
+    if (spanOf() > EXACT_LIMIT) {
+      a = this.narrow(p);
+      b = this.narrow(q);
+    }
+    return this.emit(op.name, [a, b], op.result, op.attrs);
+  }
+
+  private leakyRelu(op: Op): Value {
+    const slope = numAttr(op, "slope", 0.01);
+    const x = this.operand(op.operand(0), EXACT_LIMIT - CONSTANT_BITS);
+    let frac = slope === 0 ? 0 : CONSTANT_BITS - 1 - Math.floor(Math.log2(Math.abs(slope)));
+    let raw = Math.floor(slope * 2 ** frac + 0.5);
+    while (raw !== 0 && raw % 2 === 0 && frac > 0) [raw, frac] = [raw / 2, frac - 1];
+    return this.emit(op.name, [x], op.result, { ...op.attrs, slope_raw: raw, slope_frac: frac });
+  }
+
+  /** Limits are rounded to the operand's grid. */
+  private clip(op: Op): Value {
+    const x = this.operand(op.operand(0));
+    const unit = 2 ** -this.elem(x).frac;
+    const at = (v: number): number => (Number.isFinite(v) ? Math.floor(v / unit + 0.5) * unit + 0 : v);
+    return this.emit(op.name, [x], op.result, { ...op.attrs, lo: at(numAttr(op, "lo", -Infinity)), hi: at(numAttr(op, "hi", Infinity)) });
+  }
+
+  private unary(op: Op): Value {
+    const from = this.plan.argument(op);
+    const to = this.plan.format(op.result);
+    const x = this.exactOf(op.operand(0));
+    const own = this.elem(x);
+    // An argument that is exact in the table's width already needs no rounding.
+    const argument = own.width <= from.width ? x : this.round(x, from, undefined);
+    const error = largestTableError(strAttr(op, "fn"), this.plan.statsOf(op.operand(0)), this.elem(argument), to);
+    const y = this.b.value("nn.unary", [argument], tensor(shapeOf(op.result), to), { ...op.attrs, "quantize.table_error": error }, op.result.hint);
+    this.final.add(y);
+    this.roundings.push({ float: op.result, fixed: y, type: to });
+    return y;
+  }
+
+  /** Reductions and pooling: sums are exact and can be rounded behind; a maximum is of its operand's format. */
+  private fold(op: Op): Value {
+    const kind = strAttr(op, "kind");
+    if (kind === "mean" || kind === "average") throw new CompilerBug(`${op.name} of kind ${kind} reaches quantize; lower-average splits it`);
+    const x = this.narrow(op.operand(0));
+    const y = this.emit(op.name, [x], op.result, op.attrs);
+    if (kind !== "sum") this.final.add(y);
+    return y;
+  }
+
+  /** All parts in the format of the whole, so that the whole has one. */
+  private concat(op: Op): Value {
+    const type = this.plan.format(op.result);
+    const parts = op.operands.map((v) => {
+      if (this.isConstant(v)) return this.constantAt(v, type.frac);
+      const x = this.operand(v);
+      return this.elem(x).width <= type.width && this.elem(x).frac <= type.frac ? x : this.round(x, type, undefined);
+    });
+    const y = this.emit(op.name, parts, op.result, op.attrs);
+    if (this.elem(y).width > type.width + 2) return this.round(y, type, op.result);
+    this.final.add(y);
+    return y;
+  }
+
+  private view(op: Op): Value {
+    // An output's width is not imposed on a tensor that other layers read as well.
+    const x = this.narrow(op.operand(0));
+    const attrs: Record<string, Attr> = { ...op.attrs };
+    if (op.name === "nn.pad") {
+      const type = this.elem(x);
+      attrs["value"] = quantizeNumber(numAttr(op, "value", 0), type, "half-up") * 2 ** -type.frac + 0;
+    }
+    const y = this.b.value(op.name, [x], tensor(shapeOf(op.result), this.elem(x)), attrs, op.result.hint);
+    this.final.add(y);
+    return y;
+  }
+}
+
+function unsupportedBias(v: Value): never {
+  throw UserError.of("QU007", { op: "nn.conv with a computed bias" }, placeOfValue(v));
+}
+void feedsOutput;
+void intAttr;
+void intsAttr;
+void rawRange;
+export type { TensorType };

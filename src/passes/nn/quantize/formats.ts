@@ -1,0 +1,64 @@
+/**
+ * Range selection: the fixed-point format of a given width with the least expected squared error over calibration values,
+ * rounding and clipping together. One step of the binary point halves the rounding error and doubles the clipping, so
+ * only a few candidates compete.
+ *
+ * @source the MSE criterion of Sung, Shin, Hwang: "Resiliency of deep neural networks under quantization" (2015)
+ */
+import { fixed, rawRange, ufixed, type FixedType } from "../../../ir/types.js";
+import type { TensorStats } from "./calibrate.js";
+
+/** Mean squared error of rounding to nearest and saturating `values` to `type`. */
+export function quantizationError(values: ArrayLike<number>, type: FixedType, weight?: ArrayLike<number>): number {
+  const { lo, hi } = rawRange(type);
+  const [scale, unit] = [2 ** type.frac, 2 ** -type.frac];
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) {
+    const v = values[i]!;
+    let r = Math.floor(v * scale + 0.5);
+    r = r > hi ? hi : r < lo ? lo : r;
+    const e = v - r * unit;
+    sum += weight === undefined ? e * e : e * e * weight[i]!;
+  }
+  return values.length === 0 ? 0 : sum / values.length;
+}
+
+/** The largest number of fractional bits at which `min` and `max` are in range. */
+export function unclippedFrac(min: number, max: number, width: number, signed: boolean): number {
+  const positive = signed ? 2 ** (width - 1) - 1 : 2 ** width - 1;
+  const bounds: number[] = [];
+  if (max > 0) bounds.push(Math.floor(Math.log2(positive / max)));
+  if (min < 0) bounds.push(Math.floor(Math.log2(2 ** (width - 1) / -min)));
+  if (bounds.length === 0) return signed ? width - 1 : width;
+  // Beyond these, the LSB of a sum with any other tensor would not fit 53 bits.
+  return Math.max(-40, Math.min(40, ...bounds));
+}
+
+/** How far beyond the unclipped range the search goes: 4 steps clip everything above 1/16 of the largest value. */
+const STEPS = 4;
+
+/** The format of `width` bits with the least squared error; unsigned where no value is negative. */
+export function chooseFormat(stats: TensorStats, width: number): FixedType {
+  const signed = stats.min < 0;
+  const first = unclippedFrac(stats.min, stats.max, width, signed);
+  const make = (frac: number): FixedType => (signed ? fixed(width, frac) : ufixed(width, frac));
+  let best = make(first);
+  let bestError = quantizationError(stats.values, best);
+  for (let step = 1; step <= STEPS && bestError > 0; step++) {
+    const candidate = make(first + step);
+    const error = quantizationError(stats.values, candidate);
+    if (error < bestError) [best, bestError] = [candidate, error];
+  }
+  return best;
+}
+
+/** The narrowest format with `frac` fractional bits that holds [min, max]; for values whose LSB is given from elsewhere. */
+export function coveringFormat(min: number, max: number, frac: number, widest: number): FixedType {
+  const signed = min < 0;
+  for (let width = 1; width < widest; width++) {
+    const type = signed ? fixed(width, frac) : ufixed(width, frac);
+    const r = rawRange(type);
+    if (Math.round(min * 2 ** frac) >= r.lo && Math.round(max * 2 ** frac) <= r.hi) return type;
+  }
+  return signed ? fixed(widest, frac) : ufixed(widest, frac);
+}

@@ -1,0 +1,153 @@
+/**
+ * What quantization has decided so far: a width and a format for every tensor that is rounded, rounded weights for every
+ * linear operation. Formats follow from calibration unless refinement moves their binary point.
+ */
+import type { Op, Value } from "../../../ir/core.js";
+import { strAttr } from "../../../ir/define-op.js";
+import type { FixedType } from "../../../ir/types.js";
+import type { TensorStats } from "./calibrate.js";
+import { chooseFormat } from "./formats.js";
+import { isLinear, macsOf } from "./linear.js";
+import type { LayerPrecision, PrecisionSpec } from "./precision.js";
+import { chooseArgument, isRelative, relativeResult } from "./tables.js";
+import type { RoundedWeights } from "./weights.js";
+
+export interface QuantizeOptions {
+  readonly precision: PrecisionSpec;
+  /** Most bits of a table's argument. */
+  readonly tableBits: number;
+  /** The same for reciprocals, whose argument may span orders of magnitude. */
+  readonly reciprocalBits: number;
+  /** Bits that light layers get on top: see `isLight`. */
+  readonly lightBits: number;
+  /** Width of tensors that only scale others: sums and products around a normalisation, which are few but widely spread. */
+  readonly scaleBits: number;
+}
+
+/** Operations that only move values: format and role pass through. */
+export const VIEWS: ReadonlySet<string> = new Set(["nn.reshape", "nn.transpose", "nn.slice", "nn.gather", "nn.broadcast", "nn.pad"]);
+
+export class Plan {
+  /** Steps of the binary point away from the calibrated choice, by tensor. */
+  readonly shifts = new Map<Value, number>();
+  private readonly memo = new Map<Value, FixedType>();
+
+  constructor(
+    readonly stats: ReadonlyMap<Value, TensorStats>,
+    readonly options: QuantizeOptions,
+    readonly weights: ReadonlyMap<Op, RoundedWeights>,
+    /** Multiply-accumulates of the whole network. */
+    private readonly totalMacs: number,
+  ) {}
+
+  statsOf(v: Value): TensorStats {
+    return this.stats.get(v) ?? { min: 0, max: 0, values: new Float64Array(0) };
+  }
+
+  layer(v: Value): LayerPrecision {
+    const { layers } = this.options.precision;
+    if (layers.size === 0) return {};
+    for (const name of [v.hint, ...(v.def?.loc.nodes ?? [])]) {
+      const found = name === undefined ? undefined : layers.get(name);
+      if (found !== undefined) return found;
+    }
+    return {};
+  }
+
+  weightWidth(op: Op): number {
+    const { precision, lightBits } = this.options;
+    return this.layer(op.result).weights ?? widened(precision.weights, this.isLight(op) ? lightBits : 0);
+  }
+
+  /**
+   * Whether `op` is one of the layers that hardly cost anything: below 1% of the network's products. The last layers of a
+   * regression network are the typical ones, and they are where rounding shows directly in the result.
+   */
+  private isLight(op: Op): boolean {
+    return macsOf(op) < LIGHT_SHARE * this.totalMacs;
+  }
+  /** Whether `v` is read by light linear layers only. */
+  private feedsLight(v: Value): boolean {
+    return v.uses.length > 0 && v.uses.every(({ op }) => (VIEWS.has(op.name) ? this.feedsLight(op.result) : isLinear(op) && this.isLight(op)));
+  }
+
+  /** Bits of tensor `v` where it is rounded. */
+  width(v: Value): number {
+    const { precision, scaleBits, lightBits } = this.options;
+    const own = this.layer(v);
+    const stated = own.output ?? (v.def === undefined ? own.input : undefined) ?? own.activations;
+    if (stated !== undefined) return stated;
+    // A reader may state the width of what it reads.
+    const read = v.uses.map((u) => this.layer(u.op.results[0] ?? v).input).filter((w) => w !== undefined);
+    if (read.length > 0) return Math.max(...read);
+    if (feedsOutput(v)) return precision.output ?? Math.max(16, precision.activations);
+    if (v.def === undefined) return precision.input ?? inputWidth(this.statsOf(v), precision.activations);
+    if (isScale(v)) return Math.max(scaleBits, precision.activations);
+    return widened(precision.activations, this.feedsLight(v) ? lightBits : 0);
+  }
+
+  /** The format to which `v` is rounded. */
+  format(v: Value): FixedType {
+    const found = this.memo.get(v);
+    if (found !== undefined) return this.shifted(v, found);
+    const width = this.width(v);
+    const stats = this.statsOf(v);
+    const isReciprocal = v.def?.name === "nn.unary" && isRelative(strAttr(v.def, "fn"));
+    const type = isReciprocal ? relativeResult(stats, width) : chooseFormat(stats, width);
+    this.memo.set(v, type);
+    return this.shifted(v, type);
+  }
+
+  private shifted(v: Value, type: FixedType): FixedType {
+    const shift = this.shifts.get(v) ?? 0;
+    return shift === 0 ? type : { ...type, frac: type.frac + shift };
+  }
+
+  private readonly argumentMemo = new Map<string, FixedType>();
+
+  /** The format in which `op`, an nn.unary, reads its argument. */
+  argument(op: Op): FixedType {
+    const fn = strAttr(op, "fn");
+    const to = this.format(op.result);
+    const key = `${op.result.id}:${to.signed}:${to.width}:${to.frac}`;
+    let type = this.argumentMemo.get(key);
+    if (type === undefined) {
+      const bits = isRelative(fn) ? this.options.reciprocalBits : this.options.tableBits;
+      type = chooseArgument(fn, this.statsOf(op.operand(0)), to, bits);
+      this.argumentMemo.set(key, type);
+    }
+    return type;
+  }
+}
+
+/** Share of the network's products below which a layer counts as light. */
+const LIGHT_SHARE = 0.01;
+/** Light layers stay within what one hardware multiplier takes. */
+const LIGHT_WIDTH = 16;
+
+function widened(width: number, by: number): number {
+  return Math.max(width, Math.min(LIGHT_WIDTH, width + by));
+}
+
+/** Integers are taken as they are where 16 bits hold them: detector counts, pixels. */
+function inputWidth(stats: TensorStats, activations: number): number {
+  if (!stats.values.every((v) => Number.isInteger(v))) return activations;
+  const magnitude = Math.max(stats.max, -stats.min - 1, 1);
+  const exact = Math.ceil(Math.log2(magnitude + 1)) + (stats.min < 0 ? 1 : 0);
+  return exact <= 16 ? exact : activations;
+}
+
+/** Whether `v` reaches an output of the network through views alone. */
+export function feedsOutput(v: Value): boolean {
+  return v.uses.some(({ op }) => op.name === "return" || (VIEWS.has(op.name) && feedsOutput(op.result)));
+}
+
+/** A reciprocal, or a factor that meets one: `t * (1/sum)`. */
+function isScale(v: Value): boolean {
+  const reciprocal = (x: Value): boolean => {
+    while (x.def !== undefined && VIEWS.has(x.def.name)) x = x.def.operand(0);
+    return x.def?.name === "nn.unary" && isRelative(strAttr(x.def, "fn"));
+  };
+  const meets = (x: Value): boolean => x.uses.some(({ op, index }) => (VIEWS.has(op.name) ? meets(op.result) : op.name === "nn.mul" && reciprocal(op.operand(1 - index))));
+  return reciprocal(v) || meets(v);
+}

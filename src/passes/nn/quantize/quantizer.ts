@@ -1,0 +1,75 @@
+/**
+ * Post-training quantization of a float nn module whose operations all have a fixed-point form (`prepareForFixedPoint`):
+ * statistics, weights, plan, module, and a refinement of the plan against the float network's outputs.
+ */
+import type { Module, Op, Value } from "../../../ir/core.js";
+import type { FixedType } from "../../../ir/types.js";
+import { buildFixed, type BuiltModule } from "./build.js";
+import { calibrate, inputRows, type Sample, type TensorStats } from "./calibrate.js";
+import { extractRows, isLinear, linearView, macsOf } from "./linear.js";
+import { Plan, type QuantizeOptions } from "./plan.js";
+import type { LayerPrecision, PrecisionSpec } from "./precision.js";
+import { refine } from "./refine.js";
+import { momentsOf, roundWeights, type InputMoments, type RoundedWeights } from "./weights.js";
+
+export interface WeightOptions {
+  /** A grid of its own per output channel. */
+  readonly perChannel: boolean;
+  /** Rounding errors are taken up by other weights and the bias. */
+  readonly compensate: boolean;
+}
+
+export interface Quantizer {
+  readonly float: Module;
+  readonly plan: Plan;
+  readonly built: BuiltModule;
+}
+
+/** Rows per group from which input moments are estimated. */
+const ROWS = 2048;
+/** Compensation is cubic in the weights per output channel; beyond this, weights are rounded to nearest. */
+const MAX_INPUTS = 1024;
+
+export function quantizeModule(float: Module, samples: readonly Sample[], options: QuantizeOptions, weightOptions: WeightOptions, refineBudgetMs: number): Quantizer {
+  const stats = calibrate(float, samples);
+  const weights = roundAllWeights(float, samples, options, weightOptions, stats);
+  const plan = new Plan(stats, options, weights, totalMacs(float));
+  if (refineBudgetMs > 0) refine(float, plan, samples, refineBudgetMs);
+  return { float, plan, built: buildFixed(float, plan) };
+}
+
+function totalMacs(module: Module): number {
+  return module.func.body.ops.reduce((n, op) => n + macsOf(op), 0);
+}
+
+function roundAllWeights(float: Module, samples: readonly Sample[], options: QuantizeOptions, how: WeightOptions, stats: ReadonlyMap<Value, TensorStats>): Map<Op, RoundedWeights> {
+  const widths = new Plan(stats, options, new Map(), totalMacs(float));
+  const ops = float.func.body.ops.filter(isLinear);
+  const withMoments = how.compensate ? ops.filter((op) => linearView(op).matrix.inputs <= MAX_INPUTS) : [];
+  const rows = inputRows(float, withMoments, samples, extractRows, ROWS);
+  const result = new Map<Op, RoundedWeights>();
+  // Operations that read the same tensor (attention's projections) share their moments.
+  const shared = new Map<string, InputMoments[]>();
+  for (const op of ops) {
+    const { matrix, groups } = linearView(op);
+    let moments: InputMoments[] | undefined;
+    const own = rows.get(op);
+    if (own !== undefined) {
+      const key = `${op.operand(0).id} ${JSON.stringify(op.attrs)} ${matrix.inputs}`;
+      moments = shared.get(key) ?? own.map((r) => momentsOf(r, matrix.inputs));
+      shared.set(key, moments);
+    }
+    const perGroup = matrix.outputs / groups;
+    result.set(
+      op,
+      roundWeights(matrix, {
+        width: widths.weightWidth(op),
+        perChannel: how.perChannel,
+        ...(moments !== undefined && { moments: (c: number) => moments[Math.floor(c / perGroup)] }),
+      }),
+    );
+  }
+  return result;
+}
+
+export type { FixedType, LayerPrecision, PrecisionSpec };
