@@ -169,6 +169,38 @@ export const codes = {
     text: (p: { limit: string; least: string }) => `no design fits ${p.limit}; the smallest one needs ${p.least}`,
     hint: () => "raise the budget, choose a larger device, or lower the precision",
   }),
+  ON001: error({
+    text: (p: { reason: string }) => `not an ONNX model: ${p.reason}`,
+    hint: () => "export the model again, or check that the download is complete",
+  }),
+  ON002: error({
+    text: (p: { what: string; oldest: number; newest: number }) => `the model ${p.what}; opsets ${p.oldest} to ${p.newest} are read`,
+    hint: (p) => `export with an opset from ${p.oldest} to ${p.newest}, for example 17`,
+  }),
+  ON003: error({
+    text: (p: { what: string }) => p.what,
+    hint: () => "the graph is not valid ONNX as it stands; check it with onnx.checker and export it again",
+  }),
+  ON004: error({
+    text: (p: { count: number; list: string }) => `${p.count === 1 ? "an operator is" : `${p.count} operators are`} not supported: ${p.list}`,
+    hint: () => "onnx-hls inspect shows the whole network; replace these operators, or register an importer for them",
+  }),
+  ON005: error({
+    text: (p: { what: string }) => p.what,
+    hint: () => "export with fixed shapes; only the first dimension, which counts samples, may be symbolic",
+  }),
+  ON010: error({
+    text: (p: { what: string; hint: string }) => `the tensor ${p.what}`,
+    hint: (p) => p.hint,
+  }),
+  ON011: error({
+    text: (p: { value: string; index: string }) => `the weight at [${p.index}] is ${p.value}`,
+    hint: () => "training has diverged, or the file is damaged; export finite weights",
+  }),
+  ON020: error({
+    text: (p: { what: string; hint: string }) => p.what,
+    hint: (p) => p.hint,
+  }),
 } as const;
 
 export type Code = keyof typeof codes;

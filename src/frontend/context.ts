@@ -1,0 +1,147 @@
+/** What the importer of an operator sees: its inputs, its attributes, and a way to build nn operations. */
+import { Dense } from "../ir/attributes.js";
+import type { Attr } from "../ir/attributes.js";
+import type { Builder, Value } from "../ir/core.js";
+import { f32, tensor, type TensorType } from "../ir/types.js";
+import { UserError } from "../diagnostics/index.js";
+import { toNumber, type NodeProto } from "./onnx-proto.js";
+import { readTensor, type ConstTensor } from "./tensor-data.js";
+
+/** A tensor during import: known now, or computed by the network. */
+export type Imported = { readonly kind: "const"; readonly tensor: ConstTensor } | { readonly kind: "value"; readonly value: Value };
+
+export class NodeContext {
+  constructor(
+    readonly node: NodeProto,
+    /** Name in messages; unnamed nodes are called after operator and position. */
+    readonly name: string,
+    /** Version of the operator's domain. */
+    readonly opset: number,
+    readonly file: string,
+    readonly builder: Builder,
+    private readonly inputs: readonly (Imported | undefined)[],
+  ) {}
+
+  /** An error about this node. */
+  error(what: string, hint = "check the export of the model"): UserError {
+    return UserError.of("ON020", { what, hint }, { file: this.file, node: this.name, opType: this.node.opType });
+  }
+
+  get inputCount(): number {
+    return this.inputs.length;
+  }
+  has(i: number): boolean {
+    return this.inputs[i] !== undefined;
+  }
+  input(i: number): Imported {
+    const v = this.inputs[i];
+    if (v === undefined) throw this.error(`input ${i} is missing`);
+    return v;
+  }
+  /** The constant at input i, or undefined where the network computes it. */
+  constant(i: number): ConstTensor | undefined {
+    const v = this.inputs[i];
+    return v?.kind === "const" ? v.tensor : undefined;
+  }
+  needConstant(i: number, what: string): ConstTensor {
+    const c = this.constant(i);
+    if (c === undefined) throw this.error(`${what} (input ${i}) is computed by the network; it must be a constant`, "export with fixed shapes and constant parameters");
+    return c;
+  }
+  /** Input i as an nn value; constants become nn.constant. */
+  value(i: number): Value {
+    const v = this.input(i);
+    return v.kind === "value" ? v.value : this.fromConstant(v.tensor, this.node.input[i]);
+  }
+  shape(i: number): readonly number[] {
+    const v = this.input(i);
+    return v.kind === "value" ? shapeOf(v.value) : v.tensor.shape;
+  }
+  get allConstant(): boolean {
+    return this.inputs.every((v) => v === undefined || v.kind === "const");
+  }
+
+  fromConstant(t: ConstTensor, hint?: string): Value {
+    const dense = new Dense(t.shape, f32, t.data);
+    return this.builder.value("nn.constant", [], tensor(t.shape, f32), { value: dense }, hint);
+  }
+  /** An nn operation on floats with the given result shape. */
+  emit(name: string, operands: readonly Value[], shape: readonly number[], attrs: Readonly<Record<string, Attr>> = {}): Value {
+    const bad = shape.find((d) => !Number.isSafeInteger(d) || d < 1);
+    if (bad !== undefined) throw this.error(`its result would have the shape [${shape.join(", ")}]`);
+    if (shape.reduce((n, d) => n * d, 1) > 2 ** 28) throw this.error(`its result would have ${shape.join(" x ")} elements, more than a device next to a detector can hold`);
+    return this.builder.value(name, operands, tensor(shape, f32), attrs, this.node.output[0]);
+  }
+
+  // --- attributes ---------------------------------------------------------------------------------------------------
+
+  private attribute(name: string, type: number, what: string): NodeProto["attribute"][number] | undefined {
+    const found = this.node.attribute.filter((a) => a.name === name);
+    if (found.length > 1) throw this.error(`attribute ${name} is given twice`);
+    const a = found[0];
+    if (a !== undefined && a.type !== type && a.type !== 0) throw this.error(`attribute ${name} is not ${what}`);
+    return a;
+  }
+  int(name: string, fallback: number): number {
+    const a = this.attribute(name, 2, "an integer");
+    return a === undefined ? fallback : toNumber(a.i);
+  }
+  float(name: string, fallback: number): number {
+    return this.attribute(name, 1, "a number")?.f ?? fallback;
+  }
+  ints(name: string): number[] | undefined {
+    return this.attribute(name, 7, "a list of integers")?.ints.map(toNumber);
+  }
+  floats(name: string): readonly number[] | undefined {
+    return this.attribute(name, 6, "a list of numbers")?.floats;
+  }
+  string(name: string, fallback: string): string {
+    const a = this.attribute(name, 3, "a string");
+    return a === undefined ? fallback : new TextDecoder().decode(a.s);
+  }
+  tensor(name: string): ConstTensor | undefined {
+    const a = this.attribute(name, 4, "a tensor");
+    return a?.t == null ? undefined : readTensor(a.t, `${this.name}.${name}`, this.file);
+  }
+  /** Integers that older opsets keep in an attribute and newer ones in input `i`. */
+  intsOrInput(name: string, i: number, what: string): number[] | undefined {
+    if (this.has(i)) return [...this.needConstant(i, what).data];
+    return this.ints(name);
+  }
+  /** A non-negative axis. */
+  axis(value: number, rank: number): number {
+    if (!Number.isInteger(value) || value < -rank || value >= rank) throw this.error(`axis ${value} is outside a tensor of rank ${rank}`);
+    return value < 0 ? value + rank : value;
+  }
+}
+
+export function shapeOf(v: Value): readonly number[] {
+  return (v.type as TensorType).shape;
+}
+
+/** Numpy broadcasting of shapes; undefined where they do not fit. */
+export function broadcastShapes(a: readonly number[], b: readonly number[]): number[] | undefined {
+  const rank = Math.max(a.length, b.length);
+  const out: number[] = [];
+  for (let d = 0; d < rank; d++) {
+    const x = a[a.length - rank + d] ?? 1;
+    const y = b[b.length - rank + d] ?? 1;
+    if (x !== y && x !== 1 && y !== 1) return undefined;
+    out.push(x === 1 ? y : x);
+  }
+  return out;
+}
+
+export interface OperatorImporter {
+  readonly opType: string;
+  /** First version of the ONNX operator set that is read. */
+  readonly since?: number;
+  /** One line on limits, for the reference. */
+  readonly limits?: string;
+  /** Results, one per output of the node that is used; a constant where it is known. */
+  readonly import: (ctx: NodeContext) => Value | Imported | readonly (Value | Imported)[];
+}
+
+export function known(shape: readonly number[], data: ArrayLike<number>, integer: boolean): Imported {
+  return { kind: "const", tensor: { shape, data: Float64Array.from(data), integer } };
+}

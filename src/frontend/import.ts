@@ -1,0 +1,220 @@
+/** ONNX -> nn: reads the graph, folds what is constant, and reports everything that is not supported at once. */
+import { basename } from "node:path";
+import { Block, Builder, Module, Op, type Value } from "../ir/core.js";
+import { f32, tensor } from "../ir/types.js";
+import { Sink, UserError, printable } from "../diagnostics/index.js";
+import { NodeContext, type Imported } from "./context.js";
+import { decodeModel, toNumber, type GraphProto, type ModelProto, type NodeProto, type ValueInfoProto } from "./onnx-proto.js";
+import { lookupOnnxOp } from "./operators/index.js";
+import { dataTypeName, isFloatType, readTensor, type ConstTensor } from "./tensor-data.js";
+
+/** Oldest and newest operator sets whose meaning this importer knows. */
+const OPSETS = { oldest: 7, newest: 25 };
+
+/** Imports a model; `undefined` where errors were reported to the sink. */
+export function importOnnx(bytes: Uint8Array, file: string, sink: Sink): Module | undefined {
+  try {
+    return new Importer(decode(bytes, file), file, sink).run();
+  } catch (e) {
+    if (!(e instanceof UserError)) throw e;
+    sink.diagnostics.push(...e.diagnostics);
+    return undefined;
+  }
+}
+
+function decode(bytes: Uint8Array, file: string): ModelProto {
+  if (bytes.length === 0) throw UserError.of("ON001", { reason: "the file is empty" }, { file });
+  let model: ModelProto;
+  try {
+    model = decodeModel(bytes);
+  } catch (e) {
+    throw UserError.of("ON001", { reason: `it does not parse as a protobuf (${printable(e instanceof Error ? e.message : String(e))}); it may be truncated` }, { file });
+  }
+  if (model.graph == null || (model.graph.node.length === 0 && model.graph.output.length === 0)) throw UserError.of("ON001", { reason: "it holds no graph" }, { file });
+  return model;
+}
+
+/** A name that tools and Verilog can carry. */
+export function moduleNameOf(file: string): string {
+  const stem = basename(file).replace(/\.onnx$/i, "").replace(/[^A-Za-z0-9_]+/g, "_").replace(/^_+|_+$/g, "");
+  return /^[A-Za-z]/.test(stem) ? stem : `net_${stem}`;
+}
+
+class Importer {
+  private readonly graph: GraphProto;
+  private readonly opsets = new Map<string, number>();
+  private readonly tensors = new Map<string, Imported>();
+  private readonly block = new Block();
+
+  constructor(model: ModelProto, private readonly file: string, private readonly sink: Sink) {
+    this.graph = model.graph!;
+    for (const o of model.opsetImport) this.opsets.set(o.domain === "ai.onnx" ? "" : o.domain, toNumber(o.version));
+    const opset = this.opsets.get("");
+    if (opset === undefined && this.opsets.size === 0) throw UserError.of("ON002", { what: "names no operator set (opset_import is empty)", ...OPSETS }, { file });
+    if (opset !== undefined && (opset < OPSETS.oldest || opset > OPSETS.newest)) throw UserError.of("ON002", { what: `uses opset ${opset}`, ...OPSETS }, { file });
+  }
+
+  run(): Module | undefined {
+    const names = this.graph.node.map((n, i) => (n.name === "" ? `${n.opType}_${i}` : n.name));
+    this.checkOperators(names);
+    this.readInitializers();
+    const inputs = this.readInputs();
+    const order = this.sorted(names);
+    for (const i of order) this.importNode(this.graph.node[i]!, names[i]!);
+    const outputs = this.graph.output.map((o) => {
+      const t = this.tensors.get(o.name);
+      if (t === undefined) throw UserError.of("ON003", { what: `output "${printable(o.name)}" is produced by nothing` }, { file: this.file, tensor: o.name });
+      if (t.kind === "const") throw UserError.of("ON003", { what: `output "${printable(o.name)}" does not depend on any input` }, { file: this.file, tensor: o.name });
+      return t.value;
+    });
+    if (outputs.length === 0) throw UserError.of("ON003", { what: "the graph has no outputs" }, { file: this.file });
+    if (this.sink.hasErrors) return undefined;
+    new Builder(this.block).create("return", outputs, []);
+    const module = new Module(moduleNameOf(this.file));
+    module.body.append(new Op({ name: "func", attrs: { sym: module.name, inputs, outputs: this.graph.output.map((o) => o.name) }, regions: [this.block] }));
+    return module;
+  }
+
+  /** Lists every node that has no importer, before anything else can go wrong with them. */
+  private checkOperators(names: readonly string[]): void {
+    const missing = this.graph.node.flatMap((n, i) => {
+      const known = lookupOnnxOp(n.domain, n.opType);
+      if (known !== undefined) return [];
+      const domain = n.domain === "" || n.domain === "ai.onnx" ? "" : `${n.domain}::`;
+      return [`${printable(names[i]!, 60)} (${printable(domain + n.opType, 60)})`];
+    });
+    if (missing.length > 0) throw UserError.of("ON004", { count: missing.length, list: missing.slice(0, 50).join(", ") + (missing.length > 50 ? ", ..." : "") }, { file: this.file });
+  }
+
+  private define(name: string, value: Imported, what: string): void {
+    if (this.tensors.has(name)) throw UserError.of("ON003", { what: `tensor "${printable(name)}" is defined twice, the second time by ${what}` }, { file: this.file, tensor: name });
+    this.tensors.set(name, value);
+  }
+
+  private readInitializers(): void {
+    for (const t of this.graph.initializer) {
+      if (t.name === "") throw UserError.of("ON003", { what: "an initializer has no name" }, { file: this.file });
+      const value = readTensor(t, t.name, this.file);
+      if (isFloatType(t.dataType)) this.checkFinite(value, t.name);
+      this.define(t.name, { kind: "const", tensor: value }, "an initializer");
+    }
+    if (this.graph.sparseInitializer.length > 0) throw UserError.of("ON003", { what: "weights in sparse form (sparse_initializer) are not supported" }, { file: this.file });
+  }
+
+  /** Masks may hold -Inf; NaN is never meant, and an infinite weight of a layer neither, but only the layer knows. */
+  private checkFinite(t: ConstTensor, name: string): void {
+    const i = t.data.findIndex((v) => !Number.isFinite(v));
+    if (i < 0) return;
+    const index: number[] = [];
+    for (let d = t.shape.length - 1, r = i; d >= 0; d--) {
+      index.unshift(r % t.shape[d]!);
+      r = Math.floor(r / t.shape[d]!);
+    }
+    throw UserError.of("ON011", { value: Number.isNaN(t.data[i]) ? "NaN" : t.data[i]! > 0 ? "Inf" : "-Inf", index: index.join(", ") }, { file: this.file, tensor: name });
+  }
+
+  /** Inputs that no initializer provides become the function's arguments. */
+  private readInputs(): string[] {
+    const names: string[] = [];
+    const seen = new Set<string>();
+    for (const input of this.graph.input) {
+      if (seen.has(input.name)) throw UserError.of("ON003", { what: `input "${printable(input.name)}" is listed twice` }, { file: this.file, tensor: input.name });
+      seen.add(input.name);
+      if (this.tensors.has(input.name)) continue;
+      const shape = this.inputShape(input);
+      names.push(input.name);
+      this.tensors.set(input.name, { kind: "value", value: this.block.addArg(tensor(shape, f32), input.name) });
+    }
+    if (names.length === 0) throw UserError.of("ON003", { what: "the graph has no input: everything in it is constant" }, { file: this.file });
+    return names;
+  }
+
+  private inputShape(input: ValueInfoProto): number[] {
+    const fail = (what: string): UserError => UserError.of("ON005", { what }, { file: this.file, tensor: input.name });
+    const type = input.type?.tensorType;
+    if (type == null) throw fail(`input "${printable(input.name)}" is not a tensor, or has no type (sequences and nested types are not supported)`);
+    if (!isFloatType(type.elemType)) throw fail(`input "${printable(input.name)}" holds ${dataTypeName(type.elemType)} values; inputs must be floating point`);
+    if (type.shape == null) throw fail(`input "${printable(input.name)}" has no shape`);
+    const shape = type.shape.dim.map((d, i) => {
+      const n = d.value === "dimValue" ? toNumber(d.dimValue) : 0;
+      if (n > 0) return n;
+      // A symbolic first dimension counts samples: the design processes a stream of them.
+      if (i === 0) return 1;
+      throw fail(`dimension ${i} of input "${printable(input.name)}" is ${d.value === "dimParam" ? `the symbol "${printable(d.dimParam)}"` : `${n}`}; only the first may be open`);
+    });
+    const total = shape.reduce((n, d) => n * d, 1);
+    if (total > 2 ** 24) throw fail(`input "${printable(input.name)}" has ${shape.join(" x ")} elements a sample`);
+    return shape;
+  }
+
+  /** Node numbers in an order in which every tensor is produced before it is read. */
+  private sorted(names: readonly string[]): number[] {
+    const producer = new Map<string, number>();
+    this.graph.node.forEach((n, i) => {
+      for (const o of n.output) {
+        if (o === "") continue;
+        const before = producer.get(o);
+        if (before !== undefined) throw UserError.of("ON003", { what: `tensor "${printable(o)}" is produced by two nodes, "${printable(names[before]!)}" and "${printable(names[i]!)}"` }, { file: this.file, tensor: o });
+        producer.set(o, i);
+      }
+    });
+    const order: number[] = [];
+    const state = new Uint8Array(this.graph.node.length);
+    // Iterative depth-first search: chains may be tens of thousands of nodes long.
+    for (let root = 0; root < state.length; root++) {
+      const stack: { node: number; next: number }[] = [{ node: root, next: 0 }];
+      if (state[root] !== 0) continue;
+      state[root] = 1;
+      while (stack.length > 0) {
+        const top = stack[stack.length - 1]!;
+        const input = this.graph.node[top.node]!.input[top.next++];
+        if (input === undefined) {
+          state[top.node] = 2;
+          order.push(top.node);
+          stack.pop();
+          continue;
+        }
+        const p = producer.get(input);
+        if (p === undefined || state[p] === 2) continue;
+        if (state[p] === 1) {
+          const cycle = stack.slice(stack.findIndex((s) => s.node === p)).map((s) => `"${printable(names[s.node]!, 40)}"`);
+          throw UserError.of("ON003", { what: `the graph has a cycle through ${cycle.join(", ")}` }, { file: this.file, tensor: input });
+        }
+        state[p] = 1;
+        stack.push({ node: p, next: 0 });
+      }
+    }
+    return order;
+  }
+
+  private importNode(node: NodeProto, name: string): void {
+    const domain = node.domain === "ai.onnx" ? "" : node.domain;
+    const operator = lookupOnnxOp(node.domain, node.opType)!;
+    const inputs = node.input.map((n): Imported | undefined => {
+      if (n === "") return undefined;
+      const t = this.tensors.get(n);
+      if (t === undefined) throw UserError.of("ON003", { what: `node "${printable(name)}" reads tensor "${printable(n)}", which nothing produces` }, { file: this.file, node: name, opType: node.opType, tensor: n });
+      return t;
+    });
+    const builder = new Builder(this.block, undefined, { nodes: [name], opType: node.opType, file: this.file });
+    const opset = this.opsets.get(domain);
+    const ctx = new NodeContext(node, name, opset ?? OPSETS.newest, this.file, builder, inputs);
+    if (opset === undefined) throw ctx.error(`its domain "${printable(domain)}" is not imported by the model`);
+    const results = operator.import(ctx);
+    const list = Array.isArray(results) ? (results as readonly (Value | Imported)[]) : [results as Value | Imported];
+    node.output.forEach((o, i) => {
+      if (o === "") return;
+      const r = list[i];
+      if (r === undefined) {
+        // A further output may be declared and never read (the mask of Dropout).
+        if (this.isRead(o)) throw ctx.error(`its output ${i} ("${printable(o)}") is not supported`);
+        return;
+      }
+      this.define(o, "kind" in r && (r.kind === "const" || r.kind === "value") ? (r as Imported) : { kind: "value", value: r as Value }, `node "${printable(name)}"`);
+    });
+  }
+
+  private isRead(tensorName: string): boolean {
+    return this.graph.output.some((o) => o.name === tensorName) || this.graph.node.some((n) => n.input.includes(tensorName));
+  }
+}

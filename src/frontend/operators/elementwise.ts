@@ -1,0 +1,143 @@
+/** Arithmetic and activations. */
+import type { Value } from "../../ir/core.js";
+import { broadcastShapes, known, shapeOf, type Imported, type NodeContext, type OperatorImporter } from "../context.js";
+import type { ConstTensor } from "../tensor-data.js";
+
+/** `f` over two broadcast constants. */
+export function mapConstants(a: ConstTensor, b: ConstTensor, shape: readonly number[], f: (x: number, y: number) => number): Float64Array {
+  const out = new Float64Array(shape.reduce((n, d) => n * d, 1));
+  const index = (t: ConstTensor): ((point: readonly number[]) => number) => {
+    const lead = shape.length - t.shape.length;
+    return (p) => t.shape.reduce((i, n, d) => i * n + (n === 1 ? 0 : p[lead + d]!), 0);
+  };
+  const [ia, ib] = [index(a), index(b)];
+  const p = shape.map(() => 0);
+  for (let i = 0; i < out.length; i++) {
+    out[i] = f(a.data[ia(p)]!, b.data[ib(p)]!);
+    for (let d = p.length - 1; d >= 0 && ++p[d]! === shape[d]; d--) p[d] = 0;
+  }
+  return out;
+}
+
+function binary(ctx: NodeContext, i: number, j: number, name: string, f: (x: number, y: number) => number): Value | Imported {
+  const shape = broadcastShapes(ctx.shape(i), ctx.shape(j));
+  if (shape === undefined) throw ctx.error(`shapes [${ctx.shape(i).join(", ")}] and [${ctx.shape(j).join(", ")}] do not broadcast`);
+  const [a, b] = [ctx.constant(i), ctx.constant(j)];
+  if (a !== undefined && b !== undefined) {
+    const integer = a.integer && b.integer;
+    return known(shape, mapConstants(a, b, shape, integer && name === "nn.div" ? (x, y) => Math.trunc(x / y) : f), integer);
+  }
+  return ctx.emit(name, [ctx.value(i), ctx.value(j)], shape);
+}
+
+function arithmetic(opType: string, name: string, f: (x: number, y: number) => number): OperatorImporter {
+  return {
+    opType,
+    ...(opType === "Min" || opType === "Max" ? {} : { since: 7 }),
+    import: (ctx) => {
+      if (ctx.inputCount === 1) return ctx.input(0);
+      if (ctx.inputCount === 2) return binary(ctx, 0, 1, name, f);
+      let acc = ctx.value(0);
+      for (let i = 1; i < ctx.inputCount; i++) {
+        const shape = broadcastShapes(shapeOf(acc), ctx.shape(i));
+        if (shape === undefined) throw ctx.error("its inputs do not broadcast");
+        acc = ctx.emit(name, [acc, ctx.value(i)], shape);
+      }
+      return acc;
+    },
+  };
+}
+
+/** One operand, same shape; constants are folded. */
+function unary(opType: string, f: (x: number) => number, build: (ctx: NodeContext, x: Value) => Value): OperatorImporter {
+  return {
+    opType,
+    import: (ctx) => {
+      const c = ctx.constant(0);
+      return c === undefined ? build(ctx, ctx.value(0)) : known(c.shape, c.data.map(f), c.integer);
+    },
+  };
+}
+function table(opType: string, fn: string, f: (x: number) => number): OperatorImporter {
+  return unary(opType, f, (ctx, x) => ctx.emit("nn.unary", [x], shapeOf(x), { fn }));
+}
+function simple(opType: string, name: string, f: (x: number) => number): OperatorImporter {
+  return unary(opType, f, (ctx, x) => ctx.emit(name, [x], shapeOf(x)));
+}
+
+const leakyRelu: OperatorImporter = {
+  opType: "LeakyRelu",
+  import: (ctx) => ctx.emit("nn.leaky_relu", [ctx.value(0)], ctx.shape(0), { slope: ctx.float("alpha", 0.01) }),
+};
+
+const clip: OperatorImporter = {
+  opType: "Clip",
+  import: (ctx) => {
+    const bound = (name: string, i: number, fallback: number): number => (ctx.has(i) ? (ctx.needConstant(i, `the bound ${name}`).data[0] ?? fallback) : ctx.float(name, fallback));
+    const [lo, hi] = [bound("min", 1, -Infinity), bound("max", 2, Infinity)];
+    if (lo > hi) throw ctx.error(`its lower bound ${lo} is above its upper bound ${hi}`);
+    // Float32's largest magnitude stands for no bound in older exports.
+    const open = (v: number): number => (Math.abs(v) >= 3.4028e38 ? Math.sign(v) * Infinity : v);
+    return ctx.emit("nn.clip", [ctx.value(0)], ctx.shape(0), { lo: open(lo), hi: open(hi) });
+  },
+};
+
+const softmax: OperatorImporter = {
+  opType: "Softmax",
+  import: (ctx) => {
+    const shape = ctx.shape(0);
+    const axis = ctx.axis(ctx.int("axis", ctx.opset < 13 ? 1 : -1), shape.length);
+    if (ctx.opset >= 13 || shape.slice(axis + 1).every((n) => n === 1)) return ctx.emit("nn.softmax", [ctx.value(0)], shape, { axis });
+    // Before opset 13 all dimensions from the axis on were taken together.
+    const flat = [shape.slice(0, axis).reduce((n, d) => n * d, 1), shape.slice(axis).reduce((n, d) => n * d, 1)];
+    const y = ctx.emit("nn.softmax", [ctx.emit("nn.reshape", [ctx.value(0)], flat, { shape: flat })], flat, { axis: 1 });
+    return ctx.emit("nn.reshape", [y], shape, { shape: [...shape] });
+  },
+};
+
+/** Results that are the input: at inference nothing is dropped, and all numbers are real numbers to us. */
+const identity: OperatorImporter = { opType: "Identity", import: (ctx) => ctx.input(0) };
+const dropout: OperatorImporter = {
+  opType: "Dropout",
+  limits: "inference only; the mask output is not available",
+  import: (ctx) => {
+    if (ctx.has(2) && ctx.needConstant(2, "training_mode").data[0] !== 0 && (ctx.constant(1)?.data[0] ?? 0.5) !== 0) throw ctx.error("training mode is on", "export the model in evaluation mode");
+    return ctx.input(0);
+  },
+};
+const cast: OperatorImporter = {
+  opType: "Cast",
+  limits: "between float types, or on constants",
+  import: (ctx) => {
+    const to = ctx.int("to", 1);
+    const c = ctx.constant(0);
+    const integer = ![1, 10, 11, 16].includes(to);
+    if (c !== undefined) return known(c.shape, integer && !c.integer ? c.data.map((v) => (to === 9 ? Number(v !== 0) : Math.trunc(v))) : c.data, integer);
+    if (integer) throw ctx.error("a computed tensor is cast to an integer or boolean type", "keep the network in floating point");
+    return ctx.input(0);
+  },
+};
+
+export const elementwiseOperators: readonly OperatorImporter[] = [
+  arithmetic("Add", "nn.add", (a, b) => a + b),
+  arithmetic("Sub", "nn.sub", (a, b) => a - b),
+  arithmetic("Mul", "nn.mul", (a, b) => a * b),
+  arithmetic("Div", "nn.div", (a, b) => a / b),
+  arithmetic("Max", "nn.max", Math.max),
+  arithmetic("Min", "nn.min", Math.min),
+  simple("Relu", "nn.relu", (x) => Math.max(0, x)),
+  simple("Neg", "nn.neg", (x) => -x),
+  simple("Abs", "nn.abs", Math.abs),
+  table("Sigmoid", "sigmoid", (x) => 1 / (1 + Math.exp(-x))),
+  table("Tanh", "tanh", Math.tanh),
+  table("Exp", "exp", Math.exp),
+  table("Log", "log", Math.log),
+  table("Sqrt", "sqrt", Math.sqrt),
+  table("Reciprocal", "reciprocal", (x) => 1 / x),
+  leakyRelu,
+  clip,
+  softmax,
+  identity,
+  dropout,
+  cast,
+];

@@ -1,0 +1,22 @@
+/** All operators that are read, as an explicit list; programs add their own with `registerOnnxOp`. */
+import type { OperatorImporter } from "../context.js";
+import { elementwiseOperators } from "./elementwise.js";
+import { linearOperators } from "./linear.js";
+import { reduceOperators } from "./reduce.js";
+import { shapeOperators } from "./shape.js";
+
+const registry = new Map<string, OperatorImporter>();
+
+/** Makes an operator of ONNX's domain, or (as `domain::Name`) of another one, known to the importer. */
+export function registerOnnxOp(importer: OperatorImporter): void {
+  if (registry.has(importer.opType)) throw new Error(`operator ${importer.opType} is registered twice`);
+  registry.set(importer.opType, importer);
+}
+for (const o of [...linearOperators, ...elementwiseOperators, ...shapeOperators, ...reduceOperators]) registerOnnxOp(o);
+
+export function lookupOnnxOp(domain: string, opType: string): OperatorImporter | undefined {
+  return registry.get(domain === "" || domain === "ai.onnx" ? opType : `${domain}::${opType}`);
+}
+export function onnxOperators(): readonly OperatorImporter[] {
+  return [...registry.values()].sort((a, b) => (a.opType < b.opType ? -1 : 1));
+}

@@ -1,0 +1,55 @@
+/** Pools and reductions. */
+import { shapeOf, type NodeContext, type OperatorImporter } from "../context.js";
+import type { Value } from "../../ir/core.js";
+import { windowOf } from "./window.js";
+
+function pool(opType: string, kind: "max" | "average"): OperatorImporter {
+  return {
+    opType,
+    limits: "1-D and 2-D",
+    import: (ctx) => {
+      const s = ctx.shape(0);
+      const kernel = ctx.ints("kernel_shape");
+      if (kernel === undefined) throw ctx.error("kernel_shape is missing");
+      if (kernel.length !== s.length - 2 || kernel.length < 1 || kernel.length > 2) throw ctx.error(`a kernel of ${kernel.length} dimensions for an input of rank ${s.length} is not supported`);
+      if (ctx.node.output.filter((o) => o !== "").length > 1) throw ctx.error("the output of indices is not supported");
+      const { strides, pads, dilations, out } = windowOf(ctx, s.slice(2), kernel);
+      const include = ctx.int("count_include_pad", 0) !== 0;
+      return ctx.emit("nn.pool", [ctx.value(0)], [s[0]!, s[1]!, ...out], { kind, kernel, strides, pads, dilations, count_include_pad: include });
+    },
+  };
+}
+
+function reduced(ctx: NodeContext, x: Value, kind: string, axes: readonly number[], keepdims: boolean): Value {
+  const s = shapeOf(x);
+  const shape = keepdims ? s.map((n, d) => (axes.includes(d) ? 1 : n)) : s.filter((_, d) => !axes.includes(d));
+  return ctx.emit("nn.reduce", [x], shape, { kind, axes: [...axes], keepdims });
+}
+
+function globalPool(opType: string, kind: string): OperatorImporter {
+  return { opType, import: (ctx) => reduced(ctx, ctx.value(0), kind, ctx.shape(0).map((_, d) => d).slice(2), true) };
+}
+
+function reduction(opType: string, kind: string): OperatorImporter {
+  return {
+    opType,
+    import: (ctx) => {
+      const rank = ctx.shape(0).length;
+      const given = ctx.intsOrInput("axes", 1, "axes");
+      if ((given === undefined || given.length === 0) && ctx.int("noop_with_empty_axes", 0) !== 0) return ctx.input(0);
+      const axes = given === undefined || given.length === 0 ? ctx.shape(0).map((_, d) => d) : given.map((a) => ctx.axis(a, rank));
+      return reduced(ctx, ctx.value(0), kind, [...new Set(axes)].sort((a, b) => a - b), ctx.int("keepdims", 1) !== 0);
+    },
+  };
+}
+
+export const reduceOperators: readonly OperatorImporter[] = [
+  pool("MaxPool", "max"),
+  pool("AveragePool", "average"),
+  globalPool("GlobalMaxPool", "max"),
+  globalPool("GlobalAveragePool", "mean"),
+  reduction("ReduceSum", "sum"),
+  reduction("ReduceMean", "mean"),
+  reduction("ReduceMax", "max"),
+  reduction("ReduceMin", "min"),
+];

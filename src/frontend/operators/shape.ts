@@ -1,0 +1,277 @@
+/** Operators that move or choose elements, and the shape arithmetic that exporters leave behind. */
+import type { Value } from "../../ir/core.js";
+import { rowMajorStrides } from "../../ir/types.js";
+import { known, shapeOf, type Imported, type NodeContext, type OperatorImporter } from "../context.js";
+import type { ConstTensor } from "../tensor-data.js";
+
+const count = (shape: readonly number[]): number => shape.reduce((n, d) => n * d, 1);
+
+/** Row-major read of `c` through strides. */
+function strided(c: ConstTensor, offset: number, strides: readonly number[], shape: readonly number[]): Imported {
+  const out = new Float64Array(count(shape));
+  const p = shape.map(() => 0);
+  for (let i = 0; i < out.length; i++) {
+    out[i] = c.data[offset + p.reduce((o, v, d) => o + v * strides[d]!, 0)]!;
+    for (let d = p.length - 1; d >= 0 && ++p[d]! === shape[d]; d--) p[d] = 0;
+  }
+  return known(shape, out, c.integer);
+}
+
+/** The same elements under another shape. */
+function reshapeTo(ctx: NodeContext, shape: readonly number[]): Value | Imported {
+  const c = ctx.constant(0);
+  if (count(shape) !== count(ctx.shape(0))) throw ctx.error(`[${ctx.shape(0).join(", ")}] has ${count(ctx.shape(0))} elements, [${shape.join(", ")}] has ${count(shape)}`);
+  if (c !== undefined) return known(shape, c.data, c.integer);
+  const x = ctx.value(0);
+  return shapeOf(x).join() === shape.join() ? x : ctx.emit("nn.reshape", [x], shape, { shape: [...shape] });
+}
+
+const reshape: OperatorImporter = {
+  opType: "Reshape",
+  since: 5,
+  import: (ctx) => {
+    const from = ctx.shape(0);
+    const target = [...ctx.needConstant(1, "the target shape").data];
+    if (target.filter((d) => d === -1).length > 1) throw ctx.error(`the target shape [${target.join(", ")}] holds -1 twice`);
+    if (target.some((d) => d < -1 || !Number.isSafeInteger(d))) throw ctx.error(`the target shape is [${target.join(", ")}]`);
+    const allowZero = ctx.int("allowzero", 0) !== 0;
+    const shape = target.map((d, i) => (d === 0 && !allowZero ? (from[i] ?? 0) : d));
+    const rest = shape.filter((d) => d !== -1).reduce((n, d) => n * d, 1);
+    const total = count(from);
+    if (shape.includes(-1) && (rest === 0 || total % rest !== 0)) throw ctx.error(`${total} elements do not fill [${target.join(", ")}]`);
+    return reshapeTo(ctx, shape.map((d) => (d === -1 ? total / rest : d)));
+  },
+};
+
+const flatten: OperatorImporter = {
+  opType: "Flatten",
+  import: (ctx) => {
+    const from = ctx.shape(0);
+    const raw = ctx.int("axis", 1);
+    const axis = raw < 0 ? raw + from.length : raw;
+    if (axis < 0 || axis > from.length) throw ctx.error(`axis ${raw} is outside a tensor of rank ${from.length}`);
+    return reshapeTo(ctx, [count(from.slice(0, axis)), count(from.slice(axis))]);
+  },
+};
+
+const squeeze: OperatorImporter = {
+  opType: "Squeeze",
+  import: (ctx) => {
+    const from = ctx.shape(0);
+    const axes = ctx.intsOrInput("axes", 1, "axes")?.map((a) => ctx.axis(a, from.length)) ?? from.flatMap((n, d) => (n === 1 ? [d] : []));
+    const wide = axes.find((a) => from[a] !== 1);
+    if (wide !== undefined) throw ctx.error(`axis ${wide} has ${from[wide]} elements and cannot be squeezed`);
+    return reshapeTo(ctx, from.filter((_, d) => !axes.includes(d)));
+  },
+};
+
+const unsqueeze: OperatorImporter = {
+  opType: "Unsqueeze",
+  import: (ctx) => {
+    const from = [...ctx.shape(0)];
+    const list = ctx.intsOrInput("axes", 1, "axes");
+    if (list === undefined) throw ctx.error("axes are missing");
+    const rank = from.length + list.length;
+    const axes = list.map((a) => ctx.axis(a, rank)).sort((a, b) => a - b);
+    for (const a of axes) from.splice(a, 0, 1);
+    return reshapeTo(ctx, from);
+  },
+};
+
+const transpose: OperatorImporter = {
+  opType: "Transpose",
+  import: (ctx) => {
+    const from = ctx.shape(0);
+    const perm = ctx.ints("perm") ?? from.map((_, d) => from.length - 1 - d);
+    if ([...perm].sort((a, b) => a - b).join() !== from.map((_, d) => d).join()) throw ctx.error(`perm [${perm.join(", ")}] is no permutation of ${from.length} axes`);
+    const shape = perm.map((p) => from[p]!);
+    const c = ctx.constant(0);
+    const strides = rowMajorStrides(from);
+    return c === undefined ? ctx.emit("nn.transpose", [ctx.value(0)], shape, { perm }) : strided(c, 0, perm.map((p) => strides[p]!), shape);
+  },
+};
+
+const concat: OperatorImporter = {
+  opType: "Concat",
+  import: (ctx) => {
+    const shapes = Array.from({ length: ctx.inputCount }, (_, i) => ctx.shape(i));
+    const axis = ctx.axis(ctx.int("axis", 1), shapes[0]!.length);
+    for (const s of shapes) if (s.length !== shapes[0]!.length || s.some((n, d) => d !== axis && n !== shapes[0]![d])) throw ctx.error(`shapes [${shapes[0]!.join(", ")}] and [${s.join(", ")}] cannot be joined along axis ${axis}`);
+    const shape = shapes[0]!.map((n, d) => (d === axis ? shapes.reduce((t, s) => t + s[axis]!, 0) : n));
+    const used = shapes.flatMap((s, i) => (s[axis] === 0 ? [] : [i]));
+    if (ctx.allConstant) {
+      const [outer, inner] = [count(shape.slice(0, axis)), count(shape.slice(axis + 1))];
+      const data: number[] = [];
+      for (let o = 0; o < outer; o++) {
+        for (const i of used) {
+          const n = shapes[i]![axis]! * inner;
+          data.push(...ctx.constant(i)!.data.subarray(o * n, (o + 1) * n));
+        }
+      }
+      return known(shape, data, ctx.constant(0)!.integer);
+    }
+    return used.length === 1 ? ctx.input(used[0]!) : ctx.emit("nn.concat", used.map((i) => ctx.value(i)), shape, { axis });
+  },
+};
+
+/** Elements start, start + step, ... of each axis. */
+function sliceTo(ctx: NodeContext, starts: readonly number[], steps: readonly number[], shape: readonly number[]): Value | Imported {
+  const c = ctx.constant(0);
+  const strides = rowMajorStrides(ctx.shape(0));
+  if (c !== undefined) return strided(c, starts.reduce((o, s, d) => o + s * strides[d]!, 0), strides.map((s, d) => s * steps[d]!), shape);
+  if (shape.some((n) => n === 0)) throw ctx.error(`nothing remains of [${ctx.shape(0).join(", ")}]`);
+  return ctx.emit("nn.slice", [ctx.value(0)], shape, { starts: [...starts], steps: [...steps], shape: [...shape] });
+}
+
+const slice: OperatorImporter = {
+  opType: "Slice",
+  import: (ctx) => {
+    const from = ctx.shape(0);
+    const given = (name: string, i: number): number[] | undefined => (ctx.opset < 10 ? ctx.ints(name) : ctx.has(i) ? [...ctx.needConstant(i, name).data] : undefined);
+    const [begins, ends] = [given("starts", 1), given("ends", 2)];
+    if (begins === undefined || ends === undefined || begins.length !== ends.length) throw ctx.error("starts and ends are missing or differ in length");
+    const axes = (given("axes", 3) ?? begins.map((_, i) => i)).map((a) => ctx.axis(a, from.length));
+    const stepList = (ctx.opset < 10 ? undefined : given("steps", 4)) ?? begins.map(() => 1);
+    const starts = from.map(() => 0);
+    const steps = from.map(() => 1);
+    const shape = [...from];
+    axes.forEach((a, i) => {
+      const n = from[a]!;
+      const step = stepList[i]!;
+      if (step === 0) throw ctx.error("a step is 0");
+      const clamp = (v: number, lo: number, hi: number): number => Math.min(Math.max(v < 0 ? v + n : v, lo), hi);
+      const begin = step > 0 ? clamp(begins[i]!, 0, n) : clamp(begins[i]!, 0, n - 1);
+      const end = step > 0 ? clamp(ends[i]!, 0, n) : clamp(ends[i]!, -1, n - 1);
+      starts[a] = begin;
+      steps[a] = step;
+      shape[a] = Math.max(0, Math.ceil((end - begin) / step));
+    });
+    return sliceTo(ctx, starts, steps, shape);
+  },
+};
+
+const split: OperatorImporter = {
+  opType: "Split",
+  import: (ctx) => {
+    const from = ctx.shape(0);
+    const axis = ctx.axis(ctx.int("axis", 0), from.length);
+    const parts = ctx.node.output.length;
+    const sizes = ctx.intsOrInput("split", 1, "sizes") ?? Array.from({ length: parts }, (_, i) => Math.min(Math.ceil(from[axis]! / parts), from[axis]! - i * Math.ceil(from[axis]! / parts)));
+    if (sizes.reduce((n, s) => n + s, 0) !== from[axis]) throw ctx.error(`parts of ${sizes.join(" + ")} do not make up the ${from[axis]} elements of axis ${axis}`);
+    let start = 0;
+    return sizes.map((size) => {
+      const part = sliceTo(ctx, from.map((_, d) => (d === axis ? start : 0)), from.map(() => 1), from.map((n, d) => (d === axis ? size : n)));
+      start += size;
+      return part;
+    });
+  },
+};
+
+const gather: OperatorImporter = {
+  opType: "Gather",
+  limits: "constant indices",
+  import: (ctx) => {
+    const from = ctx.shape(0);
+    const axis = ctx.axis(ctx.int("axis", 0), from.length);
+    const index = ctx.needConstant(1, "the index");
+    const at = [...index.data].map((i) => (i < 0 ? i + from[axis]! : i));
+    const out = at.find((i) => i < 0 || i >= from[axis]!);
+    if (out !== undefined) throw ctx.error(`index ${out} is outside an axis of ${from[axis]}`);
+    const shape = [...from.slice(0, axis), ...index.shape, ...from.slice(axis + 1)];
+    const c = ctx.constant(0);
+    if (c === undefined) return ctx.emit("nn.gather", [ctx.value(0)], shape, { axis, indices: at });
+    const [outer, inner] = [count(from.slice(0, axis)), count(from.slice(axis + 1))];
+    const data: number[] = [];
+    for (let o = 0; o < outer; o++) for (const i of at) data.push(...c.data.subarray((o * from[axis]! + i) * inner, (o * from[axis]! + i + 1) * inner));
+    return known(shape, data, c.integer);
+  },
+};
+
+const pad: OperatorImporter = {
+  opType: "Pad",
+  limits: "constant mode",
+  import: (ctx) => {
+    const from = ctx.shape(0);
+    const mode = ctx.string("mode", "constant");
+    if (mode !== "constant") throw ctx.error(`mode "${mode}" is not supported`, "pad with a constant");
+    const given = ctx.opset < 11 ? ctx.ints("pads") : [...ctx.needConstant(1, "pads").data];
+    const axes = ctx.has(3) ? [...ctx.needConstant(3, "axes").data].map((a) => ctx.axis(a, from.length)) : from.map((_, d) => d);
+    if (given === undefined || given.length !== 2 * axes.length) throw ctx.error(`pads has ${given?.length ?? 0} entries instead of ${2 * axes.length}`);
+    const pads = new Array<number>(2 * from.length).fill(0);
+    axes.forEach((a, i) => {
+      pads[a] = given[i]!;
+      pads[from.length + a] = given[axes.length + i]!;
+    });
+    if (pads.some((p) => p < 0)) throw ctx.error(`pads are [${pads.join(", ")}]; negative ones are not supported`, "slice the input instead");
+    const value = ctx.opset < 11 ? ctx.float("value", 0) : ctx.has(2) ? (ctx.needConstant(2, "the pad value").data[0] ?? 0) : 0;
+    if (pads.every((p) => p === 0)) return ctx.input(0);
+    return ctx.emit("nn.pad", [ctx.value(0)], from.map((n, d) => n + pads[d]! + pads[from.length + d]!), { pads, value });
+  },
+};
+
+const expand: OperatorImporter = {
+  opType: "Expand",
+  import: (ctx) => {
+    const from = ctx.shape(0);
+    const to = [...ctx.needConstant(1, "the target shape").data];
+    const rank = Math.max(from.length, to.length);
+    const shape = Array.from({ length: rank }, (_, d) => Math.max(from[from.length - rank + d] ?? 1, to[to.length - rank + d] ?? 1));
+    const c = ctx.constant(0);
+    if (c === undefined) return shape.join() === from.join() ? ctx.input(0) : ctx.emit("nn.broadcast", [ctx.value(0)], shape, { shape });
+    const strides = rowMajorStrides(from);
+    return strided(c, 0, shape.map((_, d) => ((from[from.length - rank + d] ?? 1) === 1 ? 0 : strides[from.length - rank + d]!)), shape);
+  },
+};
+
+const shape: OperatorImporter = {
+  opType: "Shape",
+  import: (ctx) => {
+    const s = ctx.shape(0);
+    const start = ctx.int("start", 0);
+    const end = ctx.int("end", s.length);
+    const part = s.slice(start, end);
+    return known([part.length], part, true);
+  },
+};
+
+const constant: OperatorImporter = {
+  opType: "Constant",
+  import: (ctx) => {
+    const t = ctx.tensor("value");
+    if (t !== undefined) return { kind: "const", tensor: t };
+    const has = (name: string): boolean => ctx.node.attribute.some((a) => a.name === name);
+    if (has("value_float")) return known([], [ctx.float("value_float", 0)], false);
+    if (has("value_int")) return known([], [ctx.int("value_int", 0)], true);
+    const floats = ctx.floats("value_floats");
+    if (floats !== undefined) return known([floats.length], floats, false);
+    const ints = ctx.ints("value_ints");
+    if (ints !== undefined) return known([ints.length], ints, true);
+    throw ctx.error("it holds neither a tensor nor numbers");
+  },
+};
+
+/** Elements that folding may create. */
+const MAX_FOLDED = 2 ** 24;
+
+const constantOfShape: OperatorImporter = {
+  opType: "ConstantOfShape",
+  import: (ctx) => {
+    const s = [...ctx.needConstant(0, "the shape").data];
+    if (count(s) > MAX_FOLDED) throw ctx.error(`a constant of ${s.join(" x ")} elements is too large`);
+    const value = ctx.tensor("value");
+    return known(s, new Float64Array(count(s)).fill(value?.data[0] ?? 0), value?.integer ?? false);
+  },
+};
+
+const range: OperatorImporter = {
+  opType: "Range",
+  import: (ctx) => {
+    const [start, limit, delta] = [0, 1, 2].map((i) => ctx.needConstant(i, "a bound").data[0] ?? 0) as [number, number, number];
+    if (delta === 0) throw ctx.error("its step is 0");
+    const n = Math.max(0, Math.ceil((limit - start) / delta));
+    if (n > MAX_FOLDED) throw ctx.error(`a range of ${n} elements is too large`);
+    return known([n], Array.from({ length: n }, (_, i) => start + i * delta), ctx.constant(0)!.integer);
+  },
+};
+
+export const shapeOperators: readonly OperatorImporter[] = [reshape, flatten, squeeze, unsqueeze, transpose, concat, slice, split, gather, pad, expand, shape, constant, constantOfShape, range];
