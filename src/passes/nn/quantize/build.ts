@@ -6,14 +6,15 @@
 import { CompilerBug, UserError } from "../../../diagnostics/index.js";
 import { allocate, Dense, type Attr } from "../../../ir/attributes.js";
 import { Block, Builder, Module, Op, type Value } from "../../../ir/core.js";
-import { intAttr, intsAttr, lookupOp, numAttr, strAttr } from "../../../ir/define-op.js";
+import { numAttr, strAttr } from "../../../ir/define-op.js";
 import { dataRange, quantizeNumber } from "../../../ir/fixed-arith.js";
 import { fixedOf, shapeOf, valuesOfDense } from "../../../ir/eval/nn-fixed.js";
+import { fixedResultElem } from "../../../ir/nn/fixed-types.js";
 import { placeOf } from "../../../ir/verify.js";
-import { fixed, rawRange, sameType, tensor, typeOfRange, type FixedType, type TensorType } from "../../../ir/types.js";
+import { fixed, sameType, tensor, typeOfRange, type FixedType } from "../../../ir/types.js";
 import { describeValue, placeOfValue } from "./calibrate.js";
 import { constantOf, linearView } from "./linear.js";
-import { feedsOutput, VIEWS, type Plan } from "./plan.js";
+import { VIEWS, type Plan } from "./plan.js";
 import { largestTableError } from "./tables.js";
 
 /** A float tensor and what stands for it: rounded to a format of its own. */
@@ -49,6 +50,8 @@ class FixedBuilder {
   /** Values in a format that is final: rounded ones and views of such. */
   private readonly final = new Set<Value>();
   private readonly roundings: Rounding[] = [];
+  /** Corrections of the mean that the addition of a constant behind a matmul takes along, by that addition. */
+  private readonly pendingShift = new Map<Op, Float64Array>();
 
   constructor(
     private readonly source: Module,
@@ -150,18 +153,17 @@ class FixedBuilder {
     return this.constantAt(v, frac);
   }
 
-  private constantAt(v: Value, frac: number): Value {
-    const raw = valuesOfDense(constantOf(v)!).map((x) => Math.floor(x * 2 ** frac + 0.5));
+  private constantAt(v: Value, frac: number, shift?: Float64Array): Value {
+    const raw = valuesOfDense(constantOf(v)!).map((x, i) => Math.floor((x + (shift?.[i] ?? 0)) * 2 ** frac + 0.5));
     return this.dense(shapeOf(v), raw, typeOfRange(dataRange(raw), frac), v.hint);
   }
 
   /** Creates an operation; its result type follows from its operands. */
   private emit(name: string, operands: readonly Value[], like: Value, attrs: Readonly<Record<string, Attr>>): Value {
     const op = this.b.create(name, operands, [tensor(shapeOf(like), fixed(1, 0))], attrs, { hints: [like.hint] });
-    const type = lookupOp(name)?.inferTypes?.(op)[0];
-    if (type === undefined || type.kind !== "tensor" || type.elem.kind !== "fixed") throw new CompilerBug(`${name} has no fixed-point type inference`);
-    if (type.elem.width > 53) throw UserError.of("QU005", { what: describeValue(like), bits: type.elem.width }, placeOfValue(like));
-    op.result.type = type;
+    const elem = fixedResultElem(op);
+    if (elem === undefined) throw UserError.of("QU007", { op: name }, placeOf(op.loc));
+    op.result.type = tensor(shapeOf(like), elem);
     return op.result;
   }
 
@@ -227,6 +229,12 @@ class FixedBuilder {
     }
     const product = this.emit(op.name, [x, w], op.result, op.attrs);
     if (!shifts) return product;
+    const next = op.result.uses.length === 1 ? op.result.uses[0]! : undefined;
+    const offset = next?.op.name === "nn.add" ? constantOf(next.op.operand(1 - next.index)) : undefined;
+    if (next !== undefined && offset !== undefined && offset.data.length === rounded.biasShift.length && offset.shape[offset.shape.length - 1] === offset.data.length) {
+      this.pendingShift.set(next.op, rounded.biasShift);
+      return product;
+    }
     return this.emit("nn.add", [product, this.bias(undefined, frac, rounded.biasShift)], op.result, {});
   }
 
@@ -244,7 +252,7 @@ class FixedBuilder {
       const x = this.operand(this.isConstant(p) ? q : p);
       // A few bits more than a final format has, where x is one.
       const frac = this.final.has(x) && op.name !== "nn.max" && op.name !== "nn.min" ? this.elem(x).frac + 2 : this.elem(x).frac;
-      const c = this.constantAt(this.isConstant(p) ? p : q, frac);
+      const c = this.constantAt(this.isConstant(p) ? p : q, frac, this.pendingShift.get(op));
       return this.emit(op.name, this.isConstant(p) ? [c, x] : [x, c], op.result, op.attrs);
     }
     let [a, b] = [this.operand(p), p === q ? this.operand(p) : this.operand(q)];
@@ -332,8 +340,3 @@ class FixedBuilder {
 function unsupportedBias(v: Value): never {
   throw UserError.of("QU007", { op: "nn.conv with a computed bias" }, placeOfValue(v));
 }
-void feedsOutput;
-void intAttr;
-void intsAttr;
-void rawRange;
-export type { TensorType };

@@ -3,12 +3,10 @@
  * statistics, weights, plan, module, and a refinement of the plan against the float network's outputs.
  */
 import type { Module, Op, Value } from "../../../ir/core.js";
-import type { FixedType } from "../../../ir/types.js";
 import { buildFixed, type BuiltModule } from "./build.js";
 import { calibrate, inputRows, type Sample, type TensorStats } from "./calibrate.js";
 import { extractRows, isLinear, linearView, macsOf } from "./linear.js";
 import { Plan, type QuantizeOptions } from "./plan.js";
-import type { LayerPrecision, PrecisionSpec } from "./precision.js";
 import { refine } from "./refine.js";
 import { momentsOf, roundWeights, type InputMoments, type RoundedWeights } from "./weights.js";
 
@@ -71,5 +69,3 @@ function roundAllWeights(float: Module, samples: readonly Sample[], options: Qua
   }
   return result;
 }
-
-export type { FixedType, LayerPrecision, PrecisionSpec };
