@@ -76,7 +76,7 @@ export function lanes(count: number, depth: number): Module {
   const x = b.delay(b.input("x"), 1);
   const ys = b.split(weights, s(8), count).map((w, i) => b.instance(laneOp, `lane_${i}`, { x, w, first: isFirst })["y"]!);
   const chosen = b.select(b.reg(rank, { hint: "rank_q" }), ys.slice(0, 6), undefined, "chosen");
-  const trace = b.memory({ depth: 6, word: s(12), waddr: b.extract(step, 0, 3), wdata: chosen, wen: b.lt(b.extract(step, 0, 3), b.constant(6)), raddr: [rank, b.constant(2)], readLatency: 1, style: "distributed", hint: "trace" });
+  const trace = b.memory({ depth: 6, word: s(12), waddr: b.extract(step, 0, 3), wdata: chosen, wen: b.lt(b.extract(step, 0, 3), b.constant(6)), raddr: [b.min(rank, b.constant(5)), b.constant(2)], readLatency: 1, style: "distributed", hint: "trace" });
   b.finish({ bundle: b.concat(ys), chosen, old: trace[0]!, second: trace[1]! });
   return module;
 }

@@ -1,0 +1,230 @@
+/** Synthesis with Yosys: cell counts of a design for a device family, and the routed clock where nextpnr knows the device. */
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { UserError } from "../diagnostics/index.js";
+import { verilogFiles } from "./lint.js";
+import { findTool, runTool } from "./tools.js";
+
+export type Family = "xcup" | "xc7" | "ecp5" | "ice40";
+
+interface Flow {
+  readonly synth: string;
+  /** Two-input adders before the flow fuses sums into multi-operand ones; not where it packs adders into DSPs. */
+  readonly premapAdders: boolean;
+}
+
+/**
+ * All flows keep the hierarchy, so that identical lanes are synthesized once and registers that were duplicated to cut
+ * fan-out survive. Pads and clock buffers are left out: the design is a block in a larger one.
+ */
+const FLOWS: Readonly<Record<Family, Flow>> = {
+  xcup: { synth: "synth_xilinx -family xcup -noiopad -noclkbuf", premapAdders: true },
+  xc7: { synth: "synth_xilinx -family xc7 -noiopad -noclkbuf", premapAdders: false },
+  ecp5: { synth: "synth_ecp5 -noflatten", premapAdders: true },
+  ice40: { synth: "synth_ice40 -noflatten -dsp", premapAdders: true },
+};
+
+export interface SynthesisOptions {
+  readonly seconds?: number;
+  /** Overrides the choice of the family's flow. */
+  readonly premapAdders?: boolean;
+  /** Where to leave the netlist (netlist.json), statistics and log; a temporary folder without. */
+  readonly workDir?: string;
+}
+
+export interface Resources {
+  /** Look-up tables; on ECP5 those inside carry cells and distributed memory included. */
+  readonly lut: number;
+  readonly ff: number;
+  readonly dsp: number;
+  /** Blocks of the device's size; half of one counts 0.5. */
+  readonly bram: number;
+  /** Look-up tables used as memory or shift registers; part of `lut`. */
+  readonly lutram: number;
+  /** Carry cells. */
+  readonly carry: number;
+}
+
+export interface ModuleCells {
+  /** How often the module occurs in the design. */
+  readonly instances: number;
+  /** Cells of one occurrence, without those of the modules in it. */
+  readonly cells: Readonly<Record<string, number>>;
+}
+
+export interface SynthesisResult extends Resources {
+  readonly family: Family;
+  /** Sums over the hierarchy, by cell type. */
+  readonly cells: Readonly<Record<string, number>>;
+  readonly cellsByModule: Readonly<Record<string, ModuleCells>>;
+  readonly seconds: number;
+}
+
+/**
+ * Synthesizes the Verilog files of a folder.
+ *
+ * @errors TO001 no Yosys; TO002, TO003 it fails; TO005 unknown family
+ */
+export async function synthesize(rtlDir: string, top: string, family: Family, options: SynthesisOptions = {}): Promise<SynthesisResult> {
+  const flow = (FLOWS as Readonly<Record<string, Flow | undefined>>)[family];
+  if (flow === undefined) throw UserError.of("TO005", { family, known: Object.keys(FLOWS).join(", ") });
+  return inFolder(options.workDir, async (work) => {
+    const started = performance.now();
+    writeFileSync(join(work, "adders.v"), ADDER_MAP);
+    const premap = options.premapAdders ?? flow.premapAdders;
+    const script = [
+      ...verilogFiles(rtlDir).map((f) => `read_verilog "${resolve(rtlDir, f)}"`),
+      `hierarchy -check -top ${top}`,
+      // Operands at their true width first: a mapped adder is not narrowed any more.
+      ...(premap ? ["proc", "opt_expr", "opt_clean", "peepopt", "wreduce", "techmap -map adders.v"] : []),
+      `${flow.synth} -top ${top}`,
+      "tee -q -o stat.json stat -json",
+      "write_json netlist.json",
+    ];
+    writeFileSync(join(work, "synth.ys"), `${script.join("\n")}\n`);
+    // tee and its like take no quoted paths: names relative to the folder.
+    await runTool("yosys", ["-q", "-l", "yosys.log", "synth.ys"], { cwd: work, seconds: options.seconds ?? 1800, step: `synthesis for ${family}` });
+    const byModule = readStatistics(readFileSync(join(work, "stat.json"), "utf8"), top);
+    const cells = total(byModule);
+    return { family, ...resourcesOf(cells), cells, cellsByModule: byModule, seconds: (performance.now() - started) / 1000 };
+  });
+}
+
+async function inFolder<T>(dir: string | undefined, use: (dir: string) => Promise<T>): Promise<T> {
+  if (dir !== undefined) {
+    mkdirSync(dir, { recursive: true });
+    return use(resolve(dir));
+  }
+  const temporary = mkdtempSync(join(tmpdir(), "onnx-hls-synth-"));
+  try {
+    return await use(temporary);
+  } finally {
+    rmSync(temporary, { recursive: true, force: true });
+  }
+}
+
+/** `$add` and `$sub` as `$alu`, one carry chain each: otherwise sums without registers become compressor trees in LUTs. */
+const ADDER_MAP = `(* techmap_celltype = "$add $sub" *)
+module adder_as_alu (A, B, Y);
+    parameter A_SIGNED = 0;
+    parameter B_SIGNED = 0;
+    parameter A_WIDTH = 1;
+    parameter B_WIDTH = 1;
+    parameter Y_WIDTH = 1;
+    parameter _TECHMAP_CELLTYPE_ = "";
+    input [A_WIDTH-1:0] A;
+    input [B_WIDTH-1:0] B;
+    output [Y_WIDTH-1:0] Y;
+    wire [Y_WIDTH-1:0] X, CO;
+    wire subtract = _TECHMAP_CELLTYPE_ == "$sub";
+    \\$alu #(
+        .A_SIGNED(A_SIGNED && B_SIGNED), .B_SIGNED(A_SIGNED && B_SIGNED),
+        .A_WIDTH(A_WIDTH), .B_WIDTH(B_WIDTH), .Y_WIDTH(Y_WIDTH)
+    ) _TECHMAP_REPLACE_ (.A(A), .B(B), .CI(subtract), .BI(subtract), .Y(Y), .X(X), .CO(CO));
+endmodule
+`;
+
+/** Cell counts per module with multiplicities, from the output of `stat -json`. */
+export function readStatistics(json: string, top: string): Record<string, ModuleCells> {
+  const { modules } = JSON.parse(json) as { modules: Record<string, { num_cells_by_type?: Record<string, number> }> };
+  const cellsOf = new Map<string, Record<string, number>>();
+  for (const [name, m] of Object.entries(modules)) cellsOf.set(plain(name), Object.fromEntries(Object.entries(m.num_cells_by_type ?? {}).map(([t, n]) => [plain(t), n])));
+  const instances = new Map<string, number>();
+  const visit = (module: string, times: number): void => {
+    instances.set(module, (instances.get(module) ?? 0) + times);
+    for (const [type, n] of Object.entries(cellsOf.get(module) ?? {})) if (cellsOf.has(type)) visit(type, times * n);
+  };
+  visit(top, 1);
+  const sorted = [...instances].sort(([a], [b]) => (a < b ? -1 : 1));
+  return Object.fromEntries(
+    sorted.map(([module, count]) => {
+      const cells = Object.entries(cellsOf.get(module) ?? {}).filter(([type]) => !cellsOf.has(type));
+      return [module, { instances: count, cells: Object.fromEntries(cells) }];
+    }),
+  );
+}
+
+function plain(name: string): string {
+  return name.replace(/^\\/, "");
+}
+
+function total(modules: Readonly<Record<string, ModuleCells>>): Record<string, number> {
+  const sums = new Map<string, number>();
+  for (const m of Object.values(modules)) for (const [type, n] of Object.entries(m.cells)) sums.set(type, (sums.get(type) ?? 0) + m.instances * n);
+  return Object.fromEntries([...sums].sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/**
+ * What each kind of cell counts as. LUTs of a memory cell: AMD UG474 and UG574 (RAM32M and RAM64M take four, the 16-wide ones
+ * eight); ECP5 FPGA-TN-02204 (a 16x4 memory takes the four of two slices; CCU2C is two LUTs with a carry).
+ */
+const KINDS: readonly (readonly [RegExp, Partial<Resources>])[] = [
+  [/^LUT[1-6]$|^LUT4$|^SB_LUT4$|^INV$/, { lut: 1 }],
+  [/^FD[RSCP]E$|^FD[RSCP]E_1$|^TRELLIS_FF$|^SB_DFF/, { ff: 1 }],
+  [/^DSP48E|^MULT18X18D$|^SB_MAC16$/, { dsp: 1 }],
+  [/^RAMB36|^DP16KD$|^PDPW16KD$|^SB_RAM40_4K/, { bram: 1 }],
+  [/^RAMB18/, { bram: 0.5 }],
+  [/^RAM(32|64)M$|^RAM128X1D$|^RAM256X1[SD]$|^TRELLIS_DPR16X4$/, { lut: 4, lutram: 4 }],
+  [/^RAM32M16$|^RAM64M8$/, { lut: 8, lutram: 8 }],
+  [/^RAM(32|64)X1D$|^RAM128X1S$/, { lut: 2, lutram: 2 }],
+  [/^RAM(16|32|64)X1S$|^SRL16E$|^SRLC32E$/, { lut: 1, lutram: 1 }],
+  [/^CCU2C$/, { lut: 2, carry: 1 }],
+  [/^CARRY[48]$|^SB_CARRY$/, { carry: 1 }],
+];
+
+function resourcesOf(cells: Readonly<Record<string, number>>): Resources {
+  const sum = { lut: 0, ff: 0, dsp: 0, bram: 0, lutram: 0, carry: 0 };
+  for (const [type, n] of Object.entries(cells)) {
+    const kind = KINDS.find(([pattern]) => pattern.test(type))?.[1];
+    for (const [key, each] of Object.entries(kind ?? {})) sum[key as keyof Resources] += n * each;
+  }
+  return sum;
+}
+
+// --- place and route --------------------------------------------------------------------------------------------------
+
+export interface RouteOptions {
+  /** Clock to aim for, MHz. */
+  readonly clockMhz: number;
+  /** nextpnr's arguments that name the part, such as `--85k` or `--hx8k`. */
+  readonly device?: readonly string[];
+  readonly seed?: number;
+  readonly seconds?: number;
+}
+
+export interface RouteResult {
+  /** Highest clock of the routed design, MHz. */
+  readonly fmaxMhz: number;
+  readonly seconds: number;
+}
+
+const ROUTERS: Readonly<Partial<Record<Family, { readonly tool: string; readonly args: readonly string[]; readonly device: readonly string[] }>>> = {
+  // Logic only: the ports of a block are no pins.
+  ecp5: { tool: "nextpnr-ecp5", args: ["--out-of-context", "--speed", "8"], device: ["--85k"] },
+  ice40: { tool: "nextpnr-ice40", args: ["--pcf-allow-unconstrained"], device: ["--hx8k", "--package", "ct256"] },
+};
+
+/** Program that places and routes for a family on this machine; undefined where there is none. */
+export function routerFor(family: Family): string | undefined {
+  const router = ROUTERS[family];
+  return router === undefined ? undefined : [router.tool, `yowasp-${router.tool}`].find((t) => findTool(t) !== undefined);
+}
+
+/**
+ * Places and routes the netlist that `synthesize` left in `workDir`. Undefined where no router for the family is installed.
+ *
+ * @errors TO002, TO003
+ */
+export async function placeAndRoute(workDir: string, family: Family, options: RouteOptions): Promise<RouteResult | undefined> {
+  const tool = routerFor(family);
+  const router = ROUTERS[family];
+  if (tool === undefined || router === undefined) return undefined;
+  const started = performance.now();
+  const report = join(workDir, "route.json");
+  const args = [...(options.device ?? router.device), ...router.args, "--json", join(workDir, "netlist.json"), "--freq", String(options.clockMhz), "--seed", String(options.seed ?? 1), "--timing-allow-fail", "--report", report, "-q"];
+  await runTool(tool, args, { seconds: options.seconds ?? 3600, step: "place and route" });
+  const { fmax } = JSON.parse(readFileSync(report, "utf8")) as { fmax: Record<string, { achieved: number }> };
+  const clocks = Object.values(fmax).map((c) => c.achieved);
+  return { fmaxMhz: clocks.length === 0 ? 0 : Math.min(...clocks), seconds: (performance.now() - started) / 1000 };
+}
