@@ -14,7 +14,7 @@ import { hasTrait, lookupOp, matchesKind, type AttrSpec, type OpDef } from "./de
 import { verifyRtl } from "./rtl/verify.js";
 import { printAttr, printOp } from "./text/printer.js";
 import { dataProblem, typeProblem } from "./text/module-builder.js";
-import { sameType, showType } from "./types.js";
+import { sameType, showType, elemType, isLossless, type Type } from "./types.js";
 
 export interface Problem {
   readonly op: Op | undefined;
@@ -214,9 +214,19 @@ class Verifier {
     }
     inferred.forEach((type, i) => {
       const actual = op.results[i]!.type;
-      if (!sameType(actual, type)) this.report(op, `result ${i} has type ${showType(actual)} where operands and attributes call for ${showType(type)}`);
+      if (!sameType(actual, type) && !holdsAll(actual, type)) this.report(op, `result ${i} has type ${showType(actual)} where operands and attributes call for ${showType(type)}`);
     });
   }
+}
+
+/** Whether `actual` is a fixed-point type of the same shape that holds every value of `needed`. */
+function holdsAll(actual: Type, needed: Type): boolean {
+  const [a, b] = [elemType(actual), elemType(needed)];
+  if (a.kind !== "fixed" || b.kind !== "fixed" || actual.kind !== needed.kind) return false;
+  return shapeText(actual) === shapeText(needed) && isLossless(b, a);
+}
+function shapeText(t: Type): string {
+  return t.kind === "tensor" || t.kind === "stream" ? t.shape.join("x") : "";
 }
 
 function checkCount(what: string, names: readonly string[], count: number, say: (message: string) => void): void {

@@ -1,0 +1,92 @@
+/** nn operations that work element by element. */
+import type { OpDef, Report } from "../define-op.js";
+import { intAttr, numAttr, strAttr } from "../define-op.js";
+import type { Op } from "../core.js";
+import { absType, addType, clipType, leakyReluType, maxType, minType, mulType, negType, reluType, subType, type Ranged } from "../fixed-arith.js";
+import type { FixedType } from "../types.js";
+import { broadcastShapes, checkShape, fixedElem, listText, rangedOf, shapeOf, typed } from "./typing.js";
+import { unaryFunctions } from "./unary-table.js";
+
+function broadcastOf(op: Op): number[] | undefined {
+  return broadcastShapes(shapeOf(op.operand(0)), shapeOf(op.operand(1)));
+}
+
+function binary(name: string, summary: string, source: string, format: ((a: Ranged, b: Ranged) => FixedType) | undefined): OpDef {
+  return {
+    name, summary, source,
+    operands: ["a", "b"],
+    results: ["y"],
+    traits: ["pure", "elementwise"],
+    inferTypes: (op) =>
+      typed(op, broadcastOf(op) ?? shapeOf(op.operand(0)), () => {
+        if (format === undefined) throw new Error(`${name} has no fixed-point form`);
+        return format(rangedOf(op.operand(0)), rangedOf(op.operand(1)));
+      }),
+    verify: (op, report) => {
+      const shape = broadcastOf(op);
+      if (shape === undefined) return report(`shapes ${listText(shapeOf(op.operand(0)))} and ${listText(shapeOf(op.operand(1)))} do not broadcast`);
+      checkShape(op, shape, report);
+      if (format === undefined && fixedElem(op.operand(0)) !== undefined) report(`${name} has no fixed-point form`);
+    },
+  };
+}
+
+function unary(name: string, summary: string, source: string, format: (x: Ranged, op: Op) => FixedType, more: Partial<OpDef> = {}): OpDef {
+  return {
+    name, summary, source,
+    operands: ["x"],
+    results: ["y"],
+    traits: ["pure", "elementwise", "same-shape"],
+    inferTypes: (op) => typed(op, shapeOf(op.operand(0)), () => format(rangedOf(op.operand(0)), op)),
+    verify: (op, report) => checkShape(op, shapeOf(op.operand(0)), report),
+    ...more,
+  };
+}
+
+function verifyLeaky(op: Op, report: Report): void {
+  checkShape(op, shapeOf(op.operand(0)), report);
+  if (fixedElem(op.operand(0)) !== undefined && (op.attrs["slope_raw"] === undefined || op.attrs["slope_frac"] === undefined)) report("on fixed point, slope_raw and slope_frac are needed");
+}
+
+function verifyClip(op: Op, report: Report): void {
+  checkShape(op, shapeOf(op.operand(0)), report);
+  if (numAttr(op, "lo", -Infinity) > numAttr(op, "hi", Infinity)) report("lo is above hi");
+}
+
+export const elementwiseOps: readonly OpDef[] = [
+  binary("nn.add", "Sum, with broadcasting.", "ONNX Add", addType),
+  binary("nn.sub", "Difference, with broadcasting.", "ONNX Sub", subType),
+  binary("nn.mul", "Product, with broadcasting.", "ONNX Mul", mulType),
+  binary("nn.div", "Quotient, with broadcasting; only in float, quantization takes the reciprocal.", "ONNX Div", undefined),
+  binary("nn.max", "The larger value, with broadcasting.", "ONNX Max", maxType),
+  binary("nn.min", "The smaller value, with broadcasting.", "ONNX Min", minType),
+  unary("nn.relu", "max(x, 0).", "ONNX Relu", reluType),
+  unary("nn.neg", "-x.", "ONNX Neg", negType),
+  unary("nn.abs", "|x|.", "ONNX Abs", absType),
+  unary("nn.leaky_relu", "x < 0 ? slope * x : x.", "ONNX LeakyRelu", (x, op) => leakyReluType(x, intAttr(op, "slope_raw"), intAttr(op, "slope_frac")), {
+    attrs: {
+      slope: { kind: "number" },
+      slope_raw: { kind: "int", optional: true, doc: "on fixed point: slope = slope_raw x 2^-slope_frac" },
+      slope_frac: { kind: "int", optional: true },
+    },
+    verify: verifyLeaky,
+  }),
+  unary("nn.clip", "min(max(x, lo), hi).", "ONNX Clip", (x, op) => clipType(x, numAttr(op, "lo", -Infinity), numAttr(op, "hi", Infinity)), {
+    attrs: { lo: { kind: "number", optional: true }, hi: { kind: "number", optional: true } },
+    verify: verifyClip,
+  }),
+  {
+    name: "nn.unary",
+    summary: "A function of one number; on fixed point a table: rounded half to even and saturated into the result type.",
+    operands: ["x"],
+    results: ["y"],
+    traits: ["pure", "elementwise", "same-shape"],
+    attrs: { fn: { kind: "string", oneOf: Object.keys(unaryFunctions) }, table_error: { kind: "number", optional: true, doc: "largest error on the calibrated range" } },
+    verify: (op, report) => {
+      checkShape(op, shapeOf(op.operand(0)), report);
+      if (unaryFunctions[strAttr(op, "fn")] === undefined) report(`function ${strAttr(op, "fn")} is not known`);
+      const from = fixedElem(op.operand(0));
+      if (from !== undefined && from.width > 20) report(`a table of 2^${from.width} entries`);
+    },
+  },
+];
