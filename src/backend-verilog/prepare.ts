@@ -15,6 +15,7 @@ import { bits, sameType, type BitsType } from "../ir/types.js";
 const combinational: ReadonlySet<string> = new Set(COMBINATIONAL);
 
 export function prepareModule(m: Op): void {
+  singleWords(m);
   foldAll(m);
   removeDead(m);
   if (narrow(m)) {
@@ -59,6 +60,21 @@ class Edits {
     this.m.body.reorder(order);
     for (const op of this.gone) op.parent = undefined;
   }
+}
+
+/** A memory of one word is a register: tools warn about arrays that they have to take apart. */
+function singleWords(m: Op): void {
+  const edits = new Edits(m);
+  for (const op of m.body.ops) {
+    if (op.name !== "rtl.memory" || op.attrs["depth"] !== 1) continue;
+    const type = bitsOf(op.operand(1).type);
+    const register = (operands: readonly Value[], hint: string | undefined): Value =>
+      edits.insert(new Op({ name: "rtl.reg", operands, resultTypes: [type], hints: [hint], loc: op.loc }), op).result;
+    const word = register([op.operand(1), op.operand(2)], op.results[0]?.hint);
+    for (const r of op.results) r.replaceAllUsesWith(op.attrs["read_latency"] === 1 ? register([word], r.hint) : word);
+    edits.remove(op);
+  }
+  edits.apply();
 }
 
 // --- folding ----------------------------------------------------------------------------------------------------------
