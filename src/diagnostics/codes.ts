@@ -126,7 +126,7 @@ export const codes = {
     hint: (p) => (p.nearest === undefined ? "onnx-hls inspect lists the nodes" : `did you mean "${p.nearest}"?`),
   }),
   QU005: error({
-    text: (p: { what: string; bits: number }) => `${p.what} needs ${p.bits} bits, more than the 53 that results may have`,
+    text: (p: { what: string; reason: string }) => `${p.what} becomes too wide: ${p.reason}`,
     hint: () => "lower the precision of this layer or of what feeds it",
   }),
   QU006: error({
@@ -200,6 +200,26 @@ export const codes = {
   ON020: error({
     text: (p: { what: string; hint: string }) => p.what,
     hint: (p) => p.hint,
+  }),
+  NP001: error({
+    text: (p: { reason: string }) => `cannot read the data: ${p.reason}`,
+    hint: () => "write the data with numpy.savez or numpy.save",
+  }),
+  NP002: error({
+    text: (p: { want: string; have: string }) => `the data file has no array for input "${p.want}"; it holds ${p.have}`,
+    hint: (p) => `name the array after the input: numpy.savez(file, **{"${p.want}": samples})`,
+  }),
+  NP003: error({
+    text: (p: { name: string; have: string; want: string }) => `array ${p.name} has the shape [${p.have}], the network takes [${p.want}]`,
+    hint: () => "the first axis counts samples; the others must be those of the network's input",
+  }),
+  NP004: error({
+    text: (p: { name: string; value: string; sample: number }) => `array ${p.name} holds a value that is ${p.value}, in sample ${p.sample}`,
+    hint: () => "remove or repair the sample",
+  }),
+  NP005: error({
+    text: (p: { name: string; have: number; want: number }) => `input ${p.name} has ${p.have} samples, the inputs before it have ${p.want}`,
+    hint: () => "give every input the same number of samples",
   }),
 } as const;
 
