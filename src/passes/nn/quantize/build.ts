@@ -6,12 +6,12 @@
 import { CompilerBug, UserError } from "../../../diagnostics/index.js";
 import { allocate, Dense, type Attr } from "../../../ir/attributes.js";
 import { Block, Builder, Module, Op, type Value } from "../../../ir/core.js";
-import { numAttr, strAttr } from "../../../ir/define-op.js";
-import { dataRange, quantizeNumber } from "../../../ir/fixed-arith.js";
+import { lookupOp, numAttr, strAttr } from "../../../ir/define-op.js";
+import { dataRange, MAX_WIDTH, quantizeNumber } from "../../../ir/fixed-arith.js";
 import { fixedOf, shapeOf, valuesOfDense } from "../../../ir/eval/nn-fixed.js";
-import { fixedResultElem } from "../../../ir/nn/fixed-types.js";
+import "../../../ir/dialects.js";
 import { placeOf } from "../../../ir/verify.js";
-import { fixed, sameType, tensor, typeOfRange, type FixedType } from "../../../ir/types.js";
+import { fixed, sameType, showType, tensor, typeOfRange, type FixedType, type Type } from "../../../ir/types.js";
 import { describeValue, placeOfValue } from "./calibrate.js";
 import { constantOf, linearView } from "./linear.js";
 import { VIEWS, type Plan } from "./plan.js";
@@ -161,9 +161,17 @@ class FixedBuilder {
   /** Creates an operation; its result type follows from its operands. */
   private emit(name: string, operands: readonly Value[], like: Value, attrs: Readonly<Record<string, Attr>>): Value {
     const op = this.b.create(name, operands, [tensor(shapeOf(like), fixed(1, 0))], attrs, { hints: [like.hint] });
-    const elem = fixedResultElem(op);
-    if (elem === undefined) throw UserError.of("QU007", { op: name }, placeOf(op.loc));
-    op.result.type = tensor(shapeOf(like), elem);
+    let type: Type | undefined;
+    try {
+      type = lookupOp(name)?.inferTypes?.(op)[0];
+    } catch (e) {
+      // The arithmetic refuses results wider than 53 bits; here that is a consequence of the widths the user asked for.
+      if (e instanceof CompilerBug) throw UserError.of("QU005", { what: describeValue(like), reason: e.message }, placeOfValue(like));
+      throw e;
+    }
+    if (type?.kind !== "tensor" || type.elem.kind !== "fixed") throw UserError.of("QU007", { op: name }, placeOf(op.loc));
+    if (type.elem.width > MAX_WIDTH) throw UserError.of("QU005", { what: describeValue(like), reason: `it needs ${showType(type.elem)}` }, placeOfValue(like));
+    op.result.type = type;
     return op.result;
   }
 

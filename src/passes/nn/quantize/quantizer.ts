@@ -28,11 +28,11 @@ const ROWS = 2048;
 /** Compensation is cubic in the weights per output channel; beyond this, weights are rounded to nearest. */
 const MAX_INPUTS = 1024;
 
-export function quantizeModule(float: Module, samples: readonly Sample[], options: QuantizeOptions, weightOptions: WeightOptions, refineBudgetMs: number): Quantizer {
+export function quantizeModule(float: Module, samples: readonly Sample[], options: QuantizeOptions, weightOptions: WeightOptions, refineTrials: number): Quantizer {
   const stats = calibrate(float, samples);
   const weights = roundAllWeights(float, samples, options, weightOptions, stats);
   const plan = new Plan(stats, options, weights, totalMacs(float));
-  if (refineBudgetMs > 0) refine(float, plan, samples, refineBudgetMs);
+  if (refineTrials > 0) refine(float, plan, samples, refineTrials);
   return { float, plan, built: buildFixed(float, plan) };
 }
 

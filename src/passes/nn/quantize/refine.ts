@@ -7,6 +7,7 @@ import type { Module, Value } from "../../../ir/core.js";
 import { prepareNn } from "../../../ir/eval/nn-fixed.js";
 import { buildFixed } from "./build.js";
 import { spread, type Sample } from "./calibrate.js";
+import { roundInputs } from "./inputs.js";
 import type { Plan } from "./plan.js";
 
 const SAMPLES = 48;
@@ -29,30 +30,13 @@ export function outputError(fixedModule: Module, samples: readonly Sample[], exp
   return sum / samples.length;
 }
 
-import { quantizeInto } from "../../../ir/fixed-arith.js";
-import type { TensorType, Type } from "../../../ir/types.js";
-
-/** Real inputs brought to the grid of the ports. */
-export function roundInputs(sample: Sample, ports: readonly Type[]): Float64Array[] {
-  return sample.map((x, i) => {
-    const values = new Float64Array(x.length);
-    const { elem } = ports[i] as TensorType;
-    if (elem.kind !== "fixed") return Float64Array.from(x);
-    quantizeInto(x, elem, values);
-    const unit = 2 ** -elem.frac;
-    for (let k = 0; k < values.length; k++) values[k]! *= unit;
-    return values;
-  });
-}
-
-/** Coordinate descent over the tensors in program order; ends with the budget, or when a round changes nothing. */
-export function refine(float: Module, plan: Plan, samples: readonly Sample[], budgetMs: number): { before: number; after: number; evaluations: number } {
+/** Coordinate descent over the tensors in program order; ends with the budget of evaluations, or when a round changes nothing. */
+export function refine(float: Module, plan: Plan, samples: readonly Sample[], budget: number): { before: number; after: number; evaluations: number } {
   const used = spread(samples, SAMPLES);
   const program = prepareNn(float);
   const expected = used.map((s) => program.run(s).map((y) => y.slice()));
   const scales = (expected[0] ?? []).map((_, o) => 1 / (variance(expected.map((e) => e[o]!)) || 1));
   const evaluate = (): number => outputError(buildFixed(float, plan).module, used, expected, scales);
-  const start = performance.now();
   let best = evaluate();
   const before = best;
   let evaluations = 1;
@@ -62,7 +46,7 @@ export function refine(float: Module, plan: Plan, samples: readonly Sample[], bu
     for (const v of tensors) {
       const own = plan.shifts.get(v) ?? 0;
       for (const step of [1, -1]) {
-        if (performance.now() - start > budgetMs) return { before, after: best, evaluations };
+        if (evaluations >= budget) return { before, after: best, evaluations };
         plan.shifts.set(v, own + step);
         const error = evaluate();
         evaluations++;

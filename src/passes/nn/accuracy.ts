@@ -1,0 +1,157 @@
+/** How far a fixed-point module is from the float module that it came from: at the outputs, and layer by layer. */
+import { prepareNn, fixedOf } from "../../ir/eval/nn-fixed.js";
+import type { Module, Value } from "../../ir/core.js";
+import { rawRange, showType } from "../../ir/types.js";
+import { roundInputs } from "./quantize/inputs.js";
+import type { Sample } from "./quantize/calibrate.js";
+
+export interface OutputError {
+  readonly max_abs_error: number;
+  /** Root of the mean squared error. */
+  readonly rmse: number;
+  /** Signal to quantization noise, 10 log10(sum x^2 / sum error^2); Infinity without error. */
+  readonly sqnr_db: number;
+}
+
+export interface LayerError {
+  /** Name of the tensor. */
+  readonly name: string;
+  readonly onnx_nodes: readonly string[];
+  readonly format: string;
+  readonly sqnr_db: number;
+  /** How much of the signal-to-noise ratio is lost here: the lowest ratio among what feeds the tensor, minus its own. */
+  readonly loss_db: number;
+  /** Share of values at the limits of the format, where the float value lies beyond them. */
+  readonly saturated: number;
+  readonly min: number;
+  readonly max: number;
+  /** Of a table, its largest error over the calibrated range. */
+  readonly table_error?: number;
+}
+
+export interface Accuracy {
+  readonly samples: number;
+  readonly outputs: Readonly<Record<string, OutputError>>;
+  /** In program order; inputs included. */
+  readonly layers: readonly LayerError[];
+  /** The layer with the largest loss; undefined without layers. */
+  readonly worst_layer: string | undefined;
+}
+
+class Noise {
+  signal = 0;
+  noise = 0;
+  worst = 0;
+  count = 0;
+  saturated = 0;
+  min = Infinity;
+  max = -Infinity;
+
+  add(float: ArrayLike<number>, fixed: ArrayLike<number>, lo: number, hi: number, halfLsb: number): void {
+    for (let i = 0; i < float.length; i++) {
+      const x = float[i]!;
+      const e = fixed[i]! - x;
+      this.signal += x * x;
+      this.noise += e * e;
+      if (e > this.worst || -e > this.worst) this.worst = Math.abs(e);
+      if (x > hi + halfLsb || x < lo - halfLsb) this.saturated++;
+      if (x < this.min) this.min = x;
+      if (x > this.max) this.max = x;
+    }
+    this.count += float.length;
+  }
+  get sqnrDb(): number {
+    if (this.noise === 0) return Infinity;
+    return this.signal === 0 ? -Infinity : 10 * Math.log10(this.signal / this.noise);
+  }
+}
+
+/**
+ * Runs both modules on `samples`. Tensors are matched by name; a tensor is compared where it is rounded (results of
+ * nn.quantize and nn.unary, inputs), because everything between is exact. `float` is best the prepared module that
+ * quantization started from: it has names for the parts of decomposed operations.
+ */
+export function measureAccuracy(float: Module, fixed: Module, samples: readonly Sample[]): Accuracy {
+  const byName = new Map<string, Value | undefined>();
+  const consider = (v: Value): void => {
+    if (v.hint !== undefined) byName.set(v.hint, byName.has(v.hint) ? undefined : v);
+  };
+  float.func.body.args.forEach(consider);
+  for (const op of float.func.body.ops) if (op.name !== "nn.constant") op.results.forEach(consider);
+
+  const pairs = new Map<Value, { float: Value; noise: Noise }>();
+  const match = (v: Value): void => {
+    const partner = v.hint === undefined ? undefined : byName.get(v.hint);
+    if (partner !== undefined) pairs.set(v, { float: partner, noise: new Noise() });
+  };
+  fixed.func.body.args.forEach(match);
+  for (const op of fixed.func.body.ops) if (op.name === "nn.quantize" || op.name === "nn.unary") match(op.result);
+
+  const [reference, program] = [prepareNn(float), prepareNn(fixed)];
+  const floatValues = new Map<Value, Float64Array>();
+  reference.observe = (v, data) => floatValues.set(v, data);
+  const compare = (v: Value, data: ArrayLike<number>): void => {
+    const pair = pairs.get(v);
+    const expected = pair === undefined ? undefined : floatValues.get(pair.float);
+    if (pair === undefined || expected === undefined || expected.length !== data.length) return;
+    const type = fixedOf(v)!;
+    const [range, unit] = [rawRange(type), 2 ** -type.frac];
+    pair.noise.add(expected, data, range.lo * unit, range.hi * unit, unit / 2);
+  };
+  program.observe = compare;
+
+  const names = float.func.attrs["outputs"] as readonly string[];
+  const outputs = names.map(() => new Noise());
+  const ports = fixed.func.body.args.map((a) => a.type);
+  for (const sample of samples) {
+    const expected = reference.run(sample);
+    float.func.body.args.forEach((a, i) => floatValues.set(a, Float64Array.from(sample[i]!)));
+    const inputs = roundInputs(sample, ports);
+    fixed.func.body.args.forEach((a, i) => compare(a, inputs[i]!));
+    const actual = program.run(inputs);
+    outputs.forEach((o, i) => o.add(expected[i]!, actual[i]!, -Infinity, Infinity, 0));
+  }
+
+  const layers = [...pairs].filter(([, p]) => p.noise.count > 0).map(([v, p]) => layerError(v, p.noise, (x) => pairs.get(x)?.noise.sqnrDb));
+  const worst = layers.reduce<LayerError | undefined>((w, l) => (w === undefined || l.loss_db > w.loss_db ? l : w), undefined);
+  return {
+    samples: samples.length,
+    outputs: Object.fromEntries(names.map((n, i) => [n, { max_abs_error: outputs[i]!.worst, rmse: Math.sqrt(outputs[i]!.noise / Math.max(1, outputs[i]!.count)), sqnr_db: outputs[i]!.sqnrDb }])),
+    layers,
+    worst_layer: worst?.name,
+  };
+}
+
+function layerError(v: Value, noise: Noise, sqnrOf: (v: Value) => number | undefined): LayerError {
+  const tableError = v.def?.attrs["quantize.table_error"];
+  const own = noise.sqnrDb;
+  const feeding = v.def === undefined ? [] : roundedSources(v.def.operands, sqnrOf);
+  const before = feeding.length === 0 ? Infinity : Math.min(...feeding);
+  return {
+    name: v.hint ?? `%${v.id}`,
+    onnx_nodes: v.def?.loc.nodes ?? [],
+    format: showType(fixedOf(v)!),
+    sqnr_db: own,
+    // Inputs have nothing before them; what they lose is not a layer's doing.
+    loss_db: Number.isFinite(before) && Number.isFinite(own) ? before - own : 0,
+    saturated: noise.saturated / noise.count,
+    min: noise.min,
+    max: noise.max,
+    ...(typeof tableError === "number" && { table_error: tableError }),
+  };
+}
+
+/** Ratios of the nearest compared tensors that `operands` are computed from. */
+function roundedSources(operands: readonly Value[], sqnrOf: (v: Value) => number | undefined): number[] {
+  const found: number[] = [];
+  const seen = new Set<Value>();
+  const visit = (v: Value): void => {
+    if (seen.has(v)) return;
+    seen.add(v);
+    const own = sqnrOf(v);
+    if (own !== undefined) found.push(own);
+    else v.def?.operands.forEach(visit);
+  };
+  operands.forEach(visit);
+  return found;
+}
