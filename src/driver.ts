@@ -1,5 +1,8 @@
 /** Model and options in, artefacts out: the functions behind the commands. All input and output goes through the session's host. */
-import { CompilerBug } from "./diagnostics/index.js";
+import "./driver/passes.js";
+import { compile } from "./driver/compile.js";
+import { run, simulate, synth } from "./driver/execute.js";
+import { inspect } from "./driver/inspect.js";
 import type { Inspection, DesignReport, RunSummary, SimulationSummary, SynthSummary } from "./driver/report.js";
 import type { Session } from "./driver/session.js";
 
@@ -35,7 +38,7 @@ export interface CompileOptions {
 
 /** Compiles `model` into the folder `options.out`. */
 export async function compileModel(model: string, options: CompileOptions, session: Session): Promise<DesignReport> {
-  throw notThere("compile", [model, options, session]);
+  return compile(model, options, session);
 }
 
 export interface RunOptions {
@@ -47,7 +50,7 @@ export interface RunOptions {
 
 /** Runs the bit-exact model of a compiled design on a data file. */
 export async function runDesign(dir: string, options: RunOptions, session: Session): Promise<RunSummary> {
-  throw notThere("run", [dir, options, session]);
+  return run(dir, options, session);
 }
 
 export interface SimulateOptions extends RunOptions {
@@ -58,19 +61,15 @@ export interface SimulateOptions extends RunOptions {
 
 /** Simulates the Verilog of a compiled design on a data file, and compares with the bit-exact model. */
 export async function simulateDesign(dir: string, options: SimulateOptions, session: Session): Promise<SimulationSummary> {
-  throw notThere("simulate", [dir, options, session]);
+  return simulate(dir, options, session);
 }
 
 /** Synthesizes a compiled design. */
 export async function synthDesign(dir: string, session: Session): Promise<SynthSummary> {
-  throw notThere("synth", [dir, session]);
+  return synth(dir, session);
 }
 
 /** What is in a model: operators, shapes, cost, and what is not supported. */
 export async function inspectModel(model: string, session: Session): Promise<Inspection> {
-  throw notThere("inspect", [model, session]);
-}
-
-function notThere(command: string, _: readonly unknown[]): CompilerBug {
-  return new CompilerBug(`${command} is not part of this build`);
+  return inspect(model, session);
 }

@@ -221,6 +221,18 @@ export const codes = {
     text: (p: { name: string; have: number; want: number }) => `input ${p.name} has ${p.have} samples, the inputs before it have ${p.want}`,
     hint: () => "give every input the same number of samples",
   }),
+  FL004: error({
+    text: (p: { rate: number; clock: number }) => `${p.rate} samples per second are more than one per cycle at ${p.clock} MHz`,
+    hint: (p) => `ask for at most ${p.clock * 1e6} samples per second, or raise --clock`,
+  }),
+  CF003: error({
+    text: (p: { what: string }) => `the configuration cannot be used: ${p.what}`,
+    hint: () => "known keys are device, clock_mhz, target_ii, target_rate, budget, calib and precision",
+  }),
+  IO005: error({
+    text: (p: { path: string }) => `${p.path} is not a folder made by onnx-hls compile`,
+    hint: () => "compile a model first: onnx-hls compile MODEL.onnx -o DIR",
+  }),
 } as const;
 
 export type Code = keyof typeof codes;

@@ -1,39 +1,65 @@
 /** Interprets a module on seeded inputs, so that the results before and after a bit-exact pass can be compared. */
-import type { DenseData } from "../ir/attributes.js";
 import { allocate } from "../ir/attributes.js";
-import type { Value } from "../ir/core.js";
+import type { Module, Value } from "../ir/core.js";
 import { prepareFlow } from "../ir/eval/flow.js";
+import { prepareNn } from "../ir/eval/nn-fixed.js";
 import { elementCount, rawRange, type FixedType, type StreamType, type TensorType } from "../ir/types.js";
 import { levelOf, type Evaluator } from "../passes/pass-manager.js";
 
 /**
- * Outputs as numbers (raw x 2^-frac), so that levels with and without scales compare. Modules that no interpreter takes
- * (rtl, networks half way to fixed point) give undefined.
+ * Outputs as numbers, so that levels with and without scales compare: float networks, fixed-point networks, and the kernels
+ * that they become get the same inputs from the same seed. What no interpreter takes (rtl) gives undefined.
  */
 export const evaluateSeeded: Evaluator = (module, { seed, samples }) => {
-  if (levelOf(module) !== "flow") return undefined;
+  const level = levelOf(module);
+  if (level !== "nn" && level !== "flow") return undefined;
+  const run = level === "nn" ? prepareNn(module).run : runOnValues(module);
   const random = mulberry32(seed);
-  const program = prepareFlow(module);
-  const { args, terminator } = module.func.body;
+  const { args } = module.func.body;
   const names = module.func.attrs["outputs"] as readonly string[];
   const results = new Map<string, number[]>(names.map((n) => [n, []]));
   for (let s = 0; s < samples; s++) {
-    const outputs = program.run(args.map((a) => randomRaw(a, random)));
-    outputs.forEach((data, i) => {
-      const { frac } = (terminator.operand(i).type as StreamType).elem as FixedType;
-      for (const raw of data) results.get(names[i]!)!.push(raw * 2 ** -frac);
+    run(args.map((a) => randomInput(a, random))).forEach((values, i) => {
+      const list = results.get(names[i]!)!;
+      for (const v of values) list.push(v);
     });
   }
   return results;
 };
 
-function randomRaw(arg: Value, random: () => number): DenseData {
+/** The flow interpreter, with numbers in place of raw integers at the ports. */
+function runOnValues(module: Module): (inputs: readonly Float64Array[]) => Float64Array[] {
+  const program = prepareFlow(module);
+  const { args, terminator } = module.func.body;
+  const elem = (v: Value): FixedType => (v.type as StreamType).elem as FixedType;
+  return (inputs) => {
+    const raw = inputs.map((values, i) => {
+      const data = allocate(elem(args[i]!), values.length);
+      for (let k = 0; k < data.length; k++) data[k] = values[k]! * 2 ** elem(args[i]!).frac;
+      return data;
+    });
+    return program.run(raw).map((data, i) => Float64Array.from(data, (r) => r * 2 ** -elem(terminator.operand(i)).frac));
+  };
+}
+
+/** Any value of the port's fixed-point format; where the network has none, a number in [0, 1). */
+function randomInput(arg: Value, random: () => number): Float64Array {
   const type = arg.type as StreamType | TensorType;
-  const elem = type.elem as FixedType;
+  const elem = portFormat(arg);
+  const data = new Float64Array(elementCount(type.shape));
+  if (elem === undefined) return data.map(random);
   const { lo, hi } = rawRange(elem);
-  const data = allocate(elem, elementCount(type.shape));
-  for (let i = 0; i < data.length; i++) data[i] = lo + Math.floor(random() * (hi - lo + 1));
-  return data;
+  return data.map(() => (lo + Math.floor(random() * (hi - lo + 1))) * 2 ** -elem.frac);
+}
+
+/** Format in which lowering makes the port of an input: its own, or that to which it is quantized at once. */
+function portFormat(arg: Value): FixedType | undefined {
+  const { elem } = arg.type as StreamType | TensorType;
+  if (elem.kind === "fixed") return elem;
+  const first = arg.uses[0]?.op;
+  if (first?.name !== "nn.quantize") return undefined;
+  const to = (first.result.type as TensorType).elem;
+  return to.kind === "fixed" ? to : undefined;
 }
 
 /** Uniform in [0, 1); small, seeded, and equal on every machine. @source Tommy Ettinger, public domain */

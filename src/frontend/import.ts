@@ -3,7 +3,7 @@ import { basename } from "node:path";
 import { Block, Builder, Module, Op, type Value } from "../ir/core.js";
 import { f32, tensor } from "../ir/types.js";
 import { Sink, UserError, printable } from "../diagnostics/index.js";
-import { NodeContext, type Imported } from "./context.js";
+import { NodeContext, shapeOf, type Imported } from "./context.js";
 import { decodeModel, toNumber, type GraphProto, type ModelProto, type NodeProto, type ValueInfoProto } from "./onnx-proto.js";
 import { lookupOnnxOp } from "./operators/index.js";
 import { dataTypeName, isFloatType, readTensor, type ConstTensor } from "./tensor-data.js";
@@ -15,6 +15,34 @@ const OPSETS = { oldest: 7, newest: 25 };
 export function importOnnx(bytes: Uint8Array, file: string, sink: Sink): Module | undefined {
   try {
     return new Importer(decode(bytes, file), file, sink).run();
+  } catch (e) {
+    if (!(e instanceof UserError)) throw e;
+    sink.diagnostics.push(...e.diagnostics);
+    return undefined;
+  }
+}
+
+/** A node as `inspect` shows it. */
+export interface NodeSummary {
+  readonly name: string;
+  readonly opType: string;
+  /** nn operations that the node became; empty where it was folded, or could not be read. */
+  readonly ops: readonly Op[];
+  readonly outputShape: readonly number[];
+  /** Why the node cannot be compiled. */
+  readonly reason: string | undefined;
+}
+
+export interface GraphSummary {
+  readonly inputs: readonly { readonly name: string; readonly shape: readonly number[] }[];
+  readonly outputs: readonly { readonly name: string; readonly shape: readonly number[] }[];
+  readonly nodes: readonly NodeSummary[];
+}
+
+/** Reads as much of a model as can be read: nodes that fail carry the reason, and what depends on them is not reached. */
+export function summarizeOnnx(bytes: Uint8Array, file: string, sink: Sink): GraphSummary | undefined {
+  try {
+    return new Importer(decode(bytes, file), file, sink).summarize();
   } catch (e) {
     if (!(e instanceof UserError)) throw e;
     sink.diagnostics.push(...e.diagnostics);
@@ -73,6 +101,35 @@ class Importer {
     const module = new Module(moduleNameOf(this.file));
     module.body.append(new Op({ name: "func", attrs: { sym: module.name, inputs, outputs: this.graph.output.map((o) => o.name) }, regions: [this.block] }));
     return module;
+  }
+
+  summarize(): GraphSummary {
+    const names = this.graph.node.map((n, i) => (n.name === "" ? `${n.opType}_${i}` : n.name));
+    this.readInitializers();
+    const inputs = this.readInputs();
+    const args = this.block.args.map((a, i) => ({ name: inputs[i]!, shape: shapeOf(a) }));
+    const nodes = this.sorted(names).map((i): NodeSummary => {
+      const node = this.graph.node[i]!;
+      const before = this.block.ops.length;
+      let reason: string | undefined;
+      if (lookupOnnxOp(node.domain, node.opType) === undefined) reason = "the operator is not supported";
+      else if (node.input.some((n) => n !== "" && !this.tensors.has(n))) reason = "an input comes from a node that cannot be read";
+      else {
+        try {
+          this.importNode(node, names[i]!);
+        } catch (e) {
+          if (!(e instanceof UserError)) throw e;
+          reason = e.diagnostics[0]!.message;
+        }
+      }
+      return { name: names[i]!, opType: node.opType, ops: this.block.ops.slice(before), outputShape: this.shapeOfTensor(node.output[0] ?? ""), reason };
+    });
+    return { inputs: args, outputs: this.graph.output.map((o) => ({ name: o.name, shape: this.shapeOfTensor(o.name) })), nodes };
+  }
+
+  private shapeOfTensor(name: string): readonly number[] {
+    const t = this.tensors.get(name);
+    return t === undefined ? [] : t.kind === "const" ? t.tensor.shape : shapeOf(t.value);
   }
 
   /** Lists every node that has no importer, before anything else can go wrong with them. */

@@ -99,12 +99,20 @@ export interface ModelProto {
   readonly functions: readonly unknown[];
 }
 
-let modelType: protobuf.Type | undefined;
+let root: protobuf.Root | undefined;
+
+function decode<T>(type: string, bytes: Uint8Array): T {
+  root ??= protobuf.parse(schema).root;
+  return root.lookupType(type).decode(bytes) as unknown as T;
+}
 
 /** Decodes a model; throws what the protobuf reader throws where the bytes are no protobuf. */
 export function decodeModel(bytes: Uint8Array): ModelProto {
-  modelType ??= protobuf.parse(schema).root.lookupType("onnx.ModelProto");
-  return modelType.decode(bytes) as unknown as ModelProto;
+  return decode("onnx.ModelProto", bytes);
+}
+/** Decodes a tensor in a file of its own, as ONNX's test data sets hold them. */
+export function decodeTensor(bytes: Uint8Array): TensorProto {
+  return decode("onnx.TensorProto", bytes);
 }
 
 export function toNumber(v: Int64): number {

@@ -14,6 +14,10 @@ export const builtinDialect: Dialect = {
         sym: { kind: "string", doc: "name of the network" },
         inputs: { kind: "list", doc: "ONNX names of the inputs, in order" },
         outputs: { kind: "list", doc: "ONNX names of the outputs, in order" },
+        input_words: { kind: "list", optional: true, doc: "in flow: elements per beat of each input port" },
+        output_words: { kind: "list", optional: true, doc: "in flow: elements per beat of each output port" },
+        latency: { kind: "int", optional: true, doc: "in flow: predicted cycles from the first input beat to the last output beat, both counted" },
+        initiation_interval: { kind: "int", optional: true, doc: "in flow: predicted cycles between samples" },
       },
       verify: (op, report) => {
         const names = (key: string): readonly unknown[] => op.attrs[key] as readonly unknown[];

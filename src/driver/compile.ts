@@ -1,0 +1,156 @@
+/** `compile`: from an ONNX file to a folder with Verilog, the packaged core, the bit-exact model and the report. */
+import { join } from "node:path";
+import { CompilerBug } from "../diagnostics/index.js";
+import { requireDevice, RTL_DESIGN, SCHEDULED } from "../backend-hls/passes.js";
+import type { Device } from "../backend-hls/devices.js";
+import type { AxisPort, RtlDesign } from "../backend-hls/flow-to-rtl.js";
+import { channelArea, designCounts, nodeResources, type Scheduled } from "../backend-hls/schedule.js";
+import { addResources, kernelMultipliers } from "../backend-hls/cost.js";
+import { packageIp } from "../backend-verilog/ip-package.js";
+import { writeVerilog } from "../backend-verilog/write-verilog.js";
+import { importOnnx } from "../frontend/import.js";
+import { matchInputs, readArrays, type InputData } from "../frontend/npz.js";
+import type { Module } from "../ir/core.js";
+import { unrollOf } from "../ir/flow/kernel.js";
+import { printModule } from "../ir/text/printer.js";
+import type { TensorType } from "../ir/types.js";
+import { measureAccuracy, type Accuracy } from "../passes/nn/accuracy.js";
+import { CALIBRATION_SAMPLES, FLOAT_MODULE, PRECISION } from "../passes/nn/quantize/index.js";
+import type { Sample } from "../passes/nn/quantize/calibrate.js";
+import { PassContext } from "../passes/pass-context.js";
+import { PassManager, type RunOptions } from "../passes/pass-manager.js";
+import type { CompileOptions, DesignReport } from "../driver.js";
+import { writeFolder } from "./atomic.js";
+import { resolveSettings } from "./config.js";
+import { LOWER_PIPELINE, QUANTIZE_PIPELINE } from "./passes.js";
+import { readBytes, type Session } from "./session.js";
+import { chooseInterval } from "./target.js";
+
+/** Samples on which accuracy is measured. */
+const ACCURACY_SAMPLES = 512;
+
+/** What the other commands need of a compiled design: DIR/design.json. */
+export interface DesignFile {
+  readonly top: string;
+  readonly model: string;
+  readonly device: string;
+  readonly clock_mhz: number;
+  readonly initiation_interval: number;
+  readonly latency: number;
+  readonly ports: readonly AxisPort[];
+}
+
+/** Imports a model or ends with what is wrong with it. */
+export function loadModel(path: string, session: Session): Module {
+  const module = importOnnx(readBytes(session.host, path), path, session.sink);
+  session.sink.throwIfErrors();
+  if (module === undefined) throw new CompilerBug("the import failed without a message");
+  return module;
+}
+
+/** Samples of a data file, in the order of the module's inputs. */
+export function loadSamples(path: string, module: Module, session: Session): InputData {
+  const names = module.func.attrs["inputs"] as readonly string[];
+  const inputs = module.func.body.args.map((a, i) => ({ name: names[i]!, shape: (a.type as TensorType).shape }));
+  return matchInputs(readArrays(readBytes(session.host, path), path), inputs, path);
+}
+
+function samplesOf(data: InputData, count: number): Sample[] {
+  const n = Math.min(count, data.samples);
+  return Array.from({ length: n }, (_, i) => {
+    const s = Math.floor((i * data.samples) / n);
+    return data.data.map((d) => d.subarray((s * d.length) / data.samples, ((s + 1) * d.length) / data.samples));
+  });
+}
+
+export async function compile(model: string, options: CompileOptions, session: Session): Promise<DesignReport> {
+  const started = session.host.now();
+  const { progress } = session;
+  const settings = resolveSettings(options, session);
+  const device = requireDevice(settings.device);
+  progress("import", 0, 5);
+  const network = loadModel(model, session);
+  const calibration = settings.calib === undefined ? undefined : loadSamples(settings.calib, network, session);
+
+  const context = new PassContext(session.sink, (line) => session.host.log(line));
+  context.set(PRECISION, settings.precision);
+  const samples = calibration === undefined ? undefined : samplesOf(calibration, ACCURACY_SAMPLES);
+  if (samples !== undefined) context.set(CALIBRATION_SAMPLES, samples);
+  const manager = new PassManager();
+  const run = (module: Module, pipeline: string): Module =>
+    manager.run(module, pipeline, {
+      context,
+      sink: session.sink,
+      host: session.host,
+      verifyEach: options.verifyEach ?? true,
+      ...(options.printIrAfter !== undefined && { printIrAfter: options.printIrAfter }),
+      ...(options.dumpIr !== undefined && { dumpIr: options.dumpIr }),
+    } satisfies RunOptions).module;
+
+  progress("quantize", 1, 5);
+  const fixed = run(network, QUANTIZE_PIPELINE);
+  const accuracy = samples === undefined ? undefined : measureAccuracy(context.get<Module>(FLOAT_MODULE)!, fixed, samples);
+  progress("schedule", 2, 5);
+  const kernels = run(fixed, LOWER_PIPELINE);
+  const ii = chooseInterval(kernels, device, settings.clockMhz, settings.target);
+  const on = `device=${device.name},clock=${settings.clockMhz}`;
+  const flow = run(kernels, `unroll{ii=${ii},${on}},insert-channels{${on}}`);
+  const scheduled = context.get<Scheduled>(SCHEDULED)!;
+  progress("hardware", 3, 5);
+  const flowText = printModule(flow, { resources: "inline" });
+  run(flow, `lower-to-rtl{${on}}`);
+  const rtl = context.get<RtlDesign>(RTL_DESIGN)!;
+  const verilog = writeVerilog(rtl.module);
+  progress("write", 4, 5);
+  const report = makeReport(model, device, settings.clockMhz, scheduled, rtl, accuracy, (session.host.now() - started) / 1000);
+  await writeFolder(options.out, session.host, async (dir) => {
+    for (const [name, text] of verilog) session.host.writeFile(join(dir, "rtl", name), text);
+    for (const [name, text] of ipFiles(rtl, settings.clockMhz, verilog)) session.host.writeFile(join(dir, "ip", name), text);
+    session.host.writeFile(join(dir, "model.hir"), flowText);
+    const design: DesignFile = { top: rtl.top, model, device: device.name, clock_mhz: settings.clockMhz, initiation_interval: report.initiation_interval, latency: report.latency, ports: rtl.ports };
+    session.host.writeFile(join(dir, "design.json"), `${JSON.stringify(design, null, 1)}\n`);
+    session.host.writeFile(join(dir, "report.json"), `${JSON.stringify(report, null, 1)}\n`);
+  });
+  progress("done", 5, 5);
+  return report;
+}
+
+function ipFiles(rtl: RtlDesign, clockMhz: number, verilog: ReadonlyMap<string, string>): Map<string, string> {
+  const streams = rtl.ports.map((p) => ({
+    name: p.prefix,
+    direction: p.direction === "input" ? ("in" as const) : ("out" as const),
+    width: p.dataBits,
+    doc: `${p.direction} ${p.name}: ${p.elementsPerBeat} ${p.signed ? "signed" : "unsigned"} ${p.width}-bit numbers with ${p.frac} fractional bits per beat, ${p.beats} beats per sample`,
+  }));
+  return packageIp({ name: rtl.top, clock: { port: "aclk", mhz: clockMhz }, resetn: "aresetn", streams }, verilog);
+}
+
+function makeReport(model: string, device: Device, clockMhz: number, s: Scheduled, rtl: RtlDesign, accuracy: Accuracy | undefined, seconds: number): DesignReport {
+  const { macs, multipliers } = designCounts(s.design);
+  const ii = s.timeline.initiationInterval;
+  return {
+    model,
+    device: device.name,
+    clock_mhz: clockMhz,
+    initiation_interval: ii,
+    latency: s.timeline.latency,
+    throughput_hz: (clockMhz * 1e6) / ii,
+    macs,
+    multipliers,
+    mac_efficiency: multipliers === 0 ? 0 : macs / (multipliers * ii),
+    resources: s.resources,
+    ports: rtl.ports.map((p) => ({ name: p.name, direction: p.direction, format: `${p.signed ? "fixed" : "ufixed"}<${p.width},${p.frac}>`, shape: p.shape, elements_per_beat: p.elementsPerBeat, bits: p.dataBits })),
+    kernels: s.design.kernels.map((k) => ({
+      name: k.name,
+      onnx_nodes: k.op.loc.nodes,
+      cycles: k.steps,
+      unroll: Object.fromEntries(k.spec.iterators.map((i) => [i.name, unrollOf(k.spec, i.name)])),
+      multipliers: kernelMultipliers(k.op, k.spec),
+      // The channels that feed a kernel count with it.
+      resources: k.inputs.reduce((r, c) => addResources(r, channelArea(c, device)), nodeResources(k, device)),
+    })),
+    ...(accuracy !== undefined && { accuracy: accuracy.outputs, layers: accuracy.layers }),
+    compile_seconds: seconds,
+  };
+}
+

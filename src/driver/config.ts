@@ -1,0 +1,76 @@
+/** Compile options from a YAML file and the command line; the command line has precedence. */
+import { dirname, resolve } from "node:path";
+import { parse } from "yaml";
+import { UserError } from "../diagnostics/index.js";
+import { nearestName } from "../diagnostics/nearest.js";
+import { defaultPrecision, parsePrecision, precisionFromConfig, type PrecisionSpec } from "../passes/nn/quantize/precision.js";
+import type { CompileOptions, Target } from "../driver.js";
+import { readText, type Session } from "./session.js";
+
+export interface Settings {
+  readonly device: string;
+  readonly clockMhz: number;
+  readonly target: Target | undefined;
+  readonly calib: string | undefined;
+  readonly precision: PrecisionSpec;
+}
+
+const KEYS = ["device", "clock_mhz", "target_ii", "target_rate", "budget", "calib", "precision"];
+
+/** @errors CF003 */
+export function resolveSettings(options: CompileOptions, session: Session): Settings {
+  const file = options.config === undefined ? {} : readConfig(options.config, session);
+  const at = options.config ?? "";
+  const number = (key: string): number | undefined => {
+    const v = file[key];
+    if (v === undefined) return undefined;
+    if (typeof v !== "number" || !(v > 0)) throw UserError.of("CF003", { what: `${key} is ${JSON.stringify(v)}; a positive number is needed` }, { file: at });
+    return v;
+  };
+  const text = (key: string): string | undefined => {
+    const v = file[key];
+    if (v === undefined) return undefined;
+    if (typeof v !== "string") throw UserError.of("CF003", { what: `${key} is ${JSON.stringify(v)}; a text is needed` }, { file: at });
+    return v;
+  };
+  const fromFile = (): Target | undefined => {
+    const [ii, rate] = [number("target_ii"), number("target_rate")];
+    if (ii !== undefined) return { kind: "ii", cycles: Math.floor(ii) };
+    if (rate !== undefined) return { kind: "rate", hz: rate };
+    return file["budget"] === undefined ? undefined : { kind: "budget", limits: budgetOf(file["budget"], at) };
+  };
+  const calib = text("calib");
+  const inFile = file["precision"] === undefined ? defaultPrecision : precisionFromConfig(file["precision"], "precision");
+  const stated = options.precision === undefined ? inFile : { ...parsePrecision(options.precision), layers: inFile.layers };
+  return {
+    device: options.device ?? text("device") ?? "xcu280",
+    clockMhz: options.clockMhz ?? number("clock_mhz") ?? 250,
+    target: options.target ?? fromFile(),
+    // Paths in the file are relative to it.
+    calib: options.calib ?? (calib === undefined ? undefined : resolve(dirname(at), calib)),
+    precision: stated,
+  };
+}
+
+function readConfig(path: string, session: Session): Readonly<Record<string, unknown>> {
+  let parsed: unknown;
+  try {
+    parsed = parse(readText(session.host, path));
+  } catch (e) {
+    if (e instanceof UserError) throw e;
+    throw UserError.of("CF003", { what: `it is not YAML: ${(e as Error).message.split("\n")[0]}` }, { file: path });
+  }
+  if (parsed === null) return {};
+  if (typeof parsed !== "object" || Array.isArray(parsed)) throw UserError.of("CF003", { what: "it does not hold keys and values" }, { file: path });
+  for (const key of Object.keys(parsed)) {
+    if (!KEYS.includes(key)) throw UserError.of("CF003", { what: `the key ${key} is not known; the nearest is ${nearestName(key, KEYS)}` }, { file: path });
+  }
+  return parsed as Record<string, unknown>;
+}
+
+function budgetOf(value: unknown, file: string): Readonly<Record<string, number>> {
+  const entries = typeof value === "object" && value !== null && !Array.isArray(value) ? Object.entries(value) : [];
+  const bad = entries.find(([k, v]) => !["lut", "ff", "dsp", "bram"].includes(k) || typeof v !== "number" || v < 0);
+  if (entries.length === 0 || bad !== undefined) throw UserError.of("CF003", { what: "budget needs limits such as {dsp: 100, lut: 20000}" }, { file });
+  return Object.fromEntries(entries) as Record<string, number>;
+}

@@ -1,0 +1,155 @@
+/** `run`, `simulate` and `synth`: what can be done with a compiled design. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { requireDevice } from "../backend-hls/passes.js";
+import type { AxisPort } from "../backend-hls/flow-to-rtl.js";
+import { packBeats, unpackBeats } from "../backend-verilog/beats.js";
+import { buildSimulation, runSimulation, type StreamPort } from "../backend-verilog/verilator.js";
+import { synthesize } from "../backend-verilog/yosys.js";
+import { UserError } from "../diagnostics/index.js";
+import { writeNpy, writeNpz, type OutputArray, type InputData } from "../frontend/npz.js";
+import type { Module } from "../ir/core.js";
+import { prepareFlow } from "../ir/eval/flow.js";
+import { parseModule } from "../ir/text/parser.js";
+import { fixed, type FixedType } from "../ir/types.js";
+import { toRaw } from "../passes/nn/quantize/inputs.js";
+import type { RunOptions, RunSummary, SimulateOptions, SimulationSummary, SynthSummary } from "../driver.js";
+import { writeWhole } from "./atomic.js";
+import { loadSamples, type DesignFile } from "./compile.js";
+import { readText, type Session } from "./session.js";
+
+interface Compiled {
+  readonly design: DesignFile;
+  readonly module: Module;
+  readonly inputs: readonly AxisPort[];
+  readonly outputs: readonly AxisPort[];
+}
+
+/** @errors IO001, IO005 */
+function loadDesign(dir: string, session: Session): Compiled {
+  if (!session.host.exists(join(dir, "design.json"))) throw UserError.of("IO005", { path: dir });
+  const design = JSON.parse(readText(session.host, join(dir, "design.json"))) as DesignFile;
+  const path = join(dir, "model.hir");
+  const module = parseModule(readText(session.host, path), path, session.sink);
+  session.sink.throwIfErrors();
+  return {
+    design,
+    module: module!,
+    inputs: design.ports.filter((p) => p.direction === "input"),
+    outputs: design.ports.filter((p) => p.direction === "output"),
+  };
+}
+
+function elemOf(p: AxisPort): FixedType {
+  return fixed(p.width, p.frac, p.signed);
+}
+
+/** Raw integers of one sample, per input. */
+function rawSample(c: Compiled, data: InputData, s: number): ReturnType<typeof toRaw>[] {
+  return c.inputs.map((p, i) => {
+    const size = data.data[i]!.length / data.samples;
+    return toRaw(data.data[i]!.subarray(s * size, (s + 1) * size), elemOf(p));
+  });
+}
+
+/** The bit-exact model on every sample: raw integers per output, all samples in a row. */
+function runModel(c: Compiled, data: InputData, session: Session): Float64Array[] {
+  const program = prepareFlow(c.module);
+  const results = c.outputs.map((p) => new Float64Array(data.samples * sizeOf(p)));
+  for (let s = 0; s < data.samples; s++) {
+    program.run(rawSample(c, data, s)).forEach((y, i) => results[i]!.set(y, s * y.length));
+    if (s % 256 === 0) session.progress("run", s, data.samples);
+  }
+  session.progress("run", data.samples, data.samples);
+  return results;
+}
+
+function sizeOf(p: AxisPort): number {
+  return p.shape.reduce((n, d) => n * d, 1);
+}
+
+/** Writes outputs under their ONNX names, as float32 or, `raw`, as integers. */
+function writeOutputs(c: Compiled, results: readonly Float64Array[], samples: number, options: RunOptions, session: Session): void {
+  const arrays = new Map<string, OutputArray>();
+  c.outputs.forEach((p, i) => {
+    const [first, ...rest] = p.shape;
+    const shape = [samples * (first ?? 1), ...rest];
+    const scale = 2 ** -p.frac;
+    const data = options.raw === true ? (p.width <= 32 ? Int32Array.from(results[i]!) : results[i]!) : Float32Array.from(results[i]!, (v) => v * scale);
+    arrays.set(p.name, { shape, data });
+  });
+  const single = options.output.endsWith(".npy") ? [...arrays.values()][0] : undefined;
+  writeWhole(options.output, single === undefined ? writeNpz(arrays) : writeNpy(single), session.host);
+}
+
+export function run(dir: string, options: RunOptions, session: Session): RunSummary {
+  const c = loadDesign(dir, session);
+  const data = loadSamples(options.input, c.module, session);
+  const started = session.host.now();
+  const results = runModel(c, data, session);
+  const seconds = (session.host.now() - started) / 1000;
+  writeOutputs(c, results, data.samples, options, session);
+  return { samples: data.samples, samples_per_second: data.samples / Math.max(seconds, 1e-6) };
+}
+
+export async function simulate(dir: string, options: SimulateOptions, session: Session): Promise<SimulationSummary> {
+  const c = loadDesign(dir, session);
+  const data = loadSamples(options.input, c.module, session);
+  const expected = runModel(c, data, session);
+  const ports: StreamPort[] = c.design.ports.map((p) => ({ name: p.prefix, direction: p.direction === "input" ? "in" : "out", width: p.dataBits, beatsPerSample: p.beats }));
+  session.progress("build", 0, 0);
+  const simulation = await buildSimulation(join(dir, "rtl"), c.design.top, ports, join(dir, "sim"));
+  const work = mkdtempSync(join(tmpdir(), "onnx-hls-"));
+  try {
+    const file = (p: AxisPort): string => join(work, `${p.prefix}.bin`);
+    c.inputs.forEach((p, i) => {
+      const bytes = p.beats * Math.ceil(p.dataBits / 8);
+      const all = new Uint8Array(bytes * data.samples);
+      for (let s = 0; s < data.samples; s++) all.set(packBeats(rawSample(c, data, s)[i]!, layoutOf(p)), s * bytes);
+      session.host.writeFile(file(p), all);
+    });
+    const stall = options.stall ?? 0;
+    const result = await runSimulation(simulation, {
+      inputs: Object.fromEntries(c.inputs.map((p) => [p.prefix, file(p)])),
+      outputs: Object.fromEntries(c.outputs.map((p) => [p.prefix, file(p)])),
+      samples: data.samples,
+      stallInputs: stall,
+      stallOutputs: stall,
+      seed: options.seed ?? 1,
+      watchdogCycles: 100_000 + 4 * c.design.latency,
+      onProgress: (p) => session.progress("simulate", p.samples, p.total),
+    });
+    const results = c.outputs.map((p) => {
+      const bytes = session.host.readFile(file(p));
+      const [size, stride] = [sizeOf(p), p.beats * Math.ceil(p.dataBits / 8)];
+      const values = new Float64Array(size * data.samples);
+      for (let s = 0; s < data.samples; s++) values.set(unpackBeats(bytes.subarray(s * stride, (s + 1) * stride), layoutOf(p), size), s * size);
+      return values;
+    });
+    writeOutputs(c, results, data.samples, options, session);
+    const mismatches = results.reduce((n, y, i) => n + y.reduce((m, v, k) => m + (v === expected[i]![k] ? 0 : 1), 0), 0);
+    return {
+      samples: result.samples,
+      initiation_interval: result.initiationInterval ?? 0,
+      latency: result.latency,
+      cycles: result.cycles,
+      mismatches,
+      predicted: { initiation_interval: c.design.initiation_interval, latency: c.design.latency },
+    };
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+}
+
+function layoutOf(p: AxisPort): Parameters<typeof packBeats>[1] {
+  return { elementBits: p.width, elementsPerBeat: p.elementsPerBeat, signed: p.signed, width: p.dataBits };
+}
+
+export async function synth(dir: string, session: Session): Promise<SynthSummary> {
+  if (!session.host.exists(join(dir, "design.json"))) throw UserError.of("IO005", { path: dir });
+  const design = JSON.parse(readText(session.host, join(dir, "design.json"))) as DesignFile;
+  session.progress("synthesize", 0, 0);
+  const r = await synthesize(join(dir, "rtl"), design.top, requireDevice(design.device).family);
+  return { tool: "yosys", device: design.device, resources: { lut: r.lut, ff: r.ff, dsp: r.dsp, bram: r.bram }, cells: r.cells };
+}

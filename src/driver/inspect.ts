@@ -1,0 +1,10 @@
+/** `inspect`: what is in a model, node by node, whether or not it can be compiled. */
+import { inspectOnnx } from "../frontend/inspect.js";
+import type { Inspection } from "../driver.js";
+import { readBytes, type Session } from "./session.js";
+
+export function inspect(model: string, session: Session): Inspection {
+  const result = inspectOnnx(readBytes(session.host, model), model, session.sink);
+  session.sink.throwIfErrors();
+  return result!;
+}

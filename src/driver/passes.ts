@@ -1,0 +1,10 @@
+/** Makes the passes of the backend known to pipelines; importing this file is enough. */
+import { backendPasses } from "../backend-hls/passes.js";
+import { passRegistry } from "../passes/registry.js";
+
+for (const pass of backendPasses) passRegistry.register(pass);
+
+/** Float network to fixed point. */
+export const QUANTIZE_PIPELINE = "fold-constants,canonicalize,cse,dce,fold-scales,lower-average,decompose-softmax,canonicalize,dce,quantize,canonicalize,dce";
+/** Fixed-point network to fused kernels. */
+export const LOWER_PIPELINE = "lower,fuse,dce";
