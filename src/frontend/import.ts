@@ -9,7 +9,7 @@ import { lookupOnnxOp } from "./operators/index.js";
 import { dataTypeName, isFloatType, readTensor, type ConstTensor } from "./tensor-data.js";
 
 /** Oldest and newest operator sets whose meaning this importer knows. */
-const OPSETS = { oldest: 7, newest: 25 };
+const OPSETS = { oldest: 6, newest: 28 };
 
 /** Imports a model; `undefined` where errors were reported to the sink. */
 export function importOnnx(bytes: Uint8Array, file: string, sink: Sink): Module | undefined {
@@ -56,10 +56,15 @@ function decode(bytes: Uint8Array, file: string): ModelProto {
   try {
     model = decodeModel(bytes);
   } catch (e) {
-    throw UserError.of("ON001", { reason: `it does not parse as a protobuf (${printable(e instanceof Error ? e.message : String(e))}); it may be truncated` }, { file });
+    throw UserError.of("ON001", { reason: parseProblem(e instanceof Error ? e.message : String(e)) }, { file });
   }
   if (model.graph == null || (model.graph.node.length === 0 && model.graph.output.length === 0)) throw UserError.of("ON001", { reason: "it holds no graph" }, { file });
   return model;
+}
+
+function parseProblem(message: string): string {
+  if (/utf-8/i.test(message)) return "it does not parse as a protobuf: a name in it is not valid UTF-8";
+  return `it does not parse as a protobuf: ${printable(message, 200)}`;
 }
 
 /** A name that tools and Verilog can carry. */

@@ -1,5 +1,6 @@
 /** ONNX's protobuf schema, as far as models use it, and its decoding. @source onnx/onnx.proto, ONNX 1.20 (IR version 13) */
 import protobuf from "protobufjs";
+import { checkWire } from "./wire-check.js";
 
 const schema = `
 syntax = "proto3";
@@ -103,10 +104,12 @@ let root: protobuf.Root | undefined;
 
 function decode<T>(type: string, bytes: Uint8Array): T {
   root ??= protobuf.parse(schema).root;
-  return root.lookupType(type).decode(bytes) as unknown as T;
+  const message = root.lookupType(type);
+  checkWire(bytes, message);
+  return message.decode(bytes) as unknown as T;
 }
 
-/** Decodes a model; throws what the protobuf reader throws where the bytes are no protobuf. */
+/** Decodes a model; throws an Error that says what is wrong where the bytes are no protobuf. */
 export function decodeModel(bytes: Uint8Array): ModelProto {
   return decode("onnx.ModelProto", bytes);
 }
