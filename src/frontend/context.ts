@@ -20,6 +20,8 @@ export class NodeContext {
     readonly file: string,
     readonly builder: Builder,
     private readonly inputs: readonly (Imported | undefined)[],
+    /** Operators that read the first output. */
+    readonly readers: readonly string[] = [],
   ) {}
 
   /** An error about this node. */
@@ -57,20 +59,33 @@ export class NodeContext {
     const v = this.input(i);
     return v.kind === "value" ? shapeOf(v.value) : v.tensor.shape;
   }
+  /** The constant at input i, which must be a finite weight. */
+  needWeight(i: number, what: string): ConstTensor {
+    const c = this.needConstant(i, what);
+    checkNumbers(c, this.node.input[i] ?? what, this.file, true);
+    return c;
+  }
   get allConstant(): boolean {
     return this.inputs.every((v) => v === undefined || v.kind === "const");
   }
 
+  /** An nn.constant; its numbers must be finite. */
   fromConstant(t: ConstTensor, hint?: string): Value {
+    checkNumbers(t, hint ?? this.name, this.file, true);
     const dense = new Dense(t.shape, f32, t.data);
     return this.builder.value("nn.constant", [], tensor(t.shape, f32), { value: dense }, hint);
   }
   /** An nn operation on floats with the given result shape. */
   emit(name: string, operands: readonly Value[], shape: readonly number[], attrs: Readonly<Record<string, Attr>> = {}): Value {
-    const bad = shape.find((d) => !Number.isSafeInteger(d) || d < 1);
-    if (bad !== undefined) throw this.error(`its result would have the shape [${shape.join(", ")}]`);
-    if (shape.reduce((n, d) => n * d, 1) > 2 ** 28) throw this.error(`its result would have ${shape.join(" x ")} elements, more than a device next to a detector can hold`);
+    if (shape.some((d) => d < 1)) throw this.error(`its result would have the shape [${shape.join(", ")}]`);
+    this.checkSize(shape, 2 ** 28);
     return this.builder.value(name, operands, tensor(shape, f32), attrs, this.node.output[0]);
+  }
+
+  /** Refuses what is too large to be meant, before anything is allocated for it. */
+  checkSize(shape: readonly number[], limit = 2 ** 24): void {
+    const count = shape.reduce((n, d) => n * d, 1);
+    if (!(count <= limit)) throw this.error(`its result would have ${shape.join(" x ")} elements, more than the ${limit} that are allowed`);
   }
 
   // --- attributes ---------------------------------------------------------------------------------------------------
@@ -103,6 +118,10 @@ export class NodeContext {
     const a = this.attribute(name, 4, "a tensor");
     return a?.t == null ? undefined : readTensor(a.t, `${this.name}.${name}`, this.file);
   }
+  /** ONNX element type of a tensor attribute. */
+  tensorType(name: string): number | undefined {
+    return this.attribute(name, 4, "a tensor")?.t?.dataType;
+  }
   /** Integers that older opsets keep in an attribute and newer ones in input `i`. */
   intsOrInput(name: string, i: number, what: string): number[] | undefined {
     if (this.has(i)) return [...this.needConstant(i, what).data];
@@ -132,12 +151,30 @@ export function broadcastShapes(a: readonly number[], b: readonly number[]): num
   return out;
 }
 
+/** Refuses NaN, and on demand infinities, which masks and bounds may hold but weights not. @errors ON011 */
+export function checkNumbers(t: ConstTensor, name: string, file: string, finite = false): void {
+  if (t.integer) return;
+  const i = t.data.findIndex((v) => Number.isNaN(v) || (finite && !Number.isFinite(v)));
+  if (i < 0) return;
+  const index: number[] = [];
+  for (let d = t.shape.length - 1, r = i; d >= 0; d--) {
+    index.unshift(r % t.shape[d]!);
+    r = Math.floor(r / t.shape[d]!);
+  }
+  const value = Number.isNaN(t.data[i]) ? "NaN" : t.data[i]! > 0 ? "Inf" : "-Inf";
+  throw UserError.of("ON011", { value, index: index.join(", ") }, { file, tensor: name });
+}
+
 export interface OperatorImporter {
   readonly opType: string;
   /** First version of the ONNX operator set that is read. */
   readonly since?: number;
   /** One line on limits, for the reference. */
   readonly limits?: string;
+  /** How many of the first inputs must have one element type; 0 where absent. */
+  readonly sameType?: number;
+  /** ONNX element type of the outputs; that of the first input where absent. */
+  readonly resultType?: (ctx: NodeContext) => number | undefined;
   /** Results, one per output of the node that is used; a constant where it is known. */
   readonly import: (ctx: NodeContext) => Value | Imported | readonly (Value | Imported)[];
 }

@@ -3,10 +3,10 @@ import { basename } from "node:path";
 import { Block, Builder, Module, Op, type Value } from "../ir/core.js";
 import { f32, tensor } from "../ir/types.js";
 import { Sink, UserError, printable } from "../diagnostics/index.js";
-import { NodeContext, shapeOf, type Imported } from "./context.js";
+import { checkNumbers, NodeContext, shapeOf, type Imported, type OperatorImporter } from "./context.js";
 import { decodeModel, toNumber, type GraphProto, type ModelProto, type NodeProto, type ValueInfoProto } from "./onnx-proto.js";
 import { lookupOnnxOp } from "./operators/index.js";
-import { dataTypeName, isFloatType, readTensor, type ConstTensor } from "./tensor-data.js";
+import { dataTypeName, isFloatType, readTensor } from "./tensor-data.js";
 
 /** Oldest and newest operator sets whose meaning this importer knows. */
 const OPSETS = { oldest: 6, newest: 28 };
@@ -77,11 +77,24 @@ class Importer {
   private readonly graph: GraphProto;
   private readonly opsets = new Map<string, number>();
   private readonly tensors = new Map<string, Imported>();
+  /** ONNX element types, as far as they are known. */
+  private readonly types = new Map<string, number>();
+  /** Operators that read each tensor. */
+  private readonly readers = new Map<string, string[]>();
+  /** Tensors that have no value because their node was refused. */
+  private readonly failed = new Set<string>();
   private readonly block = new Block();
 
   constructor(model: ModelProto, private readonly file: string, private readonly sink: Sink) {
     this.graph = model.graph!;
     for (const o of model.opsetImport) this.opsets.set(o.domain === "ai.onnx" ? "" : o.domain, toNumber(o.version));
+    for (const n of this.graph.node) {
+      for (const i of n.input) {
+        const list = this.readers.get(i);
+        if (list === undefined) this.readers.set(i, [n.opType]);
+        else list.push(n.opType);
+      }
+    }
     const opset = this.opsets.get("");
     if (opset === undefined && this.opsets.size === 0) throw UserError.of("ON002", { what: "names no operator set (opset_import is empty)", ...OPSETS }, { file });
     if (opset !== undefined && (opset < OPSETS.oldest || opset > OPSETS.newest)) throw UserError.of("ON002", { what: `uses opset ${opset}`, ...OPSETS }, { file });
@@ -92,8 +105,9 @@ class Importer {
     this.checkOperators(names);
     this.readInitializers();
     const inputs = this.readInputs();
-    const order = this.sorted(names);
-    for (const i of order) this.importNode(this.graph.node[i]!, names[i]!);
+    // Every node is tried, so that one run shows all that is to be changed.
+    for (const i of this.sorted(names)) this.tryNode(this.graph.node[i]!, names[i]!);
+    if (this.sink.hasErrors) return undefined;
     const outputs = this.graph.output.map((o) => {
       const t = this.tensors.get(o.name);
       if (t === undefined) throw UserError.of("ON003", { what: `output "${printable(o.name)}" is produced by nothing` }, { file: this.file, tensor: o.name });
@@ -157,22 +171,11 @@ class Importer {
     for (const t of this.graph.initializer) {
       if (t.name === "") throw UserError.of("ON003", { what: "an initializer has no name" }, { file: this.file });
       const value = readTensor(t, t.name, this.file);
-      if (isFloatType(t.dataType)) this.checkFinite(value, t.name);
+      checkNumbers(value, t.name, this.file);
+      this.types.set(t.name, t.dataType);
       this.define(t.name, { kind: "const", tensor: value }, "an initializer");
     }
     if (this.graph.sparseInitializer.length > 0) throw UserError.of("ON003", { what: "weights in sparse form (sparse_initializer) are not supported" }, { file: this.file });
-  }
-
-  /** Masks may hold -Inf; NaN is never meant, and an infinite weight of a layer neither, but only the layer knows. */
-  private checkFinite(t: ConstTensor, name: string): void {
-    const i = t.data.findIndex((v) => !Number.isFinite(v));
-    if (i < 0) return;
-    const index: number[] = [];
-    for (let d = t.shape.length - 1, r = i; d >= 0; d--) {
-      index.unshift(r % t.shape[d]!);
-      r = Math.floor(r / t.shape[d]!);
-    }
-    throw UserError.of("ON011", { value: Number.isNaN(t.data[i]) ? "NaN" : t.data[i]! > 0 ? "Inf" : "-Inf", index: index.join(", ") }, { file: this.file, tensor: name });
   }
 
   /** Inputs that no initializer provides become the function's arguments. */
@@ -185,6 +188,7 @@ class Importer {
       if (this.tensors.has(input.name)) continue;
       const shape = this.inputShape(input);
       names.push(input.name);
+      this.types.set(input.name, input.type!.tensorType!.elemType);
       this.tensors.set(input.name, { kind: "value", value: this.block.addArg(tensor(shape, f32), input.name) });
     }
     if (names.length === 0) throw UserError.of("ON003", { what: "the graph has no input: everything in it is constant" }, { file: this.file });
@@ -249,6 +253,17 @@ class Importer {
     return order;
   }
 
+  private tryNode(node: NodeProto, name: string): void {
+    try {
+      if (node.input.some((n) => this.failed.has(n))) node.output.forEach((o) => this.failed.add(o));
+      else this.importNode(node, name);
+    } catch (e) {
+      if (!(e instanceof UserError)) throw e;
+      this.sink.diagnostics.push(...e.diagnostics);
+      node.output.forEach((o) => this.failed.add(o));
+    }
+  }
+
   private importNode(node: NodeProto, name: string): void {
     const domain = node.domain === "ai.onnx" ? "" : node.domain;
     const operator = lookupOnnxOp(node.domain, node.opType)!;
@@ -260,8 +275,9 @@ class Importer {
     });
     const builder = new Builder(this.block, undefined, { nodes: [name], opType: node.opType, file: this.file });
     const opset = this.opsets.get(domain);
-    const ctx = new NodeContext(node, name, opset ?? OPSETS.newest, this.file, builder, inputs);
+    const ctx = new NodeContext(node, name, opset ?? OPSETS.newest, this.file, builder, inputs, this.readers.get(node.output[0] ?? "") ?? []);
     if (opset === undefined) throw ctx.error(`its domain "${printable(domain)}" is not imported by the model`);
+    this.checkTypes(ctx, operator);
     const results = operator.import(ctx);
     const list = Array.isArray(results) ? (results as readonly (Value | Imported)[]) : [results as Value | Imported];
     node.output.forEach((o, i) => {
@@ -272,11 +288,25 @@ class Importer {
         if (this.isRead(o)) throw ctx.error(`its output ${i} ("${printable(o)}") is not supported`);
         return;
       }
+      const type = operator.resultType?.(ctx) ?? this.types.get(node.input[0] ?? "");
+      if (type !== undefined) this.types.set(o, type);
       this.define(o, "kind" in r && (r.kind === "const" || r.kind === "value") ? (r as Imported) : { kind: "value", value: r as Value }, `node "${printable(name)}"`);
     });
   }
 
+  /** ONNX has no implicit conversions: operands of different types mean that the file is not what its author thinks. */
+  private checkTypes(ctx: NodeContext, operator: OperatorImporter): void {
+    const typed = ctx.node.input.slice(0, operator.sameType ?? 0).flatMap((n) => {
+      const type = this.types.get(n);
+      return type === undefined ? [] : [{ n, type }];
+    });
+    const odd = typed.find((t) => t.type !== typed[0]!.type);
+    if (odd === undefined) return;
+    const show = (t: { n: string; type: number }): string => `"${printable(t.n, 60)}" is ${dataTypeName(t.type)}`;
+    throw ctx.error(`its inputs differ in type: ${show(typed[0]!)}, ${show(odd)}`, "convert the weights to the type of the activations and export again");
+  }
+
   private isRead(tensorName: string): boolean {
-    return this.graph.output.some((o) => o.name === tensorName) || this.graph.node.some((n) => n.input.includes(tensorName));
+    return this.readers.has(tensorName) || this.graph.output.some((o) => o.name === tensorName);
   }
 }

@@ -1,5 +1,6 @@
 /** Arithmetic and activations. */
 import type { Value } from "../../ir/core.js";
+import { erf } from "../../ir/nn/erf.js";
 import { broadcastShapes, known, shapeOf, type Imported, type NodeContext, type OperatorImporter } from "../context.js";
 import type { ConstTensor } from "../tensor-data.js";
 
@@ -24,17 +25,33 @@ function binary(ctx: NodeContext, i: number, j: number, name: string, f: (x: num
   if (shape === undefined) throw ctx.error(`shapes [${ctx.shape(i).join(", ")}] and [${ctx.shape(j).join(", ")}] do not broadcast`);
   const [a, b] = [ctx.constant(i), ctx.constant(j)];
   if (a !== undefined && b !== undefined) {
+    ctx.checkSize(shape);
     const integer = a.integer && b.integer;
     return known(shape, mapConstants(a, b, shape, integer && name === "nn.div" ? (x, y) => Math.trunc(x / y) : f), integer);
   }
-  return ctx.emit(name, [ctx.value(i), ctx.value(j)], shape);
+  const operand = (k: number, c: ConstTensor | undefined): Value => (c !== undefined && name === "nn.add" ? ctx.fromConstant(finiteMask(ctx, c), ctx.node.input[k]) : ctx.value(k));
+  return ctx.emit(name, [operand(i, a), operand(j, b)], shape);
+}
+
+/** What stands for -Inf in a mask: exp of it is 0, and so is a softmax's share, as long as scores are above -9,000. */
+const MASKED = -1e4;
+
+/** A mask that is added to the scores of a softmax may hold -Inf. */
+function finiteMask(ctx: NodeContext, c: ConstTensor): ConstTensor {
+  if (c.integer || !c.data.includes(-Infinity) || ctx.readers.length === 0 || ctx.readers.some((r) => r !== "Softmax")) return c;
+  const row = c.shape[c.shape.length - 1] ?? 1;
+  for (let i = 0; i < c.data.length; i += row) {
+    if (c.data.subarray(i, i + row).every((v) => v === -Infinity)) throw ctx.error(`row ${i / row} of its mask is -Inf throughout, and the softmax behind it is not defined there`, "leave at least one position of every row unmasked");
+  }
+  return { ...c, data: c.data.map((v) => (v === -Infinity ? MASKED : v)) };
 }
 
 function arithmetic(opType: string, name: string, f: (x: number, y: number) => number): OperatorImporter {
   return {
     opType,
-    ...(opType === "Min" || opType === "Max" ? {} : { since: 7 }),
+    sameType: Infinity,
     import: (ctx) => {
+      if (ctx.opset < 7 && ctx.int("broadcast", 0) !== 0) return legacyBroadcast(ctx, name, f);
       if (ctx.inputCount === 1) return ctx.input(0);
       if (ctx.inputCount === 2) return binary(ctx, 0, 1, name, f);
       let acc = ctx.value(0);
@@ -46,6 +63,17 @@ function arithmetic(opType: string, name: string, f: (x: number, y: number) => n
       return acc;
     },
   };
+}
+
+/** Before opset 7 the second operand was placed at an axis of the first, at the end by default. */
+function legacyBroadcast(ctx: NodeContext, name: string, f: (x: number, y: number) => number): Value | Imported {
+  const [a, b] = [ctx.shape(0), ctx.shape(1)];
+  const axis = ctx.int("axis", a.length - b.length);
+  if (axis === a.length - b.length) return binary(ctx, 0, 1, name, f);
+  const c = ctx.needConstant(1, "an operand placed at an axis");
+  const shape = [...b, ...new Array<number>(Math.max(0, a.length - axis - b.length)).fill(1)];
+  if (broadcastShapes(a, shape)?.join() !== a.join()) throw ctx.error(`shapes [${a.join(", ")}] and [${b.join(", ")}] at axis ${axis} do not broadcast`);
+  return ctx.emit(name, [ctx.value(0), ctx.fromConstant({ ...c, shape }, ctx.node.input[1])], a);
 }
 
 /** One operand, same shape; constants are folded. */
@@ -75,9 +103,12 @@ const clip: OperatorImporter = {
   import: (ctx) => {
     const bound = (name: string, i: number, fallback: number): number => (ctx.has(i) ? (ctx.needConstant(i, `the bound ${name}`).data[0] ?? fallback) : ctx.float(name, fallback));
     const [lo, hi] = [bound("min", 1, -Infinity), bound("max", 2, Infinity)];
+    const c = ctx.constant(0);
+    if (c !== undefined) return known(c.shape, c.data.map((v) => Math.min(hi, Math.max(lo, v))), c.integer);
     if (lo > hi) throw ctx.error(`its lower bound ${lo} is above its upper bound ${hi}`);
     // Float32's largest magnitude stands for no bound in older exports.
     const open = (v: number): number => (Math.abs(v) >= 3.4028e38 ? Math.sign(v) * Infinity : v);
+    if (open(lo) === -Infinity && open(hi) === Infinity) return ctx.input(0);
     return ctx.emit("nn.clip", [ctx.value(0)], ctx.shape(0), { lo: open(lo), hi: open(hi) });
   },
 };
@@ -107,13 +138,15 @@ const dropout: OperatorImporter = {
 };
 const cast: OperatorImporter = {
   opType: "Cast",
-  limits: "between float types, or on constants",
+  limits: "between float types, or on constants; rounding to 16 bits is left to quantization",
+  resultType: (ctx) => ctx.int("to", 1),
   import: (ctx) => {
     const to = ctx.int("to", 1);
     const c = ctx.constant(0);
     const integer = ![1, 10, 11, 16].includes(to);
     if (c !== undefined) return known(c.shape, integer && !c.integer ? c.data.map((v) => (to === 9 ? Number(v !== 0) : Math.trunc(v))) : c.data, integer);
     if (integer) throw ctx.error("a computed tensor is cast to an integer or boolean type", "keep the network in floating point");
+    if (to === 16) throw ctx.error("a computed tensor is rounded to bfloat16, which would not be reproduced", "keep the network in float32; quantization chooses the widths");
     return ctx.input(0);
   },
 };
@@ -134,6 +167,7 @@ export const elementwiseOperators: readonly OperatorImporter[] = [
   table("Log", "log", Math.log),
   table("Sqrt", "sqrt", Math.sqrt),
   table("Reciprocal", "reciprocal", (x) => 1 / x),
+  table("Erf", "erf", erf),
   leakyRelu,
   clip,
   softmax,

@@ -6,10 +6,11 @@ import { windowOf } from "./window.js";
 
 const conv: OperatorImporter = {
   opType: "Conv",
+  sameType: 3,
   limits: "1-D and 2-D",
   import: (ctx) => {
     const x = ctx.value(0);
-    const w = ctx.needConstant(1, "the weight");
+    const w = ctx.needWeight(1, "the weight");
     const [xs, ws] = [shapeOf(x), w.shape];
     const spatial = xs.length - 2;
     if (spatial < 1 || spatial > 2) throw ctx.error(`a convolution of rank ${xs.length} is not supported`, "use 1-D or 2-D convolutions");
@@ -43,16 +44,19 @@ function productShape(ctx: NodeContext, a: readonly number[], b: readonly number
 
 const matmul: OperatorImporter = {
   opType: "MatMul",
+  sameType: 2,
   import: (ctx) => ctx.emit("nn.matmul", [ctx.value(0), ctx.value(1)], productShape(ctx, ctx.shape(0), ctx.shape(1))),
 };
 
 const gemm: OperatorImporter = {
   opType: "Gemm",
+  sameType: 3,
   limits: "alpha and beta other than 1 need constant operands",
   import: (ctx) => {
     if (ctx.shape(0).length !== 2 || ctx.shape(1).length !== 2) throw ctx.error(`its operands have rank ${ctx.shape(0).length} and ${ctx.shape(1).length} instead of 2`);
     const side = (i: number, flip: boolean, scale: number): Value => {
       const c = ctx.constant(i);
+      if (c !== undefined) ctx.needWeight(i, "an operand");
       if (c !== undefined) return ctx.fromConstant(scaled(flip ? transposed(c) : c, scale), ctx.node.input[i]);
       if (scale !== 1) throw ctx.error(`a factor of ${scale} on a computed operand is not supported`);
       const v = ctx.value(i);
@@ -89,7 +93,7 @@ const batchNormalization: OperatorImporter = {
     const s = shapeOf(x);
     const channels = s[1] ?? 1;
     const parameter = (i: number, what: string): Float64Array => {
-      const c = ctx.needConstant(i, what);
+      const c = ctx.needWeight(i, what);
       if (c.data.length !== channels) throw ctx.error(`its ${what} has ${c.data.length} values for ${channels} channels`);
       return c.data;
     };

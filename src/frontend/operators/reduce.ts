@@ -1,6 +1,8 @@
 /** Pools and reductions. */
-import { shapeOf, type NodeContext, type OperatorImporter } from "../context.js";
+import { known, shapeOf, type Imported, type NodeContext, type OperatorImporter } from "../context.js";
+import type { ConstTensor } from "../tensor-data.js";
 import type { Value } from "../../ir/core.js";
+import { rowMajorStrides } from "../../ir/types.js";
 import { windowOf } from "./window.js";
 
 function pool(opType: string, kind: "max" | "average"): OperatorImporter {
@@ -26,6 +28,37 @@ function reduced(ctx: NodeContext, x: Value, kind: string, axes: readonly number
   return ctx.emit("nn.reduce", [x], shape, { kind, axes: [...axes], keepdims });
 }
 
+const FOLDS: Readonly<Record<string, (acc: number, v: number) => number>> = { sum: (a, v) => a + v, mean: (a, v) => a + v, max: Math.max, min: Math.min, prod: (a, v) => a * v };
+
+function foldConstant(c: ConstTensor, kind: string, axes: ReadonlySet<number>, keepdims: boolean): Imported {
+  const kept = c.shape.map((n, d) => (axes.has(d) ? 1 : n));
+  const strides = rowMajorStrides(kept).map((s, d) => (axes.has(d) ? 0 : s));
+  const out = new Array<number | undefined>(kept.reduce((n, d) => n * d, 1)).fill(undefined);
+  const p = c.shape.map(() => 0);
+  const fold = FOLDS[kind]!;
+  for (const v of c.data) {
+    const o = p.reduce((sum, i, d) => sum + i * strides[d]!, 0);
+    out[o] = out[o] === undefined ? v : fold(out[o], v);
+    for (let d = p.length - 1; d >= 0 && ++p[d]! === c.shape[d]; d--) p[d] = 0;
+  }
+  const terms = c.data.length / out.length;
+  const empty = kind === "prod" ? 1 : 0;
+  const data = out.map((v) => (v === undefined ? empty : kind === "mean" ? v / terms : v));
+  return known(keepdims ? kept : c.shape.filter((_, d) => !axes.has(d)), c.integer ? data.map(Math.trunc) : data, c.integer);
+}
+
+/** Only in shape arithmetic: a product of computed values has no kernel. */
+const reduceProd: OperatorImporter = {
+  opType: "ReduceProd",
+  limits: "on constants",
+  import: (ctx) => {
+    const c = ctx.needConstant(0, "the data");
+    const given = ctx.intsOrInput("axes", 1, "axes");
+    const axes = given === undefined || given.length === 0 ? c.shape.map((_, d) => d) : given.map((a) => ctx.axis(a, c.shape.length));
+    return foldConstant(c, "prod", new Set(axes), ctx.int("keepdims", 1) !== 0);
+  },
+};
+
 function globalPool(opType: string, kind: string): OperatorImporter {
   return { opType, import: (ctx) => reduced(ctx, ctx.value(0), kind, ctx.shape(0).map((_, d) => d).slice(2), true) };
 }
@@ -38,7 +71,10 @@ function reduction(opType: string, kind: string): OperatorImporter {
       const given = ctx.intsOrInput("axes", 1, "axes");
       if ((given === undefined || given.length === 0) && ctx.int("noop_with_empty_axes", 0) !== 0) return ctx.input(0);
       const axes = given === undefined || given.length === 0 ? ctx.shape(0).map((_, d) => d) : given.map((a) => ctx.axis(a, rank));
-      return reduced(ctx, ctx.value(0), kind, [...new Set(axes)].sort((a, b) => a - b), ctx.int("keepdims", 1) !== 0);
+      const keepdims = ctx.int("keepdims", 1) !== 0;
+      const c = ctx.constant(0);
+      if (c !== undefined) return foldConstant(c, kind, new Set(axes), keepdims);
+      return reduced(ctx, ctx.value(0), kind, [...new Set(axes)].sort((a, b) => a - b), keepdims);
     },
   };
 }
@@ -52,4 +88,5 @@ export const reduceOperators: readonly OperatorImporter[] = [
   reduction("ReduceMean", "mean"),
   reduction("ReduceMax", "max"),
   reduction("ReduceMin", "min"),
+  reduceProd,
 ];

@@ -1,7 +1,7 @@
 /** Operators that move or choose elements, and the shape arithmetic that exporters leave behind. */
 import type { Value } from "../../ir/core.js";
 import { rowMajorStrides } from "../../ir/types.js";
-import { known, shapeOf, type Imported, type NodeContext, type OperatorImporter } from "../context.js";
+import { broadcastShapes, known, shapeOf, type Imported, type NodeContext, type OperatorImporter } from "../context.js";
 import type { ConstTensor } from "../tensor-data.js";
 
 const count = (shape: readonly number[]): number => shape.reduce((n, d) => n * d, 1);
@@ -93,6 +93,7 @@ const transpose: OperatorImporter = {
 
 const concat: OperatorImporter = {
   opType: "Concat",
+  sameType: Infinity,
   import: (ctx) => {
     const shapes = Array.from({ length: ctx.inputCount }, (_, i) => ctx.shape(i));
     const axis = ctx.axis(ctx.int("axis", 1), shapes[0]!.length);
@@ -101,11 +102,14 @@ const concat: OperatorImporter = {
     const used = shapes.flatMap((s, i) => (s[axis] === 0 ? [] : [i]));
     if (ctx.allConstant) {
       const [outer, inner] = [count(shape.slice(0, axis)), count(shape.slice(axis + 1))];
-      const data: number[] = [];
+      ctx.checkSize(shape);
+      const data = new Float64Array(count(shape));
+      let at = 0;
       for (let o = 0; o < outer; o++) {
         for (const i of used) {
           const n = shapes[i]![axis]! * inner;
-          data.push(...ctx.constant(i)!.data.subarray(o * n, (o + 1) * n));
+          data.set(ctx.constant(i)!.data.subarray(o * n, (o + 1) * n), at);
+          at += n;
         }
       }
       return known(shape, data, ctx.constant(0)!.integer);
@@ -181,8 +185,15 @@ const gather: OperatorImporter = {
     const c = ctx.constant(0);
     if (c === undefined) return ctx.emit("nn.gather", [ctx.value(0)], shape, { axis, indices: at });
     const [outer, inner] = [count(from.slice(0, axis)), count(from.slice(axis + 1))];
-    const data: number[] = [];
-    for (let o = 0; o < outer; o++) for (const i of at) data.push(...c.data.subarray((o * from[axis]! + i) * inner, (o * from[axis]! + i + 1) * inner));
+    ctx.checkSize(shape);
+    const data = new Float64Array(count(shape));
+    let end = 0;
+    for (let o = 0; o < outer; o++) {
+      for (const i of at) {
+        data.set(c.data.subarray((o * from[axis]! + i) * inner, (o * from[axis]! + i + 1) * inner), end);
+        end += inner;
+      }
+    }
     return known(shape, data, c.integer);
   },
 };
@@ -205,6 +216,7 @@ const pad: OperatorImporter = {
     if (pads.some((p) => p < 0)) throw ctx.error(`pads are [${pads.join(", ")}]; negative ones are not supported`, "slice the input instead");
     const value = ctx.opset < 11 ? ctx.float("value", 0) : ctx.has(2) ? (ctx.needConstant(2, "the pad value").data[0] ?? 0) : 0;
     if (pads.every((p) => p === 0)) return ctx.input(0);
+    if (!Number.isFinite(value)) throw ctx.error(`its pad value is ${value}`, "pad with a finite value");
     return ctx.emit("nn.pad", [ctx.value(0)], from.map((n, d) => n + pads[d]! + pads[from.length + d]!), { pads, value });
   },
 };
@@ -215,7 +227,9 @@ const expand: OperatorImporter = {
     const from = ctx.shape(0);
     const to = [...ctx.needConstant(1, "the target shape").data];
     const rank = Math.max(from.length, to.length);
-    const shape = Array.from({ length: rank }, (_, d) => Math.max(from[from.length - rank + d] ?? 1, to[to.length - rank + d] ?? 1));
+    const shape = broadcastShapes(from, to);
+    if (shape === undefined) throw ctx.error(`[${from.join(", ")}] does not broadcast to [${to.join(", ")}]`);
+    ctx.checkSize(shape);
     const c = ctx.constant(0);
     if (c === undefined) return shape.join() === from.join() ? ctx.input(0) : ctx.emit("nn.broadcast", [ctx.value(0)], shape, { shape });
     const strides = rowMajorStrides(from);
@@ -225,6 +239,7 @@ const expand: OperatorImporter = {
 
 const shape: OperatorImporter = {
   opType: "Shape",
+  resultType: () => 7,
   import: (ctx) => {
     const s = ctx.shape(0);
     const start = ctx.int("start", 0);
@@ -236,6 +251,7 @@ const shape: OperatorImporter = {
 
 const constant: OperatorImporter = {
   opType: "Constant",
+  resultType: (ctx) => ctx.tensorType("value") ?? (ctx.node.attribute.some((a) => a.name.startsWith("value_int")) ? 7 : 1),
   import: (ctx) => {
     const t = ctx.tensor("value");
     if (t !== undefined) return { kind: "const", tensor: t };
@@ -255,6 +271,7 @@ const MAX_FOLDED = 2 ** 24;
 
 const constantOfShape: OperatorImporter = {
   opType: "ConstantOfShape",
+  resultType: (ctx) => ctx.tensorType("value") ?? 1,
   import: (ctx) => {
     const s = [...ctx.needConstant(0, "the shape").data];
     if (count(s) > MAX_FOLDED) throw ctx.error(`a constant of ${s.join(" x ")} elements is too large`);
