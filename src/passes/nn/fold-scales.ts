@@ -5,7 +5,7 @@
 import { Dense } from "../../ir/attributes.js";
 import type { Builder, Op, Value } from "../../ir/core.js";
 import { denseAttr } from "../../ir/define-op.js";
-import { elementCount, f32, tensor, type TensorType } from "../../ir/types.js";
+import { f32, tensor, type TensorType } from "../../ir/types.js";
 import { definePass } from "../define-pass.js";
 import { applyRules, type Rule } from "../rewrite.js";
 
@@ -111,6 +111,12 @@ const offsetAfterConv: Rule = {
   },
 };
 
+/** A shape without the leading ones that broadcasting adds anyway. */
+function trimmed(shape: readonly number[]): string {
+  const first = shape.findIndex((d) => d !== 1);
+  return first < 0 ? "" : shape.slice(first).join();
+}
+
 /** Two additions of constants in a row. */
 const offsetOfOffset: Rule = {
   name: "merge-offsets",
@@ -120,7 +126,7 @@ const offsetOfOffset: Rule = {
     const add = outer?.x.def;
     if (outer === undefined || add?.name !== "nn.add" || outer.x.uses.length !== 1) return undefined;
     const inner = split(add);
-    if (inner === undefined || elementCount(inner.c.shape) !== elementCount(outer.c.shape) || inner.c.shape.join() !== outer.c.shape.join()) return undefined;
+    if (inner === undefined || trimmed(inner.c.shape) !== trimmed(outer.c.shape)) return undefined;
     const sum = makeConstant(b, inner.c.shape, Array.from(inner.c.data, (v, i) => v + outer.c.data[i]!), undefined);
     return b.value("nn.add", [inner.x, sum], op.result.type, {}, op.result.hint);
   },

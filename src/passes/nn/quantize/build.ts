@@ -88,6 +88,7 @@ class FixedBuilder {
     return constantOf(v) !== undefined;
   }
   private exactOf(v: Value): Value {
+    if (this.isConstant(v)) return this.constant(v, this.plan.width(v));
     const found = this.exact.get(v);
     if (found === undefined) throw new CompilerBug(`quantize: ${describeValue(v)} is used before it is converted`);
     return found;

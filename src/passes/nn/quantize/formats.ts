@@ -52,13 +52,12 @@ export function chooseFormat(stats: TensorStats, width: number): FixedType {
   return best;
 }
 
-/** The narrowest format with `frac` fractional bits that holds [min, max]; for values whose LSB is given from elsewhere. */
-export function coveringFormat(min: number, max: number, frac: number, widest: number): FixedType {
-  const signed = min < 0;
-  for (let width = 1; width < widest; width++) {
-    const type = signed ? fixed(width, frac) : ufixed(width, frac);
-    const r = rawRange(type);
-    if (Math.round(min * 2 ** frac) >= r.lo && Math.round(max * 2 ** frac) <= r.hi) return type;
-  }
-  return signed ? fixed(widest, frac) : ufixed(widest, frac);
+/** Range beyond the calibrated one that wide formats keep free. */
+const HEADROOM = 1.25;
+
+/** The finest format of `width` bits that clips nothing up to a quarter beyond the calibrated range. */
+export function roomyFormat(stats: TensorStats, width: number): FixedType {
+  const signed = stats.min < 0;
+  const frac = unclippedFrac(stats.min * HEADROOM, stats.max * HEADROOM, width, signed);
+  return signed ? fixed(width, frac) : ufixed(width, frac);
 }

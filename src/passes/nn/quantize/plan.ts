@@ -4,9 +4,9 @@
  */
 import type { Op, Value } from "../../../ir/core.js";
 import { strAttr } from "../../../ir/define-op.js";
-import type { FixedType } from "../../../ir/types.js";
+import { fixed, type FixedType } from "../../../ir/types.js";
 import type { TensorStats } from "./calibrate.js";
-import { chooseFormat } from "./formats.js";
+import { chooseFormat, roomyFormat } from "./formats.js";
 import { isLinear, macsOf } from "./linear.js";
 import type { LayerPrecision, PrecisionSpec } from "./precision.js";
 import { chooseArgument, isRelative, relativeResult } from "./tables.js";
@@ -81,7 +81,8 @@ export class Plan {
     const read = v.uses.map((u) => this.layer(u.op.results[0] ?? v).input).filter((w) => w !== undefined);
     if (read.length > 0) return Math.max(...read);
     if (feedsOutput(v)) return precision.output ?? Math.max(16, precision.activations);
-    if (v.def === undefined) return precision.input ?? inputWidth(this.statsOf(v), precision.activations);
+    if (v.def?.name === "nn.constant") return LIGHT_WIDTH;
+    if (v.def === undefined) return precision.input ?? integerBits(this.statsOf(v)) ?? precision.activations;
     if (isScale(v)) return Math.max(scaleBits, precision.activations);
     return widened(precision.activations, this.feedsLight(v) ? lightBits : 0);
   }
@@ -93,7 +94,8 @@ export class Plan {
     const width = this.width(v);
     const stats = this.statsOf(v);
     const isReciprocal = v.def?.name === "nn.unary" && isRelative(strAttr(v.def, "fn"));
-    const type = isReciprocal ? relativeResult(stats, width) : chooseFormat(stats, width);
+    const integers = v.def === undefined && this.layer(v).input === undefined && this.options.precision.input === undefined ? integerBits(stats) : undefined;
+    const type = integers === width ? fixed(width, 0, stats.min < 0) : isReciprocal ? relativeResult(stats, width) : width >= ROOMY ? roomyFormat(stats, width) : chooseFormat(stats, width);
     this.memo.set(v, type);
     return this.shifted(v, type);
   }
@@ -120,6 +122,9 @@ export class Plan {
   }
 }
 
+/** From this width on, what calibration has not seen matters more than one bit of resolution. */
+const ROOMY = 13;
+
 /** Share of the network's products below which a layer counts as light. */
 const LIGHT_SHARE = 0.01;
 /** Light layers stay within what one hardware multiplier takes. */
@@ -129,12 +134,12 @@ function widened(width: number, by: number): number {
   return Math.max(width, Math.min(LIGHT_WIDTH, width + by));
 }
 
-/** Integers are taken as they are where 16 bits hold them: detector counts, pixels. */
-function inputWidth(stats: TensorStats, activations: number): number {
-  if (!stats.values.every((v) => Number.isInteger(v))) return activations;
+/** Bits that hold a tensor of integers as it is, where 16 are enough: detector counts, pixels. */
+function integerBits(stats: TensorStats): number | undefined {
+  if (!stats.values.every((v) => Number.isInteger(v))) return undefined;
   const magnitude = Math.max(stats.max, -stats.min - 1, 1);
-  const exact = Math.ceil(Math.log2(magnitude + 1)) + (stats.min < 0 ? 1 : 0);
-  return exact <= 16 ? exact : activations;
+  const bits = Math.ceil(Math.log2(magnitude + 1)) + (stats.min < 0 ? 1 : 0);
+  return bits <= 16 ? bits : undefined;
 }
 
 /** Whether `v` reaches an output of the network through views alone. */

@@ -37,7 +37,7 @@ export interface PrecisionSpec {
 }
 
 /** The cheapest widths that keep the example networks within 3% of their float error: see docs/quantization.md. */
-export const defaultPrecision: PrecisionSpec = { weights: 8, activations: 10, layers: new Map() };
+export const defaultPrecision: PrecisionSpec = { weights: 8, activations: 9, layers: new Map() };
 
 const LIMITS: Readonly<Record<keyof LayerPrecision, readonly [number, number]>> = { weights: [2, 16], activations: [2, 24], input: [1, 24], output: [2, 32] };
 
