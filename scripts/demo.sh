@@ -11,3 +11,4 @@ npm run --silent build
 mkdir -p "$(dirname "$out")"
 node dist/cli/main.js compile "$example/braggnn_s1.onnx" -o "$out" --config "$example/compile.yaml"
 node dist/cli/main.js run "$out" --input "$example/data/test.npz" --output "$out/test-result.npz"
+node "$example/localisation.mjs" "$out/test-result.npz"

@@ -30,3 +30,10 @@ export { levelOf, PassFailure, PassManager, type Evaluator, type PassTiming, typ
 export { parsePipeline, printPipeline, type PipelineItem } from "./passes/pipeline-spec.js";
 export { PassRegistry, passRegistry, registerPass, type PipelineAlias } from "./passes/registry.js";
 export { applyRules, replaceResult, type Rule } from "./passes/rewrite.js";
+
+export { importOnnx } from "./frontend/import.js";
+export { readArrays, readNpy, writeNpy, writeNpz, matchInputs, type NumericArray, type OutputArray } from "./frontend/npz.js";
+export { registerOnnxOp } from "./frontend/operators/index.js";
+export type { NodeContext, OperatorImporter } from "./frontend/context.js";
+export { registerLowering } from "./passes/lower/nn-to-flow.js";
+export type { LoweringContext } from "./passes/lower/context.js";
