@@ -2,7 +2,9 @@
 import type { OperatorImporter } from "../context.js";
 import { elementwiseOperators } from "./elementwise.js";
 import { linearOperators } from "./linear.js";
+import { logicOperators } from "./logic.js";
 import { reduceOperators } from "./reduce.js";
+import { resizeOperators } from "./resize.js";
 import { shapeOperators } from "./shape.js";
 
 const registry = new Map<string, OperatorImporter>();
@@ -12,7 +14,7 @@ export function registerOnnxOp(importer: OperatorImporter): void {
   if (registry.has(importer.opType)) throw new Error(`operator ${importer.opType} is registered twice`);
   registry.set(importer.opType, importer);
 }
-for (const o of [...linearOperators, ...elementwiseOperators, ...shapeOperators, ...reduceOperators]) registerOnnxOp(o);
+for (const o of [...linearOperators, ...elementwiseOperators, ...shapeOperators, ...reduceOperators, ...resizeOperators, ...logicOperators]) registerOnnxOp(o);
 
 export function lookupOnnxOp(domain: string, opType: string): OperatorImporter | undefined {
   return registry.get(domain === "" || domain === "ai.onnx" ? opType : `${domain}::${opType}`);
