@@ -102,9 +102,14 @@ export interface ModelProto {
 
 let root: protobuf.Root | undefined;
 
-function decode<T>(type: string, bytes: Uint8Array): T {
+/** A message of the schema, such as `onnx.ModelProto`, to read or write. */
+export function messageType(name: string): protobuf.Type {
   root ??= protobuf.parse(schema).root;
-  const message = root.lookupType(type);
+  return root.lookupType(name);
+}
+
+function decode<T>(type: string, bytes: Uint8Array): T {
+  const message = messageType(type);
   checkWire(bytes, message);
   return message.decode(bytes) as unknown as T;
 }

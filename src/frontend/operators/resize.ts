@@ -23,7 +23,7 @@ const NEAREST: Readonly<Record<string, (v: number) => number>> = {
 };
 
 /** Gathers `indices[d]` along every axis d. Axes that repeat each element equally often are broadcast instead, which needs no selection. */
-function gatherAxes(ctx: NodeContext, x: Value, indices: readonly (readonly number[])[]): Value {
+export function gatherAxes(ctx: NodeContext, x: Value, indices: readonly (readonly number[])[]): Value {
   let y = x;
   const repeats = indices.map((list, d) => {
     const n = shapeOf(x)[d]!;

@@ -3,6 +3,7 @@ import type { Value } from "../../ir/core.js";
 import { rowMajorStrides } from "../../ir/types.js";
 import { broadcastShapes, known, shapeOf, type Imported, type NodeContext, type OperatorImporter } from "../context.js";
 import type { ConstTensor } from "../tensor-data.js";
+import { gatherAxes } from "./resize.js";
 
 const count = (shape: readonly number[]): number => shape.reduce((n, d) => n * d, 1);
 
@@ -123,7 +124,8 @@ function sliceTo(ctx: NodeContext, starts: readonly number[], steps: readonly nu
   const c = ctx.constant(0);
   const strides = rowMajorStrides(ctx.shape(0));
   if (c !== undefined) return strided(c, starts.reduce((o, s, d) => o + s * strides[d]!, 0), strides.map((s, d) => s * steps[d]!), shape);
-  if (shape.some((n) => n === 0)) throw ctx.error(`nothing remains of [${ctx.shape(0).join(", ")}]`);
+  // Exporters slice to nothing and join the rest: an empty part is known.
+  if (count(shape) === 0) return known(shape, [], false);
   return ctx.emit("nn.slice", [ctx.value(0)], shape, { starts: [...starts], steps: [...steps], shape: [...shape] });
 }
 
@@ -198,13 +200,34 @@ const gather: OperatorImporter = {
   },
 };
 
+/** The input index that stands at position `i` of an axis of `n`. @source ONNX Pad */
+const PAD_MODES: Readonly<Record<string, (i: number, n: number) => number>> = {
+  edge: (i, n) => Math.min(n - 1, Math.max(0, i)),
+  reflect: (i, n) => {
+    const period = Math.max(1, 2 * (n - 1));
+    const k = ((i % period) + period) % period;
+    return k < n ? k : period - k;
+  },
+  wrap: (i, n) => ((i % n) + n) % n,
+};
+
+function padByIndex(ctx: NodeContext, mode: string, pads: readonly number[]): Value {
+  const at = PAD_MODES[mode];
+  if (at === undefined) throw ctx.error(`mode "${mode}" is not defined`);
+  const x = ctx.value(0);
+  const from = shapeOf(x);
+  const to = from.map((n, d) => n + pads[d]! + pads[from.length + d]!);
+  if (to.some((n) => n < 1)) throw ctx.error(`its result would have the shape [${to.join(", ")}]`);
+  ctx.checkSize(to);
+  return gatherAxes(ctx, x, to.map((n, d) => Array.from({ length: n }, (_, i) => at(i - pads[d]!, from[d]!))));
+}
+
 const pad: OperatorImporter = {
   opType: "Pad",
-  limits: "constant mode",
+  limits: "by a constant without negative pads, or in mode edge, reflect, wrap",
   import: (ctx) => {
     const from = ctx.shape(0);
     const mode = ctx.string("mode", "constant");
-    if (mode !== "constant") throw ctx.error(`mode "${mode}" is not supported`, "pad with a constant");
     const given = ctx.opset < 11 ? ctx.ints("pads") : [...ctx.needConstant(1, "pads").data];
     const axes = ctx.has(3) ? [...ctx.needConstant(3, "axes").data].map((a) => ctx.axis(a, from.length)) : from.map((_, d) => d);
     if (given === undefined || given.length !== 2 * axes.length) throw ctx.error(`pads has ${given?.length ?? 0} entries instead of ${2 * axes.length}`);
@@ -213,6 +236,7 @@ const pad: OperatorImporter = {
       pads[a] = given[i]!;
       pads[from.length + a] = given[axes.length + i]!;
     });
+    if (mode !== "constant") return padByIndex(ctx, mode, pads);
     if (pads.some((p) => p < 0)) throw ctx.error(`pads are [${pads.join(", ")}]; negative ones are not supported`, "slice the input instead");
     const value = ctx.opset < 11 ? ctx.float("value", 0) : ctx.has(2) ? (ctx.needConstant(2, "the pad value").data[0] ?? 0) : 0;
     if (pads.every((p) => p === 0)) return ctx.input(0);
