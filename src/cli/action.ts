@@ -37,7 +37,8 @@ export async function runAction(env: CliEnv, globals: GlobalOptions, body: (sess
     if (e instanceof UserError) {
       print([...session.sink.diagnostics.filter((d) => !e.diagnostics.includes(d)), ...e.diagnostics]);
     } else if (isFileError(e)) {
-      print(UserError.of("IO001", { path: e.path ?? "a file", reason: reasonOf(e) }).diagnostics);
+      const writing = ["mkdir", "write", "rename", "unlink", "rmdir"].includes(e.syscall);
+      print(UserError.of(writing ? "IO002" : "IO001", { path: e.path ?? "a file", reason: reasonOf(e) }).diagnostics);
     } else {
       print(session.sink.diagnostics);
       env.err(`${bugReport(e, env)}\n`);
@@ -47,7 +48,7 @@ export async function runAction(env: CliEnv, globals: GlobalOptions, body: (sess
 }
 
 /** Errors of the file system that nobody has put into words; never a reason for a bug report. */
-function isFileError(e: unknown): e is Error & { path?: string } {
+function isFileError(e: unknown): e is Error & { readonly path?: string; readonly syscall: string } {
   return e instanceof Error && /^E[A-Z]+$/.test((e as { code?: unknown }).code as string) && "syscall" in e;
 }
 

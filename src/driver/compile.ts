@@ -15,11 +15,12 @@ import { unrollOf } from "../ir/flow/kernel.js";
 import { printModule } from "../ir/text/printer.js";
 import type { TensorType } from "../ir/types.js";
 import { measureAccuracy, type Accuracy } from "../passes/nn/accuracy.js";
-import { CALIBRATION_SAMPLES, FLOAT_MODULE, PRECISION } from "../passes/nn/quantize/index.js";
+import { CALIBRATION_SAMPLES, FLOAT_MODULE, PRECISION, QUANTIZATION_REPORT, type QuantizationReport } from "../passes/nn/quantize/index.js";
 import type { Sample } from "../passes/nn/quantize/calibrate.js";
 import { PassContext } from "../passes/pass-context.js";
 import { PassManager, type RunOptions } from "../passes/pass-manager.js";
-import type { CompileOptions, DesignReport } from "../driver.js";
+import type { CompileOptions } from "./options.js";
+import type { DesignReport } from "./report.js";
 import { writeFolder } from "./atomic.js";
 import { resolveSettings } from "./config.js";
 import { LOWER_PIPELINE, QUANTIZE_PIPELINE } from "./passes.js";
@@ -102,7 +103,7 @@ export async function compile(model: string, options: CompileOptions, session: S
   const rtl = context.get<RtlDesign>(RTL_DESIGN)!;
   const verilog = writeVerilog(rtl.module);
   progress("write", 4, 5);
-  const report = makeReport(model, device, settings.clockMhz, scheduled, rtl, accuracy, (session.host.now() - started) / 1000);
+  const report = makeReport(model, device, settings.clockMhz, scheduled, rtl, accuracy, context.get<QuantizationReport>(QUANTIZATION_REPORT)!, (session.host.now() - started) / 1000);
   await writeFolder(options.out, session.host, async (dir) => {
     for (const [name, text] of verilog) session.host.writeFile(join(dir, "rtl", name), text);
     for (const [name, text] of ipFiles(rtl, settings.clockMhz, verilog)) session.host.writeFile(join(dir, "ip", name), text);
@@ -125,7 +126,7 @@ function ipFiles(rtl: RtlDesign, clockMhz: number, verilog: ReadonlyMap<string, 
   return packageIp({ name: rtl.top, clock: { port: "aclk", mhz: clockMhz }, resetn: "aresetn", streams }, verilog);
 }
 
-function makeReport(model: string, device: Device, clockMhz: number, s: Scheduled, rtl: RtlDesign, accuracy: Accuracy | undefined, seconds: number): DesignReport {
+function makeReport(model: string, device: Device, clockMhz: number, s: Scheduled, rtl: RtlDesign, accuracy: Accuracy | undefined, quantization: QuantizationReport, seconds: number): DesignReport {
   const { macs, multipliers } = designCounts(s.design);
   const ii = s.timeline.initiationInterval;
   return {
@@ -150,6 +151,7 @@ function makeReport(model: string, device: Device, clockMhz: number, s: Schedule
       resources: k.inputs.reduce((r, c) => addResources(r, channelArea(c, device)), nodeResources(k, device)),
     })),
     ...(accuracy !== undefined && { accuracy: accuracy.outputs, layers: accuracy.layers }),
+    tables: quantization.tables,
     compile_seconds: seconds,
   };
 }

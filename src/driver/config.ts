@@ -4,7 +4,7 @@ import { parse } from "yaml";
 import { UserError } from "../diagnostics/index.js";
 import { nearestName } from "../diagnostics/nearest.js";
 import { defaultPrecision, parsePrecision, precisionFromConfig, type PrecisionSpec } from "../passes/nn/quantize/precision.js";
-import type { CompileOptions, Target } from "../driver.js";
+import type { CompileOptions, Target } from "./options.js";
 import { readText, type Session } from "./session.js";
 
 export interface Settings {

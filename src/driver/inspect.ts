@@ -1,6 +1,6 @@
 /** `inspect`: what is in a model, node by node, whether or not it can be compiled. */
 import { inspectOnnx } from "../frontend/inspect.js";
-import type { Inspection } from "../driver.js";
+import type { Inspection } from "./report.js";
 import { readBytes, type Session } from "./session.js";
 
 export function inspect(model: string, session: Session): Inspection {

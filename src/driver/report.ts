@@ -39,6 +39,15 @@ export interface LayerAccuracy {
   readonly sqnr_db: number;
 }
 
+export interface TableReport {
+  readonly node: string;
+  readonly fn: string;
+  /** Formats of argument and result. */
+  readonly argument: string;
+  readonly result: string;
+  readonly max_error: number;
+}
+
 export interface DesignReport {
   readonly model: string;
   readonly device: string;
@@ -57,6 +66,8 @@ export interface DesignReport {
   /** Against the float model, by output name; only with calibration data. */
   readonly accuracy?: Readonly<Record<string, OutputAccuracy>>;
   readonly layers?: readonly LayerAccuracy[];
+  /** Functions that became tables, with their largest error over the calibrated range. */
+  readonly tables: readonly TableReport[];
   readonly compile_seconds: number;
 }
 

@@ -4,7 +4,7 @@ import type { Resources } from "../backend-hls/cost.js";
 import type { Device } from "../backend-hls/devices.js";
 import { cloneModule, type Module } from "../ir/core.js";
 import { UserError } from "../diagnostics/index.js";
-import type { Target } from "../driver.js";
+import type { Target } from "./options.js";
 
 /** Share of the device that a design takes where nothing is said. */
 const DEFAULT_SHARE = 0.6;

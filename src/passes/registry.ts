@@ -4,6 +4,11 @@ import { canonicalize } from "./nn/canonicalize.js";
 import { cse } from "./common/cse.js";
 import { dce } from "./common/dce.js";
 import { fuse } from "./flow/fuse.js";
+import { decomposeSoftmax } from "./nn/decompose-softmax.js";
+import { foldScales } from "./nn/fold-scales.js";
+import { lowerAverage } from "./nn/lower-average.js";
+import { quantize } from "./nn/quantize/index.js";
+import { foldConstants } from "./nn/fold-constants.js";
 import { lower } from "./lower/lower.js";
 
 export interface PipelineAlias {
@@ -41,10 +46,11 @@ export class PassRegistry {
 }
 
 /** Passes that come with the compiler. */
-export const builtinPasses: readonly Pass[] = [canonicalize, cse, dce, fuse, lower];
+export const builtinPasses: readonly Pass[] = [canonicalize, cse, dce, foldConstants, fuse, lower, lowerAverage, foldScales, decomposeSoftmax, quantize];
 
 export const builtinAliases: readonly PipelineAlias[] = [
-  { name: "clean", summary: "Simplify and remove what is not needed; at any time before lowering.", pipeline: "canonicalize,cse,dce" },
+  { name: "clean", summary: "Simplify and remove what is not needed; at any time before lowering.", pipeline: "fold-constants,canonicalize,cse,dce" },
+  { name: "fixed-point", summary: "Give every operation a fixed-point form, and quantize.", pipeline: "lower-average,fold-scales,decompose-softmax,dce,quantize" },
 ];
 
 /** The registry that the command line and the driver use. */

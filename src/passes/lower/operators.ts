@@ -182,7 +182,8 @@ const lowerReduce: Lowering = (op, ctx) => {
       name: label(op),
       loc: op.loc,
       iterators,
-      operands: [{ of: x, index: iterators.map((i) => along(i.name)) }],
+      // Lanes beyond the edge read the pad value, which must not decide a maximum.
+      operands: [{ of: x, index: iterators.map((i) => along(i.name)), pad: kind === "sum" ? 0 : kind === "max" ? rawRange(x.elem).lo : rawRange(x.elem).hi }],
       combiner: kind === "sum" ? "add" : (kind as "max" | "min"),
       accType: kind === "sum" ? typeOfRange({ lo: Math.min(0, terms * r.lo), hi: Math.max(0, terms * r.hi) }, x.elem.frac) : x.elem,
       result: resultType(op),

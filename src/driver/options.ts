@@ -1,0 +1,39 @@
+/** Options of the driver's functions. */
+
+/** What the design is to reach, or what it may use. */
+export type Target =
+  /** Cycles between samples, at most. */
+  | { readonly kind: "ii"; readonly cycles: number }
+  | { readonly kind: "rate"; readonly hz: number }
+  /** Largest use of `lut`, `ff`, `dsp`, `bram`; absent ones are not limited. */
+  | { readonly kind: "budget"; readonly limits: Readonly<Record<string, number>> };
+
+export interface CompileOptions {
+  /** Folder of the artefacts. */
+  readonly out: string;
+  /** Data file with representative inputs. */
+  readonly calib?: string;
+  /** `8`, `w8a12`: widths of weights and activations. */
+  readonly precision?: string;
+  readonly target?: Target;
+  readonly device?: string;
+  readonly clockMhz?: number;
+  /** YAML file; what the other options state has precedence. */
+  readonly config?: string;
+  readonly printIrAfter?: readonly string[];
+  readonly dumpIr?: string;
+  readonly verifyEach?: boolean;
+}
+
+export interface RunOptions {
+  readonly input: string;
+  readonly output: string;
+  /** Raw integers in place of float32 values. */
+  readonly raw?: boolean;
+}
+
+export interface SimulateOptions extends RunOptions {
+  /** Probability that a port pauses in a cycle. */
+  readonly stall?: number;
+  readonly seed?: number;
+}
