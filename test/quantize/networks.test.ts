@@ -130,7 +130,7 @@ describe("quantize", () => {
   });
   it("follows widths that are stated for ports and single layers", () => {
     const names = load(path).func.body.ops.filter((o) => o.name === "nn.conv").map((o) => o.loc.nodes[0]!);
-    const layers = new Map([[names[0]!, { weights: 5, activations: 14 }], [names[1]!, { output: 7 }]]);
+    const layers = new Map([[names[0]!, { weights: 5, activations: 10 }], [names[1]!, { output: 7 }]]);
     const q = quantizeWith(load(path), calibration, spec({ input: 6, output: 20, layers }));
     expect(inputFormats(q.fixed)[0]!.width).toBe(6);
     expect(q.report.outputs[0]).toMatch(/^u?fixed<20,/);
@@ -140,7 +140,7 @@ describe("quantize", () => {
       const rounding = conv.result.uses.find((u) => u.op.name === "nn.quantize")!.op;
       return q.report.tensors.find((t) => t.name === rounding.result.hint)?.format;
     };
-    expect(result(names[0]!)).toMatch(/^fixed<14,/);
+    expect(result(names[0]!)).toMatch(/^fixed<10,/);
     expect(result(names[1]!)).toMatch(/^fixed<7,/);
   });
   it("names a layer that does not exist", () => {

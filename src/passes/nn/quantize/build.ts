@@ -33,8 +33,10 @@ export interface BuiltModule {
 const EXACT_LIMIT = 40;
 /** Operands of elementwise products up to this width are not rounded: one hardware multiplier takes them. */
 const FACTOR_LIMIT = 18;
-/** Significant bits of constants that multiply activations, and of slopes. */
+/** Significant bits of constants that multiply activations. */
 const CONSTANT_BITS = 8;
+/** Most significant bits of the slope of a leaky relu. */
+const MAX_SLOPE_BITS = 10;
 const EXACT_NAME = "_exact";
 
 export function buildFixed(float: Module, plan: Plan): BuiltModule {
@@ -277,13 +279,17 @@ class FixedBuilder {
     return this.emit(op.name, [a, b], op.result, op.attrs);
   }
 
+  /** The slope gets as many fractional bits as keep its error below an eighth of the result's LSB: each one widens the product. */
   private leakyRelu(op: Op): Value {
     const slope = numAttr(op, "slope", 0.01);
-    const x = this.operand(op.operand(0), EXACT_LIMIT - CONSTANT_BITS);
-    let frac = slope === 0 ? 0 : CONSTANT_BITS - 1 - Math.floor(Math.log2(Math.abs(slope)));
-    let raw = Math.floor(slope * 2 ** frac + 0.5);
-    while (raw !== 0 && raw % 2 === 0 && frac > 0) [raw, frac] = [raw / 2, frac - 1];
-    return this.emit(op.name, [x], op.result, { ...op.attrs, slope_raw: raw, slope_frac: frac });
+    const x = this.operand(op.operand(0), EXACT_LIMIT - MAX_SLOPE_BITS);
+    const reach = Math.max(0, -this.plan.statsOf(op.operand(0)).min);
+    const tolerance = 2 ** -this.plan.format(op.result).frac / 8;
+    const first = slope === 0 ? 0 : -Math.floor(Math.log2(Math.abs(slope)));
+    let frac = Math.max(0, first);
+    const rounded = (): number => Math.floor(slope * 2 ** frac + 0.5);
+    while (frac < first + MAX_SLOPE_BITS - 1 && Math.abs(slope - rounded() * 2 ** -frac) * reach > tolerance) frac++;
+    return this.emit(op.name, [x], op.result, { ...op.attrs, slope_raw: rounded(), slope_frac: frac });
   }
 
   /** Limits are rounded to the operand's grid. */
