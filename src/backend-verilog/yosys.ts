@@ -127,7 +127,8 @@ endmodule
 
 /** Cell counts per module with multiplicities, from the output of `stat -json`. */
 export function readStatistics(json: string, top: string): Record<string, ModuleCells> {
-  const { modules } = JSON.parse(json) as { modules: Record<string, { num_cells_by_type?: Record<string, number> }> };
+  // Yosys 0.23 leaves a comma behind the last cell type of some modules.
+  const { modules } = JSON.parse(json.replace(/,(\s*[}\]])/g, "$1")) as { modules: Record<string, { num_cells_by_type?: Record<string, number> }> };
   const cellsOf = new Map<string, Record<string, number>>();
   for (const [name, m] of Object.entries(modules)) cellsOf.set(plain(name), Object.fromEntries(Object.entries(m.num_cells_by_type ?? {}).map(([t, n]) => [plain(t), n])));
   const instances = new Map<string, number>();
