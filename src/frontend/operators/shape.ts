@@ -185,7 +185,10 @@ const gather: OperatorImporter = {
     if (out !== undefined) throw ctx.error(`index ${out} is outside an axis of ${from[axis]}`);
     const shape = [...from.slice(0, axis), ...index.shape, ...from.slice(axis + 1)];
     const c = ctx.constant(0);
-    if (c === undefined) return ctx.emit("nn.gather", [ctx.value(0)], shape, { axis, indices: at });
+    if (c === undefined) {
+      const y = ctx.emit("nn.gather", [ctx.value(0)], from.map((n, d) => (d === axis ? at.length : n)), { axis, indices: at });
+      return index.shape.length === 1 ? y : ctx.emit("nn.reshape", [y], shape, { shape });
+    }
     const [outer, inner] = [count(from.slice(0, axis)), count(from.slice(axis + 1))];
     ctx.checkSize(shape);
     const data = new Float64Array(count(shape));

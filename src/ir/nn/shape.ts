@@ -70,14 +70,13 @@ export const shapeOps: readonly OpDef[] = [
       if (starts[d]! < 0 || starts[d]! >= n || last < 0 || last >= n) report(`axis ${d}: elements ${starts[d]} to ${last} of ${n}`);
     });
   }),
-  view("nn.gather", "Elements of an axis by constant indices; `shape` of the indices is part of the result's.", "ONNX Gather", { axis: { kind: "int" }, indices: { kind: "list" } }, (op) => [...shapeOf(op.result)], (op, report) => {
+  view("nn.gather", "Elements of an axis by a list of constant indices.", "ONNX Gather", { axis: { kind: "int" }, indices: { kind: "list" } }, (op) => shapeOf(op.operand(0)).map((n, d) => (d === intAttr(op, "axis") ? intsAttr(op, "indices").length : n)), (op, report) => {
     const x = shapeOf(op.operand(0));
     const n = x[intAttr(op, "axis")];
     if (n === undefined) return report(`axis ${intAttr(op, "axis")} of a tensor of rank ${x.length}`);
     const indices = intsAttr(op, "indices");
     const bad = indices.find((i) => i < 0 || i >= n);
     if (bad !== undefined) report(`index ${bad} of an axis of ${n}`);
-    if (elementCount(shapeOf(op.result)) !== (elementCount(x) / n) * indices.length) report("the result does not have as many elements as the indices choose");
   }),
   view("nn.broadcast", "Repeats along new axes and axes of length 1.", "ONNX Expand", { shape: { kind: "list" } }, (op) => intsAttr(op, "shape"), (op, report) => {
     if (broadcastShapes(shapeOf(op.operand(0)), intsAttr(op, "shape"))?.join() !== intsAttr(op, "shape").join()) report(`${listText(shapeOf(op.operand(0)))} does not broadcast to ${listText(intsAttr(op, "shape"))}`);
