@@ -125,7 +125,7 @@ async function main(): Promise<void> {
   const baseline = new Map<string, QualityRecord>(existsSync(baselineFile) ? (JSON.parse(readFileSync(baselineFile, "utf8")) as QualityRecord[]).map((r) => [r.design, r]) : []);
   let failed = false;
   for (const d of designs.filter((x) => full || x.quick)) {
-    const r = await measure(d, full);
+    const r = await measure(d, full || flags.has("--synth"));
     const wrong = complaints(r, flags.has("--update") ? undefined : baseline.get(d.name));
     process.stdout.write(`${JSON.stringify(r)}\n`);
     for (const w of wrong) process.stderr.write(`${d.name}: ${w}\n`);

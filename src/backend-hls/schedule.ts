@@ -1,7 +1,7 @@
 /** From fused kernels to a sized design: folding, output order, channels; and the search for the interval that fits. */
 import { Block, Builder, type Module, type Op, type Value } from "../ir/core.js";
 import { affineMap, affineExpr } from "../ir/affine.js";
-import { buildKernel, kernelMacs, rowMajorView, type KernelSpec } from "../ir/flow/kernel.js";
+import { buildKernel, kernelMacs, readKernel, rowMajorView, type KernelSpec } from "../ir/flow/kernel.js";
 import { source } from "../ir/eval/flow.js";
 import { elementCount, type FixedType, type StreamType } from "../ir/types.js";
 import { addResources, channelResources, kernelMultipliers, kernelResources, noResources, type Resources } from "./cost.js";
@@ -29,7 +29,7 @@ export interface Scheduled {
   readonly resources: Resources;
 }
 
-export function isFailure(s: Scheduled | ScheduleFailure): s is ScheduleFailure {
+export function isFailure(s: object): s is ScheduleFailure {
   return "kernel" in s;
 }
 
@@ -132,6 +132,11 @@ export function channelArea(c: Channel, device: Device): Resources {
 export function designResources(design: Design, device: Device): Resources {
   const kernels = design.kernels.reduce((r, k) => addResources(r, nodeResources(k, device)), noResources());
   return design.channels.reduce((r, c) => addResources(r, channelArea(c, device)), kernels);
+}
+
+/** Estimated area of the kernels of an unrolled module, channels and pipeline registers apart: a lower bound, at once. */
+export function kernelsArea(module: Module, device: Device): Resources {
+  return module.func.body.ops.filter((op) => op.name === "flow.kernel").reduce((r, op) => addResources(r, kernelResources(device, op, readKernel(op), undefined)), noResources());
 }
 
 export interface DesignCounts {

@@ -127,8 +127,7 @@ endmodule
 
 /** Cell counts per module with multiplicities, from the output of `stat -json`. */
 export function readStatistics(json: string, top: string): Record<string, ModuleCells> {
-  // Yosys 0.23 leaves a comma behind the last cell type of some modules.
-  const { modules } = JSON.parse(json.replace(/,(\s*[}\]])/g, "$1")) as { modules: Record<string, { num_cells_by_type?: Record<string, number> }> };
+  const { modules } = parseStatistics(json);
   const cellsOf = new Map<string, Record<string, number>>();
   for (const [name, m] of Object.entries(modules)) cellsOf.set(plain(name), Object.fromEntries(Object.entries(m.num_cells_by_type ?? {}).map(([t, n]) => [plain(t), n])));
   const instances = new Map<string, number>();
@@ -144,6 +143,17 @@ export function readStatistics(json: string, top: string): Record<string, Module
       return [module, { instances: count, cells: Object.fromEntries(cells) }];
     }),
   );
+}
+
+interface Statistics {
+  readonly modules: Record<string, { num_cells_by_type?: Record<string, number> }>;
+}
+
+/** Yosys 0.23 writes the tree of a hierarchy as plain text behind the modules, which are all that is needed here. */
+function parseStatistics(json: string): Statistics {
+  const end = /\n {3}\},?[ \t]*\r?\n/.exec(json);
+  const modules = end === null ? json : `${json.slice(0, end.index)}\n}}`;
+  return JSON.parse(modules.replace(/,(\s*[}\]])/g, "$1")) as Statistics;
 }
 
 function plain(name: string): string {

@@ -225,6 +225,10 @@ export const codes = {
     text: (p: { rate: number; clock: number }) => `${p.rate} samples per second are more than one per cycle at ${p.clock} MHz`,
     hint: (p) => `ask for at most ${p.clock * 1e6} samples per second, or raise --clock`,
   }),
+  FL005: error({
+    text: (p: { ii: number; device: string; over: string; possible: number }) => `an initiation interval of ${p.ii} cycles does not fit ${p.device}: it takes ${p.over}`,
+    hint: (p) => `--target-ii ${p.possible} fits; or choose a larger device or a lower precision`,
+  }),
   CF003: error({
     text: (p: { what: string }) => `the configuration cannot be used: ${p.what}`,
     hint: () => "known keys are device, clock_mhz, target_ii, target_rate, budget, calib and precision",

@@ -38,6 +38,13 @@ describe("cell statistics", () => {
   });
 });
 
+describe("statistics as Yosys 0.23 writes them", () => {
+  it("are read despite stray commas and the tree of the hierarchy", () => {
+    const json = '{\n   "modules": {\n      "\\\\top": {\n         "num_cells_by_type": {\n            "LUT6": 2,\n         }\n      }\n   },\n       lane            1\n}\n';
+    expect(readStatistics(json, "top")).toEqual({ top: { instances: 1, cells: { LUT6: 2 } } });
+  });
+});
+
 describe.skipIf(absent !== "")(`synthesis${absent}`, () => {
   it("counts over the hierarchy, lanes synthesized once", { timeout: 180_000 }, async () => {
     const r = await synthesize(verilogIn(lanes(8, 16)), "lanes", "xc7");
