@@ -79,7 +79,7 @@ class Importer {
   private readonly tensors = new Map<string, Imported>();
   /** ONNX element types, as far as they are known. */
   private readonly types = new Map<string, number>();
-  /** Operators that read each tensor. */
+  /** Operators that read each tensor; the graph itself where it is an output. */
   private readonly readers = new Map<string, string[]>();
   /** Tensors that have no value because their node was refused. */
   private readonly failed = new Set<string>();
@@ -95,6 +95,7 @@ class Importer {
         else list.push(n.opType);
       }
     }
+    for (const o of this.graph.output) this.readers.set(o.name, [...(this.readers.get(o.name) ?? []), "the graph's output"]);
     const opset = this.opsets.get("");
     if (opset === undefined && this.opsets.size === 0) throw UserError.of("ON002", { what: "names no operator set (opset_import is empty)", ...OPSETS }, { file });
     if (opset !== undefined && (opset < OPSETS.oldest || opset > OPSETS.newest)) throw UserError.of("ON002", { what: `uses opset ${opset}`, ...OPSETS }, { file });
@@ -307,6 +308,6 @@ class Importer {
   }
 
   private isRead(tensorName: string): boolean {
-    return this.readers.has(tensorName) || this.graph.output.some((o) => o.name === tensorName);
+    return this.readers.has(tensorName);
   }
 }

@@ -8,10 +8,13 @@
  *
  * Where the result feeds only a matmul that contracts the softmax axis, the row factor moves behind it:
  * matmul(e * r, g) = matmul(e, g) * r, which saves a product per element of e, and lets the matmul start before the sum is known.
+ *
+ * A mask that was added to the scores (0, or a large negative number where a position must not count) becomes a factor of 0 or 1
+ * on e: numbers of that size would take all bits of the scores.
  */
 import { Dense } from "../../ir/attributes.js";
 import type { Builder, Op, Value } from "../../ir/core.js";
-import { intAttr, intsAttr } from "../../ir/define-op.js";
+import { denseAttr, intAttr, intsAttr } from "../../ir/define-op.js";
 import { f32, tensor, type TensorType } from "../../ir/types.js";
 import { definePass, number } from "../define-pass.js";
 import { applyRules, type Rule } from "../rewrite.js";
@@ -32,20 +35,47 @@ interface Parts {
   readonly axis: number;
 }
 
+/** From here on, exp of a difference is nothing to a result of any width. */
+const MASKED = -1000;
+
+/** Scores and mask of a sum whose constant operand only holds 0 and masking values, none of which masks a whole line along `axis`. */
+function maskBehind(x: Value, axis: number): { scores: Value; keep: Dense } | undefined {
+  if (x.def?.name !== "nn.add") return undefined;
+  const rank = shapeOf(x).length;
+  for (const side of [0, 1]) {
+    const [scores, other] = [x.def.operand(side), x.def.operand(1 - side)];
+    if (other.def?.name !== "nn.constant" || shapeOf(scores).join() !== shapeOf(x).join()) continue;
+    const { data, shape } = denseAttr(other.def, "value");
+    if (!data.some((v) => v <= MASKED) || data.some((v) => v !== 0 && v > MASKED)) continue;
+    const own = axis - (rank - shape.length);
+    if (own < 0 || shape[own] !== shapeOf(x)[axis]) continue;
+    const step = shape.slice(own + 1).reduce((n, d) => n * d, 1);
+    const open = new Set<number>();
+    data.forEach((v, i) => {
+      if (v === 0) open.add(Math.floor(i / (step * shape[own]!)) * step + (i % step));
+    });
+    if (open.size * shape[own]! !== data.length) continue;
+    return { scores, keep: new Dense(shape, f32, Float32Array.from(data, (v) => (v === 0 ? 1 : 0))) };
+  }
+  return undefined;
+}
+
 function decompose(op: Op, b: Builder, span: number): Parts {
-  const x = op.operand(0);
-  const shape = shapeOf(x);
+  const shape = shapeOf(op.operand(0));
   const axis = (intAttr(op, "axis") + shape.length) % shape.length;
   const row = tensor(shape.map((n, d) => (d === axis ? 1 : n)), f32);
   const full = tensor(shape, f32);
   const name = (suffix: string): string => `${op.result.hint ?? "softmax"}_${suffix}`;
   const fold = { axes: [axis], keepdims: true };
+  const mask = maskBehind(op.operand(0), axis);
+  const x = mask?.scores ?? op.operand(0);
   const centre = new Dense([], f32, Float32Array.of(span / 2 - TOP_MARGIN));
   const c = b.value("nn.constant", [], tensor([], f32), { value: centre }, name("centre"));
   const top = b.value("nn.reduce", [x], row, { ...fold, kind: "max" }, name("max"));
   const offset = b.value("nn.sub", [top, c], row, {}, name("offset"));
   const argument = b.value("nn.sub", [x, offset], full, {}, name("argument"));
-  const e = b.value("nn.unary", [argument], full, { fn: "exp" }, name("exp"));
+  const all = b.value("nn.unary", [argument], full, { fn: "exp" }, name("exp"));
+  const e = mask === undefined ? all : b.value("nn.mul", [all, b.value("nn.constant", [], tensor(mask.keep.shape, f32), { value: mask.keep }, name("mask"))], full, {}, name("kept"));
   const sum = b.value("nn.reduce", [e], row, { ...fold, kind: "sum" }, name("sum"));
   const r = b.value("nn.unary", [sum], row, { fn: "reciprocal" }, name("factor"));
   return { e, r, axis };

@@ -1,0 +1,113 @@
+/** A model taken the whole way in memory: quantized, lowered, scheduled, and its rtl simulated behind AXI4-Stream ports. */
+import { PassContext } from "../../src/passes/pass-context.js";
+import { PassManager } from "../../src/passes/pass-manager.js";
+import { RTL_DESIGN, SCHEDULED } from "../../src/backend-hls/passes.js";
+import type { AxisPort, RtlDesign } from "../../src/backend-hls/flow-to-rtl.js";
+import type { Scheduled } from "../../src/backend-hls/schedule.js";
+import { newSession } from "../../src/driver.js";
+import { resolveSettings } from "../../src/driver/config.js";
+import { evaluateSeeded } from "../../src/driver/evaluate.js";
+import { LOWER_PIPELINE, QUANTIZE_PIPELINE } from "../../src/driver/passes.js";
+import type { Module } from "../../src/ir/core.js";
+import type { DenseData } from "../../src/ir/attributes.js";
+import { prepareNnFixed } from "../../src/ir/eval/nn-fixed.js";
+import { RtlSimulator } from "../../src/ir/eval/rtl-sim.js";
+import type { TensorType } from "../../src/ir/types.js";
+import { measureAccuracy, type Accuracy } from "../../src/passes/nn/accuracy.js";
+import { CALIBRATION_SAMPLES, FLOAT_MODULE, PRECISION } from "../../src/passes/nn/quantize/index.js";
+
+type Sample = readonly Float64Array[];
+
+export interface HardwareRun {
+  readonly accuracy: Accuracy;
+  /** Raw integers per sample and output. */
+  readonly expected: readonly (readonly DenseData[])[];
+  readonly simulated: readonly (readonly number[])[][];
+  readonly predicted: { readonly latency: number; readonly interval: number };
+  /** Of the first sample; and cycles between the last beats of the last two. */
+  readonly measured: { readonly latency: number; readonly interval: number };
+}
+
+/** Compiles `network` for one sample every `ii` cycles and runs `samples` through the rtl. Bit-exact passes are held to the interpreters. */
+export function throughHardware(network: Module, samples: readonly Sample[], ii: number): HardwareRun {
+  const session = newSession();
+  const context = new PassContext(session.sink, () => {});
+  context.set(PRECISION, resolveSettings({ out: "unused" }, session).precision);
+  context.set(CALIBRATION_SAMPLES, samples.map((s) => [...s]));
+  const manager = new PassManager();
+  const run = (module: Module, pipeline: string): Module => manager.run(module, pipeline, { context, sink: session.sink, evalEach: { seed: 1, samples: 2, evaluate: evaluateSeeded } }).module;
+
+  const fixed = run(network, QUANTIZE_PIPELINE);
+  const accuracy = measureAccuracy(context.get<Module>(FLOAT_MODULE)!, fixed, samples.map((s) => [...s]));
+  const program = prepareNnFixed(fixed);
+  const raw = samples.map((s) => s.map((values, i) => rawOf(fixed, i, values)));
+  const expected = raw.map((inputs) => program.run(inputs).map((d) => d.slice()));
+  run(run(fixed, LOWER_PIPELINE), `unroll{ii=${ii}},insert-channels,lower-to-rtl`);
+  const { timeline } = context.get<Scheduled>(SCHEDULED)!;
+  const { simulated, measured } = simulate(context.get<RtlDesign>(RTL_DESIGN)!, raw);
+  return { accuracy, expected, simulated, predicted: { latency: timeline.latency, interval: timeline.initiationInterval }, measured };
+}
+
+function rawOf(fixed: Module, i: number, values: Float64Array): DenseData {
+  const { elem } = fixed.func.body.args[i]!.type as TensorType;
+  if (elem.kind !== "fixed") throw new Error("the port is not in fixed point");
+  const [lo, hi] = elem.signed ? [-(2 ** (elem.width - 1)), 2 ** (elem.width - 1) - 1] : [0, 2 ** elem.width - 1];
+  return values.map((v) => Math.min(hi, Math.max(lo, Math.round(v * 2 ** elem.frac))));
+}
+
+/** Beats as integers: element k of a beat at bit k x width. */
+function beatsOf(port: AxisPort, raw: DenseData): bigint[] {
+  const mask = (1n << BigInt(port.width)) - 1n;
+  return Array.from({ length: port.beats }, (_, b) => {
+    let word = 0n;
+    for (let k = 0; k < port.elementsPerBeat; k++) word |= (BigInt(raw[b * port.elementsPerBeat + k] ?? 0) & mask) << BigInt(k * port.width);
+    return word;
+  });
+}
+function elementsOf(port: AxisPort, word: bigint): number[] {
+  return Array.from({ length: port.elementsPerBeat }, (_, k) => {
+    const bits = word >> BigInt(k * port.width);
+    return Number(port.signed ? BigInt.asIntN(port.width, bits) : BigInt.asUintN(port.width, bits));
+  });
+}
+
+function simulate(design: RtlDesign, samples: readonly (readonly DenseData[])[]): { simulated: (readonly number[])[][]; measured: HardwareRun["measured"] } {
+  const sim = new RtlSimulator(design.module, design.top);
+  const ins = design.ports.filter((p) => p.direction === "input");
+  const outs = design.ports.filter((p) => p.direction === "output");
+  const queues = ins.map((p, i) => samples.flatMap((s) => beatsOf(p, s[i]!)));
+  const at = ins.map(() => 0);
+  const got: bigint[][] = outs.map(() => []);
+  for (const p of outs) sim.set(`${p.prefix}_tready`, 1);
+  for (const p of ins) sim.set(`${p.prefix}_tvalid`, 0);
+  for (let i = 0; i < 4; i++) sim.reset();
+  let first = Infinity;
+  const ends: number[] = [];
+  for (let cycle = 0; outs.some((p, i) => got[i]!.length < p.beats * samples.length); cycle++) {
+    if (cycle > 200_000) throw new Error(`no result after ${cycle} cycles`);
+    ins.forEach((p, i) => {
+      const valid = at[i]! < queues[i]!.length;
+      sim.set(`${p.prefix}_tvalid`, valid ? 1 : 0);
+      sim.set(`${p.prefix}_tdata`, valid ? queues[i]![at[i]!]! : 0);
+      sim.set(`${p.prefix}_tlast`, valid && (at[i]! + 1) % p.beats === 0 ? 1 : 0);
+    });
+    ins.forEach((p, i) => {
+      if (at[i]! >= queues[i]!.length || sim.get(`${p.prefix}_tready`) === 0n) return;
+      first = Math.min(first, cycle);
+      at[i]!++;
+    });
+    const before = Math.min(...got.map((g, i) => Math.floor(g.length / outs[i]!.beats)));
+    outs.forEach((p, i) => {
+      if (sim.get(`${p.prefix}_tvalid`) !== 0n) got[i]!.push(BigInt(sim.get(`${p.prefix}_tdata`)));
+    });
+    if (Math.min(...got.map((g, i) => Math.floor(g.length / outs[i]!.beats))) > before) ends.push(cycle);
+    sim.step();
+  }
+  const simulated = samples.map((_, s) =>
+    outs.map((p, i) => {
+      const size = p.shape.reduce((n, d) => n * d, 1);
+      return got[i]!.slice(s * p.beats, (s + 1) * p.beats).flatMap((w) => elementsOf(p, w)).slice(0, size);
+    }),
+  );
+  return { simulated, measured: { latency: ends[0]! - first + 1, interval: ends.length < 2 ? 0 : ends[ends.length - 1]! - ends[ends.length - 2]! } };
+}
