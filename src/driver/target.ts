@@ -3,6 +3,7 @@ import { insertChannels, inputElements, isFailure, kernelsArea, unrollModule, ut
 import type { Resources } from "../backend-hls/cost.js";
 import type { Device } from "../backend-hls/devices.js";
 import { cloneModule, type Module } from "../ir/core.js";
+import { readKernel } from "../ir/flow/kernel.js";
 import { UserError } from "../diagnostics/index.js";
 import type { Target } from "./options.js";
 
@@ -28,7 +29,13 @@ export function chooseInterval(module: Module, device: Device, clockMhz: number,
   const fits = (r: Resources): boolean => (limits === undefined ? utilization(r, device) <= DEFAULT_SHARE : Object.entries(limits).every(([k, v]) => r[k as keyof Resources] <= v));
   // One element per cycle unless the device is too small; with a budget, anything down to one sample per cycle.
   const start = limits === undefined ? inputElements(module) : 1;
-  return fastestThatFits(attempt, fits, start, limits === undefined ? `60 % of ${device.name}` : Object.entries(limits).map(([k, v]) => `${k}=${v}`).join(","));
+  return fastestThatFits(attempt, fits, start, limits === undefined ? `60 % of ${device.name}` : Object.entries(limits).map(([k, v]) => `${k}=${v}`).join(","), slowest(module));
+}
+
+/** Steps of the largest kernel on a single lane: beyond this interval kernels shrink no further. */
+function slowest(module: Module): number {
+  const points = module.func.body.ops.flatMap((op) => (op.name === "flow.kernel" ? [readKernel(op).iterators.reduce((n, i) => n * i.extent, 1)] : []));
+  return Math.max(1, ...points);
 }
 
 /** `ii`, if the design that reaches it is not larger than the device. @errors FL005 */
@@ -43,7 +50,7 @@ function mustFit(module: Module, device: Device, clockMhz: number, ii: number): 
   let possible = ii;
   for (let r: Resources | undefined = first; r === undefined || utilization(r, device) > 1; r = needed(possible)) {
     possible *= 2;
-    if (possible > 2 ** 26) throw UserError.of("FL003", { limit: device.name, least: resourceText(first) });
+    if (possible > 2 * slowest(module)) throw UserError.of("FL003", { limit: device.name, least: resourceText(first) });
   }
   for (let low = possible / 2; possible - low > Math.max(1, Math.floor(possible / 64)); ) {
     const middle = Math.floor((possible + low) / 2);
@@ -60,7 +67,7 @@ function resourceText(r: Resources): string {
 }
 
 /** Least interval from `start` on whose design fits: doubling, then bisection. Cost falls with the interval, if not at every step. */
-function fastestThatFits(attempt: (ii: number) => Resources | ScheduleFailure, fits: (r: Resources) => boolean, start: number, limit: string): number {
+function fastestThatFits(attempt: (ii: number) => Resources | ScheduleFailure, fits: (r: Resources) => boolean, start: number, limit: string, slow: number): number {
   const good = (ii: number): boolean => {
     const s = attempt(ii);
     if (isFailure(s)) return false;
@@ -74,8 +81,7 @@ function fastestThatFits(attempt: (ii: number) => Resources | ScheduleFailure, f
   do {
     bad = ok;
     ok *= 2;
-    // Fully folded kernels shrink no further.
-    if (ok > 2 ** 26) throw UserError.of("FL003", { limit, least: last === undefined ? "more than any" : resourceText(last) });
+    if (ok > 2 * slow) throw UserError.of("FL003", { limit, least: last === undefined ? "more than any" : resourceText(last) });
   } while (!good(ok));
   while (ok - bad > Math.max(1, Math.floor(ok / 64))) {
     const middle = Math.floor((ok + bad) / 2);
