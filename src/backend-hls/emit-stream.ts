@@ -91,7 +91,9 @@ export function emitStream(module: Module, name: string, channel: Channel, plan:
   const shift = m.and(advance, m.or(flushing, available), "shift");
   m.resolve(fetchLater, fetch);
   m.resolve(shiftLater, shift);
-  const occupied = balance(m, { lo: 0, hi: channel.capacity }, 0, reserve, at(releaseStep, "release_step"), fetch, "occupied");
+  // Rows that no window reads are released before they arrive, so the balance may go below zero.
+  const ahead = Math.min(0, ...plan.need.map((n, f) => n - (f + 1 === plan.fetches ? plan.words : plan.release[f]!)));
+  const occupied = balance(m, { lo: ahead, hi: channel.capacity }, 0, reserve, at(releaseStep, "release_step"), fetch, "occupied");
   const space = m.lt(occupied, m.constant(channel.capacity), "space_left");
 
   // Ring memory: one bank, or one bank per row.
