@@ -151,6 +151,16 @@ const cast: OperatorImporter = {
   },
 };
 
+const castLike: OperatorImporter = {
+  opType: "CastLike",
+  limits: "between float types, or on float constants",
+  import: (ctx) => {
+    const [c, like] = [ctx.constant(0), ctx.constant(1)];
+    if (c?.integer === true || like?.integer === true) throw ctx.error("a conversion between integers and floating point is not supported here", "export with Cast");
+    return ctx.input(0);
+  },
+};
+
 export const elementwiseOperators: readonly OperatorImporter[] = [
   arithmetic("Add", "nn.add", (a, b) => a + b),
   arithmetic("Sub", "nn.sub", (a, b) => a - b),
@@ -174,4 +184,5 @@ export const elementwiseOperators: readonly OperatorImporter[] = [
   identity,
   dropout,
   cast,
+  castLike,
 ];

@@ -1,8 +1,10 @@
 /** All operators that are read, as an explicit list; programs add their own with `registerOnnxOp`. */
 import type { OperatorImporter } from "../context.js";
+import { activationOperators } from "./activations.js";
 import { elementwiseOperators } from "./elementwise.js";
 import { linearOperators } from "./linear.js";
 import { logicOperators } from "./logic.js";
+import { normalizeOperators } from "./normalize.js";
 import { reduceOperators } from "./reduce.js";
 import { resizeOperators } from "./resize.js";
 import { shapeOperators } from "./shape.js";
@@ -14,7 +16,7 @@ export function registerOnnxOp(importer: OperatorImporter): void {
   if (registry.has(importer.opType)) throw new Error(`operator ${importer.opType} is registered twice`);
   registry.set(importer.opType, importer);
 }
-for (const o of [...linearOperators, ...elementwiseOperators, ...shapeOperators, ...reduceOperators, ...resizeOperators, ...logicOperators]) registerOnnxOp(o);
+for (const o of [...linearOperators, ...elementwiseOperators, ...shapeOperators, ...reduceOperators, ...resizeOperators, ...logicOperators, ...activationOperators, ...normalizeOperators]) registerOnnxOp(o);
 
 export function lookupOnnxOp(domain: string, opType: string): OperatorImporter | undefined {
   return registry.get(domain === "" || domain === "ai.onnx" ? opType : `${domain}::${opType}`);

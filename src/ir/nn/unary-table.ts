@@ -6,6 +6,11 @@ import { allocate, Dense } from "../attributes.js";
 import { rawRange, type FixedType } from "../types.js";
 import { erf } from "./erf.js";
 
+/** log(1 + exp(x)), without overflow. */
+function softplus(x: number): number {
+  return Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
+}
+
 export const unaryFunctions: Readonly<Record<string, (x: number) => number>> = {
   exp: Math.exp,
   log: Math.log,
@@ -14,6 +19,14 @@ export const unaryFunctions: Readonly<Record<string, (x: number) => number>> = {
   sigmoid: (x) => 1 / (1 + Math.exp(-x)),
   tanh: Math.tanh,
   erf,
+  softplus,
+  softsign: (x) => x / (1 + Math.abs(x)),
+  mish: (x) => x * Math.tanh(softplus(x)),
+  hard_swish: (x) => x * Math.min(1, Math.max(0, x / 6 + 0.5)),
+  elu: (x) => (x < 0 ? Math.expm1(x) : x),
+  selu: (x) => 1.0507009873554805 * (x < 0 ? 1.6732632423543772 * Math.expm1(x) : x),
+  gelu: (x) => (x / 2) * (1 + erf(x / Math.SQRT2)),
+  gelu_tanh: (x) => (x / 2) * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))),
 };
 
 /** Round half to even. */

@@ -1,0 +1,98 @@
+/** Activations that are one table, and those that split into simpler operations. */
+import type { Value } from "../../ir/core.js";
+import { unaryFunctions } from "../../ir/nn/unary-table.js";
+import { broadcastShapes, known, shapeOf, type Imported, type NodeContext, type OperatorImporter } from "../context.js";
+
+function scalar(ctx: NodeContext, value: number, what: string): Value {
+  return ctx.fromConstant({ shape: [], data: Float64Array.of(value), integer: false }, `${ctx.name}_${what}`);
+}
+
+function table(ctx: NodeContext, fn: string): Value | Imported {
+  const c = ctx.constant(0);
+  return c === undefined ? ctx.emit("nn.unary", [ctx.value(0)], ctx.shape(0), { fn }) : known(c.shape, c.data.map(unaryFunctions[fn]!), false);
+}
+
+function plain(opType: string, fn: string): OperatorImporter {
+  return { opType, import: (ctx) => table(ctx, fn) };
+}
+
+/** max(x, 0) + f(min(x, 0)), for functions with f(0) = 0. */
+function aboveAndBelow(ctx: NodeContext, below: (x: Value) => Value): Value {
+  const x = ctx.value(0);
+  const shape = shapeOf(x);
+  const negative = ctx.emit("nn.clip", [x], shape, { lo: -Infinity, hi: 0 });
+  return ctx.emit("nn.add", [ctx.emit("nn.relu", [x], shape), below(negative)], shape);
+}
+
+const elu: OperatorImporter = {
+  opType: "Elu",
+  import: (ctx) => {
+    const alpha = ctx.float("alpha", 1);
+    if (alpha === 1) return table(ctx, "elu");
+    return aboveAndBelow(ctx, (x) => ctx.emit("nn.mul", [ctx.emit("nn.unary", [x], shapeOf(x), { fn: "elu" }), scalar(ctx, alpha, "alpha")], shapeOf(x)));
+  },
+};
+
+const celu: OperatorImporter = {
+  opType: "Celu",
+  limits: "alpha 1",
+  import: (ctx) => {
+    const alpha = ctx.float("alpha", 1);
+    if (alpha !== 1) throw ctx.error(`alpha is ${alpha}; only 1 is supported`, "use Elu or LeakyRelu");
+    return table(ctx, "elu");
+  },
+};
+
+const selu: OperatorImporter = {
+  opType: "Selu",
+  limits: "the standard alpha and gamma",
+  import: (ctx) => {
+    // Written out to float32 by exporters.
+    const [alpha, gamma] = [ctx.float("alpha", 1.6732632), ctx.float("gamma", 1.050701)];
+    if (Math.abs(alpha - 1.6732632) > 1e-6 || Math.abs(gamma - 1.050701) > 1e-6) throw ctx.error(`alpha is ${alpha} and gamma ${gamma}; only the standard values are supported`, "use Elu");
+    return table(ctx, "selu");
+  },
+};
+
+const gelu: OperatorImporter = {
+  opType: "Gelu",
+  import: (ctx) => {
+    const approximate = ctx.string("approximate", "none");
+    if (approximate !== "none" && approximate !== "tanh") throw ctx.error(`approximate "${approximate}" is not defined`);
+    return table(ctx, approximate === "none" ? "gelu" : "gelu_tanh");
+  },
+};
+
+const hardSigmoid: OperatorImporter = {
+  opType: "HardSigmoid",
+  import: (ctx) => {
+    const x = ctx.value(0);
+    const scaled = ctx.emit("nn.mul", [x, scalar(ctx, ctx.float("alpha", 0.2), "alpha")], shapeOf(x));
+    return ctx.emit("nn.clip", [ctx.emit("nn.add", [scaled, scalar(ctx, ctx.float("beta", 0.5), "beta")], shapeOf(x))], shapeOf(x), { lo: 0, hi: 1 });
+  },
+};
+
+const prelu: OperatorImporter = {
+  opType: "PRelu",
+  limits: "constant slopes",
+  sameType: 2,
+  import: (ctx) => {
+    const slope = ctx.needWeight(1, "the slope");
+    if (broadcastShapes(ctx.shape(0), slope.shape)?.join() !== ctx.shape(0).join()) throw ctx.error(`slopes of shape [${slope.shape.join(", ")}] do not broadcast to [${ctx.shape(0).join(", ")}]`);
+    if (slope.data.length === 1) return ctx.emit("nn.leaky_relu", [ctx.value(0)], ctx.shape(0), { slope: slope.data[0]! });
+    return aboveAndBelow(ctx, (x) => ctx.emit("nn.mul", [x, ctx.value(1)], shapeOf(x)));
+  },
+};
+
+export const activationOperators: readonly OperatorImporter[] = [
+  plain("Softplus", "softplus"),
+  plain("Softsign", "softsign"),
+  plain("Mish", "mish"),
+  plain("HardSwish", "hard_swish"),
+  elu,
+  celu,
+  selu,
+  gelu,
+  hardSigmoid,
+  prelu,
+];
