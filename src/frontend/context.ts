@@ -22,6 +22,7 @@ export class NodeContext {
     private readonly inputs: readonly (Imported | undefined)[],
     /** Operators that read the first output. */
     readonly readers: readonly string[] = [],
+    private readonly types: ReadonlyMap<string, number> = new Map(),
   ) {}
 
   /** An error about this node. */
@@ -29,6 +30,10 @@ export class NodeContext {
     return UserError.of("ON020", { what, hint }, { file: this.file, node: this.name, opType: this.node.opType });
   }
 
+  /** ONNX element type of input i, where it is known. */
+  elementType(i: number): number | undefined {
+    return this.types.get(this.node.input[i] ?? "");
+  }
   get inputCount(): number {
     return this.inputs.length;
   }

@@ -276,7 +276,7 @@ class Importer {
     });
     const builder = new Builder(this.block, undefined, { nodes: [name], opType: node.opType, file: this.file });
     const opset = this.opsets.get(domain);
-    const ctx = new NodeContext(node, name, opset ?? OPSETS.newest, this.file, builder, inputs, this.readers.get(node.output[0] ?? "") ?? []);
+    const ctx = new NodeContext(node, name, opset ?? OPSETS.newest, this.file, builder, inputs, this.readers.get(node.output[0] ?? "") ?? [], this.types);
     if (opset === undefined) throw ctx.error(`its domain "${printable(domain)}" is not imported by the model`);
     this.checkTypes(ctx, operator);
     const results = operator.import(ctx);

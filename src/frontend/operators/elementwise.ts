@@ -136,6 +136,14 @@ const dropout: OperatorImporter = {
     return ctx.input(0);
   },
 };
+const BFLOAT16 = 16;
+
+/** Float to float. Rounding to 11 bits is below what quantization does anyway; rounding to 8 bits is not. */
+function toFloat(ctx: NodeContext, to: number | undefined): Imported {
+  if (to === BFLOAT16 && ctx.elementType(0) !== BFLOAT16) throw ctx.error("a computed tensor is rounded to bfloat16, which would not be reproduced", "keep the network in float32; quantization chooses the widths");
+  return ctx.input(0);
+}
+
 const cast: OperatorImporter = {
   opType: "Cast",
   limits: "between float types, or on constants; rounding to 16 bits is left to quantization",
@@ -146,18 +154,18 @@ const cast: OperatorImporter = {
     const integer = ![1, 10, 11, 16].includes(to);
     if (c !== undefined) return known(c.shape, integer && !c.integer ? c.data.map((v) => (to === 9 ? Number(v !== 0) : Math.trunc(v))) : c.data, integer);
     if (integer) throw ctx.error("a computed tensor is cast to an integer or boolean type", "keep the network in floating point");
-    if (to === 16) throw ctx.error("a computed tensor is rounded to bfloat16, which would not be reproduced", "keep the network in float32; quantization chooses the widths");
-    return ctx.input(0);
+    return toFloat(ctx, to);
   },
 };
 
 const castLike: OperatorImporter = {
   opType: "CastLike",
   limits: "between float types, or on float constants",
+  resultType: (ctx) => ctx.elementType(1),
   import: (ctx) => {
     const [c, like] = [ctx.constant(0), ctx.constant(1)];
     if (c?.integer === true || like?.integer === true) throw ctx.error("a conversion between integers and floating point is not supported here", "export with Cast");
-    return ctx.input(0);
+    return toFloat(ctx, ctx.elementType(1));
   },
 };
 
