@@ -61,6 +61,9 @@ function maskBehind(x: Value, axis: number): { scores: Value; keep: Dense } | un
 }
 
 function decompose(op: Op, b: Builder, span: number): Parts {
+  // The parts keep the softmax's own place, whichever operation they are built for.
+  const outer = b.loc;
+  b.loc = op.loc;
   const shape = shapeOf(op.operand(0));
   const axis = (intAttr(op, "axis") + shape.length) % shape.length;
   const row = tensor(shape.map((n, d) => (d === axis ? 1 : n)), f32);
@@ -78,6 +81,7 @@ function decompose(op: Op, b: Builder, span: number): Parts {
   const e = mask === undefined ? all : b.value("nn.mul", [all, b.value("nn.constant", [], tensor(mask.keep.shape, f32), { value: mask.keep }, name("mask"))], full, {}, name("kept"));
   const sum = b.value("nn.reduce", [e], row, { ...fold, kind: "sum" }, name("sum"));
   const r = b.value("nn.unary", [sum], row, { fn: "reciprocal" }, name("factor"));
+  b.loc = outer;
   return { e, r, axis };
 }
 
