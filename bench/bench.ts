@@ -124,7 +124,8 @@ async function main(): Promise<void> {
   const full = flags.has("--full");
   const baseline = new Map<string, QualityRecord>(existsSync(baselineFile) ? (JSON.parse(readFileSync(baselineFile, "utf8")) as QualityRecord[]).map((r) => [r.design, r]) : []);
   let failed = false;
-  for (const d of designs.filter((x) => full || x.quick)) {
+  const only = [...flags].filter((f) => f.startsWith("--only=")).map((f) => f.slice("--only=".length));
+  for (const d of designs.filter((x) => (only.length > 0 ? only.includes(x.name) : full || x.quick))) {
     const r = await measure(d, full || flags.has("--synth"));
     const wrong = complaints(r, flags.has("--update") ? undefined : baseline.get(d.name));
     process.stdout.write(`${JSON.stringify(r)}\n`);

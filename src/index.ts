@@ -36,4 +36,4 @@ export { readArrays, readNpy, writeNpy, writeNpz, matchInputs, type NumericArray
 export { registerOnnxOp } from "./frontend/operators/index.js";
 export type { NodeContext, OperatorImporter } from "./frontend/context.js";
 export { registerLowering } from "./passes/lower/nn-to-flow.js";
-export type { LoweringContext } from "./passes/lower/context.js";
+export { along, at0, BodyBuilder, type Access, type Index, type KernelRequest, type LoweringContext } from "./passes/lower/context.js";

@@ -19,7 +19,7 @@ import { defaultPrecision, type PrecisionSpec } from "../../src/passes/nn/quanti
 import { PassContext } from "../../src/passes/pass-context.js";
 import { assertValid } from "../../src/ir/verify.js";
 
-const SHARED = "/work/shared/models";
+const SHARED = new URL("../../../shared/models", import.meta.url).pathname;
 const EXAMPLE = new URL("../../examples/braggnn/", import.meta.url).pathname;
 
 function load(path: string): Module {

@@ -8,7 +8,7 @@
 import { CompilerBug } from "../../diagnostics/index.js";
 import { allocate, type Dense, type DenseData } from "../attributes.js";
 import type { Module, Op, Value } from "../core.js";
-import { boolAttr, denseAttr, intAttr, intsAttr, numAttr, strAttr } from "../define-op.js";
+import { boolAttr, denseAttr, intAttr, intsAttr, lookupOp, numAttr, strAttr } from "../define-op.js";
 import { checkWidth, overflowTo, roundTo, type Overflow, type Rounding } from "../fixed-arith.js";
 import { unaryFunctions, unaryRaw, unaryTable } from "../nn/unary-table.js";
 import { elementCount, rawRange, rowMajorStrides, showType, type FixedType, type TensorType } from "../types.js";
@@ -129,6 +129,8 @@ function axisAt(axis: number, rank: number): number {
 }
 
 function kernelOf(op: Op): Kernel {
+  const own = lookupOp(op.name)?.evaluate;
+  if (own !== undefined) return own(op);
   const [x, y] = [op.operands[0] === undefined ? [] : shapeOf(op.operand(0)), shapeOf(op.result)];
   const simple = unaryByName[op.name];
   if (simple !== undefined) return elementwise(simple);

@@ -215,6 +215,8 @@ class FixedBuilder {
         return this.concat(op);
       default:
         if (VIEWS.has(op.name)) return this.view(op);
+        // An operation that a program has added.
+        if (lookupOp(op.name)?.evaluate !== undefined) return this.emit(op.name, op.operands.map((v) => this.factor(v)), y, op.attrs);
         throw UserError.of("QU007", { op: op.name }, placeOf(op.loc));
     }
   }
