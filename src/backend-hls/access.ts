@@ -1,7 +1,7 @@
 /**
  * Who writes and who reads which element when: static tables, by enumeration, that everything about channels follows from.
  */
-import { evalAffine, type AffineExpr } from "../ir/affine.js";
+import { evalAffine } from "../ir/affine.js";
 import type { Value } from "../ir/core.js";
 import { linearAccess, linearResult, loopNest, readKernel, unrollOf, type KernelSpec, type Loop } from "../ir/flow/kernel.js";
 import { elementCount, rowMajorStrides, type FixedType, type StreamType } from "../ir/types.js";
@@ -29,11 +29,6 @@ export function lanePoints(spec: KernelSpec, take: (index: number) => boolean): 
     points = points.flatMap((p) => Array.from({ length: u }, (_, lane) => [...p, { index, lane }]));
   });
   return points;
-}
-
-/** Iterators on which an access depends. */
-export function dependsOn(expr: AffineExpr): (index: number) => boolean {
-  return (i) => expr.coeffs[i] !== 0;
 }
 
 /** Calls `visit` for every step of the nest with the iterator values of lane 0. */

@@ -3,7 +3,7 @@
  * factors of every kernel at least cost, in the order of the dataflow, so that each sees its producers' words.
  */
 import type { Module, Op, Value } from "../ir/core.js";
-import { kernelMacs, loopNest, readKernel, stepCount, writeKernel, type KernelSpec } from "../ir/flow/kernel.js";
+import { kernelMacs, readKernel, stepCount, writeKernel, type KernelSpec } from "../ir/flow/kernel.js";
 import { source } from "../ir/eval/flow.js";
 import { elementCount, type FixedType, type StreamType } from "../ir/types.js";
 import { orderOf, portReads, readTable } from "./access.js";
@@ -154,11 +154,4 @@ function channelCost(spec: KernelSpec, target: FoldingTarget, wordOf: (arg: Valu
     cost += equivalentLuts(channelResources(target.device, plan, (origin.type as StreamType).elem as FixedType, capacity));
   }
   return cost;
-}
-
-/** Kernels that bind the interval: those with the most steps. */
-export function bindingKernel(module: Module): Op | undefined {
-  const kernels = module.func.body.ops.filter((o) => o.name === "flow.kernel");
-  const steps = (o: Op): number => loopNest(readKernel(o)).reduce((n, l) => n * l.trips, 1);
-  return kernels.sort((a, b) => steps(b) - steps(a))[0];
 }

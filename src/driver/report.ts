@@ -97,21 +97,4 @@ export interface SynthSummary {
   readonly fmax_mhz?: number;
 }
 
-export interface InspectedNode {
-  readonly name: string;
-  readonly op_type: string;
-  readonly output_shape: readonly number[];
-  readonly macs: number;
-  readonly parameters: number;
-  readonly supported: boolean;
-  readonly reason?: string;
-}
-
-export interface Inspection {
-  readonly model: string;
-  readonly inputs: readonly { readonly name: string; readonly shape: readonly number[] }[];
-  readonly outputs: readonly { readonly name: string; readonly shape: readonly number[] }[];
-  readonly nodes: readonly InspectedNode[];
-  readonly macs: number;
-  readonly parameters: number;
-}
+export type { InspectedModel as Inspection, InspectedNode } from "../frontend/inspect.js";

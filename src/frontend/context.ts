@@ -3,6 +3,7 @@ import { Dense } from "../ir/attributes.js";
 import type { Attr } from "../ir/attributes.js";
 import type { Builder, Value } from "../ir/core.js";
 import { f32, tensor, type TensorType } from "../ir/types.js";
+import { broadcastShapes } from "../ir/nn/typing.js";
 import { UserError } from "../diagnostics/index.js";
 import { toNumber, type NodeProto } from "./onnx-proto.js";
 import { readTensor, type ConstTensor } from "./tensor-data.js";
@@ -143,19 +144,6 @@ export function shapeOf(v: Value): readonly number[] {
   return (v.type as TensorType).shape;
 }
 
-/** Numpy broadcasting of shapes; undefined where they do not fit. */
-export function broadcastShapes(a: readonly number[], b: readonly number[]): number[] | undefined {
-  const rank = Math.max(a.length, b.length);
-  const out: number[] = [];
-  for (let d = 0; d < rank; d++) {
-    const x = a[a.length - rank + d] ?? 1;
-    const y = b[b.length - rank + d] ?? 1;
-    if (x !== y && x !== 1 && y !== 1) return undefined;
-    out.push(x === 1 ? y : x);
-  }
-  return out;
-}
-
 /** Refuses NaN, and on demand infinities, which masks and bounds may hold but weights not. @errors ON011 */
 export function checkNumbers(t: ConstTensor, name: string, file: string, finite = false): void {
   if (t.integer) return;
@@ -187,3 +175,5 @@ export interface OperatorImporter {
 export function known(shape: readonly number[], data: ArrayLike<number>, integer: boolean): Imported {
   return { kind: "const", tensor: { shape, data: Float64Array.from(data), integer } };
 }
+
+export { broadcastShapes };

@@ -27,11 +27,6 @@ export function affineExpr(dims: readonly string[], terms: Readonly<Record<strin
   return { coeffs: dims.map((d) => terms[d] ?? 0), offset };
 }
 
-/** The map that returns the named inputs, in the given order. */
-export function projection(dims: readonly string[], names: readonly string[]): AffineMap {
-  return affineMap(dims, names.map((n) => affineExpr(dims, { [n]: 1 })));
-}
-
 export function evalAffine(expr: AffineExpr, point: ArrayLike<number>): number {
   let v = expr.offset;
   for (let i = 0; i < expr.coeffs.length; i++) v += expr.coeffs[i]! * point[i]!;

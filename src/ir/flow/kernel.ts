@@ -11,7 +11,7 @@ import { affineExpr, affineMap, type AffineExpr, type AffineMap } from "../affin
 import type { Attr, AttrRecord } from "../attributes.js";
 import { typeAttr, isTypeAttr } from "../attributes.js";
 import type { Block, Builder, Location, Op, Value } from "../core.js";
-import { elementCount, rowMajorStrides, stream, type FixedType, type StreamType } from "../types.js";
+import { rowMajorStrides, stream, type FixedType, type StreamType } from "../types.js";
 
 export interface Iterator {
   readonly name: string;
@@ -229,8 +229,4 @@ export function stepCount(spec: KernelSpec): number {
 /** Scalar bodies evaluated per step: the product of all unroll factors. */
 export function laneCount(spec: KernelSpec): number {
   return spec.iterators.reduce((n, i) => n * unrollOf(spec, i.name), 1);
-}
-
-export function resultCount(spec: KernelSpec): number {
-  return elementCount(spec.resultShape);
 }

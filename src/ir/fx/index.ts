@@ -2,7 +2,7 @@
  * fx: scalar arithmetic on fixed point, the bodies and epilogues of kernels. Everything is exact except `fx.requantize`
  * and `fx.table`; an exact operation whose result type cannot hold every value is refused by the verifier.
  */
-import { isLossless, rawRange, sameType, type FixedType, type RawRange, type Type } from "../types.js";
+import { rawRange, sameType, type FixedType, type RawRange, type Type } from "../types.js";
 import type { Dialect, OpDef, Report } from "../define-op.js";
 import { denseAttr, intAttr } from "../define-op.js";
 import type { Op } from "../core.js";
@@ -109,4 +109,3 @@ const ops: readonly OpDef[] = [
 ];
 
 export const fxDialect: Dialect = { name: "fx", ops };
-export { isLossless };

@@ -4,6 +4,7 @@
  */
 import { allocate, Dense } from "../attributes.js";
 import { rawRange, type FixedType } from "../types.js";
+import { roundHalfEven } from "../fixed-arith.js";
 import { erf } from "./erf.js";
 
 /** log(1 + exp(x)), without overflow. */
@@ -28,15 +29,6 @@ export const unaryFunctions: Readonly<Record<string, (x: number) => number>> = {
   gelu: (x) => (x / 2) * (1 + erf(x / Math.SQRT2)),
   gelu_tanh: (x) => (x / 2) * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))),
 };
-
-/** Round half to even. */
-export function roundHalfEven(v: number): number {
-  const f = Math.floor(v);
-  const d = v - f;
-  if (d < 0.5) return f;
-  if (d > 0.5) return f + 1;
-  return f % 2 === 0 ? f : f + 1;
-}
 
 /** Raw result of `fn` at a raw input. NaN (the logarithm of a negative number) counts as 0; infinities saturate. */
 export function unaryRaw(fn: string, raw: number, from: FixedType, to: FixedType): number {

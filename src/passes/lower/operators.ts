@@ -1,6 +1,5 @@
 /** One lowering per nn operation: nearly all are the structured kernel with other maps, the rest are views. */
 import type { Op, Value } from "../../ir/core.js";
-import { Dense, allocate } from "../../ir/attributes.js";
 import { boolAttr, denseAttr, intAttr, intsAttr, numAttr, strAttr } from "../../ir/define-op.js";
 import type { Iterator } from "../../ir/flow/kernel.js";
 import { fixed, rawRange, typeOfRange, type FixedType, type RawRange, type TensorType } from "../../ir/types.js";
@@ -381,17 +380,3 @@ export const lowerings = new Map<string, Lowering>([
   ["nn.gather", lowerGather],
   ["nn.pad", lowerPad],
 ]);
-
-/** A dense constant with the elements of a view in row-major order. */
-export function denseOfView(v: Viewed): Dense {
-  const data = denseAttr(v.value.def!, "value").data;
-  const out = allocate(v.elem, v.shape.reduce((n, d) => n * d, 1));
-  const point = v.shape.map(() => 0);
-  for (let i = 0; i < out.length; i++) {
-    out[i] = data[v.offset + point.reduce((o, p, d) => o + p * v.strides[d]!, 0)]!;
-    for (let d = point.length - 1; d >= 0 && ++point[d]! === v.shape[d]; d--) point[d] = 0;
-  }
-  return new Dense(v.shape, v.elem, out);
-}
-
-

@@ -15,15 +15,6 @@ export function inputFormats(module: Module): FixedType[] {
     return type;
   });
 }
-/** Formats of the outputs of a quantized module, in the order of `return`. */
-export function outputFormats(module: Module): FixedType[] {
-  return module.func.body.terminator.operands.map((v) => {
-    const type = fixedOf(v);
-    if (type === undefined) throw new CompilerBug(`output %${v.hint ?? v.id} is not quantized`);
-    return type;
-  });
-}
-
 /** Raw integers for a port: round half to even, then saturate. */
 export function toRaw(values: ArrayLike<number>, type: FixedType): DenseData {
   const raw = allocate(type, values.length);
