@@ -75,11 +75,26 @@ function compileKernel(op: Op): KernelFunction {
   return make(...helperNames.map((n) => runtimeHelpers[n]), ...bindings.values) as KernelFunction;
 }
 
+/** Points of the innermost reductions that are written out, at most. */
+const MAX_INLINED = 16;
+
+/** All points of some iterators, as values by iterator index. */
+function pointsOf(iterators: readonly Iterator[], spec: KernelSpec): Map<number, number>[] {
+  return iterators.reduce<Map<number, number>[]>(
+    (points, it) => points.flatMap((p) => Array.from({ length: it.extent }, (_, v) => new Map(p).set(spec.iterators.indexOf(it), v))),
+    [new Map()],
+  );
+}
+
 /** JavaScript of one kernel: parallel loops, reduction loops inside, epilogue. */
 function kernelSource(op: Op, spec: KernelSpec, bindings: Bindings): string {
   const parallel = spec.iterators.filter((i) => i.kind === "parallel");
   const reduction = spec.iterators.filter((i) => i.kind === "reduction");
-  const loops = [...parallel, ...reduction];
+  // The innermost reduction loops, kernel windows mostly, are written out: loops of three trips cost more than their bodies.
+  const inlined: Iterator[] = [];
+  for (let i = reduction.length - 1, points = 1; i >= 0 && (points *= reduction[i]!.extent) <= MAX_INLINED; i--) inlined.unshift(reduction[i]!);
+  const looped = reduction.slice(0, reduction.length - inlined.length);
+  const loops = [...parallel, ...looped];
   const lines: string[] = ["function kernel(inputs, out) {"];
   spec.operands.forEach((_, i) => lines.push(`const x${i} = inputs[${i}];`));
 
@@ -109,14 +124,21 @@ function kernelSource(op: Op, spec: KernelSpec, bindings: Bindings): string {
       lines.push(`const ${at(s.name, level)} = ${c === 0 ? prev : `(${prev} + ${c === 1 ? "" : `${c} * `}i${level}) | 0`};`);
     }
   };
-  const read = (i: number, level: number): string => {
-    const element = `x${i}[${at(`a${i}`, level)}]`;
+  /** `name` at `level`, moved on by the inlined iterators' values `point` (by iterator index). */
+  const moved = (name: string, level: number, point: ReadonlyMap<number, number>): string => {
+    const { expr } = sums.find((s) => s.name === name)!;
+    const offset = [...point].reduce((o, [i, v]) => o + expr.coeffs[i]! * v, 0);
+    return offset === 0 ? at(name, level) : `(${at(name, level)} + ${offset})`;
+  };
+  const read = (i: number, level: number, point: ReadonlyMap<number, number>): string => {
+    const element = `x${i}[${moved(`a${i}`, level, point)}]`;
     if (guards[i]!.length === 0) return element;
-    const test = guards[i]!.join(" && ").replaceAll("$", `_${level}`);
+    const test = guards[i]!.map((g) => g.replace(/(\w+)\$/g, (_, name: string) => moved(name, level, point))).join(" && ");
     return `(${test} ? ${element} : ${spec.operands[i]!.view.pad})`;
   };
-  const phaseReads = (phase: "body" | "epilogue", level: number): string[] =>
-    spec.operands.flatMap((o, i) => (o.phase === phase ? [read(i, level)] : []));
+  const nowhere: ReadonlyMap<number, number> = new Map();
+  const phaseReads = (phase: "body" | "epilogue", level: number, point = nowhere): string[] =>
+    spec.operands.flatMap((o, i) => (o.phase === phase ? [read(i, level, point)] : []));
 
   parallel.forEach((p, k) => open(p, k + 1));
   const inner = loops.length;
@@ -133,12 +155,16 @@ function kernelSource(op: Op, spec: KernelSpec, bindings: Bindings): string {
     const range = rawRange(spec.accType);
     const identity = spec.combiner === "add" ? 0 : spec.combiner === "max" ? range.lo : range.hi;
     lines.push(`let acc = ${identity};`);
-    reduction.forEach((r, k) => open(r, outer + k + 1));
-    const { statements, result } = emitBody(op.regions[0]!, bindReads(phaseReads("body", inner), "b"), bindings, "t");
-    lines.push(...statements);
-    if (spec.combiner === "add") lines.push(int ? `acc = (acc + ${result}) | 0;` : `acc += ${result};`);
-    else lines.push(`if (${result} ${spec.combiner === "max" ? ">" : "<"} acc) acc = ${result};`);
-    reduction.forEach(() => lines.push("}"));
+    looped.forEach((r, k) => open(r, outer + k + 1));
+    for (const point of pointsOf(inlined, spec)) {
+      lines.push("{");
+      const { statements, result } = emitBody(op.regions[0]!, bindReads(phaseReads("body", inner, point), "b"), bindings, "t");
+      lines.push(...statements);
+      if (spec.combiner === "add") lines.push(int ? `acc = (acc + ${result}) | 0;` : `acc += ${result};`);
+      else lines.push(`if (${result} ${spec.combiner === "max" ? ">" : "<"} acc) acc = ${result};`);
+      lines.push("}");
+    }
+    looped.forEach(() => lines.push("}"));
   }
   const { statements, result } = emitBody(op.regions[1]!, ["acc", ...bindReads(phaseReads("epilogue", outer), "e")], bindings, "u");
   lines.push(...statements, `out[${at("ao", outer)}] = ${result};`);
