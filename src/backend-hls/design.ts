@@ -52,7 +52,8 @@ export interface Channel {
   /** Index among the consumer's operands; 0 for an output. */
   readonly operand: number;
   readonly phase: "body" | "epilogue";
-  readonly plan: ChannelPlan;
+  /** May be replaced by the timeline, as far as flushes are concerned. */
+  plan: ChannelPlan;
   readonly elem: FixedType;
   /** Words that fit; set by the timeline. */
   capacity: number;
@@ -118,7 +119,8 @@ export function elaborate(module: Module, device: Device, clockMhz: number, port
     const producer = nodes.get(origin);
     if (producer === undefined) throw new CompilerBug(`${consumer.name}: operand ${operand} has no producer`);
     const op = v.def?.name === "flow.channel" ? v.def : undefined;
-    const plan = planChannel(orderOf(origin, inputWord), table);
+    const chosen = planChannel(orderOf(origin, inputWord), table);
+    const plan = op?.attrs["merges_flush"] === false && chosen.kind !== "memory" ? { ...chosen, mergesFlush: false } : chosen;
     const capacity = op?.attrs["capacity"];
     const channel: Channel = {
       name: `${producer.name}_to_${consumer.name}${consumer.kind === "kernel" && phase === "epilogue" ? "_post" : ""}`,

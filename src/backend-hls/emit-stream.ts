@@ -64,7 +64,10 @@ export function emitStream(module: Module, name: string, channel: Channel, plan:
     const perStep = Float64Array.from({ length: plan.table.steps }, (_, i) => (i % plan.repeat === plan.repeat - 1 ? gapSteps[Math.floor(i / plan.repeat)]! : NaN));
     nextGap = steps.byCarry(perStep, "next_gap");
   }
-  m.connect(gap, m.sub(m.mux(leaves, nextGap, gap, gapType), shiftLater, gapType));
+  // A fetch of the next sample that did as a flush is one that the next window need not wait for.
+  const merged = plan.mergesFlush ? m.regDeclare(u(1), { reset: 0, hint: "merged" }) : undefined;
+  const renewed = merged === undefined ? nextGap : m.sub(nextGap, merged, gapType);
+  m.connect(gap, m.sub(m.mux(leaves, renewed, gap, gapType), shiftLater, gapType));
   const advance = m.or(m.not(complete), leaves, "advance");
 
   // Position of the next fetch: column within the visit, visit, then the flushes.
@@ -79,7 +82,9 @@ export function emitStream(module: Module, name: string, channel: Channel, plan:
     const flag = m.regDeclare(u(1), { reset: 0, hint: "flushing" });
     const counter = moduloCounter(m, plan.flushes, flush, "flushed");
     const sampleDone = m.and(rowDone!, visit!.last);
-    m.connect(flag, m.or(sampleDone, m.and(flag, m.not(m.and(flush, counter.last)))));
+    const flushed = merged === undefined ? m.and(flush, counter.last) : shiftLater;
+    m.connect(flag, m.or(sampleDone, m.and(flag, m.not(flushed))));
+    if (merged !== undefined) m.connect(merged, m.or(m.and(flag, fetchLater), m.and(merged, m.not(leaves))));
     flushing = flag;
   }
   const at = (values: Int32Array, hint: string): Value => byFetch(m, plan, values, column, visit, hint);
@@ -87,7 +92,7 @@ export function emitStream(module: Module, name: string, channel: Channel, plan:
   const releaseStep = Int32Array.from({ length: plan.fetches }, (_, f) => (f + 1 === plan.fetches ? plan.words : plan.release[f]!) - (f === 0 ? 0 : plan.release[f - 1]!));
   const lead = balance(m, { lo: -Math.max(...needStep, plan.need[0]!), hi: channel.capacity }, -plan.need[0]!, push, at(needStep, "need_step"), fetchLater, "lead");
   const available = m.ge(lead, m.constant(0), "available");
-  const fetch = m.all([advance, available, m.not(flushing)], "fetch");
+  const fetch = plan.mergesFlush ? m.and(advance, available, "fetch") : m.all([advance, available, m.not(flushing)], "fetch");
   const shift = m.and(advance, m.or(flushing, available), "shift");
   m.resolve(fetchLater, fetch);
   m.resolve(shiftLater, shift);

@@ -107,7 +107,7 @@ export function insertChannels(module: Module, device: Device, clockMhz: number)
     const index = c.consumer.kind === "kernel" ? c.operand : plain.outputs.indexOf(c.consumer);
     const v = consumer.operand(index);
     const b = Builder.before(consumer);
-    const channel = b.value("flow.channel", [v], v.type, { sym: c.name, kind: c.plan.kind, capacity: c.capacity }, c.name);
+    const channel = b.value("flow.channel", [v], v.type, { sym: c.name, kind: c.plan.kind, capacity: c.capacity, ...(c.plan.kind !== "memory" && c.plan.flushes > 0 && { merges_flush: c.plan.mergesFlush }) }, c.name);
     consumer.setOperand(index, channel);
   }
   for (const k of plain.kernels) k.op.attrs["depth"] = k.pipeline.depth;

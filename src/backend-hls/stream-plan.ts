@@ -27,6 +27,8 @@ export interface StreamPlan {
   /** Fetches per sample, and empty ones after them that move the last windows into place. */
   readonly fetches: number;
   readonly flushes: number;
+  /** Whether the first fetch of the next sample, if its words are there, does as the flush: then samples lose no cycle. */
+  readonly mergesFlush: boolean;
   readonly groups: number;
   /** Steps per group: the product of the innermost `innerLoops` loops. */
   readonly repeat: number;
@@ -179,6 +181,7 @@ function align(order: ProducerOrder, table: ReadTable, word: Int32Array, pitch: 
       else if (tapPlane[i] !== plane) return undefined;
     }
   }
+  const flushes = Math.max(0, ready[groups - 1]! - (fetches - 1));
   const held = repeat > 1 && fetches - groups > HOLD_FROM * table.steps;
   return {
     held,
@@ -191,7 +194,9 @@ function align(order: ProducerOrder, table: ReadTable, word: Int32Array, pitch: 
     firstRow: visitRows[0]!,
     rowStep,
     fetches,
-    flushes: Math.max(0, ready[groups - 1]! - (fetches - 1)),
+    flushes,
+    // One flush is either a fetch or not. Of several, the first ones could be fetches and the rest then had to wait for more.
+    mergesFlush: flushes === 1 && ready[0]! >= 1 && fetches > 1,
     groups,
     repeat,
     innerLoops,
@@ -212,8 +217,9 @@ export function fetchGaps(plan: StreamPlan): Int32Array {
   return Int32Array.from(plan.ready, (r, g) => (g + 1 < plan.groups ? plan.ready[g + 1]! - r : total - r + plan.ready[0]!));
 }
 
-/** Cycles per sample that the stream keeps its consumer busy. */
+/** Cycles per sample that the stream keeps its consumer busy when samples follow without a gap. */
 export function streamCycles(plan: StreamPlan): number {
-  if (!plan.held) return plan.fetches + plan.flushes + plan.groups * (plan.repeat - 1);
-  return fetchGaps(plan).reduce((n, gap) => n + Math.max(gap, plan.repeat), 0);
+  const flushes = plan.mergesFlush ? 0 : plan.flushes;
+  if (!plan.held) return plan.fetches + flushes + plan.groups * (plan.repeat - 1);
+  return fetchGaps(plan).reduce((n, gap, g) => n + Math.max(gap - (g + 1 === plan.groups ? plan.flushes - flushes : 0), plan.repeat), 0);
 }

@@ -8,7 +8,7 @@ export interface AxisRun {
   readonly values: number[];
   /** First input beat to last output beat of the first sample, both counted. */
   readonly latency: number;
-  /** Mean distance of the samples' last output beats over the second half of the run. */
+  /** Mean distance of the last output beats of the last samples, up to four distances. */
   readonly interval: number;
 }
 
@@ -59,6 +59,6 @@ export function runAxis(module: Module, top: string, input: AxisPort, output: Ax
     }
     sim.step();
   }
-  const half = Math.floor((ends.length - 1) / 2);
-  return { values, latency: ends[0]! - start + 1, interval: (ends[ends.length - 1]! - ends[half]!) / (ends.length - 1 - half) };
+  const from = Math.max(0, ends.length - 5);
+  return { values, latency: ends[0]! - start + 1, interval: (ends[ends.length - 1]! - ends[from]!) / (ends.length - 1 - from) };
 }

@@ -65,6 +65,7 @@ const ops: readonly OpDef[] = [
       kind: { kind: "string", oneOf: ["fifo", "window", "memory"], doc: "realization" },
       capacity: { kind: "int", doc: "words of the producer that fit" },
       sym: { kind: "string", doc: "name of the Verilog module" },
+      merges_flush: { kind: "bool", optional: true, doc: "of windows that hang over the end of a sample: the next sample's first fetch may do as the flush" },
     },
     inferTypes: (op) => {
       const t = op.operand(0).type;
