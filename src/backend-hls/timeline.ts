@@ -249,9 +249,9 @@ function separateFlushes(design: Design): boolean {
 export function sizeChannels(design: Design): TimelineResult {
   let pace = lowerBound(design);
   for (let attempt = 0; attempt < 8; attempt++) {
-    const free = runTimeline(design, { samples: 6, pace, unbounded: true });
-    if (free.initiationInterval > pace) {
-      pace = free.initiationInterval;
+    const free = runTimeline(design, { samples: CONFIRMING_SAMPLES, pace, unbounded: true });
+    if (free.steadyInterval > pace) {
+      pace = Math.ceil(free.steadyInterval);
       continue;
     }
     for (const c of design.channels) {
@@ -262,7 +262,8 @@ export function sizeChannels(design: Design): TimelineResult {
       else c.capacity = Math.max(1, peak);
     }
     const full = runTimeline(design, { samples: CONFIRMING_SAMPLES, pace: 0, unbounded: false });
-    if (full.steadyInterval <= pace) return { ...full, initiationInterval: pace };
+    // While the pipeline fills, samples may leave closer together than any kernel could go on.
+    if (full.steadyInterval <= pace) return { ...full, initiationInterval: Math.max(lowerBound(design), Math.ceil(full.steadyInterval)) };
     if (!separateFlushes(design)) throw new CompilerBug(`channels sized for ${pace} cycles a sample reach only ${full.steadyInterval}`);
     pace = lowerBound(design);
   }
