@@ -229,6 +229,10 @@ export const codes = {
     text: (p: { ii: number; device: string; over: string; possible: number }) => `an initiation interval of ${p.ii} cycles does not fit ${p.device}: it takes ${p.over}`,
     hint: (p) => `--target-ii ${p.possible} fits; or choose a larger device or a lower precision`,
   }),
+  FL006: error({
+    text: (p: { ii: number; reached: number }) => `an initiation interval of ${p.ii} cycles is not reached: kernels that wait for one another need ${p.reached}`,
+    hint: (p) => `use --target-ii ${p.reached} or more`,
+  }),
   CF003: error({
     text: (p: { what: string }) => `the configuration cannot be used: ${p.what}`,
     hint: () => "known keys are device, clock_mhz, target_ii, target_rate, budget, calib and precision",

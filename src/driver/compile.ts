@@ -1,6 +1,6 @@
 /** `compile`: from an ONNX file to a folder with Verilog, the packaged core, the bit-exact model and the report. */
 import { join } from "node:path";
-import { CompilerBug } from "../diagnostics/index.js";
+import { CompilerBug, UserError } from "../diagnostics/index.js";
 import { requireDevice, RTL_DESIGN, SCHEDULED } from "../backend-hls/passes.js";
 import type { Device } from "../backend-hls/devices.js";
 import type { AxisPort, RtlDesign } from "../backend-hls/flow-to-rtl.js";
@@ -10,7 +10,7 @@ import { packageIp } from "../backend-verilog/ip-package.js";
 import { writeVerilog } from "../backend-verilog/write-verilog.js";
 import { importOnnx } from "../frontend/import.js";
 import { matchInputs, readArrays, type InputData } from "../frontend/npz.js";
-import type { Module } from "../ir/core.js";
+import { cloneModule, type Module } from "../ir/core.js";
 import { unrollOf } from "../ir/flow/kernel.js";
 import { printModule } from "../ir/text/printer.js";
 import type { TensorType } from "../ir/types.js";
@@ -26,6 +26,9 @@ import { resolveSettings } from "./config.js";
 import { LOWER_PIPELINE, QUANTIZE_PIPELINE } from "./passes.js";
 import { readBytes, type Session } from "./session.js";
 import { chooseInterval } from "./target.js";
+
+/** Tries to reach an interval, each asking more of every kernel than the one before. */
+const MAX_ATTEMPTS = 6;
 
 /** Samples on which accuracy is measured. */
 const ACCURACY_SAMPLES = 512;
@@ -95,8 +98,18 @@ export async function compile(model: string, options: CompileOptions, session: S
   const kernels = run(fixed, LOWER_PIPELINE);
   const ii = chooseInterval(kernels, device, settings.clockMhz, settings.target);
   const on = `device=${device.name},clock=${settings.clockMhz}`;
-  const flow = run(kernels, `unroll{ii=${ii},${on}},insert-channels{${on}}`);
-  const scheduled = context.get<Scheduled>(SCHEDULED)!;
+  // Kernels that each keep the interval may wait for one another; then they are asked for more.
+  let flow: Module;
+  let scheduled: Scheduled;
+  for (let asked = ii, attempt = 1; ; attempt++) {
+    flow = run(cloneModule(kernels), `unroll{ii=${asked},${on}},insert-channels{${on}}`);
+    scheduled = context.get<Scheduled>(SCHEDULED)!;
+    const reached = scheduled.timeline.initiationInterval;
+    if (reached <= ii) break;
+    const next = Math.min(asked - 1, Math.floor((asked * ii) / reached));
+    if (attempt === MAX_ATTEMPTS || next < 1) throw UserError.of("FL006", { ii, reached });
+    asked = next;
+  }
   progress("hardware", 3, 5);
   const flowText = printModule(flow, { resources: "inline" });
   run(flow, `lower-to-rtl{${on}}`);
