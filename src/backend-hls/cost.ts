@@ -4,7 +4,8 @@ import { laneCount, loopNest, type KernelSpec } from "../ir/flow/kernel.js";
 import { source } from "../ir/eval/flow.js";
 import type { FixedType } from "../ir/types.js";
 import type { ChannelPlan } from "./design.js";
-import { accumulatorLoops, isFixedOperand, kernelLanes, opIsMultiplier, type Pipeline } from "./datapath.js";
+import { accumulatorLoops, isFixedOperand, kernelLanes, opIsMultiplier } from "./datapath.js";
+import type { Pipeline } from "./pipeline.js";
 import type { Device } from "./devices.js";
 import { multiplierArea, opArea, tableLuts } from "./operators.js";
 

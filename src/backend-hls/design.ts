@@ -9,7 +9,8 @@ import { CompilerBug } from "../diagnostics/index.js";
 import { orderOf, portReads, readTable, type ProducerOrder, type ReadTable } from "./access.js";
 import { planMemory, type MemoryPlan } from "./memory-plan.js";
 import { planStream, streamCycles, type StreamPlan } from "./stream-plan.js";
-import { planPipeline, type Pipeline } from "./datapath.js";
+import { planPipeline, type Pipeline } from "./pipeline.js";
+import { planProducts, type ProductPlan } from "./products.js";
 import type { Device } from "./devices.js";
 
 export type ChannelPlan = StreamPlan | MemoryPlan;
@@ -19,6 +20,7 @@ export interface KernelNode {
   readonly name: string;
   readonly op: Op;
   readonly spec: KernelSpec;
+  readonly products: ProductPlan;
   readonly pipeline: Pipeline;
   readonly steps: number;
   /** Whether step i completes a result word. */
@@ -141,7 +143,9 @@ export function elaborate(module: Module, device: Device, clockMhz: number, port
     if (op.name === "flow.kernel") {
       const spec = readKernel(op);
       const emits = emissions(spec);
-      const node: KernelNode = { kind: "kernel", name: spec.name, op, spec, pipeline: planPipeline(op, spec, device, clockMhz), steps: emits.length, emits, inputs: [], outputs: [] };
+      const products = planProducts(op, spec, device);
+      const pipeline = planPipeline(op, spec, products, device, clockMhz);
+      const node: KernelNode = { kind: "kernel", name: spec.name, op, spec, products, pipeline, steps: emits.length, emits, inputs: [], outputs: [] };
       nodes.set(op.result, node);
       design.kernels.push(node);
       spec.operands.forEach((o, k) => {

@@ -3,7 +3,8 @@ import type { Block, Op, Value } from "../ir/core.js";
 import { denseAttr, intAttr, strAttr } from "../ir/define-op.js";
 import type { RtlModuleBuilder } from "../ir/rtl/builder.js";
 import { rawRange, type BitsType, type FixedType } from "../ir/types.js";
-import { REGISTERED_TABLE, type Pipeline } from "./datapath.js";
+import { bitsOfInterval, buildAdderGraph, type AdderGraph, type Interval } from "./adder-graph.js";
+import { REGISTERED_TABLE, type GraphStages, type Pipeline } from "./pipeline.js";
 
 export function wires(t: FixedType): BitsType {
   return { kind: "bits", signed: t.signed, width: t.width };
@@ -56,6 +57,42 @@ export function emitScalarBody(m: RtlModuleBuilder, block: Block, args: readonly
   throw new Error("body without fx.yield");
 }
 
+function intervalType(r: Interval): BitsType {
+  return { kind: "bits", signed: r.lo < 0, width: Math.max(1, bitsOfInterval(r)) };
+}
+
+/**
+ * The outputs of an adder graph as numbers of `type`, in their stages. Low bits of the first summand that lie below the
+ * second go around the adder.
+ */
+export function emitAdderGraph(m: RtlModuleBuilder, graph: AdderGraph, inputs: readonly Staged[], stages: GraphStages, type: BitsType): Staged[] {
+  const values = [...inputs];
+  graph.nodes.forEach((n, i) => {
+    const stage = stages.nodes[i]!;
+    const [a, b] = [values[n.a]!.atStage(stage), values[n.b]!.atStage(stage)];
+    const t = intervalType(n.range);
+    const high = { kind: "bits", signed: t.signed, width: Math.max(1, t.width - n.shift) } as const;
+    const top = n.shift === 0 ? a : m.shr(a, n.shift);
+    const sum = n.subtract ? m.sub(top, b, high) : m.add(top, b, high);
+    const whole = n.shift === 0 ? sum : m.concat([sum, m.extract(m.cast(a, { ...t, width: Math.max(t.width, n.shift) }), 0, n.shift)]);
+    values.push(new Staged(m, n.shift === 0 ? sum : m.extract(whole, 0, high.width + n.shift, t.signed), stage));
+  });
+  return graph.outputs.map((o, i) => {
+    if (o.node < 0) return Staged.constant(m, m.constant(0, type));
+    const stage = stages.outputs[i]!;
+    const shifted = m.shl(values[o.node]!.atStage(stage), o.shift);
+    return new Staged(m, o.negative ? m.neg(shifted, type) : m.cast(shifted, type), stage);
+  });
+}
+
+/** c x in one stage, without a multiplier. */
+function timesConstant(m: RtlModuleBuilder, x: Value, range: Interval, c: number): Value {
+  const graph = buildAdderGraph([[c]], [range]);
+  const bound = [range.lo * c, range.hi * c];
+  const type = intervalType({ lo: Math.min(...bound), hi: Math.max(...bound) });
+  return emitAdderGraph(m, graph, [new Staged(m, x, 0)], { nodes: graph.nodes.map(() => 0), outputs: [0] }, type)[0]!.value;
+}
+
 function emitOp(m: RtlModuleBuilder, op: Op, x: readonly Value[], hint: string): { value: Value; latency: number } {
   const to = op.result.type as FixedType;
   const type = wires(to);
@@ -72,7 +109,9 @@ function emitOp(m: RtlModuleBuilder, op: Op, x: readonly Value[], hint: string):
       return done(m.sub(aligned(0), aligned(1), type, hint));
     case "fx.mul": {
       const extra = to.frac - from[0]!.frac - from[1]!.frac;
-      return done(extra === 0 ? m.mul(x[0]!, x[1]!, type, hint) : m.shl(m.mul(x[0]!, x[1]!), extra, type, hint));
+      const constant = [0, 1].find((i) => op.operand(i).def?.name === "fx.constant");
+      const product = constant === undefined ? m.mul(x[0]!, x[1]!) : timesConstant(m, x[1 - constant]!, rawRange(from[1 - constant]!), intAttr(op.operand(constant).def!, "raw"));
+      return done(m.shl(product, extra, type, hint));
     }
     case "fx.max":
       return done(m.max(aligned(0), aligned(1), type, hint));

@@ -7,24 +7,22 @@
  */
 import { Dense, allocate } from "../ir/attributes.js";
 import type { Module, Op, Value } from "../ir/core.js";
-import { source } from "../ir/eval/flow.js";
 import { loopNest, type KernelSpec } from "../ir/flow/kernel.js";
-import { RtlModuleBuilder, u, type Port } from "../ir/rtl/builder.js";
-import type { FixedType } from "../ir/types.js";
-import { accumulatorLoops, isFixedOperand, kernelLanes, laneFinder, sumType, weightTable, type LanePoint, type Pipeline, type WeightTable } from "./datapath.js";
+import { RtlModuleBuilder, s, u, type Port } from "../ir/rtl/builder.js";
+import type { BitsType, FixedType } from "../ir/types.js";
+import { accumulatorLoops, isConstantOperand, isFixedOperand, sumType, weightTable, type WeightTable } from "./datapath.js";
 import type { KernelNode } from "./design.js";
-import { emitScalarBody, Staged, wires } from "./emit-body.js";
+import { emitAdderGraph, emitScalarBody, Staged, wires } from "./emit-body.js";
 import { LoopCounters } from "./emit-counters.js";
-import { readTable } from "./access.js";
+import type { Pipeline } from "./pipeline.js";
+import type { Packing, Unit } from "./products.js";
 
 /** Where the elements of one operand come from, lane by lane. */
 interface OperandLanes {
-  readonly elem: FixedType;
-  readonly find: (...points: readonly LanePoint[]) => number;
-  /** Elements of all lanes, lane 0 lowest, at stage 1 (body) or at the stage of the folded value (epilogue). */
-  readonly packed: Value | undefined;
-  /** For weights that never change: one raw integer per lane. */
-  readonly constants: Float64Array | undefined;
+  /** The given lanes, first lowest, at the stage of the operands (body) or of the folded value (epilogue). */
+  readonly lanes: (numbers: readonly number[]) => Value;
+  /** The given pairs of lanes for packed products. */
+  readonly pair: ((pairs: readonly (readonly [number, number])[]) => Value) | undefined;
 }
 
 export function emitKernel(module: Module, name: string, node: KernelNode): Op {
@@ -63,42 +61,61 @@ export function emitKernel(module: Module, name: string, node: KernelNode): Op {
       control.set("slot", new Staged(m, m.delay(index.value, accStage, { hint: "slot" }), accStage));
     }
   }
-  const lanes = kernelLanes(spec);
   const shared = new Map<string, Op>();
-  const results = lanes.outputs.map((out, n) => {
-    const lane = laneInputs(m, node, operands, out, lanes.terms);
-    let laneModule = shared.get(lane.key);
-    if (laneModule === undefined) {
-      const laneName = shared.size === 0 && lane.constants.size === 0 ? `${name}_lane` : `${name}_lane_${n}`;
-      laneModule = emitLane(module, laneName, node, pipeline, lane, lanes.terms.length, inner.reduce((k, l) => k * l.trips, 1));
-      shared.set(lane.key, laneModule);
+  const results: Value[] = [];
+  node.products.units.forEach((unit, n) => {
+    const inputs = unitInputs(node, operands, unit);
+    let unitModule = shared.get(unit.key);
+    if (unitModule === undefined) {
+      const accumulators = inner.reduce((k, l) => k * l.trips, 1);
+      unitModule = emitUnit(module, shared.size === 0 ? `${name}_lane` : `${name}_lane_${n}`, node, unit, inputs, accumulators);
+      shared.set(unit.key, unitModule);
     }
-    const inputs: Record<string, Value> = { ...lane.values };
-    for (const [k, v] of control) inputs[k] = v.value;
-    return m.instance(laneModule, `lane_${n}`, inputs)["result"]!;
+    const values: Record<string, Value> = { ...inputs };
+    for (const [k, v] of control) values[k] = v.value;
+    const out = m.instance(unitModule, `lane_${n}`, values);
+    unit.outputs.forEach((o, k) => (results[o] = out[resultName(unit, k)]!));
   });
   return m.finish({ fire: fired, emit, push, result: m.concat(results.map((r) => m.cast(r, u(spec.resultElem.width))).reverse()) });
 }
 
 /** Brings an operand to its stage: channels through a register, changing weights from a memory, fixed ones as numbers. */
 function operandLanes(m: RtlModuleBuilder, node: KernelNode, i: number, counters: LoopCounters): OperandLanes {
-  const { spec, pipeline } = node;
+  const { spec, pipeline, products } = node;
   const operand = spec.operands[i]!;
-  const target = operand.phase === "body" ? 1 : pipeline.folded.stage;
-  if (source(operand.value).def?.name === "flow.constant") {
+  const pairs = products.products.kind === "packed" && products.products.packed === i ? new PairedLanes(node) : undefined;
+  const target = operand.phase === "body" ? (pipeline.packStage) : pipeline.folded.stage;
+  if (isConstantOperand(spec, i)) {
     const table = weightTable(spec, i);
-    const find = laneFinder(table.lanes);
-    if (isFixedOperand(spec, i)) return { elem: table.elem, find, packed: undefined, constants: table.rows[0]! };
+    if (isFixedOperand(spec, i)) return { ...numbersOf(m, table), pair: undefined };
     const positions = table.loops.map((l) => counters.loops.findIndex((c) => c.name === l.name));
     const address = m.delay(counters.index(positions).value, target - 1, { hint: `weights${i}_address` });
-    return { elem: table.elem, find, packed: m.rom(address, weightWords(table), { readLatency: 1, hint: `weights${i}` }), constants: undefined };
+    const rom = (values: Dense, hint: string): Value => m.rom(address, values, { readLatency: 1, hint });
+    const width = table.elem.width;
+    let single: Value | undefined;
+    let paired: Value | undefined;
+    return {
+      lanes: (numbers) => gather(m, (single ??= rom(weightWords(table), `weights${i}`)), numbers, width),
+      pair: pairs && ((list) => gather(m, (paired ??= rom(pairs.words(table), `weight_pairs${i}`)), list.map((p) => pairs.position(p)), pairs.width)),
+    };
   }
   const k = node.inputs.findIndex((c) => c.operand === i);
   const channel = node.inputs[k]!;
   const data = m.input(`in${k}_data`);
   // A memory's data come a cycle after the step; a stream's come with it and are registered here.
   const atOne = channel.plan.kind === "memory" ? data : m.reg(data, { hint: `in${k}_q` });
-  return { elem: channel.elem, find: laneFinder(readTable(spec, i).lanePoints), packed: m.delay(atOne, target - 1), constants: undefined };
+  const { width } = channel.elem;
+  let packed: Value | undefined;
+  return {
+    lanes: (numbers) => gather(m, m.delay(atOne, target - 1), numbers, width),
+    pair: pairs && ((list) => gather(m, (packed ??= pairs.join(m, atOne, channel.elem, target)), list.map((p) => pairs.position(p)), pairs.width)),
+  };
+}
+
+/** Weights that never change, outside of adder graphs: numbers at the ports of the units. */
+function numbersOf(m: RtlModuleBuilder, table: WeightTable): Pick<OperandLanes, "lanes"> {
+  const { width } = table.elem;
+  return { lanes: (numbers) => m.concat(numbers.map((n) => m.constant(BigInt.asUintN(width, BigInt(table.rows[0]![n]!)), u(width))).reverse()) };
 }
 
 /** Weights as memory words, one per row of the table, lane 0 lowest. */
@@ -109,31 +126,69 @@ function weightWords(table: WeightTable): Dense {
   return new Dense([table.rows.length, lanes], table.elem, data);
 }
 
-interface LaneInputs {
-  /** Lanes with equal keys are instances of one module. */
-  readonly key: string;
-  readonly values: Record<string, Value>;
-  /** Per operand with fixed weights: the numbers of the terms of this lane, which become part of the module. */
-  readonly constants: Map<number, readonly number[]>;
+/**
+ * The pairs of lanes that are multiplied in one block. A pair is stored as the upper number, less one where the lower is
+ * negative, above the lower number: what `b1 * 2^s + b2` needs apart from the sign extension of b2.
+ */
+class PairedLanes {
+  private readonly pairs: (readonly [number, number])[] = [];
+  private readonly positions = new Map<string, number>();
+  private readonly elem: FixedType;
+  /** Bits of a pair, and of its upper number. */
+  readonly width: number;
+  private readonly upper: number;
+
+  constructor(node: KernelNode) {
+    const { products, units } = node.products;
+    if (products.kind !== "packed") throw new Error("not packed");
+    for (const unit of units) {
+      if (unit.outputs.length < 2) continue;
+      for (const pair of unitPairs(unit, products)) {
+        if (this.positions.has(pair.join())) continue;
+        this.positions.set(pair.join(), this.pairs.length);
+        this.pairs.push(pair);
+      }
+    }
+    this.elem = (node.spec.operands[products.packed]!.value.type as { elem: FixedType }).elem;
+    this.upper = upperBits(this.elem);
+    this.width = this.upper + this.elem.width;
+  }
+  position(pair: readonly [number, number]): number {
+    return this.positions.get(pair.join())!;
+  }
+  words(table: WeightTable): Dense {
+    const elem: FixedType = { kind: "fixed", signed: this.elem.signed, width: this.width, frac: 0 };
+    const data = allocate(elem, table.rows.length * this.pairs.length);
+    const below = 2 ** this.elem.width;
+    table.rows.forEach((row, r) =>
+      this.pairs.forEach(([low, high], p) => {
+        const b = row[low]!;
+        data[r * this.pairs.length + p] = (row[high]! - (b < 0 ? 1 : 0)) * below + (b < 0 ? b + below : b);
+      }),
+    );
+    return new Dense([table.rows.length, this.pairs.length], elem, data);
+  }
+  /** Pairs of channel data of stage 1, at stage `target`. */
+  join(m: RtlModuleBuilder, data: Value, elem: FixedType, target: number): Value {
+    const lane = (n: number): Value => m.extract(data, n * elem.width, elem.width, elem.signed);
+    const words = this.pairs.map(([low, high]) => {
+      const b = lane(low);
+      const top = elem.signed ? m.sub(lane(high), m.bit(b, elem.width - 1), s(this.upper)) : lane(high);
+      return m.concat([top, b]);
+    });
+    return m.delay(m.concat(words.reverse()), target - 1, { hint: "pairs" });
+  }
 }
 
-function laneInputs(m: RtlModuleBuilder, node: KernelNode, operands: readonly OperandLanes[], out: LanePoint, terms: readonly LanePoint[]): LaneInputs {
-  const values: Record<string, Value> = {};
-  const constants = new Map<number, readonly number[]>();
-  node.spec.operands.forEach((o, i) => {
-    const src = operands[i]!;
-    const points = o.phase === "body" ? terms : [[]];
-    const numbers = points.map((t) => src.find(out, t));
-    const { width } = src.elem;
-    if (src.constants !== undefined && o.phase === "body") {
-      constants.set(i, numbers.map((n) => src.constants![n]!));
-    } else if (src.constants !== undefined) {
-      values[`x${i}`] = m.constant(BigInt.asUintN(width, BigInt(src.constants[numbers[0]!]!)), u(width));
-    } else {
-      values[`x${i}`] = gather(m, src.packed!, numbers, width);
-    }
-  });
-  return { key: JSON.stringify([...constants]), values, constants };
+function upperBits(elem: FixedType): number {
+  return elem.width + (elem.signed ? 1 : 0);
+}
+
+/** Lanes of the packed operand that the two outputs of a unit multiply, lower first, term by term. */
+function unitPairs(unit: Unit, packing: Packing): (readonly [number, number])[] {
+  const reads = unit.reads[packing.packed]!;
+  const [low, high] = unit.index[packing.packed]!;
+  return low!.map((n, t) => [reads[n]!, reads[high![t]!]!] as const);
 }
 
 /** Lanes `numbers` of a bundle, first lowest; runs of neighbours are taken in one piece. */
@@ -148,11 +203,32 @@ function gather(m: RtlModuleBuilder, packed: Value, numbers: readonly number[], 
   return m.concat(pieces.reverse());
 }
 
-/** One lane: terms, reduction tree, accumulator, epilogue. */
-function emitLane(module: Module, name: string, node: KernelNode, pipeline: Pipeline, lane: LaneInputs, terms: number, accumulators: number): Op {
-  const { spec, op } = node;
+/** Values at the ports of a unit: `x<i>` the lanes of operand i, `pairs` those of packed products. */
+function unitInputs(node: KernelNode, operands: readonly OperandLanes[], unit: Unit): Record<string, Value> {
+  const { products } = node.products;
+  const inputs: Record<string, Value> = {};
+  node.spec.operands.forEach((_, i) => {
+    if (products.kind === "packed" && products.packed === i && unit.outputs.length === 2) inputs["pairs"] = operands[i]!.pair!(unitPairs(unit, products));
+    else if (unit.reads[i]!.length > 0) inputs[`x${i}`] = operands[i]!.lanes(unit.reads[i]!);
+  });
+  return inputs;
+}
+
+function resultName(unit: Unit, k: number): string {
+  return unit.outputs.length === 1 ? "result" : `result${k}`;
+}
+
+/** A sum under way: its value, and a carry of weight one that the next addition takes up. */
+interface Partial {
+  readonly value: Staged;
+  readonly carry: Staged | undefined;
+}
+
+/** One unit: products and their sums, then per output the accumulator and the epilogue. */
+function emitUnit(module: Module, name: string, node: KernelNode, unit: Unit, inputs: Readonly<Record<string, Value>>, accumulators: number): Op {
+  const { spec, op, pipeline } = node;
   const elemOf = (i: number): FixedType => (spec.operands[i]!.value.type as { elem: FixedType }).elem;
-  const ports: Port[] = Object.keys(lane.values).map((n) => ({ name: n, type: u((spec.operands[Number(n.slice(1))]!.phase === "body" ? terms : 1) * elemOf(Number(n.slice(1))).width) }));
+  const ports: Port[] = Object.entries(inputs).map(([n, v]) => ({ name: n, type: u((v.type as BitsType).width) }));
   if (pipeline.accStage !== undefined) {
     ports.push({ name: "first", type: u(1) }, { name: "accumulate", type: u(1) });
     if (accumulators > 1) ports.push({ name: "slot", type: u(Math.max(1, Math.ceil(Math.log2(accumulators)))) });
@@ -162,53 +238,114 @@ function emitLane(module: Module, name: string, node: KernelNode, pipeline: Pipe
     const t = elemOf(i);
     return m.extract(m.input(`x${i}`), n * t.width, t.width, t.signed);
   };
-  const bodyOperands = spec.operands.flatMap((o, i) => (o.phase === "body" ? [i] : []));
-  const products = Array.from({ length: terms }, (_, n): Staged => {
-    const args = bodyOperands.map((i) => {
-      const numbers = lane.constants.get(i);
-      return numbers === undefined ? new Staged(m, element(i, n), 1) : Staged.constant(m, m.constant(numbers[n]!, wires(elemOf(i))));
-    });
-    return emitScalarBody(m, op.regions[0]!, args, pipeline, terms === 1 ? "term" : `term${n}`);
+  const sums = unitSums(m, node, unit, element);
+  const results = sums.map((sum, k): [string, Value] => {
+    const hint = sums.length === 1 ? "out" : `out${k}`;
+    const folded = pipeline.accStage === undefined ? settle(m, spec, pipeline, sum) : accumulate(m, spec, pipeline, sum, accumulators);
+    const epilogueArgs = spec.operands.flatMap((o, i) => (o.phase === "epilogue" ? [new Staged(m, element(i, unit.index[i]![k]![0]!), pipeline.folded.stage)] : []));
+    const result = emitScalarBody(m, op.regions[1]!, [folded, ...epilogueArgs], pipeline, hint);
+    const last = new Staged(m, m.cast(result.atStage(Math.max(result.stage, pipeline.depth - 1)), wires(spec.resultElem)), pipeline.depth - 1);
+    return [resultName(unit, k), last.atStage(pipeline.depth)];
   });
-  let folded = reduceTree(m, spec, pipeline, products, op.regions[0]!.terminator.operand(0).type as FixedType);
-  if (pipeline.accStage !== undefined) folded = accumulate(m, spec, pipeline, folded, accumulators);
-  const epilogueArgs = spec.operands.flatMap((o, i) => (o.phase === "epilogue" ? [new Staged(m, element(i, 0), pipeline.folded.stage)] : []));
-  const result = emitScalarBody(m, op.regions[1]!, [folded, ...epilogueArgs], pipeline, "out");
-  return m.finish({ result: new Staged(m, m.cast(result.atStage(Math.max(result.stage, pipeline.depth - 1)), wires(spec.resultElem)), pipeline.depth - 1).atStage(pipeline.depth) });
+  return m.finish(Object.fromEntries(results));
 }
 
-/** Balanced tree over the terms: sums of exact widths, or extremes. */
-function reduceTree(m: RtlModuleBuilder, spec: KernelSpec, pipeline: Pipeline, terms: readonly Staged[], termType: FixedType): Staged {
+/** The sums over the reduction lanes, one per output of the unit. */
+function unitSums(m: RtlModuleBuilder, node: KernelNode, unit: Unit, element: (operand: number, lane: number) => Value): Partial[] {
+  const { spec, op, pipeline } = node;
+  const { products, lanes } = node.products;
+  const termType = op.regions[0]!.terminator.operand(0).type as FixedType;
+  if (products.kind === "adders") {
+    const data = unit.reads[products.varying]!.map((_, n) => new Staged(m, element(products.varying, n), 1));
+    return emitAdderGraph(m, unit.graph!, data, pipeline.graphStages.get(unit.graph!)!, wires(spec.accType)).map((value) => ({ value, carry: undefined }));
+  }
+  if (products.kind === "packed" && unit.outputs.length === 2) {
+    const terms = lanes.terms.map((_, t) => packedProduct(m, node, products, element(products.shared, unit.index[products.shared]![0]![t]!), t));
+    return [0, 1].map((k) => reduceTree(m, spec, pipeline, terms.map((pair) => pair[k]!), termType));
+  }
+  const body = spec.operands.flatMap((o, i) => (o.phase === "body" ? [i] : []));
+  return unit.outputs.map((_, k) => {
+    const terms = lanes.terms.map((_, t): Partial => {
+      const args = body.map((i) => {
+        const fixed = unit.constants.get(i);
+        return fixed === undefined ? new Staged(m, element(i, unit.index[i]![k]![t]!), pipeline.packStage) : Staged.constant(m, m.constant(fixed[k]![t]!, wires((spec.operands[i]!.value.type as { elem: FixedType }).elem)));
+      });
+      return { value: emitScalarBody(m, op.regions[0]!, args, pipeline, lanes.terms.length === 1 ? "term" : `term${t}`), carry: undefined };
+    });
+    return reduceTree(m, spec, pipeline, terms, termType);
+  });
+}
+
+/** Two products with a common factor: `(b1 * 2^s + b2) * a`, taken apart. A negative lower product has borrowed one from the upper. */
+function packedProduct(m: RtlModuleBuilder, node: KernelNode, packing: Packing, a: Value, t: number): readonly [Partial, Partial] {
+  const { pipeline, op, spec } = node;
+  const b = (spec.operands[packing.packed]!.value.type as { elem: FixedType }).elem;
+  const upper = upperBits(b);
+  const at = t * (upper + b.width);
+  const low = m.cast(m.extract(m.input("pairs"), at, b.width, b.signed), { kind: "bits", signed: b.signed, width: packing.shift });
+  const packed = m.extract(m.concat([m.extract(m.input("pairs"), at + b.width, upper), low]), 0, packing.shift + upper, b.signed);
+  const stage = pipeline.stageOf.get(op.regions[0]!.ops[0]!)!;
+  const args = [new Staged(m, packed, pipeline.packStage).atStage(stage), new Staged(m, a, pipeline.packStage).atStage(stage)] as const;
+  const product = new Staged(m, m.mul(args[0], args[1], undefined, `product${t}`), stage);
+  // The product goes through its register as a whole, so that tools keep it in the block.
+  const done = product.atStage(stage + 1);
+  const { width, signed } = done.type as BitsType;
+  const staged = (v: Value): Staged => new Staged(m, v, stage + 1);
+  return [
+    { value: staged(m.extract(done, 0, packing.shift, packing.borrows)), carry: undefined },
+    { value: staged(m.extract(done, packing.shift, width - packing.shift, signed)), carry: packing.borrows ? staged(m.bit(done, packing.shift - 1)) : undefined },
+  ];
+}
+
+/** a + b + carry in one carry chain: the carry enters below the lowest bit. */
+function addWithCarry(m: RtlModuleBuilder, a: Value, b: Value, carry: Value | undefined, type: BitsType): Value {
+  if (carry === undefined) return m.add(a, b, type);
+  const extended = (v: Value, low: Value): Value => {
+    const t = v.type as BitsType;
+    return m.extract(m.concat([v, low]), 0, t.width + 1, t.signed);
+  };
+  return m.shr(m.add(extended(a, m.constant(1, u(1))), extended(b, carry)), 1, type);
+}
+
+/** Balanced tree over the terms: sums of exact widths, or extremes. Every addition takes up one carry. */
+function reduceTree(m: RtlModuleBuilder, spec: KernelSpec, pipeline: Pipeline, terms: readonly Partial[], termType: FixedType): Partial {
   let level = [...terms];
   let covered = 1;
   for (const stage of pipeline.treeStages) {
     covered *= 2;
     const type = wires(spec.combiner === "add" ? sumType(termType, covered, spec.accType) : spec.accType);
-    const next: Staged[] = [];
+    const next: Partial[] = [];
     for (let i = 0; i < level.length; i += 2) {
-      const b = level[i + 1];
-      if (b === undefined) {
-        next.push(level[i]!);
+      const [p, q] = [level[i]!, level[i + 1]];
+      if (q === undefined) {
+        next.push(p);
         continue;
       }
-      const [x, y] = [level[i]!.atStage(stage), b.atStage(stage)];
-      const value = spec.combiner === "add" ? m.add(x, y, type) : spec.combiner === "max" ? m.max(x, y, type) : m.min(x, y, type);
-      next.push(new Staged(m, value, stage));
+      const [x, y] = [p.value.atStage(stage), q.value.atStage(stage)];
+      if (spec.combiner === "add") next.push({ value: new Staged(m, addWithCarry(m, x, y, p.carry?.atStage(stage), type), stage), carry: q.carry });
+      else next.push({ value: new Staged(m, spec.combiner === "max" ? m.max(x, y, type) : m.min(x, y, type), stage), carry: undefined });
     }
     level = next;
   }
   return level[0]!;
 }
 
+/** The folded value of a kernel without accumulator: takes up the last carry. */
+function settle(m: RtlModuleBuilder, spec: KernelSpec, pipeline: Pipeline, sum: Partial): Staged {
+  if (sum.carry === undefined) return sum.value;
+  const stage = pipeline.carryStage!;
+  return new Staged(m, m.add(sum.value.atStage(stage), sum.carry.atStage(stage), wires(spec.accType)), stage);
+}
+
 /** Running fold over sequential reduction loops: a register, or one word per parallel loop point that runs inside. */
-function accumulate(m: RtlModuleBuilder, spec: KernelSpec, pipeline: Pipeline, term: Staged, accumulators: number): Staged {
+function accumulate(m: RtlModuleBuilder, spec: KernelSpec, pipeline: Pipeline, term: Partial, accumulators: number): Staged {
   const stage = pipeline.accStage!;
   const type = wires(spec.accType);
-  const x = m.cast(term.atStage(stage), type);
+  const x = m.cast(term.value.atStage(stage), type);
   const [first, enable] = [m.input("first"), m.input("accumulate")];
   const fold = (held: Value): Value => {
-    const joined = spec.combiner === "add" ? m.add(held, x, type) : spec.combiner === "max" ? m.max(held, x, type) : m.min(held, x, type);
-    return m.mux(first, x, joined, type, "folded");
+    if (spec.combiner === "add") return addWithCarry(m, m.mux(first, m.constant(0, type), held, type), x, term.carry?.atStage(stage), type);
+    return m.mux(first, x, spec.combiner === "max" ? m.max(held, x, type) : m.min(held, x, type), type, "folded");
   };
   if (accumulators === 1) {
     const acc = m.regDeclare(type, { hint: "accumulator" });

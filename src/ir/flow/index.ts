@@ -42,6 +42,7 @@ function verifyKernel(op: Op, report: Report): void {
     const order = [...spec.schedule.order].sort();
     if (order.join() !== [...names].sort().join()) report(`loop order [${spec.schedule.order.join(", ")}] does not name every iterator once`);
     for (const [n, u] of Object.entries(spec.schedule.unroll)) if (!names.has(n) || u < 1) report(`unroll ${n}=${u} is not possible`);
+    if (!["logic", "dsp", undefined].includes(spec.schedule.multiply)) report(`multiply = "${spec.schedule.multiply}" is neither logic nor dsp`);
   }
 }
 
@@ -56,7 +57,7 @@ const ops: readonly OpDef[] = [
       combiner: { kind: "string", oneOf: ["add", "max", "min", "none"] },
       acc: { kind: "type", doc: "type of the folded value" },
       out: { kind: "map", doc: "index of the result element" },
-      schedule: { kind: "record", optional: true, doc: "loop order, outermost first, and unroll factor per iterator" },
+      schedule: { kind: "record", optional: true, doc: "loop order, outermost first, unroll factor per iterator, and what multiplies (logic, dsp)" },
       depth: { kind: "int", optional: true, doc: "pipeline depth in cycles, from a firing step to the push of its result" },
     },
     verify: verifyKernel },

@@ -43,6 +43,8 @@ export interface Schedule {
   readonly order: readonly string[];
   /** Lanes per iterator; 1 where absent. Iterator value = step x unroll + lane. */
   readonly unroll: Readonly<Record<string, number>>;
+  /** What forms the products: shifted additions where weights are fixed, multiplier blocks; the cheaper one where absent. */
+  readonly multiply?: "logic" | "dsp";
 }
 
 export interface KernelSpec {
@@ -119,7 +121,7 @@ export function kernelAttrs(spec: KernelSpec): Record<string, Attr> {
     combiner: spec.combiner,
     acc: typeAttr(spec.accType),
     out: spec.out,
-    ...(spec.schedule && { schedule: { order: [...spec.schedule.order], unroll: { ...spec.schedule.unroll } } }),
+    ...(spec.schedule && { schedule: { order: [...spec.schedule.order], unroll: { ...spec.schedule.unroll }, ...(spec.schedule.multiply && { multiply: spec.schedule.multiply }) } }),
   };
 }
 
@@ -143,7 +145,11 @@ export function readKernel(op: Op): KernelSpec {
     out: op.attrs["out"] as AffineMap,
     resultShape: result.shape,
     resultElem: result.elem as FixedType,
-    schedule: schedule && { order: schedule["order"] as string[], unroll: schedule["unroll"] as unknown as Record<string, number> },
+    schedule: schedule && {
+      order: schedule["order"] as string[],
+      unroll: schedule["unroll"] as unknown as Record<string, number>,
+      ...(schedule["multiply"] !== undefined && { multiply: schedule["multiply"] as "logic" | "dsp" }),
+    },
   };
 }
 

@@ -1,0 +1,144 @@
+/**
+ * Pipeline of a kernel: which stage of the datapath every operation of its body, reduction tree, accumulator and epilogue
+ * takes, at the clock asked for. Stage s of a step that fires in cycle t is cycle t + s. Stage 0 selects the operands and
+ * ends in their registers; all lanes have the same pipeline.
+ */
+import type { Block, Op, Value } from "../ir/core.js";
+import { denseAttr } from "../ir/define-op.js";
+import type { KernelSpec } from "../ir/flow/kernel.js";
+import type { FixedType } from "../ir/types.js";
+import { adderBits, type AdderGraph } from "./adder-graph.js";
+import { accumulatorLoops, isConstantOperand, opIsMultiplier, sumType } from "./datapath.js";
+import type { Device } from "./devices.js";
+import { addDelay, opDelay } from "./operators.js";
+import type { ProductPlan } from "./products.js";
+
+/** Tables of at least this many entries are read through a register, so that block RAM can hold them. */
+export const REGISTERED_TABLE = 512;
+
+/** Point in time: a stage, and nanoseconds since its clock edge. */
+export interface Slot {
+  readonly stage: number;
+  readonly ns: number;
+}
+
+/** Stage of each sum of an adder graph, and of each output: a later one where it must still be negated. */
+export interface GraphStages {
+  readonly nodes: readonly number[];
+  readonly outputs: readonly number[];
+}
+
+export interface Pipeline {
+  /** Stage in which each operation of body and epilogue is computed. */
+  readonly stageOf: ReadonlyMap<Op, number>;
+  /** When the body's result, a tree level's sums, the folded value, and the result are there. */
+  readonly term: Slot;
+  readonly treeStages: readonly number[];
+  readonly graphStages: ReadonlyMap<AdderGraph, GraphStages>;
+  /** Stage in which the operands of packed products are there. */
+  readonly packStage: number;
+  /** Stage in which the upper sums of packed products take up their last carry, where no accumulator does. */
+  readonly carryStage: number | undefined;
+  /** Stage of the accumulator; undefined without sequential reduction loops. */
+  readonly accStage: number | undefined;
+  /** Stage at whose start, or in which, the epilogue sees the folded value. */
+  readonly folded: Slot;
+  /** Cycles from a firing step to the push of its result. */
+  readonly depth: number;
+}
+
+/** Share of the clock period that logic and average routing may take. */
+const USABLE = 0.85;
+
+export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device: Device, clockMhz: number): Pipeline {
+  const period = (1000 / clockMhz) * USABLE;
+  const base = device.timing.base;
+  const stageOf = new Map<Op, number>();
+  const slots = new Map<Value, Slot>();
+  const start: Slot = { stage: 1, ns: base };
+  const place = (inputs: readonly Slot[], delay: number): Slot => {
+    const stage = Math.max(1, ...inputs.map((s) => s.stage));
+    const ns = Math.max(base, ...inputs.filter((s) => s.stage === stage).map((s) => s.ns));
+    // An operator longer than a period gets a stage of its own; the device model then misses the clock and says so.
+    return ns + delay > period && ns > base ? { stage: stage + 1, ns: base + delay } : { stage, ns: ns + delay };
+  };
+  const run = (block: Block): Slot => {
+    for (const o of block.ops) {
+      if (o.name === "fx.yield") return slots.get(o.operand(0))!;
+      if (o.name === "fx.constant") {
+        slots.set(o.result, { stage: 0, ns: 0 });
+        continue;
+      }
+      const multiplies = o.name === "fx.mul" && opIsMultiplier(o);
+      // Multipliers sit between registers of their own, which tools fold into the block.
+      const inputs = o.operands.map((v) => slots.get(v)!);
+      let slot = place(inputs, opDelay(device, o));
+      if (multiplies) {
+        const stage = Math.max(1, ...inputs.map((s) => (s.ns > base ? s.stage + 1 : s.stage)));
+        slot = { stage, ns: period };
+      }
+      stageOf.set(o, slot.stage);
+      if (o.name === "fx.table" && denseAttr(o, "values").data.length >= REGISTERED_TABLE) slot = { stage: slot.stage + 1, ns: base };
+      slots.set(o.result, slot);
+    }
+    throw new Error("body without fx.yield");
+  };
+  const { products, lanes } = plan;
+  const elem = (i: number): FixedType => (spec.operands[i]!.value.type as { elem: FixedType }).elem;
+  const termType = op.regions[0]!.terminator.operand(0).type as FixedType;
+  const graphStages = new Map<AdderGraph, GraphStages>();
+  const treeStages: number[] = [];
+  let term = start;
+  let packStage = 1;
+  if (products.kind === "adders") {
+    for (const { graph } of plan.units) {
+      if (graph === undefined || graphStages.has(graph)) continue;
+      const slotOf: Slot[] = graph.inputs.map(() => start);
+      for (const n of graph.nodes) slotOf.push(place([slotOf[n.a]!, slotOf[n.b]!], addDelay(device, adderBits(n))));
+      const done = graph.outputs.map((o) => (o.node < 0 ? start : o.negative ? place([slotOf[o.node]!], addDelay(device, spec.accType.width)) : slotOf[o.node]!));
+      graphStages.set(graph, { nodes: slotOf.slice(graph.inputs.length).map((s) => s.stage), outputs: done.map((s) => s.stage) });
+      term = done.reduce((latest, s) => (later(s, latest) ? s : latest), term);
+    }
+  } else {
+    if (products.kind === "packed") {
+      // A borrow is taken from the upper number before the multiplier's register; weights have it from the start.
+      const subtracts = products.borrows && !isConstantOperand(spec, products.packed);
+      if (subtracts) packStage = place([start], addDelay(device, elem(products.packed).width)).stage + 1;
+      op.regions[0]!.args.forEach((v) => slots.set(v, { stage: packStage, ns: base }));
+    } else op.regions[0]!.args.forEach((v) => slots.set(v, start));
+    term = run(op.regions[0]!);
+  }
+  let slot = term;
+  if (products.kind !== "adders") {
+    // Upper sums of packed products take up a carry with each addition, in one more bit.
+    const carry = products.kind === "packed" ? 1 : 0;
+    for (let n = lanes.terms.length, covered = 1; n > 1; n = Math.ceil(n / 2)) {
+      covered *= 2;
+      const width = spec.combiner === "add" ? sumType(termType, covered, spec.accType).width + carry : spec.accType.width;
+      slot = place([slot], addDelay(device, width) + (spec.combiner === "add" ? 0 : device.timing.lut));
+      treeStages.push(slot.stage);
+    }
+  }
+  const { reductions } = accumulatorLoops(spec);
+  let accStage: number | undefined;
+  if (reductions.length > 0) {
+    const delay = addDelay(device, spec.accType.width) + device.timing.lut;
+    slot = place([slot], delay);
+    accStage = slot.stage;
+    slot = { stage: slot.stage + 1, ns: base };
+  }
+  let carryStage: number | undefined;
+  if (reductions.length === 0 && products.kind === "packed" && products.borrows) {
+    slot = place([slot], addDelay(device, spec.accType.width));
+    carryStage = slot.stage;
+  }
+  const folded = slot;
+  // The other epilogue operands are delayed to arrive with the folded value.
+  op.regions[1]!.args.forEach((a, i) => slots.set(a, i === 0 ? folded : { stage: folded.stage, ns: base }));
+  const result = run(op.regions[1]!);
+  return { stageOf, term, treeStages, graphStages, packStage, carryStage, accStage, folded, depth: Math.max(1, result.stage) + 1 };
+}
+
+function later(a: Slot, b: Slot): boolean {
+  return a.stage > b.stage || (a.stage === b.stage && a.ns > b.ns);
+}
