@@ -1,13 +1,17 @@
 /** Estimated area of a scheduled kernel and of the channels that feed it, in the resources of a device. */
-import type { Op } from "../ir/core.js";
+import type { Dense } from "../ir/attributes.js";
+import type { Block, Op, Value } from "../ir/core.js";
+import { denseAttr } from "../ir/define-op.js";
 import { laneCount, loopNest, type KernelSpec } from "../ir/flow/kernel.js";
 import { source } from "../ir/eval/flow.js";
 import type { FixedType } from "../ir/types.js";
 import type { ChannelPlan } from "./design.js";
-import { accumulatorLoops, isFixedOperand, kernelLanes, opIsMultiplier } from "./datapath.js";
-import type { Pipeline } from "./pipeline.js";
+import { adderBits, bitsOfInterval, type AdderGraph, type GraphOutput } from "./adder-graph.js";
+import { accumulatorLoops, isConstantOperand, isFixedOperand, kernelLanes, sumType } from "./datapath.js";
+import type { GraphStages, Pipeline } from "./pipeline.js";
+import { packingOf, plainProduct, planProducts, type ProductPlan } from "./products.js";
 import type { Device } from "./devices.js";
-import { multiplierArea, opArea, tableLuts } from "./operators.js";
+import { opArea, tableLuts } from "./operators.js";
 
 export interface Resources {
   lut: number;
@@ -38,65 +42,220 @@ export function kernelMultipliers(op: Op, spec: KernelSpec): number {
   return count(0) * laneCount(spec) + count(1) * lanes.outputs.length;
 }
 
-/** Area of the datapath, its control and its weights. */
-export function kernelResources(d: Device, op: Op, spec: KernelSpec, pipeline: Pipeline | undefined): Resources {
+/**
+ * Area of the datapath, its control and its weights. With the product plan and pipeline of the final design registers and
+ * adders are counted as they are generated; without, quickly and from the schedule alone.
+ */
+export function kernelResources(d: Device, op: Op, spec: KernelSpec, built?: { readonly products: ProductPlan; readonly pipeline: Pipeline }): Resources {
+  const r = built === undefined ? roughDatapath(d, op, spec) : datapath(d, op, spec, built.products, built.pipeline);
+  const nest = loopNest(spec);
+  spec.operands.forEach((o, i) => {
+    if (!isConstantOperand(spec, i)) return;
+    const involved = (k: number): boolean => o.map.results.some((m) => m.coeffs[k] !== 0);
+    const depth = nest.filter((l) => involved(l.index)).reduce((n, l) => n * l.trips, 1);
+    if (depth === 1) return;
+    const lanes = spec.iterators.reduce((n, it, k) => (involved(k) ? n * (spec.schedule!.unroll[it.name] ?? 1) : n), 1);
+    const { width } = elemOf(spec, i);
+    const bits = Math.ceil(Math.log2(depth));
+    const luts = lanes * tableLuts(d, bits, width) * (depth / 2 ** bits);
+    const block = Math.ceil((lanes * width) / 72) * Math.ceil(depth / 512);
+    if (depth >= 256 && block * 200 < luts) r.bram += block;
+    else {
+      r.lut += luts;
+      r.ff += lanes * width;
+    }
+  });
+  r.lut += 20 + nest.length * 8;
+  r.ff += 10 + nest.length * 6 + (built?.pipeline.depth ?? 6) * 2;
+  return round(r);
+}
+
+function elemOf(spec: KernelSpec, i: number): FixedType {
+  return (spec.operands[i]!.value.type as { elem: FixedType }).elem;
+}
+
+function scaled(a: { lut: number; dsp: number }, n: number): Resources {
+  return { lut: a.lut * n, ff: 0, dsp: a.dsp * n, bram: 0 };
+}
+
+/** LUTs of a running sum or extreme: the addition, and the choice of its start. */
+function accumulatorLuts(spec: KernelSpec): number {
+  const { inner } = accumulatorLoops(spec);
+  const depth = inner.reduce((n, l) => n * l.trips, 1);
+  return spec.accType.width * (2 + (depth > 1 ? Math.ceil(depth / 32) : 0));
+}
+
+// --- the final design -------------------------------------------------------------------------------------------------
+
+function datapath(d: Device, op: Op, spec: KernelSpec, plan: ProductPlan, p: Pipeline): Resources {
+  const r = noResources();
+  const registers = (width: number, from: number, to: number): void => {
+    r.ff += width * Math.max(0, to - from);
+  };
+  const { products, lanes, units } = plan;
+  const { reductions } = accumulatorLoops(spec);
+  const termType = op.regions[0]!.terminator.operand(0).type as FixedType;
+  const taken = p.accStage ?? p.carryStage ?? p.folded.stage;
+  for (const unit of units) {
+    if (unit.graph !== undefined) {
+      const stages = p.graphStages.get(unit.graph)!;
+      r.lut += unit.graph.nodes.reduce((n, node) => n + adderBits(node), 0);
+      for (const { width, from, to } of graphValues(unit.graph, stages)) registers(width, from, to);
+      unit.graph.outputs.forEach((o, i) => {
+        if (o.negative) r.lut += spec.accType.width;
+        if (o.node >= 0) registers(outputBits(unit.graph!, o), stages.outputs[i]!, p.accStage ?? p.folded.stage);
+      });
+      continue;
+    }
+    const pair = products.kind === "packed" && unit.outputs.length === 2 ? products : undefined;
+    const copies = pair === undefined ? unit.outputs.length : 1;
+    if (pair === undefined) {
+      for (const o of op.regions[0]!.ops) addTo(r, scaled(opArea(d, o), copies * lanes.terms.length));
+      r.ff += copies * lanes.terms.length * bodyRegisters(op.regions[0]!, p, p.packStage);
+    } else r.dsp += lanes.terms.length;
+    const ends = p.treeStages[0] ?? taken;
+    const productBits = pair === undefined ? copies * termType.width : pair.shift + termType.width;
+    registers(lanes.terms.length * productBits, p.term.stage, ends);
+    // The tree, for each output.
+    let count = lanes.terms.length;
+    let covered = 1;
+    p.treeStages.forEach((_, level) => {
+      covered *= 2;
+      const width = spec.combiner === "add" ? sumType(termType, covered, spec.accType).width : spec.accType.width;
+      const additions = Math.floor(count / 2);
+      count = Math.ceil(count / 2);
+      const each = spec.combiner === "add" ? width + (pair?.borrows === true ? 0.5 : 0) : 1.5 * width;
+      r.lut += unit.outputs.length * additions * each;
+      registers(unit.outputs.length * count * width, p.treeStages[level]!, p.treeStages[level + 1] ?? taken);
+    });
+    if (p.carryStage !== undefined && pair !== undefined) r.lut += spec.accType.width;
+  }
+  const outputs = lanes.outputs.length;
+  if (reductions.length > 0) {
+    r.lut += outputs * accumulatorLuts(spec);
+    r.ff += outputs * spec.accType.width;
+  }
+  for (const o of op.regions[1]!.ops) addTo(r, scaled(opArea(d, o), outputs));
+  r.ff += outputs * bodyRegisters(op.regions[1]!, p, p.folded.stage);
+  const result = op.regions[1]!.terminator.operand(0);
+  registers(outputs * spec.resultElem.width, result.def === undefined ? p.folded.stage : (p.stageOf.get(result.def) ?? 0), p.depth);
+  // Operands: a register each where a stream brings them, and as many more as the datapath asks them to wait.
+  spec.operands.forEach((o, i) => {
+    if (isConstantOperand(spec, i)) return;
+    const width = new Set(units.flatMap((u) => u.reads[i]!)).size * elemOf(spec, i).width;
+    r.ff += width;
+    registers(width, 1, o.phase === "body" ? p.packStage : p.folded.stage);
+  });
+  if (products.kind === "packed" && products.borrows && !isConstantOperand(spec, products.packed)) {
+    const pairs = new Set(units.filter((u) => u.outputs.length === 2).flatMap((u) => u.index[products.packed]![0]!.map((n, t) => `${u.reads[products.packed]![n]}:${u.reads[products.packed]![u.index[products.packed]![1]![t]!]}`)));
+    r.lut += pairs.size * (elemOf(spec, products.packed).width + 1);
+  }
+  return r;
+}
+
+function addTo(r: Resources, more: Resources): void {
+  r.lut += more.lut;
+  r.ff += more.ff;
+  r.dsp += more.dsp;
+  r.bram += more.bram;
+}
+
+function outputBits(graph: AdderGraph, o: GraphOutput): number {
+  return Math.max(1, bitsOfInterval(o.node < graph.inputs.length ? graph.inputs[o.node]! : graph.nodes[o.node - graph.inputs.length]!.range));
+}
+
+/** How long each value of a graph is waited for by other sums. */
+function graphValues(graph: AdderGraph, stages: GraphStages): { width: number; from: number; to: number }[] {
+  const n = graph.inputs.length;
+  const values = [...graph.inputs.map((i) => ({ width: Math.max(1, bitsOfInterval(i)), from: 1, to: 1 })), ...graph.nodes.map((node, i) => ({ width: Math.max(1, bitsOfInterval(node.range)), from: stages.nodes[i]!, to: stages.nodes[i]! }))];
+  graph.nodes.forEach((node, i) => {
+    for (const v of [node.a, node.b]) values[v]!.to = Math.max(values[v]!.to, stages.nodes[i]!);
+  });
+  graph.outputs.forEach((o, i) => {
+    if (o.node >= 0) values[o.node]!.to = Math.max(values[o.node]!.to, stages.outputs[i]!);
+  });
+  return values.slice(0, n).concat(values.slice(n));
+}
+
+/** Registers between the operations of a body, one lane: each value until its last reader. */
+function bodyRegisters(block: Block, p: Pipeline, start: number): number {
+  const made = (v: Value): number => (v.def === undefined ? start : (p.stageOf.get(v.def) ?? 0));
+  const last = new Map<Value, number>();
+  for (const o of block.ops) {
+    const stage = p.stageOf.get(o);
+    if (stage !== undefined) for (const v of o.operands) if (v.def?.name !== "fx.constant") last.set(v, Math.max(last.get(v) ?? 0, stage));
+  }
+  let ff = 0;
+  for (const [v, stage] of last) ff += (v.type as FixedType).width * Math.max(0, stage - made(v));
+  return ff;
+}
+
+// --- for the search ---------------------------------------------------------------------------------------------------
+
+function roughDatapath(d: Device, op: Op, spec: KernelSpec): Resources {
   const lanes = kernelLanes(spec);
   const outputs = lanes.outputs.length;
   const terms = lanes.terms.length;
-  const r = noResources();
-  const fixedLane = spec.operands.some((o, i) => o.phase === "body" && isFixedOperand(spec, i));
-  const bodyOperands = spec.operands.flatMap((o, i) => (o.phase === "body" ? [i] : []));
-  for (const o of op.regions[0]!.ops) {
-    if (o.name === "fx.mul" && opIsMultiplier(o) && fixedLane) {
-      // A weight that never changes is a constant: shifts and adds of its signed digits, a third of its bits on average.
-      const [x, w] = [o.operand(0).type as FixedType, o.operand(1).type as FixedType];
-      const asLogic = Math.max(0, w.width / 3 - 1) * (x.width + 4) + x.width;
-      const dsp = multiplierArea(d, x, w);
-      const logic = asLogic < LUTS_PER_DSP || dsp.dsp === 0;
-      r.lut += outputs * terms * (logic ? asLogic : dsp.lut);
-      r.dsp += logic ? 0 : outputs * terms * dsp.dsp;
-      continue;
-    }
-    const a = opArea(d, o);
-    r.lut += outputs * terms * a.lut;
-    r.dsp += outputs * terms * a.dsp;
-  }
-  for (const o of op.regions[1]!.ops) {
-    const a = opArea(d, o);
-    r.lut += outputs * a.lut;
-    r.dsp += outputs * a.dsp;
-  }
+  const product = plainProduct(op, spec);
+  const weights = product?.find((i) => isFixedOperand(spec, i));
   const width = spec.accType.width;
-  if (terms > 1) r.lut += outputs * (terms - 1) * (spec.combiner === "add" ? Math.max(4, width - 3) : width * 1.5);
-  const { reductions, inner } = accumulatorLoops(spec);
-  if (reductions.length > 0) {
-    const depth = inner.reduce((n, l) => n * l.trips, 1);
-    r.lut += outputs * width * (1 + Math.ceil(depth / 32) * (depth > 1 ? 1 : 0));
+  const r = noResources();
+  if (product !== undefined && weights !== undefined && spec.schedule?.multiply !== "dsp") {
+    const each = adderLuts(op, spec, weights, d);
+    r.lut += outputs * terms * each;
+    r.ff += outputs * terms * each * 0.8;
+  } else {
+    const blocks = product === undefined ? 1 : blockShare(d, spec, product);
+    for (const o of op.regions[0]!.ops) {
+      const a = opArea(d, o);
+      r.lut += outputs * terms * a.lut;
+      r.dsp += outputs * terms * a.dsp * (o.name === "fx.mul" ? blocks : 1);
+    }
+    if (terms > 1) r.lut += outputs * (terms - 1) * (spec.combiner === "add" ? Math.max(4, width - 2) : width * 1.5);
+    r.ff += outputs * terms * 2 * (spec.combiner === "add" ? width * 0.6 : width);
+  }
+  for (const o of op.regions[1]!.ops) addTo(r, scaled(opArea(d, o), outputs));
+  if (accumulatorLoops(spec).reductions.length > 0) {
+    r.lut += outputs * accumulatorLuts(spec);
     r.ff += outputs * width;
   }
-  const nest = loopNest(spec);
-  for (const i of bodyOperands.concat(spec.operands.flatMap((o, k) => (o.phase === "epilogue" ? [k] : [])))) {
-    const o = spec.operands[i]!;
-    const elem = (o.value.type as { elem: FixedType }).elem;
+  r.ff += outputs * 3 * spec.resultElem.width;
+  spec.operands.forEach((o, i) => {
+    if (isConstantOperand(spec, i)) return;
     const involved = (k: number): boolean => o.map.results.some((m) => m.coeffs[k] !== 0);
-    const lanesOf = spec.iterators.reduce((n, it, k) => (involved(k) ? n * (spec.schedule!.unroll[it.name] ?? 1) : n), 1);
-    if (source(o.value).def?.name === "flow.constant") {
-      const depth = nest.filter((l) => involved(l.index)).reduce((n, l) => n * l.trips, 1);
-      if (depth > 1) {
-        const bits = Math.ceil(Math.log2(depth));
-        const luts = lanesOf * tableLuts(d, bits, elem.width) * (depth / 2 ** bits);
-        const block = Math.ceil((lanesOf * elem.width) / 72) * Math.ceil(depth / 512);
-        if (depth >= 256 && block * 200 < luts) r.bram += block;
-        else r.lut += luts;
-        r.ff += lanesOf * elem.width;
-      }
-    } else r.ff += lanesOf * elem.width;
+    r.ff += spec.iterators.reduce((n, it, k) => (involved(k) ? n * (spec.schedule!.unroll[it.name] ?? 1) : n), 1) * elemOf(spec, i).width;
+  });
+  r.dsp = Math.ceil(r.dsp);
+  return r;
+}
+
+/** Adder bits per weight of a constant tensor: where weights are fixed all of them are lanes, in any schedule. */
+const adderCosts = new WeakMap<Dense, number>();
+
+function adderLuts(op: Op, spec: KernelSpec, weights: number, d: Device): number {
+  const dense = denseAttr(source(spec.operands[weights]!.value).def!, "value");
+  let luts = adderCosts.get(dense);
+  if (luts === undefined) {
+    const { units, lanes } = planProducts(op, spec, d);
+    const bits = units.reduce((n, unit) => n + unit.graph!.nodes.reduce((k, node) => k + adderBits(node), 0), 0);
+    luts = bits / (lanes.outputs.length * lanes.terms.length);
+    adderCosts.set(dense, luts);
   }
-  const stages = pipeline?.depth ?? 6;
-  r.ff += outputs * (terms * 2 * (spec.combiner === "add" ? width * 0.6 : width) + Math.max(0, stages - 3) * spec.resultElem.width);
-  r.lut += 20 + nest.length * 8;
-  r.ff += 10 + nest.length * 6 + stages * 2;
-  return round(r);
+  return luts;
+}
+
+/** Multiplier blocks per product: a half where all can be paired. */
+function blockShare(d: Device, spec: KernelSpec, product: readonly [number, number]): number {
+  if (spec.schedule?.multiply === "logic") return 1;
+  let share = 1;
+  for (const [shared, packed] of [product, [product[1], product[0]] as const]) {
+    if (packingOf(spec, d, shared, packed) === undefined) continue;
+    // Lanes along which the packed operand varies and the shared one does not.
+    const uses = (i: number, k: number): boolean => spec.operands[i]!.map.results.some((m) => m.coeffs[k] !== 0);
+    const free = spec.iterators.reduce((n, it, k) => (it.kind === "parallel" && uses(packed, k) && !uses(shared, k) ? n * (spec.schedule!.unroll[it.name] ?? 1) : n), 1);
+    share = Math.min(share, Math.ceil(free / 2) / free);
+  }
+  return share;
 }
 
 /** Area of one channel with room for `capacity` words. */

@@ -98,7 +98,7 @@ function search(op: Op, split: KernelSpec, order: LoopOrder, free: ReadonlySet<s
   for (const unroll of unrollings(split, free, order.along, target.ii)) {
     const spec = { ...split, schedule: { order: order.order, unroll } };
     cycles = Math.min(cycles, stepCount(spec));
-    candidates.push({ spec, cost: equivalentLuts(kernelResources(target.device, op, spec, undefined)) + cyclePrice * stepCount(spec) });
+    candidates.push({ spec, cost: equivalentLuts(kernelResources(target.device, op, spec)) + cyclePrice * stepCount(spec) });
   }
   candidates.sort((a, b) => a.cost - b.cost);
   let best: Candidate | undefined;

@@ -171,7 +171,7 @@ function cachedGraph(matrix: readonly (readonly number[])[], range: Interval): A
  * Whether `(b1 * 2^s + b2) * a` fits a multiplier block: s bits hold the lower product, the packed factor takes s more bits
  * than b. AMD WP486 describes the scheme for 8-bit integers.
  */
-function packingOf(spec: KernelSpec, device: Device, shared: number, packed: number): Packing | undefined {
+export function packingOf(spec: KernelSpec, device: Device, shared: number, packed: number): Packing | undefined {
   const [a, b] = [elemOf(spec, shared), elemOf(spec, packed)];
   const [ra, rb] = [rawRange(a), rawRange(b)];
   const corners = [ra.lo * rb.lo, ra.lo * rb.hi, ra.hi * rb.lo, ra.hi * rb.hi];

@@ -122,7 +122,7 @@ export function designOf(module: Module, device: Device, clockMhz: number): Desi
 }
 
 export function nodeResources(node: KernelNode, device: Device): Resources {
-  return kernelResources(device, node.op, node.spec, node.pipeline);
+  return kernelResources(device, node.op, node.spec, node);
 }
 export function channelArea(c: Channel, device: Device): Resources {
   return channelResources(device, c.plan, c.elem, c.capacity);
@@ -136,7 +136,7 @@ export function designResources(design: Design, device: Device): Resources {
 
 /** Estimated area of the kernels of an unrolled module, channels and pipeline registers apart: a lower bound, at once. */
 export function kernelsArea(module: Module, device: Device): Resources {
-  return module.func.body.ops.filter((op) => op.name === "flow.kernel").reduce((r, op) => addResources(r, kernelResources(device, op, readKernel(op), undefined)), noResources());
+  return module.func.body.ops.filter((op) => op.name === "flow.kernel").reduce((r, op) => addResources(r, kernelResources(device, op, readKernel(op))), noResources());
 }
 
 export interface DesignCounts {

@@ -84,7 +84,16 @@ export class Plan {
     if (v.def?.name === "nn.constant") return LIGHT_WIDTH;
     if (v.def === undefined) return precision.input ?? integerBits(this.statsOf(v)) ?? precision.activations;
     if (isScale(v)) return Math.max(scaleBits, precision.activations);
+    if (this.weighs(v)) return Math.min(precision.activations, Math.max(precision.weights, WEIGHING_WIDTH));
     return widened(precision.activations, this.feedsLight(v) ? lightBits : 0);
+  }
+
+  /**
+   * Whether `v` plays the part of the weights: the second factor of products of two variables, such as the keys and values of
+   * an attention. At a weight's width two of its products share a multiplier block.
+   */
+  private weighs(v: Value): boolean {
+    return v.uses.length > 0 && v.uses.every(({ op, index }) => (VIEWS.has(op.name) ? this.weighs(op.result) : op.name === "nn.matmul" && index === 1 && !this.isLight(op)));
   }
 
   /** The format to which `v` is rounded. */
@@ -127,6 +136,8 @@ const ROOMY = 13;
 
 /** Share of the network's products below which a layer counts as light. */
 const LIGHT_SHARE = 0.01;
+/** Least width of a variable in the part of the weights: it has not been trained to be coarse. */
+const WEIGHING_WIDTH = 8;
 /** Light layers stay within what one hardware multiplier takes. */
 const LIGHT_WIDTH = 16;
 
