@@ -30,6 +30,13 @@ export function addResources(a: Resources, b: Resources): Resources {
 /** LUTs that one multiplier block is worth in comparisons. */
 export const LUTS_PER_DSP = 60;
 
+/**
+ * What a scalar product per cycle is worth on top of its area: as much as a multiplier block, however it is built. By area
+ * alone, products by constants are so small that many idle ones would often be cheaper than the control to keep a few busy;
+ * but they toggle, and their operands must be brought to them.
+ */
+export const LUTS_PER_PRODUCT = 60;
+
 /** One number to compare designs by: LUTs, with a DSP counted as 60 and a block RAM as 200. */
 export function equivalentLuts(r: Resources): number {
   return r.lut + LUTS_PER_DSP * r.dsp + 200 * r.bram + 0.1 * r.ff;

@@ -7,7 +7,7 @@ import { kernelMacs, readKernel, stepCount, writeKernel, type KernelSpec } from 
 import { source } from "../ir/eval/flow.js";
 import { elementCount, type FixedType, type StreamType } from "../ir/types.js";
 import { orderOf, portReads, readTable } from "./access.js";
-import { channelResources, equivalentLuts, kernelResources, LUTS_PER_DSP } from "./cost.js";
+import { channelResources, equivalentLuts, kernelMultipliers, kernelResources, LUTS_PER_DSP, LUTS_PER_PRODUCT } from "./cost.js";
 import { consumerCycles, planChannel, type PortWords } from "./design.js";
 import type { Device } from "./devices.js";
 import { matchProducers, operandDigits, type LoopOrder } from "./match-order.js";
@@ -98,7 +98,7 @@ function search(op: Op, split: KernelSpec, order: LoopOrder, free: ReadonlySet<s
   for (const unroll of unrollings(split, free, order.along, target.ii)) {
     const spec = { ...split, schedule: { order: order.order, unroll } };
     cycles = Math.min(cycles, stepCount(spec));
-    candidates.push({ spec, cost: equivalentLuts(kernelResources(target.device, op, spec)) + cyclePrice * stepCount(spec) });
+    candidates.push({ spec, cost: equivalentLuts(kernelResources(target.device, op, spec)) + LUTS_PER_PRODUCT * kernelMultipliers(op, spec) + cyclePrice * stepCount(spec) });
   }
   candidates.sort((a, b) => a.cost - b.cost);
   let best: Candidate | undefined;
