@@ -111,7 +111,7 @@ export const codes = {
   }),
   QU001: error({
     text: (p: { where: string; text: string }) => `${p.where}: "${p.text}" is not a precision`,
-    hint: () => "write a width such as 8, widths of weights and activations such as w8a12, or in YAML a record such as { weights: 8, activations: 12 }",
+    hint: () => "write a width such as 8, widths of weights and activations such as w8a12, for single layers w8a12,NODE=w10, or in YAML a record such as { weights: 8, activations: 12 }",
   }),
   QU002: error({
     text: (p: { where: string; what: string; value: string; min: number; max: number }) => `${p.where}: ${p.what} of ${p.value} bits`,

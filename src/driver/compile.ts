@@ -1,4 +1,5 @@
 /** `compile`: from an ONNX file to a folder with Verilog, the packaged core, the bit-exact model and the report. */
+import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { CompilerBug, UserError } from "../diagnostics/index.js";
 import { requireDevice, RTL_DESIGN, SCHEDULED } from "../backend-hls/passes.js";
@@ -17,6 +18,7 @@ import type { TensorType } from "../ir/types.js";
 import { measureAccuracy, type Accuracy } from "../passes/nn/accuracy.js";
 import { CALIBRATION_SAMPLES, FLOAT_MODULE, PRECISION, QUANTIZATION_REPORT, type QuantizationReport } from "../passes/nn/quantize/index.js";
 import type { Sample } from "../passes/nn/quantize/calibrate.js";
+import { formatPrecision } from "../passes/nn/quantize/precision.js";
 import { PassContext } from "../passes/pass-context.js";
 import { PassManager, type RunOptions } from "../passes/pass-manager.js";
 import type { CompileOptions } from "./options.js";
@@ -36,6 +38,10 @@ const ACCURACY_SAMPLES = 512;
 /** What the other commands need of a compiled design: DIR/design.json. */
 export interface DesignFile {
   readonly top: string;
+  /** Of the imported network, weights included: `fingerprint`. */
+  readonly network: string;
+  /** Widths that quantization was given, as `--precision` takes them. */
+  readonly precision: string;
   readonly model: string;
   readonly device: string;
   readonly clock_mhz: number;
@@ -50,6 +56,11 @@ export function loadModel(path: string, session: Session): Module {
   session.sink.throwIfErrors();
   if (module === undefined) throw new CompilerBug("the import failed without a message");
   return module;
+}
+
+/** Identity of an imported network: what it computes and how its nodes are called, not the file that it came in. */
+export function fingerprint(network: Module): string {
+  return createHash("sha256").update(printModule(network, { resources: "digest" })).digest("hex");
 }
 
 /** Samples of a data file, in the order of the module's inputs. */
@@ -74,6 +85,7 @@ export async function compile(model: string, options: CompileOptions, session: S
   const device = requireDevice(settings.device);
   progress("import", 0, 5);
   const network = loadModel(model, session);
+  const identity = fingerprint(network);
   const calibration = settings.calib === undefined ? undefined : loadSamples(settings.calib, network, session);
 
   const context = new PassContext(session.sink, (line) => session.host.log(line));
@@ -94,6 +106,7 @@ export async function compile(model: string, options: CompileOptions, session: S
   progress("quantize", 1, 5);
   const fixed = run(network, QUANTIZE_PIPELINE);
   const accuracy = samples === undefined ? undefined : measureAccuracy(context.get<Module>(FLOAT_MODULE)!, fixed, samples);
+  const fixedText = printModule(fixed, { resources: "inline" });
   progress("schedule", 2, 5);
   const kernels = run(fixed, LOWER_PIPELINE);
   const ii = chooseInterval(kernels, device, settings.clockMhz, settings.target);
@@ -120,8 +133,9 @@ export async function compile(model: string, options: CompileOptions, session: S
   await writeFolder(options.out, session.host, async (dir) => {
     for (const [name, text] of verilog) session.host.writeFile(join(dir, "rtl", name), text);
     for (const [name, text] of ipFiles(rtl, settings.clockMhz, verilog)) session.host.writeFile(join(dir, "ip", name), text);
+    session.host.writeFile(join(dir, "nn.hir"), fixedText);
     session.host.writeFile(join(dir, "model.hir"), flowText);
-    const design: DesignFile = { top: rtl.top, model, device: device.name, clock_mhz: settings.clockMhz, initiation_interval: report.initiation_interval, latency: report.latency, ports: rtl.ports };
+    const design: DesignFile = { top: rtl.top, network: identity, precision: formatPrecision(settings.precision), model, device: device.name, clock_mhz: settings.clockMhz, initiation_interval: report.initiation_interval, latency: report.latency, ports: rtl.ports };
     session.host.writeFile(join(dir, "design.json"), `${JSON.stringify(design, null, 1)}\n`);
     session.host.writeFile(join(dir, "report.json"), `${JSON.stringify(report, null, 1)}\n`);
   });

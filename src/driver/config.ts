@@ -41,7 +41,7 @@ export function resolveSettings(options: CompileOptions, session: Session): Sett
   };
   const calib = text("calib");
   const inFile = file["precision"] === undefined ? defaultPrecision : precisionFromConfig(file["precision"], "precision");
-  const stated = options.precision === undefined ? inFile : { ...parsePrecision(options.precision), layers: inFile.layers };
+  const stated = options.precision === undefined ? inFile : parsePrecision(options.precision, "--precision", inFile);
   return {
     device: options.device ?? text("device") ?? "xcu280",
     clockMhz: options.clockMhz ?? number("clock_mhz") ?? 250,

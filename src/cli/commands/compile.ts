@@ -28,7 +28,7 @@ export function compileCommand(env: CliEnv): Command {
     .argument("<model>", "ONNX file (MODEL.onnx)")
     .requiredOption("-o, --output <dir>", "folder for the results; made new, or replaced if onnx-hls wrote it")
     .option("--calib <data>", "representative inputs (.npz or .npy): chooses number formats and measures accuracy")
-    .option("--precision <spec>", "bits of weights and activations: 8, or w8a12")
+    .option("--precision <spec>", "bits of weights and activations: 8, w8a12; also of single layers: w8a12,NODE=w10")
     .addOption(new Option("--target-ii <cycles>", "at most so many cycles between samples").argParser(positiveInteger).conflicts(["targetRate", "budget"]))
     .addOption(new Option("--target-rate <hz>", "at least so many samples per second: 1e6, 1M").argParser(positiveNumber).conflicts(["targetIi", "budget"]))
     .addOption(new Option("--budget <limits>", "the fastest design within dsp=N,lut=N,ff=N,bram=N").argParser(budget).conflicts(["targetIi", "targetRate"]))

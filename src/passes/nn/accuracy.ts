@@ -4,6 +4,7 @@ import type { Module, Value } from "../../ir/core.js";
 import { rawRange, showType } from "../../ir/types.js";
 import { roundInputs } from "./quantize/inputs.js";
 import type { Sample } from "./quantize/calibrate.js";
+import { pairTensors } from "./tensor-pairs.js";
 
 export interface OutputError {
   readonly max_abs_error: number;
@@ -67,25 +68,11 @@ class Noise {
 }
 
 /**
- * Runs both modules on `samples`. Tensors are matched by name; a tensor is compared where it is rounded (results of
- * nn.quantize and nn.unary, inputs), because everything between is exact. `float` is best the prepared module that
- * quantization started from: it has names for the parts of decomposed operations.
+ * Runs both modules on `samples`. A tensor is compared where it is rounded (see pairTensors), because everything between is
+ * exact. `float` is the prepared module that quantization started from: it has the parts of decomposed operations.
  */
 export function measureAccuracy(float: Module, fixed: Module, samples: readonly Sample[]): Accuracy {
-  const byName = new Map<string, Value | undefined>();
-  const consider = (v: Value): void => {
-    if (v.hint !== undefined) byName.set(v.hint, byName.has(v.hint) ? undefined : v);
-  };
-  float.func.body.args.forEach(consider);
-  for (const op of float.func.body.ops) if (op.name !== "nn.constant") op.results.forEach(consider);
-
-  const pairs = new Map<Value, { float: Value; noise: Noise }>();
-  const match = (v: Value): void => {
-    const partner = v.hint === undefined ? undefined : byName.get(v.hint);
-    if (partner !== undefined) pairs.set(v, { float: partner, noise: new Noise() });
-  };
-  fixed.func.body.args.forEach(match);
-  for (const op of fixed.func.body.ops) if (op.name === "nn.quantize" || op.name === "nn.unary") match(op.result);
+  const pairs = new Map([...pairTensors(float, fixed)].map(([v, partner]) => [v, { float: partner, noise: new Noise() }]));
 
   const [reference, program] = [prepareNn(float), prepareNn(fixed)];
   const floatValues = new Map<Value, Float64Array>();

@@ -14,6 +14,7 @@ import type { PassContext } from "../../pass-context.js";
 import type { Sample } from "./calibrate.js";
 import { checkLayerNames, defaultPrecision, type PrecisionSpec } from "./precision.js";
 import { quantizeModule } from "./quantizer.js";
+import { FLOAT_TENSOR, tensorNames } from "../tensor-pairs.js";
 
 export const CALIBRATION_SAMPLES = "calibration.samples";
 export const PRECISION = "quantize.precision";
@@ -82,6 +83,8 @@ export const quantize = definePass({
     const float = cloneModule(module);
     const planOptions = { precision, tableBits: options.table, reciprocalBits: options.reciprocal, lightBits: options.light, scaleBits: options.scale };
     const result = quantizeModule(float, samples, planOptions, { perChannel: options["per-channel"], compensate: options.compensate }, options.refine);
+    const names = tensorNames(float);
+    for (const { float: v, fixed } of result.built.roundings) if (fixed.def !== undefined) fixed.def.attrs = { ...fixed.def.attrs, [FLOAT_TENSOR]: names.get(v) };
     ctx.set(FLOAT_MODULE, float);
     ctx.set(QUANTIZATION_REPORT, reportOf(result, precision));
     return result.built.module;

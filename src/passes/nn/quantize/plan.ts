@@ -71,11 +71,23 @@ export class Plan {
     return v.uses.length > 0 && v.uses.every(({ op }) => (VIEWS.has(op.name) ? this.feedsLight(op.result) : isLinear(op) && this.isLight(op)));
   }
 
+  /** What the user states for `v`, or for the operation in front of it whose exact result `v` takes along to its own rounding. */
+  private statedWidth(v: Value): number | undefined {
+    const own = this.layer(v);
+    const stated = own.output ?? (v.def === undefined ? own.input : undefined) ?? own.activations;
+    if (stated !== undefined || v.def === undefined || !PASSES_ON.has(v.def.name)) return stated;
+    for (const x of v.def.operands) {
+      if (x.def === undefined || x.def.name === "nn.constant" || x.uses.length !== 1) continue;
+      const before = this.statedWidth(x);
+      if (before !== undefined) return before;
+    }
+    return undefined;
+  }
+
   /** Bits of tensor `v` where it is rounded. */
   width(v: Value): number {
     const { precision, scaleBits, lightBits } = this.options;
-    const own = this.layer(v);
-    const stated = own.output ?? (v.def === undefined ? own.input : undefined) ?? own.activations;
+    const stated = this.statedWidth(v);
     if (stated !== undefined) return stated;
     // A reader may state the width of what it reads.
     const read = v.uses.map((u) => this.layer(u.op.results[0] ?? v).input).filter((w) => w !== undefined);
@@ -123,13 +135,18 @@ export class Plan {
     const key = `${op.result.id}:${to.signed}:${to.width}:${to.frac}`;
     let type = this.argumentMemo.get(key);
     if (type === undefined) {
-      const bits = isRelative(fn) ? this.options.reciprocalBits : this.options.tableBits;
-      type = chooseArgument(fn, this.statsOf(op.operand(0)), to, bits);
+      const stated = this.layer(op.result).input;
+      const bits = Math.min(MAX_TABLE_BITS, stated ?? (isRelative(fn) ? this.options.reciprocalBits : this.options.tableBits));
+      // A width that is stated is taken as it is; otherwise bits that gain nothing are left out.
+      type = chooseArgument(fn, this.statsOf(op.operand(0)), to, bits, stated === undefined ? 1.5 : 1);
       this.argumentMemo.set(key, type);
     }
     return type;
   }
 }
+
+/** Operations whose operand goes on unrounded, so that what is stated for the operation in front counts for their result. */
+const PASSES_ON: ReadonlySet<string> = new Set([...VIEWS, "nn.add", "nn.sub", "nn.max", "nn.min", "nn.relu", "nn.neg", "nn.abs", "nn.leaky_relu", "nn.clip"]);
 
 /** From this width on, what calibration has not seen matters more than one bit of resolution. */
 const ROOMY = 13;
@@ -138,6 +155,8 @@ const ROOMY = 13;
 const LIGHT_SHARE = 0.01;
 /** Least width of a variable in the part of the weights: it has not been trained to be coarse. */
 const WEIGHING_WIDTH = 8;
+/** A table of more entries would be memory by itself. */
+const MAX_TABLE_BITS = 14;
 /** Light layers stay within what one hardware multiplier takes. */
 const LIGHT_WIDTH = 16;
 

@@ -1,5 +1,6 @@
 /**
- * Widths of weights and activations, as the user states them: `8`, `w8a12`, or a record from YAML with exceptions per layer.
+ * Widths of weights and activations, as the user states them: `8`, `w8a12`, exceptions per layer as in `w8a12,/conv1/Conv=w10`,
+ * or a record from YAML.
  *
  * ```yaml
  * precision:
@@ -41,22 +42,56 @@ export const defaultPrecision: PrecisionSpec = { weights: 8, activations: 10, la
 
 const LIMITS: Readonly<Record<keyof LayerPrecision, readonly [number, number]>> = { weights: [2, 16], activations: [2, 24], input: [1, 24], output: [2, 32] };
 
+/** One entry of the text: `8` or `w8a12` for the network, `NAME=w8` for a layer. Names may hold commas and equals signs. */
+const ENTRY = /^\s*(?:(.*?)=)??\s*((?:[waio]\d{1,4})+|\d{1,4})\s*(?:,|$)/i;
+
 /**
- * Parses `8` or `w8a12`.
+ * Parses `8`, `w8a12`, and exceptions for single layers, `w8a12,/conv1/Conv=w10,centre=a14o16`: w stands for weights, a for
+ * activations, i and o for what is read and what results. What the text does not state is as in `base`.
  *
  * @errors QU001, QU002
  */
-export function parsePrecision(text: string, where = "--precision"): PrecisionSpec {
-  const widths = parseWidths(text, where);
-  return { weights: widths.weights, activations: widths.activations, layers: new Map() };
+export function parsePrecision(text: string, where = "--precision", base: PrecisionSpec = defaultPrecision): PrecisionSpec {
+  const layers = new Map(base.layers);
+  let whole: LayerPrecision = {};
+  for (let at = 0; at === 0 || at < text.length; ) {
+    const m = ENTRY.exec(text.slice(at));
+    if (m === null || (m[1] === undefined && at > 0)) throw UserError.of("QU001", { where, text });
+    at += m[0].length;
+    if (m[1] !== undefined) layers.set(m[1].trim(), { ...layers.get(m[1].trim()), ...parseWidths(m[2]!, where) });
+    else whole = parseNetworkWidths(m[2]!, where);
+  }
+  return { ...base, ...whole, layers };
 }
 
-function parseWidths(text: string, where: string): { weights: number; activations: number } {
-  const one = /^\s*(\d{1,4})\s*$/.exec(text);
-  const two = /^\s*w(\d{1,4})a(\d{1,4})\s*$/i.exec(text);
-  const [w, a] = one !== null ? [one[1], one[1]] : two !== null ? [two[1], two[2]] : [];
-  if (w === undefined || a === undefined) throw UserError.of("QU001", { where, text });
-  return { weights: width(Number(w), "weights", where), activations: width(Number(a), "activations", where) };
+function parseNetworkWidths(text: string, where: string): LayerPrecision {
+  const widths = parseWidths(text, where);
+  if (widths.weights === undefined || widths.activations === undefined) throw UserError.of("QU001", { where, text });
+  return widths;
+}
+
+const LETTERS = { w: "weights", a: "activations", i: "input", o: "output" } as const;
+
+function parseWidths(text: string, where: string): LayerPrecision {
+  if (/^\s*\d{1,4}\s*$/.test(text)) return { weights: width(Number(text), "weights", where), activations: width(Number(text), "activations", where) };
+  if (!/^\s*(?:[waio]\d{1,4})+\s*$/i.test(text)) throw UserError.of("QU001", { where, text });
+  const result: { -readonly [K in keyof LayerPrecision]: number } = {};
+  for (const [, letter, bits] of text.matchAll(/([waio])(\d+)/gi)) {
+    const key = LETTERS[letter!.toLowerCase() as keyof typeof LETTERS];
+    if (result[key] !== undefined) throw UserError.of("QU001", { where, text });
+    result[key] = width(Number(bits), key, where);
+  }
+  return result;
+}
+
+/** `w8a12` */
+function formatWidths(p: LayerPrecision): string {
+  return Object.entries(LETTERS).map(([letter, key]) => (p[key] === undefined ? "" : `${letter}${p[key]}`)).join("");
+}
+
+/** The text that `parsePrecision` takes. */
+export function formatPrecision(spec: PrecisionSpec): string {
+  return [formatWidths(spec), ...[...spec.layers].map(([name, p]) => `${name}=${formatWidths(p)}`)].join(",");
 }
 
 function width(value: unknown, key: keyof LayerPrecision, where: string): number {
@@ -71,7 +106,7 @@ function width(value: unknown, key: keyof LayerPrecision, where: string): number
  * @errors QU001, QU002, QU003
  */
 export function precisionFromConfig(value: unknown, where = "precision", base: PrecisionSpec = defaultPrecision): PrecisionSpec {
-  if (typeof value === "number" || typeof value === "string") return parsePrecision(String(value), where);
+  if (typeof value === "number" || typeof value === "string") return parsePrecision(String(value), where, base);
   const record = asRecord(value, where);
   const { layers, ...widths } = record;
   const own = readLayer(widths, where, ["layers"]);

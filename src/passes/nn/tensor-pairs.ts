@@ -1,0 +1,50 @@
+/**
+ * Which tensor of the float network a tensor of the fixed-point network stands for. The pass `quantize` writes it to the
+ * operation that rounds, so that it survives the textual form, in which names are simplified.
+ */
+import type { Module, Value } from "../../ir/core.js";
+import { shapeOf } from "../../ir/eval/nn-fixed.js";
+import { NameScopes, sanitizeHint } from "../../ir/text/printer.js";
+
+/** Attribute of a rounding operation: the name in text of the float tensor that its result stands for. */
+export const FLOAT_TENSOR = "quantize.tensor";
+
+/** Names in text of all tensors of a module; they are unique. */
+export function tensorNames(module: Module): NameScopes {
+  const names = new NameScopes();
+  names.define(tensorsOf(module));
+  return names;
+}
+
+function tensorsOf(module: Module): Value[] {
+  const { args, ops } = module.func.body;
+  return [...args, ...ops.flatMap((op) => op.results)];
+}
+
+/**
+ * Fixed-point tensors that are compared, in program order, with their float counterparts: the inputs, and the results of
+ * roundings (nn.quantize, nn.unary). Everything between them is exact. Where a rounding does not say what it stands for (a
+ * network that was quantized before it was imported), a tensor of the same name does, if there is one of that name only.
+ */
+export function pairTensors(float: Module, fixed: Module): Map<Value, Value> {
+  const names = tensorNames(float);
+  const byText = new Map<string, Value>();
+  const byHint = new Map<string, Value | undefined>();
+  for (const v of tensorsOf(float)) {
+    if (v.def?.name === "nn.constant") continue;
+    byText.set(names.get(v), v);
+    const hint = sanitizeHint(v.hint);
+    if (hint !== undefined) byHint.set(hint, byHint.has(hint) ? undefined : v);
+  }
+  const size = (v: Value): number => shapeOf(v).reduce((n, d) => n * d, 1);
+  const pairs = new Map<Value, Value>();
+  fixed.func.body.args.forEach((a, i) => pairs.set(a, float.func.body.args[i]!));
+  for (const op of fixed.func.body.ops) {
+    if (op.name !== "nn.quantize" && op.name !== "nn.unary") continue;
+    const stated = op.attrs[FLOAT_TENSOR];
+    const hint = sanitizeHint(op.result.hint);
+    const partner = typeof stated === "string" ? byText.get(stated) : hint === undefined ? undefined : byHint.get(hint);
+    if (partner !== undefined && size(partner) === size(op.result)) pairs.set(op.result, partner);
+  }
+  return pairs;
+}
