@@ -1,7 +1,8 @@
 /** Scalar bodies in hardware: fx operations as rtl, with registers where the pipeline has its stage boundaries. */
 import type { Block, Op, Value } from "../ir/core.js";
 import { denseAttr, intAttr, strAttr } from "../ir/define-op.js";
-import type { RtlModuleBuilder } from "../ir/rtl/builder.js";
+import { u, type RtlModuleBuilder } from "../ir/rtl/builder.js";
+import { bitsRange } from "../ir/rtl/semantics.js";
 import { rawRange, type BitsType, type FixedType } from "../ir/types.js";
 import { bitsOfInterval, buildAdderGraph, type AdderGraph, type Interval } from "./adder-graph.js";
 import { REGISTERED_TABLE, type GraphStages, type Pipeline } from "./pipeline.js";
@@ -144,25 +145,43 @@ function emitOp(m: RtlModuleBuilder, op: Op, x: readonly Value[], hint: string):
 /** Rounding and limiting, the same integers as `emitRequantize` of the interpreter. */
 export function emitRequantize(m: RtlModuleBuilder, x: Value, from: FixedType, to: FixedType, rounding: string, overflow: string, hint: string): Value {
   const shift = from.frac - to.frac;
-  const type = wires(to);
   let rounded: Value;
   if (shift <= 0) rounded = shift === 0 ? x : m.shl(x, -shift);
-  else if (rounding === "floor") rounded = m.shr(x, shift);
   else {
-    rounded = m.shr(m.add(x, m.constant(2 ** (shift - 1))), shift);
-    if (rounding === "half-even") {
-      // A tie is a dropped part of exactly one half; the sum above rounded it up, an odd result steps back.
-      const dropped = shift >= from.width ? m.extract(m.cast(x, { kind: "bits", signed: from.signed, width: shift }), 0, shift) : m.extract(x, 0, shift);
-      const tie = m.eq(dropped, m.constant(2 ** (shift - 1)));
-      const odd = m.bit(rounded, 0);
-      rounded = m.sub(rounded, m.and(tie, odd), rounded.type as BitsType);
+    const biased = rounding === "floor" || rounding === "biased-half-even" ? x : m.add(x, m.constant(2 ** (shift - 1)));
+    rounded = m.shr(biased, shift);
+    if (rounding === "half-even" || rounding === "biased-half-even") {
+      // A tie is a dropped part of exactly one half, which the bias has made zero: an odd result then steps back to even.
+      const t = biased.type as BitsType;
+      const dropped = m.extract(m.cast(biased, { ...t, width: Math.max(t.width, shift) }), 0, shift);
+      const up = rounded.type as BitsType;
+      const odd = m.and(m.bit(rounded, 0), m.ne(dropped, m.constant(0, u(shift))));
+      rounded = up.width === 1 ? m.cast(odd, up) : m.extract(m.concat([m.extract(rounded, 1, up.width - 1), odd]), 0, up.width, up.signed);
     }
   }
-  if (overflow === "wrap") return m.cast(rounded, type, hint);
+  return overflow === "wrap" ? m.cast(rounded, wires(to), hint) : saturate(m, rounded, to, hint);
+}
+
+/** Limits to a whole format: whether a number fits shows in the bits above the format's, without a comparison. */
+function saturate(m: RtlModuleBuilder, x: Value, to: FixedType, hint: string): Value {
+  const type = wires(to);
+  const from = x.type as BitsType;
   const { lo, hi } = rawRange(to);
-  const have = rawRange({ kind: "fixed", frac: 0, width: (rounded.type as BitsType).width, signed: (rounded.type as BitsType).signed });
-  let y = rounded;
-  if (have.hi > hi) y = m.mux(m.gt(rounded, m.constant(hi)), m.constant(hi), y, rounded.type as BitsType);
-  if (have.lo < lo) y = m.mux(m.lt(rounded, m.constant(lo)), m.cast(m.constant(lo), type), m.cast(y, type), type, hint);
-  return m.cast(y, type, hint);
+  const range = bitsRange(from);
+  const [tooHigh, tooLow] = [range.hi > BigInt(hi), range.lo < BigInt(lo)];
+  if (!tooHigh && !tooLow) return m.cast(x, type, hint);
+  const negative = from.signed ? m.bit(x, from.width - 1) : m.constant(0, u(1));
+  // Bits from the format's sign upwards: all equal in a signed number that fits, all zero in one without sign.
+  const first = to.signed ? to.width - 1 : to.width;
+  const top = tooHigh ? m.extract(x, first, from.width - first - (from.signed ? 1 : 0)) : undefined;
+  const above = top === undefined ? m.constant(0, u(1)) : m.ne(top, m.constant(0, top.type as BitsType));
+  const largest = m.constant(hi, type);
+  if (!to.signed) {
+    const limited = tooHigh ? m.mux(above, largest, m.cast(x, type), type) : m.cast(x, type);
+    return tooLow ? m.mux(negative, m.constant(0, type), limited, type, hint) : m.cast(limited, type, hint);
+  }
+  const below = top === undefined ? m.constant(0, u(1)) : m.ne(top, m.not(m.constant(0, top.type as BitsType)));
+  const over = tooLow ? m.mux(negative, below, above) : above;
+  const limit = tooLow ? m.mux(negative, m.constant(lo, type), largest, type) : largest;
+  return m.mux(over, limit, m.cast(x, type), type, hint);
 }

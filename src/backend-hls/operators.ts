@@ -60,7 +60,7 @@ export function opDelay(d: Device, op: Op): number {
       return d.timing.lut;
     case "fx.requantize": {
       const from = widthOf(op, 0);
-      const rounds = from.frac > to!.frac && op.attrs["rounding"] !== "floor";
+      const rounds = from.frac > to!.frac && (op.attrs["rounding"] === "half-up" || op.attrs["rounding"] === "half-even");
       return (rounds ? addDelay(d, from.width) : 0) + (saturates(op) ? 2 * d.timing.lut : 0);
     }
     case "fx.table": {
@@ -111,7 +111,7 @@ export function opArea(d: Device, op: Op): Area {
       return { lut: Math.ceil(to!.width / 2), dsp: 0 };
     case "fx.requantize": {
       const from = widthOf(op, 0);
-      const rounds = from.frac > to!.frac && op.attrs["rounding"] !== "floor";
+      const rounds = from.frac > to!.frac && (op.attrs["rounding"] === "half-up" || op.attrs["rounding"] === "half-even");
       return { lut: (rounds ? Math.min(from.width, to!.width + 2) : 0) + (saturates(op) ? to!.width + 4 : 0), dsp: 0 };
     }
     case "fx.table":

@@ -9,4 +9,4 @@ export const PREPARE_PIPELINE = "fold-constants,canonicalize,cse,dce,fold-scales
 /** Float network to fixed point. */
 export const QUANTIZE_PIPELINE = `${PREPARE_PIPELINE},quantize,canonicalize,dce`;
 /** Fixed-point network to fused kernels. */
-export const LOWER_PIPELINE = "lower,fuse,dce";
+export const LOWER_PIPELINE = "lower,fuse,fold-rounding,dce";

@@ -3,6 +3,7 @@ import type { Pass } from "./define-pass.js";
 import { canonicalize } from "./nn/canonicalize.js";
 import { cse } from "./common/cse.js";
 import { dce } from "./common/dce.js";
+import { foldRounding } from "./flow/fold-rounding.js";
 import { fuse } from "./flow/fuse.js";
 import { decomposeSoftmax } from "./nn/decompose-softmax.js";
 import { foldScales } from "./nn/fold-scales.js";
@@ -46,7 +47,7 @@ export class PassRegistry {
 }
 
 /** Passes that come with the compiler. */
-export const builtinPasses: readonly Pass[] = [canonicalize, cse, dce, foldConstants, fuse, lower, lowerAverage, foldScales, decomposeSoftmax, quantize];
+export const builtinPasses: readonly Pass[] = [canonicalize, cse, dce, foldConstants, foldRounding, fuse, lower, lowerAverage, foldScales, decomposeSoftmax, quantize];
 
 export const builtinAliases: readonly PipelineAlias[] = [
   { name: "clean", summary: "Simplify and remove what is not needed; at any time before lowering.", pipeline: "fold-constants,canonicalize,cse,dce" },

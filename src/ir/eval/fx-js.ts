@@ -123,6 +123,7 @@ export function emitRequantize(x: string, from: FixedType, to: FixedType, roundi
     if (rounding === "floor") rounded = narrow ? `${x} >> ${shift}` : `Math.floor(${x} * ${down})`;
     else if (rounding === "half-up") rounded = narrow ? `(${x} + ${2 ** (shift - 1)}) >> ${shift}` : `Math.floor(${x} * ${down} + 0.5)`;
     else if (rounding === "half-even") rounded = `roundHalfEven(${x} * ${down})`;
+    else if (rounding === "biased-half-even") rounded = `roundHalfEven(${x} * ${down} - 0.5)`;
     else throw new Error(`unknown rounding ${rounding}`);
   }
   if (overflow === "wrap") return `wrapTo(${rounded}, ${to.signed}, ${2 ** to.width})`;

@@ -95,7 +95,7 @@ const ops: readonly OpDef[] = [
       if (types !== undefined && types[1]!.frac < types[0]!.frac) report("result drops fractional bits");
     } },
   { name: "fx.requantize", summary: "Rounds and limits to the result type.", operands: ["x"], results: ["y"], traits: ["pure"],
-    attrs: { rounding: { kind: "string", oneOf: ["half-up", "half-even", "floor"] }, overflow: { kind: "string", oneOf: ["saturate", "wrap"] } },
+    attrs: { rounding: { kind: "string", oneOf: ["half-up", "half-even", "floor", "biased-half-even"], doc: "biased: one half has been added before" }, overflow: { kind: "string", oneOf: ["saturate", "wrap"] } },
     verify: (op, report) => void fixedOperands(op, report) },
   { name: "fx.table", summary: "Table lookup: entry number raw(x) - min raw(x).", operands: ["x"], results: ["y"], traits: ["pure"], attrs: { values: { kind: "dense" } },
     verify: (op, report) => {
