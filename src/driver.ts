@@ -1,10 +1,14 @@
 /** Model and options in, artefacts out: the functions behind the commands. All input and output goes through the session's host. */
 import "./driver/passes.js";
+import { compare } from "./driver/compare.js";
+import { comparisonHtml } from "./driver/compare-html.js";
 import { compile } from "./driver/compile.js";
 import { run, simulate, synth } from "./driver/execute.js";
 import { inspect } from "./driver/inspect.js";
+import { writeWhole } from "./driver/atomic.js";
+import type { Comparison } from "./driver/comparison.js";
 import type { Inspection, DesignReport, RunSummary, SimulationSummary, SynthSummary } from "./driver/report.js";
-import type { CompileOptions, RunOptions, SimulateOptions } from "./driver/options.js";
+import type { CompareOptions, CompileOptions, RunOptions, SimulateOptions } from "./driver/options.js";
 import type { Session } from "./driver/session.js";
 
 export { newSession, type Session } from "./driver/session.js";
@@ -12,6 +16,7 @@ export { optFile, type OptOptions } from "./driver/opt.js";
 export { checkTools, tools, type ToolSpec, type ToolStatus } from "./driver/tools.js";
 export type * from "./driver/options.js";
 export type * from "./driver/report.js";
+export type { Comparison, LayerComparison, OutputComparison } from "./driver/comparison.js";
 
 /** Compiles `model` into the folder `options.out`. */
 export async function compileModel(model: string, options: CompileOptions, session: Session): Promise<DesignReport> {
@@ -26,6 +31,13 @@ export async function runDesign(dir: string, options: RunOptions, session: Sessi
 /** Simulates the Verilog of a compiled design on a data file, and compares with the bit-exact model. */
 export async function simulateDesign(dir: string, options: SimulateOptions, session: Session): Promise<SimulationSummary> {
   return simulate(dir, options, session);
+}
+
+/** Runs the float network and a compiled design's fixed-point network side by side; `html` is a file to draw the result to. */
+export async function compareDesign(model: string, dir: string, options: CompareOptions & { readonly html?: string }, session: Session): Promise<Comparison> {
+  const result = compare(model, dir, options, session);
+  if (options.html !== undefined) writeWhole(options.html, comparisonHtml(result), session.host);
+  return result;
 }
 
 /** Synthesizes a compiled design. */

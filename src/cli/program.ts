@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { Command, CommanderError, Option } from "commander";
 import { bugReport, Exit } from "./action.js";
 import type { CliEnv } from "./env.js";
+import { compareCommand } from "./commands/compare.js";
 import { compileCommand } from "./commands/compile.js";
 import { doctorCommand } from "./commands/doctor.js";
 import { inspectCommand } from "./commands/inspect.js";
@@ -25,7 +26,7 @@ A first design:
   $ onnx-hls simulate build --input inputs.npz --output sim.npz
 
 Exit codes: 0 done, 1 the input cannot be processed (the message says why), 2 wrong usage.`);
-  const commands = [compileCommand, runCommand, simulateCommand, synthCommand, inspectCommand, optCommand, doctorCommand].map((make) => make(env));
+  const commands = [compileCommand, runCommand, simulateCommand, compareCommand, synthCommand, inspectCommand, optCommand, doctorCommand].map((make) => make(env));
   for (const c of commands) program.addCommand(c);
   for (const c of [program, ...commands]) {
     c.exitOverride().configureOutput({ writeOut: env.out, writeErr: env.err }).showHelpAfterError("(--help shows the usage)");

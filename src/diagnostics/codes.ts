@@ -241,6 +241,10 @@ export const codes = {
     text: (p: { path: string }) => `${p.path} is not a folder made by onnx-hls compile`,
     hint: () => "compile a model first: onnx-hls compile MODEL.onnx -o DIR",
   }),
+  IO006: error({
+    text: (p: { path: string; made: string; model: string }) => `${p.path} was compiled from another network (${p.made}) than ${p.model}`,
+    hint: (p) => `give the model that it was made from, or compile this one: onnx-hls compile ${p.model} -o DIR`,
+  }),
 } as const;
 
 export type Code = keyof typeof codes;

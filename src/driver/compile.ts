@@ -70,7 +70,8 @@ export function loadSamples(path: string, module: Module, session: Session): Inp
   return matchInputs(readArrays(readBytes(session.host, path), path), inputs, path);
 }
 
-function samplesOf(data: InputData, count: number): Sample[] {
+/** At most `count` samples, spread evenly over the data. */
+export function samplesOf(data: InputData, count: number): Sample[] {
   const n = Math.min(count, data.samples);
   return Array.from({ length: n }, (_, i) => {
     const s = Math.floor((i * data.samples) / n);

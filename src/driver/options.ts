@@ -37,3 +37,10 @@ export interface SimulateOptions extends RunOptions {
   readonly stall?: number;
   readonly seed?: number;
 }
+
+export interface CompareOptions {
+  /** Data file with inputs. */
+  readonly input: string;
+  /** At most so many samples, spread over the data. */
+  readonly samples?: number;
+}

@@ -17,7 +17,10 @@ import { binary, broadcastStrides, concat, conv, elementwise, matmul, offsets, p
 /** Evaluates one sample; arrays hold real values in row-major order and are overwritten by the next run. */
 export interface NnProgram {
   run(inputs: readonly ArrayLike<number>[]): Float64Array[];
-  /** Called with each operation's result as it is computed, constants excepted. */
+  /**
+   * Called with each operation's result as it is computed, constants excepted. What the observer writes to `data` is what the
+   * operations behind it read.
+   */
   observe: ((value: Value, data: Float64Array) => void) | undefined;
 }
 

@@ -23,8 +23,8 @@ function tensorsOf(module: Module): Value[] {
 
 /**
  * Fixed-point tensors that are compared, in program order, with their float counterparts: the inputs, and the results of
- * roundings (nn.quantize, nn.unary). Everything between them is exact. Where a rounding does not say what it stands for (a
- * network that was quantized before it was imported), a tensor of the same name does, if there is one of that name only.
+ * roundings (nn.quantize, nn.unary). Everything between them is exact. Where no rounding says what it stands for (a network
+ * that was quantized before it was imported), tensors of the same name belong together, if there is one of that name only.
  */
 export function pairTensors(float: Module, fixed: Module): Map<Value, Value> {
   const names = tensorNames(float);
@@ -36,15 +36,20 @@ export function pairTensors(float: Module, fixed: Module): Map<Value, Value> {
     const hint = sanitizeHint(v.hint);
     if (hint !== undefined) byHint.set(hint, byHint.has(hint) ? undefined : v);
   }
+  const states = fixed.func.body.ops.some((op) => op.attrs[FLOAT_TENSOR] !== undefined);
   const size = (v: Value): number => shapeOf(v).reduce((n, d) => n * d, 1);
   const pairs = new Map<Value, Value>();
+  const taken = new Set<Value>(float.func.body.args);
   fixed.func.body.args.forEach((a, i) => pairs.set(a, float.func.body.args[i]!));
   for (const op of fixed.func.body.ops) {
     if (op.name !== "nn.quantize" && op.name !== "nn.unary") continue;
     const stated = op.attrs[FLOAT_TENSOR];
     const hint = sanitizeHint(op.result.hint);
-    const partner = typeof stated === "string" ? byText.get(stated) : hint === undefined ? undefined : byHint.get(hint);
-    if (partner !== undefined && size(partner) === size(op.result)) pairs.set(op.result, partner);
+    const partner = typeof stated === "string" ? byText.get(stated) : states || hint === undefined ? undefined : byHint.get(hint);
+    if (partner !== undefined && !taken.has(partner) && size(partner) === size(op.result)) {
+      taken.add(partner);
+      pairs.set(op.result, partner);
+    }
   }
   return pairs;
 }

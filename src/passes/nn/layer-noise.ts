@@ -1,0 +1,274 @@
+/**
+ * Where a fixed-point network loses accuracy: both networks run side by side, and for every tensor that is rounded four
+ * things are measured.
+ *
+ * - The noise of the tensor as it is in the running network: everything in front of it counts.
+ * - The noise that its layer adds by itself: the layer reads the float network's tensors, requantized.
+ * - What the layer's own noise consists of: rounding of the result, values beyond the format, and the rest, which is coarse
+ *   weights and tables.
+ * - What it does to the outputs: the layer's own noise is added to the float network at that place, and the error at the
+ *   outputs is measured. Noises of different layers hardly correlate, so these powers add up to about the whole.
+ */
+import { CompilerBug } from "../../diagnostics/index.js";
+import type { Module, Op, Value } from "../../ir/core.js";
+import { quantizeNumber } from "../../ir/fixed-arith.js";
+import { fixedOf, prepareNn } from "../../ir/eval/nn-fixed.js";
+import { rawRange, showType, type FixedType } from "../../ir/types.js";
+import type { Sample } from "./quantize/calibrate.js";
+import { roundInputs } from "./quantize/inputs.js";
+import { constantOf, macsOf } from "./quantize/linear.js";
+import { pairTensors } from "./tensor-pairs.js";
+
+export interface LayerNoise {
+  /** Name of the tensor in the ONNX model, where it has one. */
+  readonly tensor: string;
+  /** ONNX nodes that are computed between the roundings in front and this one, in program order; empty for an input. */
+  readonly nodes: readonly string[];
+  /** Operations of nn, views left out. */
+  readonly operations: readonly string[];
+  readonly format: FixedType;
+  /** Range of the float tensor. */
+  readonly min: number;
+  readonly max: number;
+  /** Root mean square of the float tensor. */
+  readonly rms: number;
+  /** Numbers that the format can hold. */
+  readonly lo: number;
+  readonly hi: number;
+  /** Share of values beyond the format's range. */
+  readonly saturated: number;
+  /** How much of the format's range the float values reach; above 1 they leave it. */
+  readonly range_used: number;
+  /** Of the tensor in the running network, in dB; Infinity without noise. */
+  readonly sqnr_db: number;
+  /** Of the noise that the layer adds by itself. */
+  readonly own_sqnr_db: number;
+  /** Power of the layer's own noise, by cause. */
+  readonly noise: { readonly rounding: number; readonly saturation: number; readonly arithmetic: number };
+  /** Share of the noise at the outputs that the layer causes; over all layers 1. */
+  readonly output_share: number;
+  readonly macs: number;
+  /** Layers with constant weights: the ONNX node and the format of the weights. */
+  readonly weights: readonly { readonly node: string; readonly format: string; readonly width: number }[];
+  /** A function that is a table: the ONNX node, the function, and the format of its argument. */
+  readonly table?: { readonly node: string; readonly fn: string; readonly argument: string; readonly width: number };
+  /** Indices of the layers that it reads. */
+  readonly inputs: readonly number[];
+}
+
+interface Layer {
+  readonly fixed: Value;
+  readonly float: Value;
+  readonly type: FixedType;
+  /** Operations since the roundings in front. */
+  readonly ops: readonly Op[];
+  readonly sources: readonly Value[];
+  readonly stats: Stats;
+}
+
+class Stats {
+  signal = 0;
+  running = 0;
+  own = 0;
+  rounding = 0;
+  saturation = 0;
+  arithmetic = 0;
+  saturated = 0;
+  count = 0;
+  min = Infinity;
+  max = -Infinity;
+  /** Squared error that the layer causes at the outputs, each output relative to its variance. */
+  atOutputs = 0;
+}
+
+export interface NoiseOptions {
+  /** Samples on which layers are measured. */
+  readonly samples: readonly Sample[];
+  /** The first so many of them also tell what a layer does to the outputs. */
+  readonly injected: number;
+  readonly progress?: (done: number, total: number) => void;
+}
+
+/** Ratio in dB; Infinity without noise, -Infinity without signal. */
+export function decibels(signal: number, noise: number): number {
+  if (noise === 0) return Infinity;
+  return signal === 0 ? -Infinity : 10 * Math.log10(signal / noise);
+}
+
+/** Noise of every layer. `float` is the prepared module that `fixed` was quantized from. */
+export function measureLayerNoise(float: Module, fixed: Module, options: NoiseOptions): LayerNoise[] {
+  const layers = layersOf(float, fixed);
+  const byFixed = new Map(layers.map((l) => [l.fixed, l]));
+  const byFloat = new Map(layers.map((l) => [l.float, l]));
+  const ports = fixed.func.body.args.map((a) => a.type);
+  const [reference, program] = [prepareNn(float), prepareNn(fixed)];
+  const total = options.samples.length + options.injected;
+  options.samples.forEach((sample, s) => {
+    const truth = new Map<Value, Float64Array>();
+    reference.observe = (v, data) => void (byFloat.has(v) && truth.set(v, data.slice()));
+    const expected = reference.run(sample).map((y) => y.slice());
+    float.func.body.args.forEach((a, i) => truth.set(a, Float64Array.from(sample[i]!)));
+    const inputs = roundInputs(sample, ports);
+    const grid = (l: Layer): Float64Array => roundToGrid(truth.get(l.float)!, l.type);
+
+    // As it runs.
+    const running = (l: Layer, data: ArrayLike<number>): void => observeRunning(l, truth.get(l.float)!, data);
+    fixed.func.body.args.forEach((a, i) => running(byFixed.get(a)!, inputs[i]!));
+    program.observe = (v, data) => {
+      const l = byFixed.get(v);
+      if (l !== undefined) running(l, data);
+    };
+    program.run(inputs);
+
+    // Each layer by itself: behind every rounding, the float network's tensor on the format's grid takes the place of the result.
+    const ideal = new Map<Layer, Float64Array>();
+    reference.observe = (v, data) => {
+      const l = byFloat.get(v);
+      if (l === undefined) return;
+      ideal.set(l, data.slice());
+      data.set(grid(l));
+    };
+    reference.run(inputs);
+    const own = new Map<Layer, Float64Array>();
+    const exact = new Map<Value, Float64Array>();
+    for (const l of layers) {
+      if (l.fixed.def === undefined) own.set(l, difference(inputs[l.fixed.index]!, truth.get(l.float)!));
+    }
+    for (const [l, e] of own) observeOwn(l, truth.get(l.float)!, e, e, undefined);
+    program.observe = (v, data) => {
+      const l = byFixed.get(v);
+      if (l === undefined) return void exact.set(v, data);
+      const wanted = truth.get(l.float)!;
+      const added = difference(data, ideal.get(l)!);
+      observeOwn(l, wanted, difference(data, wanted), added, l.fixed.def!.name === "nn.quantize" ? difference(data, exact.get(l.fixed.def!.operand(0)) ?? data) : undefined);
+      own.set(l, added);
+      data.set(grid(l));
+      exact.set(v, data);
+    };
+    program.run(inputs);
+    if (s < options.injected) inject(reference, float, sample, expected, own);
+    options.progress?.(s + 1 + Math.min(s + 1, options.injected), total);
+  });
+  return layers.map((l) => describe(l, layers));
+}
+
+/** Adds each layer's own noise to the float network, one layer at a time. */
+function inject(reference: ReturnType<typeof prepareNn>, float: Module, sample: Sample, expected: readonly Float64Array[], own: ReadonlyMap<Layer, Float64Array>): void {
+  for (const [l, noise] of own) {
+    if (noise.every((e) => e === 0)) continue;
+    reference.observe = (v, data) => {
+      if (v === l.float) for (let i = 0; i < data.length; i++) data[i]! += noise[i]!;
+    };
+    const inputs = l.fixed.def === undefined ? sample.map((x, i) => (float.func.body.args[i] === l.float ? Float64Array.from(x, (v, k) => v + noise[k]!) : x)) : sample;
+    reference.run(inputs).forEach((y, o) => {
+      const power = meanSquare(expected[o]!) || 1;
+      l.stats.atOutputs += meanSquare(difference(y, expected[o]!)) / power;
+    });
+  }
+}
+
+function meanSquare(x: ArrayLike<number>): number {
+  let sum = 0;
+  for (let i = 0; i < x.length; i++) sum += x[i]! ** 2;
+  return x.length === 0 ? 0 : sum / x.length;
+}
+
+function difference(a: ArrayLike<number>, b: ArrayLike<number>): Float64Array {
+  return Float64Array.from({ length: a.length }, (_, i) => a[i]! - b[i]!);
+}
+
+function roundToGrid(x: Float64Array, type: FixedType): Float64Array {
+  const unit = 2 ** -type.frac;
+  return x.map((v) => quantizeNumber(v, type, "half-up") * unit);
+}
+
+function observeRunning(l: Layer, expected: Float64Array, data: ArrayLike<number>): void {
+  const s = l.stats;
+  const range = rawRange(l.type);
+  const unit = 2 ** -l.type.frac;
+  const [lo, hi] = [(range.lo - 0.5) * unit, (range.hi + 0.5) * unit];
+  for (let i = 0; i < expected.length; i++) {
+    const x = expected[i]!;
+    s.signal += x * x;
+    s.running += (data[i]! - x) ** 2;
+    if (x > hi || x < lo) s.saturated++;
+    if (x < s.min) s.min = x;
+    if (x > s.max) s.max = x;
+  }
+  s.count += expected.length;
+}
+
+/**
+ * `error`: against the float tensor; `added`: without what the requantized inputs do; `last`: what the last rounding does,
+ * undefined where the result comes from a table.
+ */
+function observeOwn(l: Layer, expected: Float64Array, error: Float64Array, added: Float64Array, last: Float64Array | undefined): void {
+  const s = l.stats;
+  const half = 2 ** -l.type.frac / 2;
+  const isInput = l.fixed.def === undefined;
+  for (let i = 0; i < expected.length; i++) {
+    s.own += error[i]! ** 2;
+    const e = isInput ? added[i]! : (last?.[i] ?? 0);
+    if (Math.abs(e) > half * 1.0001) s.saturation += e * e;
+    else s.rounding += e * e;
+    s.arithmetic += (added[i]! - e) ** 2;
+  }
+}
+
+function layersOf(float: Module, fixed: Module): Layer[] {
+  const pairs = pairTensors(float, fixed);
+  const layers: Layer[] = [];
+  for (const [v, partner] of pairs) {
+    const type = fixedOf(v);
+    if (type === undefined) throw new CompilerBug(`%${v.hint ?? v.id} is compared, but not of fixed point`);
+    const ops: Op[] = [];
+    const sources: Value[] = [];
+    const seen = new Set<Value>();
+    const visit = (x: Value): void => {
+      if (seen.has(x) || x.def?.name === "nn.constant") return;
+      seen.add(x);
+      if (x !== v && pairs.has(x)) return void sources.push(x);
+      if (x.def === undefined) return;
+      x.def.operands.forEach(visit);
+      ops.push(x.def);
+    };
+    visit(v);
+    layers.push({ fixed: v, float: partner, type, ops, sources, stats: new Stats() });
+  }
+  return layers;
+}
+
+const MOVES = new Set(["nn.quantize", "nn.reshape", "nn.transpose", "nn.slice", "nn.gather", "nn.broadcast", "nn.pad", "nn.concat"]);
+
+function describe(l: Layer, layers: readonly Layer[]): LayerNoise {
+  const s = l.stats;
+  const range = rawRange(l.type);
+  const unit = 2 ** -l.type.frac;
+  const [lo, hi] = [range.lo * unit, range.hi * unit];
+  const weighted = l.ops.filter((op) => macsOf(op) > 0 && constantOf(op.operand(1)) !== undefined);
+  const table = l.fixed.def?.name === "nn.unary" ? l.fixed.def : undefined;
+  const nodeOf = (op: Op): string => op.loc.nodes[0] ?? op.result.hint ?? op.name;
+  const all = layers.reduce((n, x) => n + x.stats.atOutputs, 0);
+  const power = (p: number): number => (s.count === 0 ? 0 : p / s.count);
+  return {
+    tensor: l.float.hint ?? l.fixed.hint ?? `%${l.fixed.id}`,
+    nodes: [...new Set(l.ops.flatMap((op) => (op.name === "nn.quantize" && l.ops.length > 1 ? [] : op.loc.nodes)))],
+    operations: [...new Set(l.ops.filter((op) => !MOVES.has(op.name)).map((op) => (op.name === "nn.unary" || op.name === "nn.reduce" || op.name === "nn.pool" ? String(op.attrs["fn"] ?? `${op.attrs["kind"]} ${op.name.slice(3)}`) : op.name.slice(3))))],
+    format: l.type,
+    min: s.min,
+    max: s.max,
+    rms: Math.sqrt(power(s.signal)),
+    lo,
+    hi,
+    saturated: s.saturated / Math.max(1, s.count),
+    range_used: Math.max(s.max > 0 && hi > 0 ? s.max / hi : 0, s.min < 0 && lo < 0 ? s.min / lo : 0),
+    sqnr_db: decibels(s.signal, s.running),
+    own_sqnr_db: decibels(s.signal, s.own),
+    noise: { rounding: power(s.rounding), saturation: power(s.saturation), arithmetic: power(s.arithmetic) },
+    output_share: all === 0 ? 0 : s.atOutputs / all,
+    macs: l.ops.reduce((n, op) => n + macsOf(op), 0),
+    weights: weighted.map((op) => ({ node: nodeOf(op), format: showType(fixedOf(op.operand(1))!), width: fixedOf(op.operand(1))!.width })),
+    ...(table !== undefined && { table: { node: nodeOf(table), fn: String(table.attrs["fn"]), argument: showType(fixedOf(table.operand(0))!), width: fixedOf(table.operand(0))!.width } }),
+    inputs: l.sources.map((x) => layers.findIndex((o) => o.fixed === x)),
+  };
+}
