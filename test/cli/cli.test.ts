@@ -63,7 +63,7 @@ describe("usage", () => {
     expect([r.code, r.out]).toEqual([2, ""]);
   });
 
-  it.each(["compile", "run", "simulate", "synth", "inspect", "opt", "doctor"])("%s --help explains itself", async (command) => {
+  it.each(["compile", "run", "simulate", "compare", "synth", "inspect", "opt", "doctor"])("%s --help explains itself", async (command) => {
     const r = await cli([command, "--help"]);
     expect(r.code).toBe(0);
     expect(r.out).toMatch(/Usage: onnx-hls/);
