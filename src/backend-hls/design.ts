@@ -3,6 +3,7 @@
  */
 import type { Module, Op, Value } from "../ir/core.js";
 import { loopNest, readKernel, type KernelSpec } from "../ir/flow/kernel.js";
+import { portScale } from "../ir/port-scales.js";
 import { elementCount, type FixedType, type StreamType } from "../ir/types.js";
 import { source } from "../ir/eval/flow.js";
 import { CompilerBug } from "../diagnostics/index.js";
@@ -35,6 +36,8 @@ export interface InputNode {
   readonly arg: Value;
   readonly order: ProducerOrder;
   readonly type: StreamType;
+  /** Real numbers are the port's numbers times this. */
+  readonly scale: number;
   readonly outputs: Channel[];
 }
 
@@ -43,6 +46,7 @@ export interface OutputNode {
   readonly name: string;
   readonly type: StreamType;
   readonly perBeat: number;
+  readonly scale: number;
   readonly inputs: Channel[];
 }
 
@@ -112,7 +116,7 @@ export function elaborate(module: Module, device: Device, clockMhz: number, port
   const nodes = new Map<Value, KernelNode | InputNode>();
   const design: Design = { name: module.name, inputs: [], kernels: [], outputs: [], channels: [] };
   func.body.args.forEach((arg, i) => {
-    const node: InputNode = { kind: "input", name: inputNames[i]!, arg, order: orderOf(arg, inputWord), type: arg.type as StreamType, outputs: [] };
+    const node: InputNode = { kind: "input", name: inputNames[i]!, arg, order: orderOf(arg, inputWord), type: arg.type as StreamType, scale: portScale(func, "input_scales", i), outputs: [] };
     nodes.set(arg, node);
     design.inputs.push(node);
   });
@@ -155,7 +159,7 @@ export function elaborate(module: Module, device: Device, clockMhz: number, port
       op.operands.forEach((v, i) => {
         const type = v.type as StreamType;
         const perBeat = ports.outputs[i]!;
-        const node: OutputNode = { kind: "output", name: outputNames[i]!, type, perBeat, inputs: [] };
+        const node: OutputNode = { kind: "output", name: outputNames[i]!, type, perBeat, scale: portScale(func, "output_scales", i), inputs: [] };
         design.outputs.push(node);
         connect(v, node, 0, "body", portReads(type, perBeat));
         if (node.inputs[0]!.plan.kind === "memory") throw new CompilerBug(`output ${node.name} does not leave in row-major order`);

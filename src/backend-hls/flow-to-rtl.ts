@@ -19,6 +19,8 @@ export interface AxisPort {
   readonly width: number;
   readonly signed: boolean;
   readonly frac: number;
+  /** Real numbers are the fixed-point numbers times this; 1 where absent. Powers of two are part of `frac`. */
+  readonly scale?: number;
   /** Width of tdata: whole bytes. */
   readonly dataBits: number;
   readonly beats: number;
@@ -74,13 +76,18 @@ function axisPorts(design: Design): AxisPort[] {
         elementsPerBeat,
         width: elem.width,
         signed: elem.signed,
-        frac: elem.frac,
+        ...formatOf(elem.frac, n.scale),
         dataBits: Math.ceil((elementsPerBeat * elem.width) / 8) * 8,
         beats: beats(n.type, elementsPerBeat),
         shape: n.type.shape,
       };
     });
   return [...port("input", design.inputs), ...port("output", design.outputs)];
+}
+
+function formatOf(frac: number, scale: number): { frac: number; scale?: number } {
+  const steps = Math.log2(scale);
+  return Number.isInteger(steps) ? { frac: frac - steps } : { frac, scale };
 }
 
 function emitTop(module: Module, top: string, design: Design, channels: ReadonlyMap<Channel, Op>, kernels: ReadonlyMap<KernelNode, Op>, ports: readonly AxisPort[]): void {

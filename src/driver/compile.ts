@@ -149,7 +149,7 @@ function ipFiles(rtl: RtlDesign, clockMhz: number, verilog: ReadonlyMap<string, 
     name: p.prefix,
     direction: p.direction === "input" ? ("in" as const) : ("out" as const),
     width: p.dataBits,
-    doc: `${p.direction} ${p.name}: ${p.elementsPerBeat} ${p.signed ? "signed" : "unsigned"} ${p.width}-bit numbers with ${p.frac} fractional bits per beat, ${p.beats} beats per sample`,
+    doc: `${p.direction} ${p.name}: ${p.elementsPerBeat} ${p.signed ? "signed" : "unsigned"} ${p.width}-bit numbers with ${p.frac} fractional bits${p.scale === undefined ? "" : ` times ${p.scale}`} per beat, ${p.beats} beats per sample`,
   }));
   return packageIp({ name: rtl.top, clock: { port: "aclk", mhz: clockMhz }, resetn: "aresetn", streams }, verilog);
 }
@@ -168,7 +168,7 @@ function makeReport(model: string, device: Device, clockMhz: number, s: Schedule
     multipliers,
     mac_efficiency: multipliers === 0 ? 0 : macs / (multipliers * ii),
     resources: s.resources,
-    ports: rtl.ports.map((p) => ({ name: p.name, direction: p.direction, format: `${p.signed ? "fixed" : "ufixed"}<${p.width},${p.frac}>`, shape: p.shape, elements_per_beat: p.elementsPerBeat, bits: p.dataBits })),
+    ports: rtl.ports.map((p) => ({ name: p.name, direction: p.direction, format: `${p.signed ? "fixed" : "ufixed"}<${p.width},${p.frac}>${p.scale === undefined ? "" : ` x ${p.scale}`}`, shape: p.shape, elements_per_beat: p.elementsPerBeat, bits: p.dataBits })),
     kernels: s.design.kernels.map((k) => ({
       name: k.name,
       onnx_nodes: k.op.loc.nodes,

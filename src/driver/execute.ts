@@ -50,7 +50,8 @@ function elemOf(p: AxisPort): FixedType {
 function rawSample(c: Compiled, data: InputData, s: number): ReturnType<typeof toRaw>[] {
   return c.inputs.map((p, i) => {
     const size = data.data[i]!.length / data.samples;
-    return toRaw(data.data[i]!.subarray(s * size, (s + 1) * size), elemOf(p));
+    const values = data.data[i]!.subarray(s * size, (s + 1) * size);
+    return toRaw(p.scale === undefined ? values : Float64Array.from(values, (v) => v / p.scale!), elemOf(p));
   });
 }
 
@@ -76,7 +77,7 @@ function writeOutputs(c: Compiled, results: readonly Float64Array[], samples: nu
   c.outputs.forEach((p, i) => {
     const [first, ...rest] = p.shape;
     const shape = [samples * (first ?? 1), ...rest];
-    const scale = 2 ** -p.frac;
+    const scale = 2 ** -p.frac * (p.scale ?? 1);
     const data = options.raw === true ? (p.width <= 32 ? Int32Array.from(results[i]!) : results[i]!) : Float32Array.from(results[i]!, (v) => v * scale);
     arrays.set(p.name, { shape, data });
   });

@@ -24,7 +24,17 @@ export class NodeContext {
     /** Operators that read the first output. */
     readonly readers: readonly string[] = [],
     private readonly types: ReadonlyMap<string, number> = new Map(),
+    /** Importers of ONNX's own operators, for nodes that are read as others. */
+    private readonly lookup: ((opType: string) => OperatorImporter | undefined) | undefined = undefined,
   ) {}
+
+  /** The node read as another operator of ONNX's domain, on other inputs. */
+  delegate(opType: string, inputs: readonly (Imported | undefined)[]): ReturnType<OperatorImporter["import"]> {
+    const operator = this.lookup?.(opType);
+    if (operator === undefined) throw this.error(`it is read as ${opType}, which is not supported`);
+    const node = { ...this.node, input: inputs.map((_, i) => `${this.name}_input${i}`) };
+    return operator.import(new NodeContext(node, this.name, this.opset, this.file, this.builder, inputs, this.readers, new Map(), this.lookup));
+  }
 
   /** An error about this node. */
   error(what: string, hint = "check the export of the model"): UserError {

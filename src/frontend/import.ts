@@ -6,7 +6,7 @@ import { Sink, UserError, printable } from "../diagnostics/index.js";
 import { checkNumbers, NodeContext, shapeOf, type Imported, type OperatorImporter } from "./context.js";
 import { decodeModel, toNumber, type GraphProto, type ModelProto, type NodeProto, type ValueInfoProto } from "./onnx-proto.js";
 import { lookupOnnxOp } from "./operators/index.js";
-import { dataTypeName, isFloatType, readTensor } from "./tensor-data.js";
+import { dataTypeName, integerRange, isFloatType, readTensor } from "./tensor-data.js";
 
 /** Oldest and newest operator sets whose meaning this importer knows. */
 const OPSETS = { oldest: 6, newest: 28 };
@@ -190,7 +190,11 @@ class Importer {
       const shape = this.inputShape(input);
       names.push(input.name);
       this.types.set(input.name, input.type!.tensorType!.elemType);
-      this.tensors.set(input.name, { kind: "value", value: this.block.addArg(tensor(shape, f32), input.name) });
+      const arg = this.block.addArg(tensor(shape, f32), input.name);
+      const range = integerRange(input.type!.tensorType!.elemType);
+      // Integers enter as numbers within the limits of their type.
+      const value = range === undefined ? arg : new Builder(this.block).value("nn.round", [arg], tensor(shape, f32), { lo: range.lo, hi: range.hi }, input.name);
+      this.tensors.set(input.name, { kind: "value", value });
     }
     if (names.length === 0) throw UserError.of("ON003", { what: "the graph has no input: everything in it is constant" }, { file: this.file });
     return names;
@@ -200,7 +204,7 @@ class Importer {
     const fail = (what: string): UserError => UserError.of("ON005", { what }, { file: this.file, tensor: input.name });
     const type = input.type?.tensorType;
     if (type == null) throw fail(`input "${printable(input.name)}" is not a tensor, or has no type (sequences and nested types are not supported)`);
-    if (!isFloatType(type.elemType)) throw fail(`input "${printable(input.name)}" holds ${dataTypeName(type.elemType)} values; inputs must be floating point`);
+    if (!isFloatType(type.elemType) && integerRange(type.elemType) === undefined) throw fail(`input "${printable(input.name)}" holds ${dataTypeName(type.elemType)} values; inputs must be floating point, or integers of up to 16 bits`);
     if (type.shape == null) throw fail(`input "${printable(input.name)}" has no shape`);
     const shape = type.shape.dim.map((d, i) => {
       const n = d.value === "dimValue" ? toNumber(d.dimValue) : 0;
@@ -276,7 +280,7 @@ class Importer {
     });
     const builder = new Builder(this.block, undefined, { nodes: [name], opType: node.opType, file: this.file });
     const opset = this.opsets.get(domain);
-    const ctx = new NodeContext(node, name, opset ?? OPSETS.newest, this.file, builder, inputs, this.readers.get(node.output[0] ?? "") ?? [], this.types);
+    const ctx = new NodeContext(node, name, opset ?? OPSETS.newest, this.file, builder, inputs, this.readers.get(node.output[0] ?? "") ?? [], this.types, (opType) => lookupOnnxOp("", opType));
     if (opset === undefined) throw ctx.error(`its domain "${printable(domain)}" is not imported by the model`);
     this.checkTypes(ctx, operator);
     const results = operator.import(ctx);

@@ -33,6 +33,8 @@ const DATA_TYPES: Readonly<Record<number, DataType>> = {
   11: { name: "double", bytes: 8, integer: false, read: (v, o) => v.getFloat64(o, true) },
   12: { name: "uint32", bytes: 4, integer: true, read: (v, o) => v.getUint32(o, true) },
   13: { name: "uint64", bytes: 8, integer: true, read: (v, o) => Number(v.getBigUint64(o, true)) },
+  21: { name: "uint4", bytes: 0.5, integer: true, read: (v, o) => (v.getUint8(Math.floor(o)) >> (o % 1 === 0 ? 0 : 4)) & 15 },
+  22: { name: "int4", bytes: 0.5, integer: true, read: (v, o) => (((v.getUint8(Math.floor(o)) >> (o % 1 === 0 ? 0 : 4)) & 15) ^ 8) - 8 },
   16: { name: "bfloat16", bytes: 2, integer: false, read: (v, o) => bfloatToNumber(v.getUint16(o, true)) },
 };
 
@@ -41,6 +43,14 @@ export function dataTypeName(type: number): string {
 }
 export function isFloatType(type: number): boolean {
   return DATA_TYPES[type]?.integer === false && type !== 8;
+}
+
+/** Limits of an integer type of up to 16 bits. */
+export function integerRange(type: number): { lo: number; hi: number } | undefined {
+  const bits = { 2: 8, 3: 8, 4: 16, 5: 16, 21: 4, 22: 4 }[type];
+  if (bits === undefined) return undefined;
+  const signed = type === 3 || type === 5 || type === 22;
+  return signed ? { lo: -(2 ** (bits - 1)), hi: 2 ** (bits - 1) - 1 } : { lo: 0, hi: 2 ** bits - 1 };
 }
 
 /** IEEE half precision. */
@@ -72,12 +82,13 @@ export function readTensor(t: TensorProto, name: string, modelFile: string): Con
   if (bad !== undefined) throw fail(`has a dimension of ${bad}`);
   const count = shape.reduce((n, d) => n * d, 1);
   if (count > MAX_ELEMENTS) throw fail(`has ${shape.join("x")} = ${count} elements, more than ${MAX_ELEMENTS}`);
-  const raw = t.dataLocation === 1 ? externalBytes(t, modelFile, count * type.bytes, fail) : t.rawData;
-  const typed = typedField(t);
+  const size = Math.ceil(count * type.bytes);
+  const raw = t.dataLocation === 1 ? externalBytes(t, modelFile, size, fail) : t.rawData;
+  const typed = type.bytes === 0.5 ? nibbles(t.int32Data, type, count) : typedField(t);
   if (raw.length > 0 && typed.length > 0) throw fail("holds its data twice, as raw_data and in a typed field");
   const data = new Float64Array(count);
   if (raw.length > 0) {
-    if (raw.length !== count * type.bytes) throw fail(`has ${raw.length} bytes of data for ${count} elements of ${type.bytes} bytes`);
+    if (raw.length !== size) throw fail(`has ${raw.length} bytes of data for ${count} elements of ${type.bytes} bytes`);
     const view = new DataView(raw.buffer, raw.byteOffset, raw.byteLength);
     for (let i = 0; i < count; i++) data[i] = type.read(view, i * type.bytes);
   } else {
@@ -86,6 +97,12 @@ export function readTensor(t: TensorProto, name: string, modelFile: string): Con
     for (let i = 0; i < count; i++) data[i] = bits(typed[i]!);
   }
   return { shape, data, integer: type.integer };
+}
+
+/** Two numbers of 4 bits in each byte, the first in the low half. */
+function nibbles(bytes: readonly number[], type: DataType, count: number): number[] {
+  const view = new DataView(Uint8Array.from(bytes).buffer);
+  return Array.from({ length: Math.min(count, 2 * bytes.length) }, (_, i) => type.read!(view, i / 2));
 }
 
 function typedField(t: TensorProto): readonly number[] {

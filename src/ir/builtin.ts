@@ -16,6 +16,8 @@ export const builtinDialect: Dialect = {
         outputs: { kind: "list", doc: "ONNX names of the outputs, in order" },
         input_words: { kind: "list", optional: true, doc: "in flow: elements per beat of each input port" },
         output_words: { kind: "list", optional: true, doc: "in flow: elements per beat of each output port" },
+        input_scales: { kind: "list", optional: true, doc: "of ports that carry integers: real number = raw number x scale" },
+        output_scales: { kind: "list", optional: true, doc: "likewise for the outputs" },
         latency: { kind: "int", optional: true, doc: "in flow: predicted cycles from the first input beat to the last output beat, both counted" },
         initiation_interval: { kind: "int", optional: true, doc: "in flow: predicted cycles between samples" },
       },

@@ -7,6 +7,7 @@ import { foldRounding } from "./flow/fold-rounding.js";
 import { fuse } from "./flow/fuse.js";
 import { decomposeSoftmax } from "./nn/decompose-softmax.js";
 import { foldScales } from "./nn/fold-scales.js";
+import { integerize } from "./nn/integerize.js";
 import { lowerAverage } from "./nn/lower-average.js";
 import { quantize } from "./nn/quantize/index.js";
 import { foldConstants } from "./nn/fold-constants.js";
@@ -47,7 +48,7 @@ export class PassRegistry {
 }
 
 /** Passes that come with the compiler. */
-export const builtinPasses: readonly Pass[] = [canonicalize, cse, dce, foldConstants, foldRounding, fuse, lower, lowerAverage, foldScales, decomposeSoftmax, quantize];
+export const builtinPasses: readonly Pass[] = [canonicalize, cse, dce, foldConstants, foldRounding, fuse, integerize, lower, lowerAverage, foldScales, decomposeSoftmax, quantize];
 
 export const builtinAliases: readonly PipelineAlias[] = [
   { name: "clean", summary: "Simplify and remove what is not needed; at any time before lowering.", pipeline: "fold-constants,canonicalize,cse,dce" },

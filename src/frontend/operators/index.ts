@@ -5,6 +5,7 @@ import { elementwiseOperators } from "./elementwise.js";
 import { linearOperators } from "./linear.js";
 import { logicOperators } from "./logic.js";
 import { normalizeOperators } from "./normalize.js";
+import { quantizedOperators } from "./quantized.js";
 import { reduceOperators } from "./reduce.js";
 import { resizeOperators } from "./resize.js";
 import { shapeOperators } from "./shape.js";
@@ -16,7 +17,7 @@ export function registerOnnxOp(importer: OperatorImporter): void {
   if (registry.has(importer.opType)) throw new Error(`operator ${importer.opType} is registered twice`);
   registry.set(importer.opType, importer);
 }
-for (const o of [...linearOperators, ...elementwiseOperators, ...shapeOperators, ...reduceOperators, ...resizeOperators, ...logicOperators, ...activationOperators, ...normalizeOperators]) registerOnnxOp(o);
+for (const o of [...linearOperators, ...elementwiseOperators, ...shapeOperators, ...reduceOperators, ...resizeOperators, ...logicOperators, ...activationOperators, ...normalizeOperators, ...quantizedOperators]) registerOnnxOp(o);
 
 export function lookupOnnxOp(domain: string, opType: string): OperatorImporter | undefined {
   return registry.get(domain === "" || domain === "ai.onnx" ? opType : `${domain}::${opType}`);

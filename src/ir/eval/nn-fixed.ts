@@ -154,6 +154,14 @@ function kernelOf(op: Op): Kernel {
       const [lo, hi] = [numAttr(op, "lo", -Infinity), numAttr(op, "hi", Infinity)];
       return elementwise((v) => Math.min(hi, Math.max(lo, v)));
     }
+    case "nn.round": {
+      const [lo, hi] = [intAttr(op, "lo"), intAttr(op, "hi")];
+      return elementwise((v) => Math.min(hi, Math.max(lo, roundTo(v, "half-even"))) + 0);
+    }
+    case "nn.lookup": {
+      const [first, values] = [intAttr(op, "first"), Float64Array.from(denseAttr(op, "values").data)];
+      return elementwise((v) => values[Math.min(values.length - 1, Math.max(0, v - first))]!);
+    }
     case "nn.unary":
       return unary(op);
     case "nn.quantize":

@@ -1,9 +1,9 @@
 /** nn operations that work element by element. */
 import type { OpDef, Report } from "../define-op.js";
-import { intAttr, numAttr, strAttr } from "../define-op.js";
+import { denseAttr, intAttr, numAttr, strAttr } from "../define-op.js";
 import type { Op } from "../core.js";
-import { absType, addType, clipType, leakyReluType, maxType, minType, mulType, negType, reluType, subType, type Ranged } from "../fixed-arith.js";
-import type { FixedType } from "../types.js";
+import { absType, addType, clipType, dataRange, leakyReluType, maxType, minType, mulType, negType, reluType, subType, type Ranged } from "../fixed-arith.js";
+import { typeOfRange, type FixedType } from "../types.js";
 import { broadcastShapes, checkShape, fixedElem, listText, rangedOf, shapeOf, typed } from "./typing.js";
 import { unaryFunctions } from "./unary-table.js";
 
@@ -43,6 +43,11 @@ function unary(name: string, summary: string, source: string, format: (x: Ranged
   };
 }
 
+function lookupType(op: Op): FixedType {
+  const { data } = denseAttr(op, "values");
+  return typeOfRange(dataRange(data), 0);
+}
+
 function verifyLeaky(op: Op, report: Report): void {
   checkShape(op, shapeOf(op.operand(0)), report);
   if (fixedElem(op.operand(0)) !== undefined && (op.attrs["slope_raw"] === undefined || op.attrs["slope_frac"] === undefined)) report("on fixed point, slope_raw and slope_frac are needed");
@@ -74,6 +79,16 @@ export const elementwiseOps: readonly OpDef[] = [
   unary("nn.clip", "min(max(x, lo), hi).", "ONNX Clip", (x, op) => clipType(x, numAttr(op, "lo", -Infinity), numAttr(op, "hi", Infinity)), {
     attrs: { lo: { kind: "number", optional: true }, hi: { kind: "number", optional: true } },
     verify: verifyClip,
+  }),
+  unary("nn.round", "The nearest integer, ties to even, limited to [lo, hi].", "ONNX QuantizeLinear", (_, op) => typeOfRange({ lo: intAttr(op, "lo"), hi: intAttr(op, "hi") }, 0), {
+    attrs: { lo: { kind: "int" }, hi: { kind: "int" } },
+    verify: (op, report) => {
+      checkShape(op, shapeOf(op.operand(0)), report);
+      if (intAttr(op, "lo") > intAttr(op, "hi")) report("lo is above hi");
+    },
+  }),
+  unary("nn.lookup", "values[x - first] of an integer x; the first or last entry beyond them.", "functions between quantized tensors", (_, op) => lookupType(op), {
+    attrs: { first: { kind: "int" }, values: { kind: "dense", doc: "integers, one per value of x" } },
   }),
   {
     name: "nn.unary",

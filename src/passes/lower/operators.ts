@@ -2,7 +2,8 @@
 import type { Op, Value } from "../../ir/core.js";
 import { boolAttr, denseAttr, intAttr, intsAttr, numAttr, strAttr } from "../../ir/define-op.js";
 import type { Iterator } from "../../ir/flow/kernel.js";
-import { fixed, rawRange, typeOfRange, type FixedType, type RawRange, type TensorType } from "../../ir/types.js";
+import { fixed, rawRange, showType, typeOfRange, type FixedType, type RawRange, type TensorType } from "../../ir/types.js";
+import { allocate, Dense } from "../../ir/attributes.js";
 import { CompilerBug } from "../../diagnostics/index.js";
 import { along, at0, fixedElem, type Access, type BodyBuilder, type Index, type LoweringContext } from "./context.js";
 import { broadcasted, reshaped, sliced, transposed, type Viewed } from "./views.js";
@@ -354,6 +355,30 @@ const lowerUnary: Lowering = (op, ctx) => {
   elementwise(op, ctx, (b, [x]) => b.table(x!, table));
 };
 
+/** Rounds half to even and limits to the range, which need not be a whole format's. */
+const lowerRound: Lowering = (op, ctx) => {
+  const to = fixedElem(resultType(op).elem);
+  const [lo, hi] = [intAttr(op, "lo"), intAttr(op, "hi")];
+  const range = rawRange(to);
+  elementwise(op, ctx, (b, [x]) => {
+    let y = b.requantize(x!, to, "half-even", "saturate");
+    if (lo > range.lo) y = b.max(y, b.constant(lo, typeOfRange({ lo, hi: lo }, 0)));
+    if (hi < range.hi) y = b.min(y, b.constant(hi, typeOfRange({ lo: hi, hi }, 0)));
+    return y;
+  });
+};
+
+const lowerLookup: Lowering = (op, ctx) => {
+  const from = ctx.view(op.operand(0)).elem;
+  const to = fixedElem(resultType(op).elem);
+  if (from.frac !== 0) throw new CompilerBug(`nn.lookup of ${showType(from)}, which is no integer`);
+  const [first, { data }] = [intAttr(op, "first"), denseAttr(op, "values")];
+  const { lo, hi } = rawRange(from);
+  const entries = allocate(to, hi - lo + 1);
+  for (let raw = lo; raw <= hi; raw++) entries[raw - lo] = data[Math.min(data.length - 1, Math.max(0, raw - first))]!;
+  elementwise(op, ctx, (b, [x]) => b.table(x!, new Dense([entries.length], to, entries)));
+};
+
 export const lowerings = new Map<string, Lowering>([
   ["nn.constant", (op, ctx) => ctx.setView(op.result, ctx.constant(denseAttr(op, "value"), op.result.hint))],
   ["nn.conv", lowerConv],
@@ -369,6 +394,8 @@ export const lowerings = new Map<string, Lowering>([
   ["nn.leaky_relu", lowerLeakyRelu],
   ["nn.clip", lowerClip],
   ["nn.unary", lowerUnary],
+  ["nn.round", lowerRound],
+  ["nn.lookup", lowerLookup],
   ["nn.reduce", lowerReduce],
   ["nn.pool", lowerPool],
   ["nn.quantize", (op, ctx) => elementwise(op, ctx, (b, [x]) => b.requantize(x!, fixedElem(resultType(op).elem), strAttr(op, "rounding"), strAttr(op, "overflow")))],

@@ -2,6 +2,7 @@
 import { prepareNn, fixedOf } from "../../ir/eval/nn-fixed.js";
 import type { Module, Value } from "../../ir/core.js";
 import { rawRange, showType } from "../../ir/types.js";
+import { portScale } from "../../ir/port-scales.js";
 import { roundInputs } from "./quantize/inputs.js";
 import type { Sample } from "./quantize/calibrate.js";
 import { pairTensors } from "./tensor-pairs.js";
@@ -90,13 +91,15 @@ export function measureAccuracy(float: Module, fixed: Module, samples: readonly 
   const names = float.func.attrs["outputs"] as readonly string[];
   const outputs = names.map(() => new Noise());
   const ports = fixed.func.body.args.map((a) => a.type);
+  const inputScales = ports.map((_, i) => portScale(fixed.func, "input_scales", i));
+  const outputScales = names.map((_, i) => portScale(fixed.func, "output_scales", i));
   for (const sample of samples) {
     const expected = reference.run(sample);
     float.func.body.args.forEach((a, i) => floatValues.set(a, Float64Array.from(sample[i]!)));
-    const inputs = roundInputs(sample, ports);
+    const inputs = roundInputs(sample, ports, inputScales);
     fixed.func.body.args.forEach((a, i) => compare(a, inputs[i]!));
     const actual = program.run(inputs);
-    outputs.forEach((o, i) => o.add(expected[i]!, actual[i]!, -Infinity, Infinity, 0));
+    outputs.forEach((o, i) => o.add(expected[i]!, outputScales[i] === 1 ? actual[i]! : actual[i]!.map((v) => v * outputScales[i]!), -Infinity, Infinity, 0));
   }
 
   const layers = [...pairs].filter(([, p]) => p.noise.count > 0).map(([v, p]) => layerError(v, p.noise, (x) => pairs.get(x)?.noise.sqnrDb));

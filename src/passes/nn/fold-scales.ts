@@ -6,6 +6,7 @@ import { Dense } from "../../ir/attributes.js";
 import type { Builder, Op, Value } from "../../ir/core.js";
 import { denseAttr } from "../../ir/define-op.js";
 import { f32, tensor, type TensorType } from "../../ir/types.js";
+import { EXACT } from "./integerize.js";
 import { definePass } from "../define-pass.js";
 import { applyRules, type Rule } from "../rewrite.js";
 
@@ -21,7 +22,8 @@ function makeConstant(b: Builder, shape: readonly number[], values: readonly num
   return b.value("nn.constant", [], tensor(shape, f32), { value: new Dense(shape, f32, Float32Array.from(values)) }, hint);
 }
 function isLinear(op: Op | undefined): op is Op {
-  if (op === undefined || (op.name !== "nn.conv" && op.name !== "nn.matmul")) return false;
+  // The products of integers are exact, and their scale is where it belongs.
+  if (op === undefined || op.attrs[EXACT] === true || (op.name !== "nn.conv" && op.name !== "nn.matmul")) return false;
   const w = constantOf(op.operand(1));
   return w !== undefined && (op.name === "nn.conv" ? op.operands[2] === undefined || constantOf(op.operand(2)) !== undefined : w.shape.length === 2);
 }

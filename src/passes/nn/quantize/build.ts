@@ -11,7 +11,8 @@ import { dataRange, MAX_WIDTH, quantizeNumber } from "../../../ir/fixed-arith.js
 import { fixedOf, shapeOf, valuesOfDense } from "../../../ir/eval/nn-fixed.js";
 import "../../../ir/dialects.js";
 import { placeOf } from "../../../ir/verify.js";
-import { fixed, sameType, showType, tensor, typeOfRange, type FixedType, type Type } from "../../../ir/types.js";
+import { fixed, rawRange, sameType, showType, tensor, typeOfRange, type FixedType, type Type } from "../../../ir/types.js";
+import { EXACT } from "../integerize.js";
 import { describeValue, placeOfValue } from "./calibrate.js";
 import { constantOf, linearView } from "./linear.js";
 import { VIEWS, type Plan } from "./plan.js";
@@ -37,6 +38,11 @@ const FACTOR_LIMIT = 18;
 const CONSTANT_BITS = 8;
 /** Most significant bits of the slope of a leaky relu. */
 const MAX_SLOPE_BITS = 10;
+/** Significant bits of the smallest factor between scales, and most bits of the largest. */
+const SCALE_BITS = 20;
+const MAX_SCALE_BITS = 32;
+/** Fractional bits of constants that are added to multiples of integers. */
+const OFFSET_BITS = 12;
 const EXACT_NAME = "_exact";
 
 export function buildFixed(float: Module, plan: Plan): BuiltModule {
@@ -55,24 +61,35 @@ class FixedBuilder {
   /** Corrections of the mean that the addition of a constant behind a matmul takes along, by that addition. */
   private readonly pendingShift = new Map<Op, Float64Array>();
 
+  /** Whether the network is one of integers, whose constants must be finer than ours. */
+  private readonly integers: boolean;
+
   constructor(
     private readonly source: Module,
     private readonly plan: Plan,
-  ) {}
+  ) {
+    this.integers = source.func.body.ops.some((op) => op.name === "nn.round");
+  }
 
   build(): BuiltModule {
     const func = this.source.func;
+    const inputScales: number[] = [];
     for (const arg of func.body.args) {
+      const scale = this.integerPort(arg);
+      inputScales.push(scale ?? 1);
+      if (scale !== undefined) continue;
       const type = this.plan.format(arg);
       const v = this.block.addArg(tensor(shapeOf(arg), type), arg.hint);
       this.exact.set(arg, v);
       this.final.add(v);
       this.roundings.push({ float: arg, fixed: v, type });
     }
+    const outputScales = func.body.terminator.operands.map(() => 1);
     for (const op of func.body.ops) {
+      if (this.exact.has(op.results[0]!)) continue;
       this.b.loc = op.loc;
       if (op.name === "return") {
-        this.b.create("return", op.operands.map((v) => this.narrow(v)), []);
+        this.b.create("return", op.operands.map((v, i) => this.output(v, outputScales, i)), []);
         break;
       }
       if (op.name === "nn.constant") continue;
@@ -80,8 +97,46 @@ class FixedBuilder {
     }
     const module = new Module(this.source.name);
     module.attrs = { ...this.source.attrs };
-    module.body.append(new Op({ name: "func", attrs: func.attrs, regions: [this.block], loc: func.loc }));
+    module.body.append(new Op({ name: "func", attrs: withScales(func.attrs, inputScales, outputScales), regions: [this.block], loc: func.loc }));
     return { module, roundings: this.roundings };
+  }
+
+  /**
+   * An input that is quantized at once, everywhere alike: its port takes the integers, and the host converts. Returns the
+   * scale of the integers, or undefined for other inputs.
+   */
+  private integerPort(arg: Value): number | undefined {
+    const readers = arg.uses.map(({ op }) => {
+      const c = op.name === "nn.mul" ? constantOf(op.operand(1)) : undefined;
+      const round = op.name === "nn.round" ? op : c?.data.length === 1 && op.result.uses.length === 1 ? op.result.uses[0]!.op : undefined;
+      return round?.name === "nn.round" ? { op, round, factor: c?.data[0] ?? 1 } : undefined;
+    });
+    const first = readers[0];
+    const [lo, hi] = [numAttr(first?.round ?? new Op({ name: "none" }), "lo", 0), numAttr(first?.round ?? new Op({ name: "none" }), "hi", 0)];
+    if (first === undefined || !readers.every((r) => r !== undefined && r.factor === first.factor && numAttr(r.round, "lo", 0) === lo && numAttr(r.round, "hi", 0) === hi)) return undefined;
+    const type = typeOfRange({ lo, hi }, 0);
+    const port = this.block.addArg(tensor(shapeOf(arg), type), arg.hint);
+    const whole = rawRange(type);
+    const u = whole.lo === lo && whole.hi === hi ? port : this.b.value("nn.clip", [port], tensor(shapeOf(arg), type), { lo, hi }, `${arg.hint ?? "input"}_limited`);
+    this.exact.set(arg, port);
+    this.final.add(port).add(u);
+    for (const r of readers) {
+      this.exact.set(r!.op.result, u);
+      this.exact.set(r!.round.result, u);
+    }
+    this.roundings.push({ float: first.round.result, fixed: u, type });
+    return 1 / first.factor;
+  }
+
+  /** An output as it leaves: integers times one number leave as integers, and the number goes into `scales`. */
+  private output(v: Value, scales: number[], index: number): Value {
+    const op = v.def;
+    if (op?.attrs[EXACT] !== true) return this.narrow(v);
+    const c = op.name === "nn.mul" ? constantOf(op.operand(1)) : undefined;
+    const exact = this.exactOf(c?.data.length === 1 ? op.operand(0) : v);
+    if (this.elem(exact).width > 32) return this.narrow(v);
+    if (c?.data.length === 1) scales[index] = c.data[0]!;
+    return exact;
   }
 
   // --- values -------------------------------------------------------------------------------------------------------
@@ -132,7 +187,7 @@ class FixedBuilder {
 
   /** An operand of a product. */
   private factor(v: Value): Value {
-    if (this.isConstant(v)) return this.constant(v, CONSTANT_BITS);
+    if (this.isConstant(v)) return this.constant(v, this.integers ? SCALE_BITS : CONSTANT_BITS);
     const x = this.exactOf(v);
     const linear = v.def !== undefined && (v.def.name === "nn.conv" || v.def.name === "nn.matmul");
     return !linear && this.elem(x).width <= FACTOR_LIMIT ? x : this.narrow(v);
@@ -182,6 +237,7 @@ class FixedBuilder {
 
   private convert(op: Op): Value {
     const y = op.result;
+    if (op.attrs[EXACT] === true || op.name === "nn.round" || op.name === "nn.lookup") return this.exactly(op);
     switch (op.name) {
       case "nn.conv":
       case "nn.matmul":
@@ -219,6 +275,44 @@ class FixedBuilder {
         if (lookupOp(op.name)?.evaluate !== undefined) return this.emit(op.name, op.operands.map((v) => this.factor(v)), y, op.attrs);
         throw UserError.of("QU007", { op: op.name }, placeOf(op.loc));
     }
+  }
+
+  /** Operations on integers and on their multiples keep every bit; only nn.round rounds. */
+  private exactly(op: Op): Value {
+    const x = this.exactOf(op.operand(0));
+    const others = op.operands.slice(1).map((v) => {
+      if (!this.isConstant(v)) return this.exactOf(v);
+      if (op.name === "nn.conv" || op.name === "nn.matmul") return this.constantAt(v, 0);
+      return op.name === "nn.mul" ? this.fineConstant(v, this.elem(x).width) : this.offsetConstant(v, this.elem(x).frac);
+    });
+    let attrs = op.attrs;
+    if (op.name === "nn.clip") {
+      const at = (key: "lo" | "hi", fill: number): number => (Number.isFinite(numAttr(op, key, fill)) ? Math.round(numAttr(op, key, fill) * 2 ** this.elem(x).frac) * 2 ** -this.elem(x).frac + 0 : fill);
+      attrs = { ...attrs, lo: at("lo", -Infinity), hi: at("hi", Infinity) };
+    }
+    const y = this.emit(op.name, [x, ...others], op.result, attrs);
+    if (op.name === "nn.round" || op.name === "nn.lookup" || (this.final.has(x) && ["nn.relu", "nn.clip", "nn.pool", "nn.concat"].includes(op.name) && op.attrs["kind"] !== "sum")) this.final.add(y);
+    return y;
+  }
+
+  /** A constant that is added to multiples of integers, with no more fractional bits than it needs. */
+  private offsetConstant(v: Value, frac: number): Value {
+    const values = valuesOfDense(constantOf(v)!);
+    let f = Math.max(frac, OFFSET_BITS);
+    while (f > frac && values.every((x) => Number.isInteger(Math.round(x * 2 ** OFFSET_BITS) * 2 ** (f - 1 - OFFSET_BITS)))) f--;
+    return this.constantAt(v, f);
+  }
+
+  /** Factors between scales: as many bits as keep the error of a result of 8 bits below a thousandth of its last one. */
+  private fineConstant(v: Value, width: number): Value {
+    const values = valuesOfDense(constantOf(v)!);
+    const sizes = values.filter((x) => x !== 0).map(Math.abs);
+    const [least, most] = [Math.min(...sizes), Math.max(...sizes)];
+    const bits = (frac: number): number => Math.floor(Math.log2(most)) + 2 + frac;
+    let frac = SCALE_BITS - 1 - Math.floor(Math.log2(least));
+    while (bits(frac) > Math.min(MAX_SCALE_BITS, MAX_WIDTH - 1 - width) && frac > 0) frac--;
+    while (frac > -30 && values.every((x) => Number.isInteger(x * 2 ** (frac - 1)))) frac--;
+    return this.constantAt(v, frac);
   }
 
   private linear(op: Op): Value {
@@ -352,6 +446,11 @@ class FixedBuilder {
     this.final.add(y);
     return y;
   }
+}
+
+/** Scales of the ports as attributes, where any is not 1. */
+function withScales(attrs: Record<string, Attr>, inputs: readonly number[], outputs: readonly number[]): Record<string, Attr> {
+  return { ...attrs, ...(inputs.some((s) => s !== 1) && { input_scales: [...inputs] }), ...(outputs.some((s) => s !== 1) && { output_scales: [...outputs] }) };
 }
 
 function unsupportedBias(v: Value): never {

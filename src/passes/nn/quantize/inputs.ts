@@ -22,13 +22,14 @@ export function toRaw(values: ArrayLike<number>, type: FixedType): DenseData {
   return raw;
 }
 
-/** Real inputs brought to the grid of the ports, still as real numbers. Float ports take them as they are. */
-export function roundInputs(sample: Sample, ports: readonly Type[]): Float64Array[] {
+/** Real inputs, divided by the scales of the ports, brought to their grid, still as real numbers. Float ports take them as they are. */
+export function roundInputs(sample: Sample, ports: readonly Type[], scales: readonly number[] = []): Float64Array[] {
   return sample.map((x, i) => {
     const { elem } = ports[i] as TensorType;
     if (elem.kind !== "fixed") return Float64Array.from(x);
     const values = new Float64Array(x.length);
-    quantizeInto(x, elem, values);
+    const scale = scales[i] ?? 1;
+    quantizeInto(scale === 1 ? x : Float64Array.from(x, (v) => v / scale), elem, values);
     const unit = 2 ** -elem.frac;
     for (let k = 0; k < values.length; k++) values[k]! *= unit;
     return values;

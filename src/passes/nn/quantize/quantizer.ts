@@ -3,6 +3,7 @@
  * statistics, weights, plan, module, and a refinement of the plan against the float network's outputs.
  */
 import type { Module, Op, Value } from "../../../ir/core.js";
+import { EXACT } from "../integerize.js";
 import { buildFixed, type BuiltModule } from "./build.js";
 import { calibrate, inputRows, type Sample, type TensorStats } from "./calibrate.js";
 import { extractRows, isLinear, linearView, macsOf } from "./linear.js";
@@ -42,7 +43,7 @@ function totalMacs(module: Module): number {
 
 function roundAllWeights(float: Module, samples: readonly Sample[], options: QuantizeOptions, how: WeightOptions, stats: ReadonlyMap<Value, TensorStats>): Map<Op, RoundedWeights> {
   const widths = new Plan(stats, options, new Map(), totalMacs(float));
-  const ops = float.func.body.ops.filter(isLinear);
+  const ops = float.func.body.ops.filter((op) => isLinear(op) && op.attrs[EXACT] !== true);
   const withMoments = how.compensate ? ops.filter((op) => linearView(op).matrix.inputs <= MAX_INPUTS) : [];
   const rows = inputRows(float, withMoments, samples, extractRows, ROWS);
   const result = new Map<Op, RoundedWeights>();

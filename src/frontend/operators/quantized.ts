@@ -1,0 +1,326 @@
+/**
+ * Quantized models: QuantizeLinear and DequantizeLinear, the QLinear operators that ONNX Runtime's static quantizer writes,
+ * the Integer operators, and QONNX's Quant, BipolarQuant and Trunc.
+ *
+ * All of them become the same few operations: a product with 1/scale, `nn.round` to integers within limits, a zero point that
+ * is added or subtracted, a product with scale. The pass `integerize` then computes with the integers themselves.
+ */
+import type { Value } from "../../ir/core.js";
+import { known, NodeContext, shapeOf, type Imported, type OperatorImporter } from "../context.js";
+import { integerRange } from "../tensor-data.js";
+
+/** Scale or zero point: one number, or one per index of `axis`. */
+interface Parameter {
+  readonly values: Float64Array;
+  readonly axis: number | undefined;
+}
+
+function parameter(ctx: NodeContext, i: number, what: string, rank: number, axisAttr: number, of: readonly number[]): Parameter {
+  const c = ctx.needWeight(i, what);
+  if (c.data.length === 1) return { values: c.data, axis: undefined };
+  if (c.shape.length !== 1) throw ctx.error(`its ${what} has the shape [${c.shape.join(", ")}]: quantization in blocks is not supported`, "quantize per tensor or per channel");
+  const axis = ctx.axis(axisAttr, rank);
+  if (c.data.length !== of[axis]) throw ctx.error(`its ${what} has ${c.data.length} values for ${of[axis]} elements along axis ${axis}`);
+  return { values: c.data, axis };
+}
+
+function positive(ctx: NodeContext, p: Parameter): Parameter {
+  const bad = p.values.find((v) => !(v > 0));
+  if (bad !== undefined) throw ctx.error(`its scale is ${bad}; scales are positive`, "quantize the model again");
+  return p;
+}
+
+function broadcastShape(p: Parameter, rank: number): number[] {
+  return p.axis === undefined ? [] : [p.values.length, ...new Array<number>(rank - p.axis - 1).fill(1)];
+}
+
+function constant(ctx: NodeContext, p: Parameter, rank: number, f: (v: number) => number, what: string): Value {
+  return ctx.fromConstant({ shape: broadcastShape(p, rank), data: p.values.map(f), integer: false }, `${ctx.name}_${what}`);
+}
+
+/** Index along the axis of a parameter, for each element of a constant. */
+function parameterIndex(p: Parameter, shape: readonly number[]): (i: number) => number {
+  if (p.axis === undefined) return () => 0;
+  const inner = shape.slice(p.axis + 1).reduce((n, d) => n * d, 1);
+  return (i) => Math.floor(i / inner) % p.values.length;
+}
+
+function roundHalfEven(v: number): number {
+  const f = Math.floor(v);
+  const d = v - f;
+  return d < 0.5 ? f : d > 0.5 ? f + 1 : f % 2 === 0 ? f : f + 1;
+}
+
+function blocksRefused(ctx: NodeContext): void {
+  if (ctx.int("block_size", 0) !== 0) throw ctx.error("quantization in blocks (block_size) is not supported", "quantize per tensor or per channel");
+}
+
+/** Codes of `x`: round(x / scale) + zero point, limited to the type. Zero points must agree, as the limits depend on them. */
+function quantizeValue(ctx: NodeContext, x: Value, scale: Parameter, zero: number, range: { lo: number; hi: number }): Value {
+  const shape = shapeOf(x);
+  const scaled = ctx.emit("nn.mul", [x, constant(ctx, scale, shape.length, (s) => 1 / s, "inverse_scale")], shape);
+  const rounded = ctx.emit("nn.round", [scaled], shape, { lo: range.lo - zero, hi: range.hi - zero });
+  return zero === 0 ? rounded : ctx.emit("nn.add", [rounded, ctx.fromConstant({ shape: [], data: Float64Array.of(zero), integer: false }, `${ctx.name}_zero_point`)], shape);
+}
+
+function dequantizeValue(ctx: NodeContext, q: Value, scale: Parameter, zero: Parameter): Value {
+  const shape = shapeOf(q);
+  const centred = zero.values.every((z) => z === 0) ? q : ctx.emit("nn.sub", [q, constant(ctx, zero, shape.length, (z) => z, "zero_point")], shape);
+  return ctx.emit("nn.mul", [centred, constant(ctx, scale, shape.length, (s) => s, "scale")], shape);
+}
+
+function zeroParameter(ctx: NodeContext, i: number, rank: number, axis: number, of: readonly number[]): Parameter {
+  return ctx.has(i) ? parameter(ctx, i, "zero point", rank, axis, of) : { values: Float64Array.of(0), axis: undefined };
+}
+
+function onlyZero(ctx: NodeContext, zero: Parameter): number {
+  const z = zero.values[0]!;
+  if (zero.values.some((v) => v !== z)) throw ctx.error("its zero points differ between channels", "use symmetric quantization per channel");
+  return z;
+}
+
+/** Integers in place of real numbers: what the zero point's type, or the attribute, says. */
+function codeType(ctx: NodeContext, zeroInput: number): { type: number; lo: number; hi: number } {
+  const type = (ctx.has(zeroInput) ? ctx.elementType(zeroInput) : undefined) ?? (ctx.int("output_dtype", 0) || 2);
+  const range = integerRange(type);
+  if (range === undefined || range.hi > 65535 || range.lo < -32768) throw ctx.error(`it quantizes to an element type (${type}) that is no integer of up to 16 bits`, "quantize to int4, uint4, int8, uint8, int16 or uint16");
+  return { type, ...range };
+}
+
+const quantizeLinear: OperatorImporter = {
+  opType: "QuantizeLinear",
+  since: 10,
+  limits: "4 to 16 bits; per tensor or per axis with one zero point; not in blocks",
+  resultType: (ctx) => codeType(ctx, 2).type,
+  import: (ctx) => {
+    blocksRefused(ctx);
+    const shape = ctx.shape(0);
+    const scale = positive(ctx, parameter(ctx, 1, "scale", shape.length, ctx.int("axis", 1), shape));
+    const zero = zeroParameter(ctx, 2, shape.length, ctx.int("axis", 1), shape);
+    const range = codeType(ctx, 2);
+    const c = ctx.constant(0);
+    if (c === undefined) return quantizeValue(ctx, ctx.value(0), scale, onlyZero(ctx, zero), range);
+    const [s, z] = [parameterIndex(scale, shape), parameterIndex(zero, shape)];
+    return known(shape, c.data.map((v, i) => Math.min(range.hi, Math.max(range.lo, roundHalfEven(v / scale.values[s(i)]!) + zero.values[z(i)]!))), true);
+  },
+};
+
+const dequantizeLinear: OperatorImporter = {
+  opType: "DequantizeLinear",
+  since: 10,
+  limits: "per tensor or per axis; not in blocks",
+  resultType: (ctx) => ctx.elementType(1),
+  import: (ctx) => {
+    blocksRefused(ctx);
+    return dequantize(ctx, 0, 1, 2, ctx.int("axis", 1));
+  },
+};
+
+/** Real numbers of input `x` by scale and zero point; constants at once. */
+function dequantize(ctx: NodeContext, x: number, s: number, z: number, axis: number): Value | Imported {
+  const shape = ctx.shape(x);
+  const scale = positive(ctx, parameter(ctx, s, "scale", shape.length, axis, shape));
+  const zero = zeroParameter(ctx, z, shape.length, axis, shape);
+  const c = ctx.constant(x);
+  if (c === undefined) return dequantizeValue(ctx, ctx.value(x), scale, zero);
+  const [si, zi] = [parameterIndex(scale, shape), parameterIndex(zero, shape)];
+  return known(shape, c.data.map((v, i) => (v - zero.values[zi(i)]!) * scale.values[si(i)]!), false);
+}
+
+function asInput(v: Value | Imported): Imported {
+  return "kind" in v && (v.kind === "const" || v.kind === "value") ? (v as Imported) : { kind: "value", value: v as Value };
+}
+
+/** The node as operator `opType` on other inputs. */
+function inner(ctx: NodeContext, opType: string, inputs: readonly (Imported | undefined)[]): Value {
+  const result = ctx.delegate(opType, inputs);
+  const first = Array.isArray(result) ? (result as readonly (Value | Imported)[])[0]! : (result as Value | Imported);
+  const v = asInput(first);
+  return v.kind === "value" ? v.value : ctx.fromConstant(v.tensor, `${ctx.name}_constant`);
+}
+
+/** An operator on dequantized inputs, quantized again: inputs come as (x, scale, zero point) from the positions given. */
+function qlinear(opType: string, float: string, spec: { inputs: readonly number[]; output: number; limits?: string; bias?: boolean }): OperatorImporter {
+  return {
+    opType,
+    limits: spec.limits ?? `as ${float} between DequantizeLinear and QuantizeLinear`,
+    resultType: (ctx) => codeType(ctx, spec.output + 1).type,
+    import: (ctx) => {
+      const inputs = spec.inputs.map((at, k): Imported => asInput(dequantize(ctx, at, at + 1, at + 2, opType === "QLinearConv" && k === 1 ? 0 : -1)));
+      if (spec.bias === true && ctx.has(8)) inputs.push(biasOf(ctx));
+      const y = inner(ctx, float, inputs);
+      const shape = shapeOf(y);
+      const scale = positive(ctx, parameter(ctx, spec.output, "output scale", shape.length, 1, shape));
+      return quantizeValue(ctx, y, scale, onlyZero(ctx, zeroParameter(ctx, spec.output + 1, shape.length, 1, shape)), codeType(ctx, spec.output + 1));
+    },
+  };
+}
+
+/** The int32 bias of QLinearConv counts in units of input scale x weight scale. */
+function biasOf(ctx: NodeContext): Imported {
+  const b = ctx.needWeight(8, "bias");
+  const xs = ctx.needWeight(1, "input scale").data[0]!;
+  const ws = ctx.needWeight(4, "weight scale").data;
+  return known(b.shape, b.data.map((v, c) => v * xs * ws[ws.length === 1 ? 0 : c]!), false);
+}
+
+/** com.microsoft's QGemm: A, its scale and zero point, B likewise, C (int32), the output's scale and zero point. */
+const qGemm: OperatorImporter = {
+  opType: "com.microsoft::QGemm",
+  limits: "with an output scale",
+  resultType: (ctx) => (ctx.has(7) ? codeType(ctx, 8).type : 1),
+  import: (ctx) => {
+    const alpha = ctx.float("alpha", 1);
+    const a = asInput(dequantize(ctx, 0, 1, 2, -1));
+    const b = asInput(dequantize(ctx, 3, 4, 5, ctx.int("transB", 0) !== 0 ? 0 : 1));
+    const inputs: Imported[] = [a, b];
+    if (ctx.has(6)) {
+      const c = ctx.needWeight(6, "C");
+      const [as, bs] = [ctx.needWeight(1, "scale of A").data[0]!, ctx.needWeight(4, "scale of B").data];
+      inputs.push(known(c.shape, c.data.map((v, i) => v * alpha * as * bs[bs.length === 1 ? 0 : i % bs.length]!), false));
+    }
+    const y = inner(ctx, "Gemm", inputs);
+    if (!ctx.has(7)) return y;
+    const scale = positive(ctx, parameter(ctx, 7, "output scale", 2, 1, shapeOf(y)));
+    return quantizeValue(ctx, y, scale, onlyZero(ctx, zeroParameter(ctx, 8, 2, 1, shapeOf(y))), codeType(ctx, 8));
+  },
+};
+
+/** com.microsoft's QLinearConcat: the output's scale and zero point, then three inputs per part. */
+const qConcat: OperatorImporter = {
+  opType: "com.microsoft::QLinearConcat",
+  resultType: (ctx) => codeType(ctx, 1).type,
+  import: (ctx) => {
+    const parts = Array.from({ length: (ctx.inputCount - 2) / 3 }, (_, k) => asInput(dequantize(ctx, 2 + 3 * k, 3 + 3 * k, 4 + 3 * k, 0)));
+    const y = inner(ctx, "Concat", parts);
+    return quantizeValue(ctx, y, positive(ctx, parameter(ctx, 0, "output scale", 1, 0, [1])), onlyZero(ctx, zeroParameter(ctx, 1, 1, 0, [1])), codeType(ctx, 1));
+  },
+};
+
+/** Integer operands less their zero points, multiplied exactly. */
+function integerOperator(opType: string, float: string): OperatorImporter {
+  return {
+    opType,
+    limits: `as ${float} on integers; zero points and one operand constant`,
+    resultType: () => 6,
+    import: (ctx) => {
+      const operand = (i: number): Imported => {
+        const shape = ctx.shape(i);
+        const axis = float === "Conv" ? 0 : i === 0 ? shape.length - 2 : shape.length - 1;
+        const zero = zeroParameter(ctx, i + 2, shape.length, axis, shape);
+        const c = ctx.constant(i);
+        const at = parameterIndex(zero, shape);
+        if (c !== undefined) return known(shape, c.data.map((v, k) => v - zero.values[at(k)]!), false);
+        const v = ctx.value(i);
+        return { kind: "value", value: zero.values.every((z) => z === 0) ? v : ctx.emit("nn.sub", [v, constant(ctx, zero, shape.length, (z) => z, "zero_point")], shape) };
+      };
+      return inner(ctx, float, [operand(0), operand(1)]);
+    },
+  };
+}
+
+const dynamicQuantizeLinear: OperatorImporter = {
+  opType: "DynamicQuantizeLinear",
+  limits: "refused: its scale is computed from each sample",
+  import: (ctx) => {
+    throw ctx.error("it computes scales from each sample, which fixed hardware cannot", "quantize statically, with calibration data, or give the float model to onnx-hls");
+  },
+};
+
+// --- QONNX --------------------------------------------------------------------------------------------------------------
+
+/** @source Pappalardo et al., "QONNX: Representing arbitrary-precision quantized neural networks" (arXiv 2206.07527) */
+function quant(opType: string): OperatorImporter {
+  return {
+    opType,
+    limits: "constant scale, zero point and bit width (up to 16); per tensor or per channel; rounding ROUND",
+    import: (ctx) => {
+      const shape = ctx.shape(0);
+      const bits = scalar(ctx, 3, "bit width");
+      if (!(bits >= 1 && bits <= 16) || !Number.isInteger(bits)) throw ctx.error(`its bit width is ${bits}; 1 to 16 are supported`);
+      const mode = ctx.string("rounding_mode", "ROUND").toUpperCase();
+      if (mode !== "ROUND" && mode !== "HALF_EVEN") throw ctx.error(`rounding mode ${mode} is not supported`, "export with ROUND (half to even)");
+      const [signed, narrow] = [ctx.int("signed", 1) !== 0, ctx.int("narrow", 0) !== 0];
+      const lo = signed ? -(2 ** (bits - 1)) + (narrow ? 1 : 0) : 0;
+      const hi = signed ? 2 ** (bits - 1) - 1 : 2 ** bits - 1 - (narrow ? 1 : 0);
+      const scale = positive(ctx, channelParameter(ctx, 1, "scale", shape));
+      const zero = channelParameter(ctx, 2, "zero point", shape);
+      const c = ctx.constant(0);
+      if (c === undefined) return dequantizeValue(ctx, quantizeValue(ctx, ctx.value(0), scale, onlyZero(ctx, zero), { lo, hi }), scale, zero);
+      const [s, z] = [parameterIndex(scale, shape), parameterIndex(zero, shape)];
+      return known(shape, c.data.map((v, i) => {
+        const [f, o] = [scale.values[s(i)]!, zero.values[z(i)]!];
+        return (Math.min(hi, Math.max(lo, roundHalfEven(v / f + o))) - o) * f;
+      }), false);
+    },
+  };
+}
+
+function bipolar(opType: string): OperatorImporter {
+  return {
+    opType,
+    limits: "constant scale, per tensor; of weights",
+    import: (ctx) => {
+      const scale = scalar(ctx, 1, "scale");
+      const c = ctx.constant(0);
+      if (c === undefined) throw ctx.error("its input is computed by the network; signs of activations are not supported", "use Quant with 2 bits for activations");
+      return known(c.shape, c.data.map((v) => (v >= 0 ? scale : -scale)), false);
+    },
+  };
+}
+
+function trunc(opType: string): OperatorImporter {
+  return {
+    opType,
+    limits: "constant scale and bit widths, per tensor; rounding FLOOR",
+    import: (ctx) => {
+      const shape = ctx.shape(0);
+      const [scale, zero, from, to] = [scalar(ctx, 1, "scale"), scalar(ctx, 2, "zero point"), scalar(ctx, 3, "input bit width"), scalar(ctx, 4, "output bit width")];
+      const mode = ctx.string("rounding_mode", "FLOOR").toUpperCase();
+      if (mode !== "FLOOR" || zero !== 0) throw ctx.error(mode !== "FLOOR" ? `rounding mode ${mode} is not supported` : "a zero point is not supported", "export with FLOOR and zero point 0");
+      const unit = scale * 2 ** (from - to);
+      // Inputs are multiples of scale, so the fraction of v is a multiple of 1/parts: floor(v) = round(v - 1/2 + 1/(2 parts)), never a tie.
+      const parts = 2 ** (from - to);
+      const scaled = ctx.emit("nn.mul", [ctx.value(0), ctx.fromConstant({ shape: [], data: Float64Array.of(1 / unit), integer: false }, `${ctx.name}_inverse_scale`)], shape);
+      const moved = ctx.emit("nn.add", [scaled, ctx.fromConstant({ shape: [], data: Float64Array.of(-0.5 + 0.5 / parts), integer: false }, `${ctx.name}_floor`)], shape);
+      const limit = 2 ** to;
+      const rounded = ctx.emit("nn.round", [moved], shape, { lo: -limit, hi: limit });
+      return ctx.emit("nn.mul", [rounded, ctx.fromConstant({ shape: [], data: Float64Array.of(unit), integer: false }, `${ctx.name}_scale`)], shape);
+    },
+  };
+}
+
+function scalar(ctx: NodeContext, i: number, what: string): number {
+  const c = ctx.needWeight(i, `the ${what}`);
+  if (c.data.length !== 1) throw ctx.error(`its ${what} has ${c.data.length} values instead of one`);
+  return c.data[0]!;
+}
+
+/** QONNX parameters broadcast: all dimensions 1 but one. */
+function channelParameter(ctx: NodeContext, i: number, what: string, of: readonly number[]): Parameter {
+  const c = ctx.needWeight(i, `the ${what}`);
+  if (c.data.length === 1) return { values: c.data, axis: undefined };
+  const lead = of.length - c.shape.length;
+  const axis = c.shape.findIndex((d) => d > 1);
+  if (lead < 0 || c.shape.filter((d) => d > 1).length !== 1 || c.data.length !== of[axis + lead]) throw ctx.error(`its ${what} of shape [${c.shape.join(", ")}] is neither per tensor nor per channel`);
+  return { values: c.data, axis: axis + lead };
+}
+
+const QONNX_DOMAINS = ["qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general"];
+
+export const quantizedOperators: readonly OperatorImporter[] = [
+  quantizeLinear,
+  dequantizeLinear,
+  dynamicQuantizeLinear,
+  qlinear("QLinearConv", "Conv", { inputs: [0, 3], output: 6, bias: true }),
+  qlinear("QLinearMatMul", "MatMul", { inputs: [0, 3], output: 6 }),
+  integerOperator("ConvInteger", "Conv"),
+  integerOperator("MatMulInteger", "MatMul"),
+  qGemm,
+  qConcat,
+  qlinear("com.microsoft::QLinearAdd", "Add", { inputs: [0, 3], output: 6 }),
+  qlinear("com.microsoft::QLinearMul", "Mul", { inputs: [0, 3], output: 6 }),
+  ...(["Sigmoid", "LeakyRelu", "Softmax"] as const).map((f) => qlinear(`com.microsoft::QLinear${f}`, f, { inputs: [0], output: 3 })),
+  ...(["GlobalAveragePool", "AveragePool"] as const).map((f) => qlinear(`com.microsoft::QLinear${f}`, f, { inputs: [0], output: 3, limits: `as ${f}, channels first` })),
+  ...QONNX_DOMAINS.flatMap((d) => [quant(`${d}::Quant`), bipolar(`${d}::BipolarQuant`), trunc(`${d}::Trunc`)]),
+];
