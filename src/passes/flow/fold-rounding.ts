@@ -10,7 +10,7 @@ import { Builder, type Module, type Op, type Value } from "../../ir/core.js";
 import { denseAttr, intAttr } from "../../ir/define-op.js";
 import { dataRange } from "../../ir/fixed-arith.js";
 import { readKernel } from "../../ir/flow/kernel.js";
-import { rawRange, tensor, typeOfRange, type FixedType } from "../../ir/types.js";
+import { fixed, rawRange, tensor, typeOfRange, type FixedType } from "../../ir/types.js";
 import { definePass } from "../define-pass.js";
 
 export const foldRounding = definePass({
@@ -28,32 +28,51 @@ function foldKernel(kernel: Op): void {
   const epilogue = kernel.regions[1]!;
   for (const round of [...epilogue.ops]) {
     if (round.name !== "fx.requantize") continue;
-    dropRelu(round);
-    // A cast to the accumulator's type says that the sum fits; with the half it may need another bit.
-    let sum = round.operand(0);
-    if (sum.def?.name === "fx.cast" && sum.uses.length === 1) sum = sum.def.operand(0);
+    const { sum, scale } = behind(round);
     const add = sum.def;
     if (add?.name !== "fx.add" || sum.uses.length !== 1) continue;
     const rounding = round.attrs["rounding"];
-    const shift = (sum.type as FixedType).frac - (round.result.type as FixedType).frac;
+    const shift = (sum.type as FixedType).frac + scale - (round.result.type as FixedType).frac;
     if (shift <= 0 || (rounding !== "half-up" && rounding !== "half-even")) continue;
     const i = add.operands.findIndex((v) => v.uses.length === 1 && constantOperand(kernel, v) !== undefined && (v.type as FixedType).frac === (sum.type as FixedType).frac);
     if (i < 0) continue;
     addToConstant(kernel, add.operand(i), 2 ** (shift - 1));
     add.result.type = sumType(add);
-    round.setOperand(0, add.result);
+    round.setOperand(0, rescaled(round, add.result, scale));
     round.attrs = { ...round.attrs, rounding: rounding === "half-up" ? "floor" : "biased-half-even" };
+  }
+  for (const op of [...epilogue.ops].reverse()) if (op.results.length === 1 && op.result.uses.length === 0) op.erase();
+}
+
+/**
+ * The number that `round` rounds, behind operations that leave its integer as it is: casts to the accumulator's type, products
+ * with a power of two (counted in `scale`), and the relu that a conversion to an unsigned format makes superfluous.
+ */
+function behind(round: Op): { sum: Value; scale: number } {
+  const limits = !(round.result.type as FixedType).signed && round.attrs["overflow"] === "saturate";
+  let sum = round.operand(0);
+  let scale = 0;
+  for (;;) {
+    const op = sum.def;
+    const other = (test: (c: Op) => boolean): number => op!.operands.findIndex((v) => v.def?.name === "fx.constant" && test(v.def));
+    if (op === undefined || sum.uses.length !== 1) return { sum, scale };
+    if (op.name === "fx.cast" && (op.operand(0).type as FixedType).frac === (sum.type as FixedType).frac) sum = op.operand(0);
+    else if (op.name === "fx.max" && limits && other((c) => intAttr(c, "raw") === 0) >= 0) sum = op.operand(1 - other((c) => intAttr(c, "raw") === 0));
+    else if (op.name === "fx.mul" && other((c) => intAttr(c, "raw") === 1) >= 0) {
+      const k = other((c) => intAttr(c, "raw") === 1);
+      scale += (op.operand(k).type as FixedType).frac;
+      sum = op.operand(1 - k);
+    } else return { sum, scale };
   }
 }
 
-/** max(x, 0) in front of a saturating conversion to an unsigned format. */
-function dropRelu(round: Op): void {
-  const max = round.operand(0).def;
-  if (max?.name !== "fx.max" || (round.result.type as FixedType).signed || round.attrs["overflow"] !== "saturate") return;
-  const zero = max.operands.findIndex((v) => v.def?.name === "fx.constant" && intAttr(v.def, "raw") === 0);
-  if (zero < 0) return;
-  round.setOperand(0, max.operand(1 - zero));
-  if (max.result.uses.length === 0) max.erase();
+/** `v * 2^-scale`, the same integer with more fractional bits. */
+function rescaled(round: Op, v: Value, scale: number): Value {
+  if (scale === 0) return v;
+  const b = Builder.before(round);
+  const one = b.value("fx.constant", [], fixed(1, scale, false), { raw: 1 });
+  const type = v.type as FixedType;
+  return b.value("fx.mul", [v, one], { ...type, frac: type.frac + scale });
 }
 
 /** Index of the kernel's operand that an argument of the epilogue stands for, if that is a constant. */

@@ -2,6 +2,7 @@
 import { affineExpr, affineMap } from "../../ir/affine.js";
 import type { Dense } from "../../ir/attributes.js";
 import { Block, Builder, type Location, type Op, type Value } from "../../ir/core.js";
+import { denseAttr } from "../../ir/define-op.js";
 import { buildKernel, iteratorNames, type Combiner, type Iterator } from "../../ir/flow/kernel.js";
 import { rawRange, tensor, typeOfRange, type FixedType, type RawRange, type TensorType } from "../../ir/types.js";
 import { CompilerBug } from "../../diagnostics/index.js";
@@ -79,13 +80,21 @@ export class LoweringContext {
     const toMap = (index: readonly Index[]) => affineMap(dims, index.map((x) => affineExpr(dims, x.terms, x.offset ?? 0)));
     const body = new Block();
     const epilogue = new Block();
-    const byPhase = (phase: "body" | "epilogue") => req.operands.filter((o) => (o.phase ?? "body") === phase);
-    const bodyArgs = byPhase("body").map((o) => body.addArg(o.of.elem));
+    // Constants of one value are part of the body; so that a kernel is left with an operand, not where all are such.
+    const single = req.operands.map((o) => singleValue(o.of));
+    const inlined = single.every((v) => v !== undefined) ? single.map(() => undefined) : single;
+    const operands = req.operands.filter((_, i) => inlined[i] === undefined);
+    const argsOf = (block: Block, phase: "body" | "epilogue"): Value[] =>
+      req.operands.flatMap((o, i) => {
+        if ((o.phase ?? "body") !== phase) return [];
+        return [inlined[i] === undefined ? block.addArg(o.of.elem) : new BodyBuilder(block).constant(inlined[i]!, o.of.elem)];
+      });
+    const bodyArgs = argsOf(body, "body");
     const term = req.body(new BodyBuilder(body), bodyArgs);
     const accType = req.accType ?? (term.type as FixedType);
     new Builder(body).create("fx.yield", [term], []);
     const acc = epilogue.addArg(accType, "acc");
-    const extra = byPhase("epilogue").map((o) => epilogue.addArg(o.of.elem));
+    const extra = argsOf(epilogue, "epilogue");
     const b = new BodyBuilder(epilogue);
     const resultElem = fixedElem(req.result.elem);
     const raw = req.epilogue?.(b, acc, extra) ?? acc;
@@ -95,7 +104,7 @@ export class LoweringContext {
       {
         name: this.uniqueName(req.name),
         iterators,
-        operands: req.operands.map((o) => ({
+        operands: operands.map((o) => ({
           value: o.of.value,
           map: toMap(o.index),
           view: { offset: o.of.offset, strides: o.of.strides, shape: o.of.shape, pad: o.pad ?? 0 },
@@ -114,6 +123,14 @@ export class LoweringContext {
     );
     return wholeView(op.result, req.result.shape, resultElem);
   }
+}
+
+/** Raw value of a constant with one element. */
+function singleValue(v: Viewed): number | undefined {
+  const def = v.value.def;
+  if (def?.name !== "flow.constant") return undefined;
+  const { data } = denseAttr(def, "value");
+  return data.length === 1 ? Number(data[0]) : undefined;
 }
 
 export function fixedElem(t: { kind: string }): FixedType {

@@ -38,9 +38,10 @@ const FACTOR_LIMIT = 18;
 const CONSTANT_BITS = 8;
 /** Most significant bits of the slope of a leaky relu. */
 const MAX_SLOPE_BITS = 10;
-/** Significant bits of the smallest factor between scales, and most bits of the largest. */
-const SCALE_BITS = 20;
-const MAX_SCALE_BITS = 32;
+/** Significant bits of the smallest factor between scales beyond those of the integers that come out, and most bits of the largest. */
+const SCALE_GUARD_BITS = 12;
+const SCALE_BITS = 24;
+const MAX_SCALE_BITS = 40;
 /** Fractional bits of constants that are added to multiples of integers. */
 const OFFSET_BITS = 12;
 const EXACT_NAME = "_exact";
@@ -283,7 +284,7 @@ class FixedBuilder {
     const others = op.operands.slice(1).map((v) => {
       if (!this.isConstant(v)) return this.exactOf(v);
       if (op.name === "nn.conv" || op.name === "nn.matmul") return this.constantAt(v, 0);
-      return op.name === "nn.mul" ? this.fineConstant(v, this.elem(x).width) : this.offsetConstant(v, this.elem(x).frac);
+      return op.name === "nn.mul" ? this.fineConstant(v, this.elem(x).width, Math.max(SCALE_BITS, SCALE_GUARD_BITS + roundedBits(op))) : this.offsetConstant(v, this.elem(x).frac);
     });
     let attrs = op.attrs;
     if (op.name === "nn.clip") {
@@ -304,12 +305,12 @@ class FixedBuilder {
   }
 
   /** Factors between scales: as many bits as keep the error of a result of 8 bits below a thousandth of its last one. */
-  private fineConstant(v: Value, width: number): Value {
+  private fineConstant(v: Value, width: number, significant: number): Value {
     const values = valuesOfDense(constantOf(v)!);
     const sizes = values.filter((x) => x !== 0).map(Math.abs);
     const [least, most] = [Math.min(...sizes), Math.max(...sizes)];
     const bits = (frac: number): number => Math.floor(Math.log2(most)) + 2 + frac;
-    let frac = SCALE_BITS - 1 - Math.floor(Math.log2(least));
+    let frac = significant - 1 - Math.floor(Math.log2(least));
     while (bits(frac) > Math.min(MAX_SCALE_BITS, MAX_WIDTH - 1 - width) && frac > 0) frac--;
     while (frac > -30 && values.every((x) => Number.isInteger(x * 2 ** (frac - 1)))) frac--;
     return this.constantAt(v, frac);
@@ -446,6 +447,15 @@ class FixedBuilder {
     this.final.add(y);
     return y;
   }
+}
+
+/** Bits of the integers to which a result is rounded, a few operations on; 0 where it is not. */
+function roundedBits(op: Op): number {
+  for (let next: Op | undefined = op, steps = 0; next !== undefined && steps < 6; steps++) {
+    if (next.name === "nn.round") return Math.ceil(Math.log2(numAttr(next, "hi", 0) - numAttr(next, "lo", 0) + 1));
+    next = next.results[0]?.uses.length === 1 ? next.results[0].uses[0]!.op : undefined;
+  }
+  return 0;
 }
 
 /** Scales of the ports as attributes, where any is not 1. */

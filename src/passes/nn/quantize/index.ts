@@ -32,6 +32,9 @@ export interface QuantizationReport {
   readonly tables: readonly { readonly node: string; readonly fn: string; readonly argument: string; readonly result: string; readonly max_error: number }[];
 }
 
+/** Of the parts of a quantized model that stay in floating point: softmax, normalisation. */
+const INTEGER_PRECISION: PrecisionSpec = { weights: 16, activations: 18, layers: new Map() };
+
 const fixedFormsOnly: Predicate = {
   name: "softmax, division and averages are decomposed (lower-average, decompose-softmax)",
   holds: (module) =>
@@ -68,7 +71,11 @@ export const quantize = definePass({
     refine: int({ min: 0, max: 10000, default: 0, doc: "trials that move a tensor's binary point to lower the error at the outputs" }),
   },
   run: (module, options, ctx) => {
-    const stated = ctx.get<PrecisionSpec>(PRECISION) ?? defaultPrecision;
+    const asked = ctx.get<PrecisionSpec>(PRECISION) ?? defaultPrecision;
+    // What a quantized model leaves in floating point must not cost its integers a bit.
+    const integers = module.func.body.ops.some((op) => op.name === "nn.round");
+    const stated = integers && asked === defaultPrecision ? INTEGER_PRECISION : asked;
+    const [table, reciprocal, scale] = integers ? [12, 14, 18] : [options.table, options.reciprocal, options.scale];
     const [input, output] = [options.input ?? stated.input, options.output ?? stated.output];
     const precision: PrecisionSpec = {
       weights: options.weights ?? options.bits ?? stated.weights,
@@ -81,7 +88,7 @@ export const quantize = definePass({
     ctx.sink.throwIfErrors();
     const samples = ctx.get<readonly Sample[]>(CALIBRATION_SAMPLES) ?? randomSamples(module, ctx);
     const float = cloneModule(module);
-    const planOptions = { precision, tableBits: options.table, reciprocalBits: options.reciprocal, lightBits: options.light, scaleBits: options.scale };
+    const planOptions = { precision, tableBits: table, reciprocalBits: reciprocal, lightBits: options.light, scaleBits: scale };
     const result = quantizeModule(float, samples, planOptions, { perChannel: options["per-channel"], compensate: options.compensate }, options.refine);
     const names = tensorNames(float);
     for (const { float: v, fixed } of result.built.roundings) if (fixed.def !== undefined) fixed.def.attrs = { ...fixed.def.attrs, [FLOAT_TENSOR]: names.get(v) };
