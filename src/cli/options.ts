@@ -54,3 +54,15 @@ export function seedAndCount(text: string): { readonly seed: number; readonly sa
   if (m === null) throw new InvalidArgumentError("SEED:SAMPLES is needed, for example 1:16.");
   return { seed: Number(m[1]), samples: positiveInteger(m[2]!) };
 }
+
+/** Repeated texts, each as it is. */
+export function repeated(text: string, previous: readonly string[] | undefined): readonly string[] {
+  return [...(previous ?? []), text];
+}
+
+/** A share that can be taken from a whole. */
+export function share(text: string): number {
+  const n = text.trim().endsWith("%") ? Number(text.trim().slice(0, -1)) / 100 : Number(text);
+  if (text.trim() === "" || !(n >= 0 && n <= 0.9)) throw new InvalidArgumentError("a share from 0 to 0.9 is needed, such as 0.5.");
+  return n;
+}

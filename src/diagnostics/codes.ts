@@ -137,6 +137,26 @@ export const codes = {
     text: (p: { op: string }) => `${p.op} cannot be quantized: it has no fixed-point form`,
     hint: () => "replace the operator in the model, or register a lowering for it",
   }),
+  QU008: error({
+    text: (p: { text: string; reason: string; nearest: string | undefined }) => `--max-error "${p.text}" cannot be used: ${p.reason}`,
+    hint: (p) => (p.nearest === undefined ? "write METRIC=VALUE or OUTPUT:METRIC=VALUE with mae, rmse, max, sqnr (dB) or argmax (share that agrees), for example mae=0.001 or argmax=0.99" : `did you mean ${p.nearest}?`),
+  }),
+  QU009: error({
+    text: (p: { name: string; known: string; nearest?: string | undefined }) => `--max-error names the output "${p.name}", which the network does not have`,
+    hint: (p) => (p.nearest === undefined ? `its outputs are ${p.known}` : `did you mean "${p.nearest}"? The outputs are ${p.known}`),
+  }),
+  QU010: error({
+    text: (p: { bound: string; best: string; widest: string }) => `the bound ${p.bound} cannot be kept: the widest formats (${p.widest}) reach ${p.best} on the calibration data`,
+    hint: (p) => `ask for ${p.best} or less, or leave some room; onnx-hls compare shows which layer loses most`,
+  }),
+  QU011: error({
+    text: (p: { what: string }) => `--max-error needs ${p.what}`,
+    hint: () => "give representative inputs with --calib DATA.npz, a few hundred samples if possible",
+  }),
+  QU012: warning({
+    text: (p: { bound: string; reached: string; samples: number }) => `the bound ${p.bound} is kept on the samples of the search, but not on the ${p.samples} held out: ${p.reached}`,
+    hint: () => "give more calibration samples, or a stricter bound that leaves some room",
+  }),
   TO001: error({
     text: (p: { tool: string; purpose: string; package: string }) => `${p.tool} is not installed; it is needed to ${p.purpose}`,
     hint: (p) => `install it with: sudo apt-get install ${p.package}`,
@@ -235,7 +255,7 @@ export const codes = {
   }),
   CF003: error({
     text: (p: { what: string }) => `the configuration cannot be used: ${p.what}`,
-    hint: () => "known keys are device, clock_mhz, target_ii, target_rate, budget, calib and precision",
+    hint: () => "known keys are device, clock_mhz, target_ii, target_rate, budget, calib, precision, max_error and hold_out",
   }),
   IO005: error({
     text: (p: { path: string }) => `${p.path} is not a folder made by onnx-hls compile`,

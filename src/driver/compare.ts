@@ -6,6 +6,7 @@ import { fixedOf, prepareNn } from "../ir/eval/nn-fixed.js";
 import { parseModule } from "../ir/text/parser.js";
 import { showType } from "../ir/types.js";
 import { decibels, measureLayerNoise } from "../passes/nn/layer-noise.js";
+import { argmax } from "../passes/nn/quantize/bounds.js";
 import { spread, type Sample } from "../passes/nn/quantize/calibrate.js";
 import { roundInputs } from "../passes/nn/quantize/inputs.js";
 import { macsOf } from "../passes/nn/quantize/linear.js";
@@ -110,10 +111,4 @@ function describeOutput(name: string, format: string, expected: readonly Float64
     histogram: { from: -reach, to: reach, bins },
     points,
   };
-}
-
-export function argmax(x: ArrayLike<number>): number {
-  let best = 0;
-  for (let i = 1; i < x.length; i++) if (x[i]! > x[best]!) best = i;
-  return best;
 }

@@ -22,10 +22,11 @@ import { formatPrecision } from "../passes/nn/quantize/precision.js";
 import { PassContext } from "../passes/pass-context.js";
 import { PassManager, type RunOptions } from "../passes/pass-manager.js";
 import type { CompileOptions } from "./options.js";
-import type { DesignReport } from "./report.js";
+import type { DesignReport, PrecisionReport } from "./report.js";
 import { writeFolder } from "./atomic.js";
 import { resolveSettings } from "./config.js";
-import { LOWER_PIPELINE, QUANTIZE_PIPELINE } from "./passes.js";
+import { LOWER_PIPELINE, PREPARE_PIPELINE, TO_FIXED_PIPELINE } from "./passes.js";
+import { reportSearch, search, splitSamples } from "./precision.js";
 import { readBytes, type Session } from "./session.js";
 import { chooseInterval } from "./target.js";
 
@@ -90,9 +91,8 @@ export async function compile(model: string, options: CompileOptions, session: S
   const calibration = settings.calib === undefined ? undefined : loadSamples(settings.calib, network, session);
 
   const context = new PassContext(session.sink, (line) => session.host.log(line));
-  context.set(PRECISION, settings.precision);
-  const samples = calibration === undefined ? undefined : samplesOf(calibration, ACCURACY_SAMPLES);
-  if (samples !== undefined) context.set(CALIBRATION_SAMPLES, samples);
+  const split = calibration === undefined ? undefined : splitSamples(samplesOf(calibration, ACCURACY_SAMPLES), settings.holdOut);
+  if (split !== undefined) context.set(CALIBRATION_SAMPLES, split.calibration);
   const manager = new PassManager();
   const run = (module: Module, pipeline: string): Module =>
     manager.run(module, pipeline, {
@@ -105,8 +105,14 @@ export async function compile(model: string, options: CompileOptions, session: S
     } satisfies RunOptions).module;
 
   progress("quantize", 1, 5);
-  const fixed = run(network, QUANTIZE_PIPELINE);
-  const accuracy = samples === undefined ? undefined : measureAccuracy(context.get<Module>(FLOAT_MODULE)!, fixed, samples);
+  const prepared = run(network, PREPARE_PIPELINE);
+  const searched = settings.maxError.length === 0 ? undefined : search(prepared, split, settings.maxError, settings.precision, session);
+  const precision = searched?.precision ?? settings.precision;
+  context.set(PRECISION, precision);
+  const fixed = run(prepared, TO_FIXED_PIPELINE);
+  const float = context.get<Module>(FLOAT_MODULE)!;
+  const accuracy = split === undefined ? undefined : measureAccuracy(float, fixed, split.heldOut.length > 0 ? split.heldOut : split.calibration);
+  const widths = searched === undefined ? { spec: formatPrecision(precision), hold_out: settings.holdOut } : reportSearch(searched, float, fixed, split!, settings.holdOut, session);
   const fixedText = printModule(fixed, { resources: "inline" });
   progress("schedule", 2, 5);
   const kernels = run(fixed, LOWER_PIPELINE);
@@ -130,13 +136,13 @@ export async function compile(model: string, options: CompileOptions, session: S
   const rtl = context.get<RtlDesign>(RTL_DESIGN)!;
   const verilog = writeVerilog(rtl.module);
   progress("write", 4, 5);
-  const report = makeReport(model, device, settings.clockMhz, scheduled, rtl, accuracy, context.get<QuantizationReport>(QUANTIZATION_REPORT)!, (session.host.now() - started) / 1000);
+  const report = makeReport(model, device, settings.clockMhz, scheduled, rtl, widths, accuracy, context.get<QuantizationReport>(QUANTIZATION_REPORT)!, (session.host.now() - started) / 1000);
   await writeFolder(options.out, session.host, async (dir) => {
     for (const [name, text] of verilog) session.host.writeFile(join(dir, "rtl", name), text);
     for (const [name, text] of ipFiles(rtl, settings.clockMhz, verilog)) session.host.writeFile(join(dir, "ip", name), text);
     session.host.writeFile(join(dir, "nn.hir"), fixedText);
     session.host.writeFile(join(dir, "model.hir"), flowText);
-    const design: DesignFile = { top: rtl.top, network: identity, precision: formatPrecision(settings.precision), model, device: device.name, clock_mhz: settings.clockMhz, initiation_interval: report.initiation_interval, latency: report.latency, ports: rtl.ports };
+    const design: DesignFile = { top: rtl.top, network: identity, precision: formatPrecision(precision), model, device: device.name, clock_mhz: settings.clockMhz, initiation_interval: report.initiation_interval, latency: report.latency, ports: rtl.ports };
     session.host.writeFile(join(dir, "design.json"), `${JSON.stringify(design, null, 1)}\n`);
     session.host.writeFile(join(dir, "report.json"), `${JSON.stringify(report, null, 1)}\n`);
   });
@@ -154,7 +160,7 @@ function ipFiles(rtl: RtlDesign, clockMhz: number, verilog: ReadonlyMap<string, 
   return packageIp({ name: rtl.top, clock: { port: "aclk", mhz: clockMhz }, resetn: "aresetn", streams }, verilog);
 }
 
-function makeReport(model: string, device: Device, clockMhz: number, s: Scheduled, rtl: RtlDesign, accuracy: Accuracy | undefined, quantization: QuantizationReport, seconds: number): DesignReport {
+function makeReport(model: string, device: Device, clockMhz: number, s: Scheduled, rtl: RtlDesign, precision: PrecisionReport, accuracy: Accuracy | undefined, quantization: QuantizationReport, seconds: number): DesignReport {
   const { macs, multipliers } = designCounts(s.design);
   const ii = s.timeline.initiationInterval;
   return {
@@ -178,6 +184,7 @@ function makeReport(model: string, device: Device, clockMhz: number, s: Schedule
       // The channels that feed a kernel count with it.
       resources: k.inputs.reduce((r, c) => addResources(r, channelArea(c, device)), nodeResources(k, device)),
     })),
+    precision,
     ...(accuracy !== undefined && { accuracy: accuracy.outputs, layers: accuracy.layers }),
     tables: quantization.tables,
     compile_seconds: seconds,

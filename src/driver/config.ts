@@ -3,6 +3,7 @@ import { dirname, resolve } from "node:path";
 import { parse } from "yaml";
 import { UserError } from "../diagnostics/index.js";
 import { nearestName } from "../diagnostics/nearest.js";
+import { parseBound, type ErrorBound } from "../passes/nn/quantize/bounds.js";
 import { defaultPrecision, parsePrecision, precisionFromConfig, type PrecisionSpec } from "../passes/nn/quantize/precision.js";
 import type { CompileOptions, Target } from "./options.js";
 import { readText, type Session } from "./session.js";
@@ -13,9 +14,14 @@ export interface Settings {
   readonly target: Target | undefined;
   readonly calib: string | undefined;
   readonly precision: PrecisionSpec;
+  readonly maxError: readonly ErrorBound[];
+  readonly holdOut: number;
 }
 
-const KEYS = ["device", "clock_mhz", "target_ii", "target_rate", "budget", "calib", "precision"];
+/** Half of the samples tell whether the other half has told the truth. */
+const HELD_OUT = 0.5;
+
+const KEYS = ["device", "clock_mhz", "target_ii", "target_rate", "budget", "calib", "precision", "max_error", "hold_out"];
 
 /** @errors CF003 */
 export function resolveSettings(options: CompileOptions, session: Session): Settings {
@@ -42,7 +48,13 @@ export function resolveSettings(options: CompileOptions, session: Session): Sett
   const calib = text("calib");
   const inFile = file["precision"] === undefined ? defaultPrecision : precisionFromConfig(file["precision"], "precision");
   const stated = options.precision === undefined ? inFile : parsePrecision(options.precision, "--precision", inFile);
+  const inFileBounds = file["max_error"] === undefined ? [] : Array.isArray(file["max_error"]) ? file["max_error"].map(String) : [String(file["max_error"])];
+  const maxError = (options.maxError ?? inFileBounds).map(parseBound);
+  const holdOut = options.holdOut ?? (file["hold_out"] === undefined ? (maxError.length > 0 ? HELD_OUT : 0) : Number(file["hold_out"]));
+  if (!(holdOut >= 0 && holdOut <= 0.9)) throw UserError.of("CF003", { what: `hold_out is ${JSON.stringify(file["hold_out"] ?? holdOut)}; a share from 0 to 0.9 is needed` }, at === "" ? {} : { file: at });
   return {
+    maxError,
+    holdOut,
     device: options.device ?? text("device") ?? "xcu280",
     clockMhz: options.clockMhz ?? number("clock_mhz") ?? 250,
     target: options.target ?? fromFile(),

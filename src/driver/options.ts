@@ -15,6 +15,10 @@ export interface CompileOptions {
   readonly calib?: string;
   /** `8`, `w8a12`: widths of weights and activations. */
   readonly precision?: string;
+  /** Bounds such as `mae=0.001`, `centre:max=0.01`: the narrowest widths per layer that keep them are searched. */
+  readonly maxError?: readonly string[];
+  /** Share of the calibration samples on which accuracy is measured and nothing else; 0.5 with `maxError`, else 0. */
+  readonly holdOut?: number;
   readonly target?: Target;
   readonly device?: string;
   readonly clockMhz?: number;

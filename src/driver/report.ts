@@ -48,6 +48,57 @@ export interface TableReport {
   readonly max_error: number;
 }
 
+/** A bound of `--max-error`, and what is reached, in the unit of its metric (dB for sqnr, a share for argmax). */
+export interface BoundReport {
+  readonly output: string;
+  readonly metric: string;
+  readonly bound: number;
+  /** On the samples of the search. */
+  readonly search: number;
+  /** On samples that neither formats nor widths were chosen from. */
+  readonly held_out?: number;
+  readonly kept: boolean;
+}
+
+export interface ChosenWidthReport {
+  readonly name: string;
+  /** Of the layer's weights, of its result, or of the argument of its table. */
+  readonly kind: "weights" | "activations" | "input";
+  readonly bits: number;
+  /** Share of the network's cost in which this width is a factor. */
+  readonly cost_share: number;
+  /** Share of the noise at the outputs. */
+  readonly noise_share: number;
+  /** What one bit less would add to the noise, relative to what the bounds allow. */
+  readonly next_bit: number;
+}
+
+export interface UniformReport {
+  readonly precision: string;
+  readonly cost: number;
+  readonly kept: boolean;
+  /** By bound, on the samples of the search. */
+  readonly errors: readonly number[];
+}
+
+export interface PrecisionReport {
+  /** As `--precision` takes it. */
+  readonly spec: string;
+  /** As `--hold-out` takes it. */
+  readonly hold_out: number;
+  /** Only with `--max-error`; costs are one-bit cells per sample (src/passes/nn/quantize/area.ts). */
+  readonly search_samples?: number;
+  readonly held_out_samples?: number;
+  readonly bounds?: readonly BoundReport[];
+  readonly cost?: number;
+  /** The precision without a search, and the narrowest of its kind that keeps the bounds. */
+  readonly base?: UniformReport;
+  readonly uniform?: UniformReport;
+  readonly chosen?: readonly ChosenWidthReport[];
+  /** Networks that were evaluated. */
+  readonly evaluations?: number;
+}
+
 export interface DesignReport {
   readonly model: string;
   readonly device: string;
@@ -63,7 +114,8 @@ export interface DesignReport {
   readonly resources: Resources;
   readonly ports: readonly PortReport[];
   readonly kernels: readonly KernelReport[];
-  /** Against the float model, by output name; only with calibration data. */
+  readonly precision: PrecisionReport;
+  /** Against the float model, by output name; only with calibration data. On the samples held out, if some are. */
   readonly accuracy?: Readonly<Record<string, OutputAccuracy>>;
   readonly layers?: readonly LayerAccuracy[];
   /** Functions that became tables, with their largest error over the calibrated range. */

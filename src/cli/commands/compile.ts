@@ -2,13 +2,16 @@ import { Command, Option } from "commander";
 import { compileModel, type CompileOptions, type DesignReport, type Target } from "../../driver.js";
 import { runAction, type GlobalOptions } from "../action.js";
 import type { CliEnv } from "../env.js";
-import { budget, names, positiveInteger, positiveNumber } from "../options.js";
+import { budget, names, positiveInteger, positiveNumber, repeated, share } from "../options.js";
+import { precisionSummary } from "../precision.js";
 import { count, si, table } from "../table.js";
 
 interface Flags extends GlobalOptions {
   readonly output: string;
   readonly calib?: string;
   readonly precision?: string;
+  readonly maxError?: readonly string[];
+  readonly holdOut?: number;
   readonly targetIi?: number;
   readonly targetRate?: number;
   readonly budget?: Readonly<Record<string, number>>;
@@ -29,6 +32,8 @@ export function compileCommand(env: CliEnv): Command {
     .requiredOption("-o, --output <dir>", "folder for the results; made new, or replaced if onnx-hls wrote it")
     .option("--calib <data>", "representative inputs (.npz or .npy): chooses number formats and measures accuracy")
     .option("--precision <spec>", "bits of weights and activations: 8, w8a12; also of single layers: w8a12,NODE=w10")
+    .option("--max-error <bound>", "find the narrowest widths per layer within METRIC=VALUE or OUTPUT:METRIC=VALUE (mae, rmse, max, sqnr in dB, argmax); may be repeated", repeated)
+    .option("--hold-out <share>", "keep this share of the calibration data for measuring accuracy only (default: 0; 0.5 with --max-error)", share)
     .addOption(new Option("--target-ii <cycles>", "at most so many cycles between samples").argParser(positiveInteger).conflicts(["targetRate", "budget"]))
     .addOption(new Option("--target-rate <hz>", "at least so many samples per second: 1e6, 1M").argParser(positiveNumber).conflicts(["targetIi", "budget"]))
     .addOption(new Option("--budget <limits>", "the fastest design within dsp=N,lut=N,ff=N,bram=N").argParser(budget).conflicts(["targetIi", "targetRate"]))
@@ -47,6 +52,7 @@ and is the fastest that does otherwise.
 Examples:
   $ onnx-hls compile net.onnx -o build --calib samples.npz
   $ onnx-hls compile net.onnx -o build --calib samples.npz --target-ii 121 --precision w8a12
+  $ onnx-hls compile net.onnx -o build --calib samples.npz --max-error mae=0.002
   $ onnx-hls compile mlp.onnx -o build --target-rate 10M --device xc7k325t --clock 200`)
     .action(async (model: string, _flags: unknown, command: Command) => {
       const flags = command.optsWithGlobals<Flags>();
@@ -65,6 +71,8 @@ function compileOptions(f: Flags): CompileOptions {
     verifyEach: f.verifyEach,
     ...(f.calib !== undefined && { calib: f.calib }),
     ...(f.precision !== undefined && { precision: f.precision }),
+    ...(f.maxError !== undefined && { maxError: f.maxError }),
+    ...(f.holdOut !== undefined && { holdOut: f.holdOut }),
     ...(target !== undefined && { target }),
     ...(f.device !== undefined && { device: f.device }),
     ...(f.clock !== undefined && { clockMhz: f.clock }),
@@ -88,6 +96,7 @@ export function summary(r: DesignReport, dir: string): string {
   for (const [name, a] of Object.entries(r.accuracy ?? {})) {
     lines.push(`  accuracy of ${name}: rmse ${si(a.rmse, "")}, largest error ${si(a.max_abs_error, "")}, ${a.sqnr_db.toFixed(1)} dB against the float model`);
   }
+  if (r.precision.bounds !== undefined) lines.push("", precisionSummary(r.precision));
   const rows = r.kernels.map((k) => [k.name, k.cycles, unrollText(k.unroll), k.multipliers, k.resources.lut, k.resources.dsp, k.resources.bram, k.onnx_nodes.join(" ")]);
   lines.push("", table(["kernel", "cycles", "unroll", "mult", "LUT", "DSP", "BRAM", "ONNX nodes"], rows), "", `compiled in ${r.compile_seconds.toFixed(1)} s`);
   return lines.join("\n");

@@ -49,6 +49,12 @@ const quantized: Predicate = {
   holds: (module) => module.func.body.ops.every((op) => op.results.every((v) => (v.type as TensorType).elem.kind === "fixed")),
 };
 
+/** What the options of the pass are where they are not given. */
+export const QUANTIZE_DEFAULTS = {
+  options: { tableBits: 8, reciprocalBits: 12, lightBits: 4, scaleBits: 16 },
+  weights: { perChannel: false, compensate: true },
+} as const;
+
 export const quantize = definePass({
   name: "quantize",
   summary: "Choose fixed-point formats from calibration samples, round the weights, and insert the roundings of activations.",
@@ -62,12 +68,12 @@ export const quantize = definePass({
     activations: int({ min: 2, max: 24, doc: "bits of tensors between layers" }),
     input: int({ min: 1, max: 24, doc: "bits of the network's inputs" }),
     output: int({ min: 2, max: 32, doc: "bits of the network's outputs" }),
-    light: int({ min: 0, max: 12, default: 4, doc: "bits on top for layers with less than 1% of the products" }),
-    table: int({ min: 4, max: 12, default: 8, doc: "most bits of a table's argument" }),
-    reciprocal: int({ min: 4, max: 14, default: 12, doc: "most bits of the argument of a reciprocal" }),
-    scale: int({ min: 8, max: 18, default: 16, doc: "bits of factors of a normalisation, and of what they scale" }),
-    "per-channel": bool({ default: false, doc: "a grid per output channel of the weights, in a wider common type" }),
-    compensate: bool({ default: true, doc: "let weights and bias take up each other's rounding errors" }),
+    light: int({ min: 0, max: 12, default: QUANTIZE_DEFAULTS.options.lightBits, doc: "bits on top for layers with less than 1% of the products" }),
+    table: int({ min: 4, max: 12, default: QUANTIZE_DEFAULTS.options.tableBits, doc: "most bits of a table's argument" }),
+    reciprocal: int({ min: 4, max: 14, default: QUANTIZE_DEFAULTS.options.reciprocalBits, doc: "most bits of the argument of a reciprocal" }),
+    scale: int({ min: 8, max: 18, default: QUANTIZE_DEFAULTS.options.scaleBits, doc: "bits of factors of a normalisation, and of what they scale" }),
+    "per-channel": bool({ default: QUANTIZE_DEFAULTS.weights.perChannel, doc: "a grid per output channel of the weights, in a wider common type" }),
+    compensate: bool({ default: QUANTIZE_DEFAULTS.weights.compensate, doc: "let weights and bias take up each other's rounding errors" }),
     refine: int({ min: 0, max: 10000, default: 0, doc: "trials that move a tensor's binary point to lower the error at the outputs" }),
   },
   run: (module, options, ctx) => {

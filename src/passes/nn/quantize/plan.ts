@@ -44,14 +44,13 @@ export class Plan {
     return this.stats.get(v) ?? { min: 0, max: 0, values: new Float64Array(0) };
   }
 
+  /** What is stated for `v`: for its ONNX node, and with precedence for the tensor itself. */
   layer(v: Value): LayerPrecision {
     const { layers } = this.options.precision;
     if (layers.size === 0) return {};
-    for (const name of [v.hint, ...(v.def?.loc.nodes ?? [])]) {
-      const found = name === undefined ? undefined : layers.get(name);
-      if (found !== undefined) return found;
-    }
-    return {};
+    let found: LayerPrecision = {};
+    for (const name of [...(v.def?.loc.nodes ?? []).toReversed(), v.hint]) if (name !== undefined) found = { ...found, ...layers.get(name) };
+    return found;
   }
 
   weightWidth(op: Op): number {
@@ -71,7 +70,7 @@ export class Plan {
     return v.uses.length > 0 && v.uses.every(({ op }) => (VIEWS.has(op.name) ? this.feedsLight(op.result) : isLinear(op) && this.isLight(op)));
   }
 
-  /** What the user states for `v`, or for the operation in front of it whose exact result `v` takes along to its own rounding. */
+  /** What is stated for `v`, or for the operation in front of it whose exact result `v` takes along to its own rounding. */
   private statedWidth(v: Value): number | undefined {
     const own = this.layer(v);
     const stated = own.output ?? (v.def === undefined ? own.input : undefined) ?? own.activations;
@@ -89,8 +88,8 @@ export class Plan {
     const { precision, scaleBits, lightBits } = this.options;
     const stated = this.statedWidth(v);
     if (stated !== undefined) return stated;
-    // A reader may state the width of what it reads.
-    const read = v.uses.map((u) => this.layer(u.op.results[0] ?? v).input).filter((w) => w !== undefined);
+    // A reader may state the width of what it reads; a table's argument is rounded on its own.
+    const read = v.uses.filter((u) => u.op.name !== "nn.unary").map((u) => this.layer(u.op.results[0] ?? v).input).filter((w) => w !== undefined);
     if (read.length > 0) return Math.max(...read);
     if (feedsOutput(v)) return precision.output ?? Math.max(16, precision.activations);
     if (v.def?.name === "nn.constant") return LIGHT_WIDTH;
@@ -146,7 +145,7 @@ export class Plan {
 }
 
 /** Operations whose operand goes on unrounded, so that what is stated for the operation in front counts for their result. */
-const PASSES_ON: ReadonlySet<string> = new Set([...VIEWS, "nn.add", "nn.sub", "nn.max", "nn.min", "nn.relu", "nn.neg", "nn.abs", "nn.leaky_relu", "nn.clip"]);
+export const PASSES_ON: ReadonlySet<string> = new Set([...VIEWS, "nn.add", "nn.sub", "nn.max", "nn.min", "nn.relu", "nn.neg", "nn.abs", "nn.leaky_relu", "nn.clip"]);
 
 /** From this width on, what calibration has not seen matters more than one bit of resolution. */
 const ROOMY = 13;
@@ -156,7 +155,7 @@ const LIGHT_SHARE = 0.01;
 /** Least width of a variable in the part of the weights: it has not been trained to be coarse. */
 const WEIGHING_WIDTH = 8;
 /** A table of more entries would be memory by itself. */
-const MAX_TABLE_BITS = 14;
+export const MAX_TABLE_BITS = 14;
 /** Light layers stay within what one hardware multiplier takes. */
 const LIGHT_WIDTH = 16;
 
@@ -165,7 +164,7 @@ function widened(width: number, by: number): number {
 }
 
 /** Bits that hold a tensor of integers as it is, where 16 are enough: detector counts, pixels. */
-function integerBits(stats: TensorStats): number | undefined {
+export function integerBits(stats: TensorStats): number | undefined {
   if (!stats.values.every((v) => Number.isInteger(v))) return undefined;
   const magnitude = Math.max(stats.max, -stats.min - 1, 1);
   const bits = Math.ceil(Math.log2(magnitude + 1)) + (stats.min < 0 ? 1 : 0);

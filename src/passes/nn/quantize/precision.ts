@@ -100,6 +100,12 @@ function width(value: unknown, key: keyof LayerPrecision, where: string): number
   return value;
 }
 
+/** The record that `precisionFromConfig` takes. */
+export function precisionToConfig(spec: PrecisionSpec): Record<string, unknown> {
+  const { layers, ...widths } = spec;
+  return { ...widths, ...(layers.size > 0 && { layers: Object.fromEntries([...layers].map(([name, p]) => [name, { ...p }])) }) };
+}
+
 /**
  * Reads the `precision` entry of a configuration: a number, text as for `--precision`, or a record.
  *

@@ -43,13 +43,23 @@ function totalMacs(module: Module): number {
 
 function roundAllWeights(float: Module, samples: readonly Sample[], options: QuantizeOptions, how: WeightOptions, stats: ReadonlyMap<Value, TensorStats>): Map<Op, RoundedWeights> {
   const widths = new Plan(stats, options, new Map(), totalMacs(float));
-  const ops = float.func.body.ops.filter((op) => isLinear(op) && op.attrs[EXACT] !== true);
+  const round = weightRounder(float, samples, how);
+  return new Map(roundedLayers(float).map((op) => [op, round(op, widths.weightWidth(op))]));
+}
+
+/** Layers with constant weights that are rounded; those of quantized models are integers already. */
+export function roundedLayers(float: Module): Op[] {
+  return float.func.body.ops.filter((op) => isLinear(op) && op.attrs[EXACT] !== true);
+}
+
+/** Rounds the weights of a linear operation to a width; what calibration says about its inputs is gathered once. */
+export function weightRounder(float: Module, samples: readonly Sample[], how: WeightOptions): (op: Op, width: number) => RoundedWeights {
+  const ops = roundedLayers(float);
   const withMoments = how.compensate ? ops.filter((op) => linearView(op).matrix.inputs <= MAX_INPUTS) : [];
   const rows = inputRows(float, withMoments, samples, extractRows, ROWS);
-  const result = new Map<Op, RoundedWeights>();
   // Operations that read the same tensor (attention's projections) share their moments.
   const shared = new Map<string, InputMoments[]>();
-  for (const op of ops) {
+  return (op, width) => {
     const { matrix, groups } = linearView(op);
     let moments: InputMoments[] | undefined;
     const own = rows.get(op);
@@ -59,14 +69,6 @@ function roundAllWeights(float: Module, samples: readonly Sample[], options: Qua
       shared.set(key, moments);
     }
     const perGroup = matrix.outputs / groups;
-    result.set(
-      op,
-      roundWeights(matrix, {
-        width: widths.weightWidth(op),
-        perChannel: how.perChannel,
-        ...(moments !== undefined && { moments: (c: number) => moments[Math.floor(c / perGroup)] }),
-      }),
-    );
-  }
-  return result;
+    return roundWeights(matrix, { width, perChannel: how.perChannel, ...(moments !== undefined && { moments: (c: number) => moments[Math.floor(c / perGroup)] }) });
+  };
 }
