@@ -17,8 +17,13 @@ export function precisionSummary(p: PrecisionReport): string {
   else if (p.uniform === undefined) lines.push("                       no uniform precision keeps the bound");
   lines.push("", chosenTable(p.chosen ?? []), "");
   lines.push('share of cost: of the multiplier area that the layer\'s widths decide (products count for both factors); share of noise: of the', "noise at the outputs, each width measured by itself; one bit less: how much of the error allowed that bit would use up", "");
-  lines.push(`the same again: --precision '${p.spec}'${p.hold_out === 0 ? "" : ` --hold-out ${p.hold_out}`}`, "or in a file for --config:", stringify({ ...(p.hold_out === 0 ? {} : { hold_out: p.hold_out }), precision: precisionToConfig(parsePrecision(p.spec)) }).trimEnd());
+  const hold = p.hold_out === 0 ? "" : ` --hold-out ${p.hold_out}`;
+  lines.push(`the same again: --precision '${p.spec}'${hold}`, "or in a file for --config:", configText(p));
   return lines.join("\n");
+}
+
+function configText(p: PrecisionReport): string {
+  return stringify({ ...(p.hold_out === 0 ? {} : { hold_out: p.hold_out }), precision: precisionToConfig(parsePrecision(p.spec)) }, { lineWidth: 0 }).trimEnd();
 }
 
 function compared(cost: number, other: PrecisionReport["base"], p: PrecisionReport): string {

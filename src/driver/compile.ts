@@ -26,7 +26,7 @@ import type { DesignReport, PrecisionReport } from "./report.js";
 import { writeFolder } from "./atomic.js";
 import { resolveSettings } from "./config.js";
 import { LOWER_PIPELINE, PREPARE_PIPELINE, TO_FIXED_PIPELINE } from "./passes.js";
-import { reportSearch, search, splitSamples } from "./precision.js";
+import { reportSearch, search, splitSamples, unseen } from "./precision.js";
 import { readBytes, type Session } from "./session.js";
 import { chooseInterval } from "./target.js";
 
@@ -111,7 +111,8 @@ export async function compile(model: string, options: CompileOptions, session: S
   context.set(PRECISION, precision);
   const fixed = run(prepared, TO_FIXED_PIPELINE);
   const float = context.get<Module>(FLOAT_MODULE)!;
-  const accuracy = split === undefined ? undefined : measureAccuracy(float, fixed, split.heldOut.length > 0 ? split.heldOut : split.calibration);
+  const honest = split === undefined ? [] : searched === undefined ? split.heldOut : unseen(split);
+  const accuracy = split === undefined ? undefined : measureAccuracy(float, fixed, honest.length > 0 ? honest : split.calibration);
   const widths = searched === undefined ? { spec: formatPrecision(precision), hold_out: settings.holdOut } : reportSearch(searched, float, fixed, split!, settings.holdOut, session);
   const fixedText = printModule(fixed, { resources: "inline" });
   progress("schedule", 2, 5);

@@ -21,6 +21,14 @@ export function splitSamples(samples: readonly Sample[], share: number): Split {
   return { calibration: samples.filter((_, i) => !isHeldOut(i)), heldOut: samples.filter((_, i) => isHeldOut(i)) };
 }
 
+/** Of the samples held out, what a search may use to check itself; the rest stays unseen. */
+function validationOf(split: Split): readonly Sample[] {
+  return split.heldOut.filter((_, i) => i % 2 === 0);
+}
+export function unseen(split: Split): readonly Sample[] {
+  return split.heldOut.filter((_, i) => i % 2 === 1);
+}
+
 /** With fewer, a confidence limit says nothing. */
 const LEAST_SAMPLES = 8;
 /** Samples on which bounds are measured after the search. */
@@ -37,13 +45,13 @@ export function search(float: Module, split: Split | undefined, bounds: readonly
   if (split === undefined) throw UserError.of("QU011", { what: "calibration data, on which the error is measured" });
   if (split.calibration.length < LEAST_SAMPLES) throw UserError.of("QU011", { what: `at least ${LEAST_SAMPLES} calibration samples beside those held out, not ${split.calibration.length}` });
   const bound = bindBounds(bounds, float.func.attrs["outputs"] as readonly string[]);
-  const result = searchPrecision(float, { samples: split.calibration, bounds: bound, base, quantize: QUANTIZE_DEFAULTS.options, weights: QUANTIZE_DEFAULTS.weights, progress: session.progress });
+  const result = searchPrecision(float, { samples: split.calibration, validation: validationOf(split), bounds: bound, base, quantize: QUANTIZE_DEFAULTS.options, weights: QUANTIZE_DEFAULTS.weights, progress: session.progress });
   return { precision: result.precision, result, bounds: bound };
 }
 
 /** What is reported of the search, with the errors of `fixed` on the samples held out; warns where these break a bound. */
 export function reportSearch(s: Searched, float: Module, fixed: Module, split: Split, holdOut: number, session: Session): PrecisionReport {
-  const samples = spread(split.heldOut, HELD_OUT_SAMPLES);
+  const samples = spread(unseen(split), HELD_OUT_SAMPLES);
   const held = samples.length === 0 ? undefined : measureBounds(float, fixed, samples, s.bounds);
   const { result } = s;
   const bounds = s.bounds.map((b, i): BoundReport => {

@@ -103,7 +103,7 @@ function width(value: unknown, key: keyof LayerPrecision, where: string): number
 /** The record that `precisionFromConfig` takes. */
 export function precisionToConfig(spec: PrecisionSpec): Record<string, unknown> {
   const { layers, ...widths } = spec;
-  return { ...widths, ...(layers.size > 0 && { layers: Object.fromEntries([...layers].map(([name, p]) => [name, { ...p }])) }) };
+  return { ...widths, ...(layers.size > 0 && { layers: Object.fromEntries([...layers].map(([name, p]) => [name, formatWidths(p)])) }) };
 }
 
 /**

@@ -8,7 +8,8 @@
  *    is found by bisection, every candidate being judged by the real metrics in the real network.
  * 4. Refinement without the model: single bits off, largest saving first, and exchanges of a bit here for a bit there.
  *
- * A candidate is accepted if the upper confidence limit of every metric on the whole calibration part keeps its bound.
+ * A candidate is accepted if the upper confidence limit of every metric on the whole calibration part keeps its bound. The
+ * result must keep it on validation samples as well; otherwise the search is repeated with stricter bounds.
  * Work is bounded by counting multiply-accumulates, not by a clock: results do not depend on the machine.
  *
  * @source sensitivity and additive noise: Sakr, Kim, Shanbhag: "Analytical guarantees on numerical precision of deep neural
@@ -30,6 +31,8 @@ import { Trials, type Reference } from "./trial.js";
 export interface SearchOptions {
   /** What the bounds are kept on; formats are chosen from these samples, too. */
   readonly samples: readonly Sample[];
+  /** What decides whether the search has fitted the widths to its samples too closely; may be empty. */
+  readonly validation: readonly Sample[];
   readonly bounds: readonly OutputBound[];
   /** Widths of what is not searched. What it states for single layers stays. */
   readonly base: PrecisionSpec;
@@ -93,6 +96,8 @@ class Search {
   private ratio = 1;
   private readonly verdicts = new Map<string, boolean>();
   private base: PrecisionSpec;
+  /** What errors are multiplied with before they are held against the bounds. */
+  private strictness = 1;
 
   constructor(
     float: Module,
@@ -115,10 +120,18 @@ class Search {
     const { progress } = this.options;
     const ceiling = this.ceiling();
     this.noise.measure(ceiling, (done, total) => progress("sensitivity of each layer", done, total));
-    const cost = this.space.costModel(this.trials.build(this.spec(ceiling.map(() => 4).map((b, i) => Math.max(b, this.space.variables[i]!.min)))));
-    const start = this.bisect(ceiling, cost);
-    const best = this.refine(start, cost);
-    return this.describe(best, cost);
+    const cost = this.space.costModel(this.trials.build(this.spec(this.space.variables.map((v) => Math.max(4, v.min)))));
+    const validation = this.trials.reference(this.options.validation);
+    for (let round = 1; ; round++) {
+      const best = this.refine(this.start(ceiling, cost), cost);
+      if (round === ROUNDS || validation.samples.length === 0) return this.describe(best, cost);
+      const excess = this.excess(this.errorsOn(validation, best), "point");
+      if (excess <= 1) return this.describe(best, cost);
+      // Widths that were chosen by the error on some samples do better on these than on others. Half of what is seen (in dB) is
+      // chance of the few samples.
+      this.strictness *= Math.sqrt(Math.min(excess, 4)) * 1.01;
+      this.verdicts.clear();
+    }
   }
 
   private spec(widths: Widths): PrecisionSpec {
@@ -180,10 +193,10 @@ class Search {
     if (known !== undefined) return known;
     let verdict = true;
     const small = this.few.samples.length < this.all.samples.length;
-    const onFew = small ? this.excess(this.errorsOn(this.few, widths), "point") : 1;
+    const onFew = small ? this.strictness * this.excess(this.errorsOn(this.few, widths), "point") : 1;
     if (small && onFew * this.ratio > 1.05) verdict = false;
     else {
-      const onAll = this.excess(this.errorsOn(this.all, widths), "upper");
+      const onAll = this.strictness * this.excess(this.errorsOn(this.all, widths), "upper");
       if (small && onFew > 0) this.ratio = onAll / onFew;
       verdict = onAll <= 1;
     }
@@ -191,24 +204,36 @@ class Search {
     return verdict;
   }
 
+  /** The cheapest of several descents: with the noise as measured, and with each layer's noise taken for more or less. */
+  private start(ceiling: Widths, cost: CostModel): Widths {
+    const random = normals(1);
+    let best = ceiling;
+    for (let k = 0; k < STARTS; k++) {
+      const trust = ceiling.map(() => (k === 0 ? 1 : Math.exp(SPREAD * random())));
+      const widths = this.bisect(ceiling, cost, trust);
+      if (cost.total(widths) < cost.total(best)) best = widths;
+      this.options.progress("search for widths", k + 1, STARTS);
+    }
+    return best;
+  }
+
   /** The largest noise budget of the model whose widths keep the bounds. */
-  private bisect(ceiling: Widths, cost: CostModel): Widths {
+  private bisect(ceiling: Widths, cost: CostModel, trust: readonly number[]): Widths {
     let [low, high] = [-8, 5];
     let best = ceiling;
     for (let step = 0; step < BISECTION; step++) {
       const middle = (low + high) / 2;
-      const widths = this.descend(ceiling, cost, 2 ** middle);
+      const widths = this.descend(ceiling, cost, 2 ** middle, trust);
       if (this.feasible(widths)) {
         best = widths;
         low = middle;
       } else high = middle;
-      this.options.progress("search for widths", step + 1, BISECTION);
     }
     return best;
   }
 
   /** Bit by bit what saves most per noise, until the model's noise reaches `budget`. */
-  private descend(from: Widths, cost: CostModel, budget: number): Widths {
+  private descend(from: Widths, cost: CostModel, budget: number, trust: readonly number[]): Widths {
     const widths = [...from];
     let spent = 0;
     for (;;) {
@@ -216,7 +241,7 @@ class Search {
       widths.forEach((b, i) => {
         if (b <= this.space.variables[i]!.min) return;
         const saved = cost.of(widths, i) - cost.of(widths, i, b - 1);
-        const added = Math.max(0, this.noise.at(i, b - 1) - this.noise.at(i, b));
+        const added = Math.max(0, this.noise.at(i, b - 1) - this.noise.at(i, b)) * trust[i]!;
         if (saved <= 0 || spent + added > budget) return;
         const gain = saved / (added + 1e-6 * budget);
         if (best === undefined || gain > best.gain) best = { i, gain, added };
@@ -230,7 +255,7 @@ class Search {
   private refine(start: Widths, cost: CostModel): Widths {
     let widths = [...start];
     const { variables } = this.space;
-    const budget = Math.max(40, Math.floor(SEARCH_WORK / this.workPerSample) - this.trials.evaluated);
+    const budget = Math.max(40 * this.few.samples.length, Math.floor(SEARCH_WORK / this.workPerSample / 2));
     const first = this.trials.evaluated;
     const spent = (): number => this.trials.evaluated - first;
     const report = (): void => this.options.progress("refinement", Math.min(spent(), budget), budget);
@@ -324,9 +349,23 @@ class Search {
 }
 
 const BISECTION = 9;
+/** Descents, and how far (in natural logarithms) their view of each layer's noise differs. */
+const [STARTS, SPREAD] = [8, 0.6];
+/** Searches, each stricter than the one before. */
+const ROUNDS = 3;
 /** Exchanges that are tried before the search ends. */
 const EXCHANGES = 30;
 
 function ratioTo(error: number, limit: number): number {
   return error === 0 ? 0 : limit === 0 ? Infinity : error / limit;
+}
+
+/** Normally distributed numbers from a seed (Box and Muller). */
+function normals(seed: number): () => number {
+  let state = seed;
+  const uniform = (): number => {
+    state = (Math.imul(state, 1664525) + 1013904223) | 0;
+    return ((state >>> 8) + 1) / (2 ** 24 + 1);
+  };
+  return () => Math.sqrt(-2 * Math.log(uniform())) * Math.cos(2 * Math.PI * uniform());
 }
