@@ -147,7 +147,7 @@ export const codes = {
   }),
   QU010: error({
     text: (p: { bound: string; best: string; widest: string }) => `the bound ${p.bound} cannot be kept: the widest formats (${p.widest}) reach ${p.best} on the calibration data`,
-    hint: (p) => `ask for ${p.best} or less, or leave some room; onnx-hls compare shows which layer loses most`,
+    hint: (p) => `the best that can be asked for is ${p.best}; onnx-hls compare shows which layer loses most`,
   }),
   QU011: error({
     text: (p: { what: string }) => `--max-error needs ${p.what}`,
@@ -156,6 +156,10 @@ export const codes = {
   QU012: warning({
     text: (p: { bound: string; reached: string; samples: number }) => `the bound ${p.bound} is kept on the samples of the search, but not on the ${p.samples} held out: ${p.reached}`,
     hint: () => "give more calibration samples, or a stricter bound that leaves some room",
+  }),
+  QU013: error({
+    text: () => "--max-error chooses widths for float networks; this one is quantized already",
+    hint: () => "leave --max-error out: its own integers are computed exactly; or export the network before quantization",
   }),
   TO001: error({
     text: (p: { tool: string; purpose: string; package: string }) => `${p.tool} is not installed; it is needed to ${p.purpose}`,

@@ -1,6 +1,6 @@
 /** The page of `compare --html`: pictures first, then numbers. One file without scripts, fonts or links to anything else. */
 import { basename } from "node:path";
-import { percent, short, type Comparison, type LayerComparison, type OutputComparison } from "./comparison.js";
+import { percent, short, widthsInWords, type Comparison, type LayerComparison, type OutputComparison } from "./comparison.js";
 import { errorChart, escapeText, rangeChart, ratioChart, scatterChart } from "./compare-charts.js";
 
 const STYLE = `
@@ -29,7 +29,7 @@ export function comparisonHtml(c: Comparison): string {
   const title = `Accuracy of ${basename(c.model)}`;
   const parts = [
     `<h1>${escapeText(title)}</h1>`,
-    `<p class="lead">The float network and the fixed-point design <code>${escapeText(c.design)}</code> (${escapeText(c.precision)}) on ${c.samples} samples</p>`,
+    `<p class="lead">The float network and the fixed-point design <code>${escapeText(c.design)}</code> (${escapeText(widthsInWords(c.precision))}) on ${c.samples} samples</p>`,
     `<div class="tiles">${c.outputs.map((o) => tiles(o, c.outputs.length > 1)).join("")}</div>`,
     c.findings.length === 0 ? "" : section("What to know", "", `<ol>${c.findings.map((f) => `<li>${withCommands(f)}</li>`).join("")}</ol>`),
     c.layers.length === 0
@@ -73,7 +73,7 @@ function tiles(o: OutputComparison, named: boolean): string {
 
 /** Options to type, set as code. */
 function withCommands(sentence: string): string {
-  return escapeText(sentence).replace(/--precision '[^']*'|--calib [A-Z]+/g, (m) => `<code>${m}</code>`);
+  return escapeText(sentence).replace(/--precision '[^']*'|'[^' ]+'|--precision|--calib [A-Z]+/g, (m) => `<code>${m}</code>`);
 }
 
 function layerTable(layers: readonly LayerComparison[], worst: LayerComparison | undefined): string {

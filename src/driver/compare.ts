@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { UserError } from "../diagnostics/index.js";
 import type { Module } from "../ir/core.js";
 import { fixedOf, prepareNn } from "../ir/eval/nn-fixed.js";
+import { portScale } from "../ir/port-scales.js";
 import { parseModule } from "../ir/text/parser.js";
 import { showType } from "../ir/types.js";
 import { decibels, measureLayerNoise } from "../passes/nn/layer-noise.js";
@@ -57,11 +58,15 @@ const POINTS = 1500;
 function compareOutputs(float: Module, fixed: Module, samples: readonly Sample[], progress: (done: number) => void): OutputComparison[] {
   const [reference, program] = [prepareNn(float), prepareNn(fixed)];
   const ports = fixed.func.body.args.map((a) => a.type);
+  const scales = ports.map((_, i) => portScale(fixed.func, "input_scales", i));
   const names = float.func.attrs["outputs"] as readonly string[];
   const collected = names.map(() => ({ expected: [] as Float64Array[], actual: [] as Float64Array[] }));
   samples.forEach((sample, s) => {
     reference.run(sample).forEach((y, o) => collected[o]!.expected.push(y.slice()));
-    program.run(roundInputs(sample, ports)).forEach((y, o) => collected[o]!.actual.push(y.slice()));
+    program.run(roundInputs(sample, ports, scales)).forEach((y, o) => {
+      const scale = portScale(fixed.func, "output_scales", o);
+      collected[o]!.actual.push(y.map((v) => v * scale));
+    });
     progress(s + 1);
   });
   return names.map((name, o) => {

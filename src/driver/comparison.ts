@@ -1,5 +1,6 @@
 /** What `compare` finds, and what it advises. */
 import type { LayerNoise } from "../passes/nn/layer-noise.js";
+import { parsePrecision, showPrecision } from "../passes/nn/quantize/precision.js";
 import { showType } from "../ir/types.js";
 
 export interface OutputComparison {
@@ -85,7 +86,7 @@ function causeOf(l: LayerNoise): Cause {
 
 /** What to type. Two bits lower rounding noise by 12 dB. */
 function adviceFor(l: LayerNoise, cause: Cause, precision: string): string | undefined {
-  const raise = (target: string, letter: string, bits: number): string => `--precision '${precision},${target}=${letter}${bits}'`;
+  const raise = (target: string, letter: string, bits: number): string => (precision.includes("=") ? `add '${target}=${letter}${bits}' to --precision` : `--precision '${precision},${target}=${letter}${bits}'`);
   switch (cause) {
     case "none":
       return undefined;
@@ -121,6 +122,11 @@ export function findingsOf(layers: readonly LayerComparison[], outputs: readonly
   const idle = layers.filter((l) => l.range_used < WASTED && l.range_used > 0 && l !== worst);
   if (idle.length > 0) findings.push(`Bits that this data does not use in ${idle.map((l) => `${l.name} (${percent(l.range_used)} of the range)`).join(", ")}.`);
   return { worst, findings };
+}
+
+/** The widths of a design in a few words. */
+export function widthsInWords(precision: string): string {
+  return showPrecision(parsePrecision(precision));
 }
 
 export function percent(share: number): string {

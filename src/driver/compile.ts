@@ -113,7 +113,8 @@ export async function compile(model: string, options: CompileOptions, session: S
   const float = context.get<Module>(FLOAT_MODULE)!;
   const honest = split === undefined ? [] : searched === undefined ? split.heldOut : unseen(split);
   const accuracy = split === undefined ? undefined : measureAccuracy(float, fixed, honest.length > 0 ? honest : split.calibration);
-  const widths = searched === undefined ? { spec: formatPrecision(precision), hold_out: settings.holdOut } : reportSearch(searched, float, fixed, split!, settings.holdOut, session);
+  const used = formatPrecision(context.get<QuantizationReport>(QUANTIZATION_REPORT)!.precision);
+  const widths = searched === undefined ? { spec: used, hold_out: settings.holdOut } : reportSearch(searched, float, fixed, split!, settings.holdOut, session);
   const fixedText = printModule(fixed, { resources: "inline" });
   progress("schedule", 2, 5);
   const kernels = run(fixed, LOWER_PIPELINE);
@@ -143,7 +144,7 @@ export async function compile(model: string, options: CompileOptions, session: S
     for (const [name, text] of ipFiles(rtl, settings.clockMhz, verilog)) session.host.writeFile(join(dir, "ip", name), text);
     session.host.writeFile(join(dir, "nn.hir"), fixedText);
     session.host.writeFile(join(dir, "model.hir"), flowText);
-    const design: DesignFile = { top: rtl.top, network: identity, precision: formatPrecision(precision), model, device: device.name, clock_mhz: settings.clockMhz, initiation_interval: report.initiation_interval, latency: report.latency, ports: rtl.ports };
+    const design: DesignFile = { top: rtl.top, network: identity, precision: used, model, device: device.name, clock_mhz: settings.clockMhz, initiation_interval: report.initiation_interval, latency: report.latency, ports: rtl.ports };
     session.host.writeFile(join(dir, "design.json"), `${JSON.stringify(design, null, 1)}\n`);
     session.host.writeFile(join(dir, "report.json"), `${JSON.stringify(report, null, 1)}\n`);
   });

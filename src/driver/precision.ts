@@ -40,8 +40,9 @@ export interface Searched {
   readonly bounds: readonly OutputBound[];
 }
 
-/** `float` is the prepared network. @errors QU009, QU010, QU011 */
+/** `float` is the prepared network. @errors QU009, QU010, QU011, QU013 */
 export function search(float: Module, split: Split | undefined, bounds: readonly ErrorBound[], base: PrecisionSpec, session: Session): Searched {
+  if (float.func.body.ops.some((op) => op.name === "nn.round")) throw UserError.of("QU013", {});
   if (split === undefined) throw UserError.of("QU011", { what: "calibration data, on which the error is measured" });
   if (split.calibration.length < LEAST_SAMPLES) throw UserError.of("QU011", { what: `at least ${LEAST_SAMPLES} calibration samples beside those held out, not ${split.calibration.length}` });
   const bound = bindBounds(bounds, float.func.attrs["outputs"] as readonly string[]);

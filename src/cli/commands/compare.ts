@@ -1,6 +1,6 @@
 import { Command } from "commander";
 import { compareDesign, type Comparison } from "../../driver.js";
-import { percent, short } from "../../driver/comparison.js";
+import { percent, short, widthsInWords } from "../../driver/comparison.js";
 import { runAction, type GlobalOptions } from "../action.js";
 import type { CliEnv } from "../env.js";
 import { positiveInteger } from "../options.js";
@@ -46,7 +46,7 @@ function jsonNumber(_key: string, value: unknown): unknown {
 }
 
 function summary(c: Comparison, html: string | undefined): string {
-  const lines = [`${c.model} in float and as ${c.design} (${c.precision}) on ${count(c.samples)} samples`, ""];
+  const lines = [`${c.model} in float and as ${c.design} (${widthsInWords(c.precision)}) on ${count(c.samples)} samples`, ""];
   const out = c.outputs.map((o) => [o.name, o.format, si(o.mae, ""), si(o.rmse, ""), si(o.max_abs_error, ""), db(o.sqnr_db), o.argmax_agreement === undefined ? "-" : percent(o.argmax_agreement)]);
   lines.push(table(["output", "format", "mean error", "rmse", "largest", "SQNR dB", "same argmax"], out), "");
   const worst = c.layers.find((l) => l.name === c.worst_layer);

@@ -13,6 +13,7 @@ import { CompilerBug } from "../../diagnostics/index.js";
 import type { Module, Op, Value } from "../../ir/core.js";
 import { quantizeNumber } from "../../ir/fixed-arith.js";
 import { fixedOf, prepareNn } from "../../ir/eval/nn-fixed.js";
+import { portScale } from "../../ir/port-scales.js";
 import { rawRange, showType, type FixedType } from "../../ir/types.js";
 import type { Sample } from "./quantize/calibrate.js";
 import { roundInputs } from "./quantize/inputs.js";
@@ -101,6 +102,7 @@ export function measureLayerNoise(float: Module, fixed: Module, options: NoiseOp
   const byFixed = new Map(layers.map((l) => [l.fixed, l]));
   const byFloat = new Map(layers.map((l) => [l.float, l]));
   const ports = fixed.func.body.args.map((a) => a.type);
+  const scales = ports.map((_, i) => portScale(fixed.func, "input_scales", i));
   const [reference, program] = [prepareNn(float), prepareNn(fixed)];
   const total = options.samples.length + options.injected;
   options.samples.forEach((sample, s) => {
@@ -108,12 +110,15 @@ export function measureLayerNoise(float: Module, fixed: Module, options: NoiseOp
     reference.observe = (v, data) => void (byFloat.has(v) && truth.set(v, data.slice()));
     const expected = reference.run(sample).map((y) => y.slice());
     float.func.body.args.forEach((a, i) => truth.set(a, Float64Array.from(sample[i]!)));
-    const inputs = roundInputs(sample, ports);
+    const inputs = roundInputs(sample, ports, scales);
     const grid = (l: Layer): Float64Array => roundToGrid(truth.get(l.float)!, l.type);
 
     // As it runs.
     const running = (l: Layer, data: ArrayLike<number>): void => observeRunning(l, truth.get(l.float)!, data);
-    fixed.func.body.args.forEach((a, i) => running(byFixed.get(a)!, inputs[i]!));
+    fixed.func.body.args.forEach((a, i) => {
+      const l = byFixed.get(a);
+      if (l !== undefined) running(l, inputs[i]!);
+    });
     program.observe = (v, data) => {
       const l = byFixed.get(v);
       if (l !== undefined) running(l, data);
@@ -128,7 +133,7 @@ export function measureLayerNoise(float: Module, fixed: Module, options: NoiseOp
       ideal.set(l, data.slice());
       data.set(grid(l));
     };
-    reference.run(inputs);
+    reference.run(inputs.map((x, i) => (scales[i] === 1 ? x : x.map((v) => v * scales[i]!))));
     const own = new Map<Layer, Float64Array>();
     const exact = new Map<Value, Float64Array>();
     for (const l of layers) {
@@ -140,7 +145,7 @@ export function measureLayerNoise(float: Module, fixed: Module, options: NoiseOp
       if (l === undefined) return void exact.set(v, data);
       const wanted = truth.get(l.float)!;
       const added = difference(data, ideal.get(l)!);
-      observeOwn(l, wanted, difference(data, wanted), added, l.fixed.def!.name === "nn.quantize" ? difference(data, exact.get(l.fixed.def!.operand(0)) ?? data) : undefined);
+      observeOwn(l, wanted, difference(data, wanted), added, ROUNDS.has(l.fixed.def!.name) ? difference(data, exact.get(l.fixed.def!.operand(0)) ?? data) : undefined);
       own.set(l, added);
       data.set(grid(l));
       exact.set(v, data);
@@ -238,7 +243,9 @@ function layersOf(float: Module, fixed: Module): Layer[] {
   return layers;
 }
 
-const MOVES = new Set(["nn.quantize", "nn.reshape", "nn.transpose", "nn.slice", "nn.gather", "nn.broadcast", "nn.pad", "nn.concat"]);
+/** Operations whose operand is the exact value; the others are tables. */
+const ROUNDS = new Set(["nn.quantize", "nn.round"]);
+const MOVES = new Set(["nn.quantize", "nn.round", "nn.reshape", "nn.transpose", "nn.slice", "nn.gather", "nn.broadcast", "nn.pad", "nn.concat"]);
 
 function describe(l: Layer, layers: readonly Layer[]): LayerNoise {
   const s = l.stats;

@@ -4,6 +4,7 @@
  */
 import type { Module, Value } from "../../ir/core.js";
 import { shapeOf } from "../../ir/eval/nn-fixed.js";
+import { portScale } from "../../ir/port-scales.js";
 import { NameScopes, sanitizeHint } from "../../ir/text/printer.js";
 
 /** Attribute of a rounding operation: the name in text of the float tensor that its result stands for. */
@@ -23,8 +24,9 @@ function tensorsOf(module: Module): Value[] {
 
 /**
  * Fixed-point tensors that are compared, in program order, with their float counterparts: the inputs, and the results of
- * roundings (nn.quantize, nn.unary). Everything between them is exact. Where no rounding says what it stands for (a network
- * that was quantized before it was imported), tensors of the same name belong together, if there is one of that name only.
+ * roundings (nn.quantize, nn.unary, nn.round, nn.lookup). Everything between them is exact. Where that is not said (integers of a network that
+ * was quantized before it was imported, modules made by hand), tensors of the same name belong together, if there is one of that
+ * name only.
  */
 export function pairTensors(float: Module, fixed: Module): Map<Value, Value> {
   const names = tensorNames(float);
@@ -40,12 +42,14 @@ export function pairTensors(float: Module, fixed: Module): Map<Value, Value> {
   const size = (v: Value): number => shapeOf(v).reduce((n, d) => n * d, 1);
   const pairs = new Map<Value, Value>();
   const taken = new Set<Value>(float.func.body.args);
-  fixed.func.body.args.forEach((a, i) => pairs.set(a, float.func.body.args[i]!));
+  // A port that takes integers has a scale of its own; the rounding to these integers is compared behind it.
+  fixed.func.body.args.forEach((a, i) => void (portScale(fixed.func, "input_scales", i) === 1 && pairs.set(a, float.func.body.args[i]!)));
   for (const op of fixed.func.body.ops) {
-    if (op.name !== "nn.quantize" && op.name !== "nn.unary") continue;
+    const isInteger = op.name === "nn.round" || op.name === "nn.lookup";
+    if (op.name !== "nn.quantize" && op.name !== "nn.unary" && !isInteger) continue;
     const stated = op.attrs[FLOAT_TENSOR];
     const hint = sanitizeHint(op.result.hint);
-    const partner = typeof stated === "string" ? byText.get(stated) : states || hint === undefined ? undefined : byHint.get(hint);
+    const partner = typeof stated === "string" ? byText.get(stated) : (states && !isInteger) || hint === undefined ? undefined : byHint.get(hint);
     if (partner !== undefined && !taken.has(partner) && size(partner) === size(op.result)) {
       taken.add(partner);
       pairs.set(op.result, partner);

@@ -6,10 +6,10 @@ import { buildFixed, type BuiltModule } from "./build.js";
 import { measure, type MeasuredError, type OutputBound } from "./bounds.js";
 import { calibrate, type Sample, type TensorStats } from "./calibrate.js";
 import { roundInputs } from "./inputs.js";
-import { isLinear, macsOf } from "./linear.js";
+import { macsOf } from "./linear.js";
 import { Plan, type QuantizeOptions } from "./plan.js";
 import type { PrecisionSpec } from "./precision.js";
-import { weightRounder, type WeightOptions } from "./quantizer.js";
+import { roundedLayers, weightRounder, type WeightOptions } from "./quantizer.js";
 import type { RoundedWeights } from "./weights.js";
 
 /** Samples with the float network's outputs. */
@@ -35,7 +35,7 @@ export class Trials {
   ) {
     this.stats = calibrate(float, calibration);
     this.round = weightRounder(float, calibration, how);
-    this.linear = float.func.body.ops.filter(isLinear);
+    this.linear = roundedLayers(float);
     this.totalMacs = float.func.body.ops.reduce((n, op) => n + macsOf(op), 0);
   }
 
