@@ -130,6 +130,9 @@ export class NodeContext {
     const a = this.attribute(name, 3, "a string");
     return a === undefined ? fallback : new TextDecoder().decode(a.s);
   }
+  strings(name: string): string[] | undefined {
+    return this.attribute(name, 8, "a list of strings")?.strings.map((v) => new TextDecoder().decode(v));
+  }
   tensor(name: string): ConstTensor | undefined {
     const a = this.attribute(name, 4, "a tensor");
     return a?.t == null ? undefined : readTensor(a.t, `${this.name}.${name}`, this.file);

@@ -6,7 +6,7 @@ import { Sink, UserError, printable } from "../diagnostics/index.js";
 import { checkNumbers, NodeContext, shapeOf, type Imported, type OperatorImporter } from "./context.js";
 import { decodeModel, toNumber, type GraphProto, type ModelProto, type NodeProto, type ValueInfoProto } from "./onnx-proto.js";
 import { lookupOnnxOp } from "./operators/index.js";
-import { dataTypeName, integerRange, isFloatType, readTensor } from "./tensor-data.js";
+import { dataTypeName, integerRange, isNumberType, readTensor } from "./tensor-data.js";
 
 /** Oldest and newest operator sets whose meaning this importer knows. */
 const OPSETS = { oldest: 6, newest: 28 };
@@ -60,6 +60,10 @@ function decode(bytes: Uint8Array, file: string): ModelProto {
   }
   if (model.graph == null || (model.graph.node.length === 0 && model.graph.output.length === 0)) throw UserError.of("ON001", { reason: "it holds no graph" }, { file });
   return model;
+}
+
+function portRange(type: number): { lo: number; hi: number } | undefined {
+  return type === 9 ? { lo: 0, hi: 1 } : [2, 3, 21, 22].includes(type) ? integerRange(type) : undefined;
 }
 
 function parseProblem(message: string): string {
@@ -191,8 +195,8 @@ class Importer {
       names.push(input.name);
       this.types.set(input.name, input.type!.tensorType!.elemType);
       const arg = this.block.addArg(tensor(shape, f32), input.name);
-      const range = integerRange(input.type!.tensorType!.elemType);
-      // Integers enter as numbers within the limits of their type.
+      const range = portRange(input.type!.tensorType!.elemType);
+      // Integers of a quantized network enter within the limits of their type.
       const value = range === undefined ? arg : new Builder(this.block).value("nn.round", [arg], tensor(shape, f32), { lo: range.lo, hi: range.hi }, input.name);
       this.tensors.set(input.name, { kind: "value", value });
     }
@@ -204,7 +208,7 @@ class Importer {
     const fail = (what: string): UserError => UserError.of("ON005", { what }, { file: this.file, tensor: input.name });
     const type = input.type?.tensorType;
     if (type == null) throw fail(`input "${printable(input.name)}" is not a tensor, or has no type (sequences and nested types are not supported)`);
-    if (!isFloatType(type.elemType) && integerRange(type.elemType) === undefined) throw fail(`input "${printable(input.name)}" holds ${dataTypeName(type.elemType)} values; inputs must be floating point, or integers of up to 16 bits`);
+    if (!isNumberType(type.elemType)) throw fail(`input "${printable(input.name)}" holds ${dataTypeName(type.elemType)} values; inputs must be numbers or truth values`);
     if (type.shape == null) throw fail(`input "${printable(input.name)}" has no shape`);
     const shape = type.shape.dim.map((d, i) => {
       const n = d.value === "dimValue" ? toNumber(d.dimValue) : 0;

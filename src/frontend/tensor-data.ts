@@ -41,8 +41,9 @@ const DATA_TYPES: Readonly<Record<number, DataType>> = {
 export function dataTypeName(type: number): string {
   return DATA_TYPES[type]?.name ?? `number ${type}`;
 }
-export function isFloatType(type: number): boolean {
-  return DATA_TYPES[type]?.integer === false && type !== 8;
+/** Floating point, integers, truth values; not strings and complex numbers. */
+export function isNumberType(type: number): boolean {
+  return DATA_TYPES[type] !== undefined && type !== 8;
 }
 
 /** Limits of an integer type of up to 16 bits. */

@@ -33,24 +33,69 @@ const elu: OperatorImporter = {
   },
 };
 
+/** max(x, 0) + alpha (exp(min(x, 0) / alpha) - 1). */
 const celu: OperatorImporter = {
   opType: "Celu",
-  limits: "alpha 1",
   import: (ctx) => {
     const alpha = ctx.float("alpha", 1);
-    if (alpha !== 1) throw ctx.error(`alpha is ${alpha}; only 1 is supported`, "use Elu or LeakyRelu");
-    return table(ctx, "elu");
+    if (alpha === 1) return table(ctx, "elu");
+    if (!(alpha > 0)) throw ctx.error(`alpha is ${alpha}`);
+    return aboveAndBelow(ctx, (x) => {
+      const scaled = ctx.emit("nn.mul", [x, scalar(ctx, 1 / alpha, "inverse_alpha")], shapeOf(x));
+      return ctx.emit("nn.mul", [ctx.emit("nn.unary", [scaled], shapeOf(x), { fn: "elu" }), scalar(ctx, alpha, "alpha")], shapeOf(x));
+    });
   },
 };
 
+/** gamma (max(x, 0) + alpha (exp(min(x, 0)) - 1)); the standard one is a table of its own. */
 const selu: OperatorImporter = {
   opType: "Selu",
-  limits: "the standard alpha and gamma",
   import: (ctx) => {
     // Written out to float32 by exporters.
     const [alpha, gamma] = [ctx.float("alpha", 1.6732632), ctx.float("gamma", 1.050701)];
-    if (Math.abs(alpha - 1.6732632) > 1e-6 || Math.abs(gamma - 1.050701) > 1e-6) throw ctx.error(`alpha is ${alpha} and gamma ${gamma}; only the standard values are supported`, "use Elu");
-    return table(ctx, "selu");
+    if (Math.abs(alpha - 1.6732632) < 1e-6 && Math.abs(gamma - 1.050701) < 1e-6) return table(ctx, "selu");
+    const y = aboveAndBelow(ctx, (x) => ctx.emit("nn.mul", [ctx.emit("nn.unary", [x], shapeOf(x), { fn: "elu" }), scalar(ctx, alpha, "alpha")], shapeOf(x)));
+    return ctx.emit("nn.mul", [y, scalar(ctx, gamma, "gamma")], shapeOf(y));
+  },
+};
+
+/** x - max - log(sum(exp(x - max))). */
+const logSoftmax: OperatorImporter = {
+  opType: "LogSoftmax",
+  import: (ctx) => {
+    const shape = ctx.shape(0);
+    const axis = ctx.axis(ctx.int("axis", ctx.opset < 13 ? 1 : -1), shape.length);
+    const flat = ctx.opset < 13 ? [shape.slice(0, axis).reduce((n, d) => n * d, 1), shape.slice(axis).reduce((n, d) => n * d, 1)] : shape;
+    const along = ctx.opset < 13 ? 1 : axis;
+    const x = flat === shape ? ctx.value(0) : ctx.emit("nn.reshape", [ctx.value(0)], flat, { shape: [...flat] });
+    const row = flat.map((n, d) => (d === along ? 1 : n));
+    const fold = (v: Value, kind: string): Value => ctx.emit("nn.reduce", [v], row, { kind, axes: [along], keepdims: true });
+    const shifted = ctx.emit("nn.sub", [x, fold(x, "max")], flat);
+    const sum = fold(ctx.emit("nn.unary", [shifted], flat, { fn: "exp" }), "sum");
+    const y = ctx.emit("nn.sub", [shifted, ctx.emit("nn.unary", [sum], row, { fn: "log" })], flat);
+    return flat === shape ? y : ctx.emit("nn.reshape", [y], shape, { shape: [...shape] });
+  },
+};
+
+/** x where it is above alpha, otherwise 0. */
+const thresholdedRelu: OperatorImporter = {
+  opType: "ThresholdedRelu",
+  import: (ctx) => {
+    const x = ctx.value(0);
+    const above = ctx.emit("nn.sub", [scalar(ctx, ctx.float("alpha", 1), "alpha"), x], shapeOf(x));
+    return ctx.emit("nn.select_neg", [above, x, scalar(ctx, 0, "zero")], shapeOf(x));
+  },
+};
+
+/** x sigmoid(alpha x). */
+const swish: OperatorImporter = {
+  opType: "Swish",
+  since: 24,
+  import: (ctx) => {
+    const x = ctx.value(0);
+    const alpha = ctx.float("alpha", 1);
+    const scaled = alpha === 1 ? x : ctx.emit("nn.mul", [x, scalar(ctx, alpha, "alpha")], shapeOf(x));
+    return ctx.emit("nn.mul", [x, ctx.emit("nn.unary", [scaled], shapeOf(x), { fn: "sigmoid" })], shapeOf(x));
   },
 };
 
@@ -95,4 +140,7 @@ export const activationOperators: readonly OperatorImporter[] = [
   gelu,
   hardSigmoid,
   prelu,
+  logSoftmax,
+  thresholdedRelu,
+  swish,
 ];

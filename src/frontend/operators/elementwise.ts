@@ -20,6 +20,10 @@ export function mapConstants(a: ConstTensor, b: ConstTensor, shape: readonly num
   return out;
 }
 
+function isIntegerType(type: number | undefined): boolean {
+  return type !== undefined && [2, 3, 4, 5, 6, 7, 12, 13, 21, 22].includes(type);
+}
+
 function binary(ctx: NodeContext, i: number, j: number, name: string, f: (x: number, y: number) => number): Value | Imported {
   const shape = broadcastShapes(ctx.shape(i), ctx.shape(j));
   if (shape === undefined) throw ctx.error(`shapes [${ctx.shape(i).join(", ")}] and [${ctx.shape(j).join(", ")}] do not broadcast`);
@@ -29,6 +33,8 @@ function binary(ctx: NodeContext, i: number, j: number, name: string, f: (x: num
     const integer = a.integer && b.integer;
     return known(shape, mapConstants(a, b, shape, integer && name === "nn.div" ? (x, y) => Math.trunc(x / y) : f), integer);
   }
+  // Integer quotients drop their fraction, which numbers here do not.
+  if (name === "nn.div" && [i, j].some((k) => isIntegerType(ctx.elementType(k)))) throw ctx.error("a division of integers that the network computes is not supported", "divide in floating point");
   const operand = (k: number, c: ConstTensor | undefined): Value => (c !== undefined && name === "nn.add" ? ctx.fromConstant(finiteMask(ctx, c), ctx.node.input[k]) : ctx.value(k));
   return ctx.emit(name, [operand(i, a), operand(j, b)], shape);
 }
@@ -105,11 +111,10 @@ const clip: OperatorImporter = {
     const [lo, hi] = [bound("min", 1, -Infinity), bound("max", 2, Infinity)];
     const c = ctx.constant(0);
     if (c !== undefined) return known(c.shape, c.data.map((v) => Math.min(hi, Math.max(lo, v))), c.integer);
-    if (lo > hi) throw ctx.error(`its lower bound ${lo} is above its upper bound ${hi}`);
     // Float32's largest magnitude stands for no bound in older exports.
     const open = (v: number): number => (Math.abs(v) >= 3.4028e38 ? Math.sign(v) * Infinity : v);
     if (open(lo) === -Infinity && open(hi) === Infinity) return ctx.input(0);
-    return ctx.emit("nn.clip", [ctx.value(0)], ctx.shape(0), { lo: open(lo), hi: open(hi) });
+    return ctx.emit("nn.clip", [ctx.value(0)], ctx.shape(0), { lo: Math.min(open(lo), open(hi)), hi: open(hi) });
   },
 };
 
@@ -153,6 +158,15 @@ const cast: OperatorImporter = {
     const c = ctx.constant(0);
     const integer = ![1, 10, 11, 16].includes(to);
     if (c !== undefined) return known(c.shape, integer && !c.integer ? c.data.map((v) => (to === 9 ? Number(v !== 0) : Math.trunc(v))) : c.data, integer);
+    // Truth values and integers are such numbers already; to a truth value goes what is not zero.
+    if (integer && ctx.elementType(0) === 9) return ctx.input(0);
+    if (integer && to !== 9 && [2, 3, 4, 5, 6, 7, 12, 13].includes(ctx.elementType(0) ?? 0) && to !== undefined && [6, 7].includes(to)) return ctx.input(0);
+    if (to === 9) {
+      const x = ctx.value(0);
+      const apart = ctx.emit("nn.neg", [ctx.emit("nn.abs", [x], shapeOf(x))], shapeOf(x));
+      const truth = (v: number): Value => ctx.fromConstant({ shape: [], data: Float64Array.of(v), integer: false }, `${ctx.name}_${v === 1 ? "true" : "false"}`);
+      return ctx.emit("nn.select_neg", [apart, truth(1), truth(0)], shapeOf(x));
+    }
     if (integer) throw ctx.error("a computed tensor is cast to an integer or boolean type", "keep the network in floating point");
     return toFloat(ctx, to);
   },
@@ -169,7 +183,22 @@ const castLike: OperatorImporter = {
   },
 };
 
+/** The sum divided by the number of operands. */
+const mean: OperatorImporter = {
+  opType: "Mean",
+  sameType: Infinity,
+  import: (ctx) => {
+    const sum = ctx.delegate("Sum", Array.from({ length: ctx.inputCount }, (_, i) => ctx.input(i)));
+    const v = "kind" in (sum as object) && (sum as Imported).kind === "const" ? (sum as Imported) : (sum as Value);
+    if ("kind" in v && v.kind === "const") return known(v.tensor.shape, v.tensor.data.map((x) => x / ctx.inputCount), false);
+    const x = "kind" in v && v.kind === "value" ? v.value : (v as Value);
+    return ctx.emit("nn.mul", [x, ctx.fromConstant({ shape: [], data: Float64Array.of(1 / ctx.inputCount), integer: false }, `${ctx.name}_share`)], shapeOf(x));
+  },
+};
+
 export const elementwiseOperators: readonly OperatorImporter[] = [
+  arithmetic("Sum", "nn.add", (a, b) => a + b),
+  mean,
   arithmetic("Add", "nn.add", (a, b) => a + b),
   arithmetic("Sub", "nn.sub", (a, b) => a - b),
   arithmetic("Mul", "nn.mul", (a, b) => a * b),

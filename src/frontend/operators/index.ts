@@ -3,9 +3,13 @@ import type { OperatorImporter } from "../context.js";
 import { activationOperators } from "./activations.js";
 import { elementwiseOperators } from "./elementwise.js";
 import { linearOperators } from "./linear.js";
+import { choiceOperators } from "./choice.js";
 import { logicOperators } from "./logic.js";
+import { contractionOperators } from "./contraction.js";
 import { normalizeOperators } from "./normalize.js";
 import { quantizedOperators } from "./quantized.js";
+import { recurrentOperators } from "./recurrent.js";
+import { rearrangeOperators } from "./rearrange.js";
 import { reduceOperators } from "./reduce.js";
 import { resizeOperators } from "./resize.js";
 import { shapeOperators } from "./shape.js";
@@ -17,7 +21,7 @@ export function registerOnnxOp(importer: OperatorImporter): void {
   if (registry.has(importer.opType)) throw new Error(`operator ${importer.opType} is registered twice`);
   registry.set(importer.opType, importer);
 }
-for (const o of [...linearOperators, ...elementwiseOperators, ...shapeOperators, ...reduceOperators, ...resizeOperators, ...logicOperators, ...activationOperators, ...normalizeOperators, ...quantizedOperators]) registerOnnxOp(o);
+for (const o of [...linearOperators, ...elementwiseOperators, ...shapeOperators, ...reduceOperators, ...resizeOperators, ...logicOperators, ...activationOperators, ...normalizeOperators, ...quantizedOperators, ...choiceOperators, ...contractionOperators, ...rearrangeOperators, ...recurrentOperators]) registerOnnxOp(o);
 
 export function lookupOnnxOp(domain: string, opType: string): OperatorImporter | undefined {
   return registry.get(domain === "" || domain === "ai.onnx" ? opType : `${domain}::${opType}`);

@@ -55,7 +55,15 @@ function blocksRefused(ctx: NodeContext): void {
   if (ctx.int("block_size", 0) !== 0) throw ctx.error("quantization in blocks (block_size) is not supported", "quantize per tensor or per channel");
 }
 
-/** Codes of `x`: round(x / scale) + zero point, limited to the type. Zero points must agree, as the limits depend on them. */
+/** Codes where zero points differ along an axis: rounded within the widest limits, moved, then limited to the type. */
+function quantizeByChannel(ctx: NodeContext, x: Value, scale: Parameter, zero: Parameter, range: { lo: number; hi: number }): Value {
+  const shape = shapeOf(x);
+  const scaled = ctx.emit("nn.mul", [x, constant(ctx, scale, shape.length, (s) => 1 / s, "inverse_scale")], shape);
+  const rounded = ctx.emit("nn.round", [scaled], shape, { lo: range.lo - Math.max(...zero.values), hi: range.hi - Math.min(...zero.values) });
+  return ctx.emit("nn.clip", [ctx.emit("nn.add", [rounded, constant(ctx, zero, shape.length, (z) => z, "zero_point")], shape)], shape, range);
+}
+
+/** Codes of `x`: round(x / scale) + zero point, limited to the type. */
 function quantizeValue(ctx: NodeContext, x: Value, scale: Parameter, zero: number, range: { lo: number; hi: number }): Value {
   const shape = shapeOf(x);
   const scaled = ctx.emit("nn.mul", [x, constant(ctx, scale, shape.length, (s) => 1 / s, "inverse_scale")], shape);
@@ -90,7 +98,7 @@ function codeType(ctx: NodeContext, zeroInput: number): { type: number; lo: numb
 const quantizeLinear: OperatorImporter = {
   opType: "QuantizeLinear",
   since: 10,
-  limits: "4 to 16 bits; per tensor or per axis with one zero point; not in blocks",
+  limits: "4 to 16 bits; per tensor or per axis; not in blocks",
   resultType: (ctx) => codeType(ctx, 2).type,
   import: (ctx) => {
     blocksRefused(ctx);
@@ -99,7 +107,7 @@ const quantizeLinear: OperatorImporter = {
     const zero = zeroParameter(ctx, 2, shape.length, ctx.int("axis", 1), shape);
     const range = codeType(ctx, 2);
     const c = ctx.constant(0);
-    if (c === undefined) return quantizeValue(ctx, ctx.value(0), scale, onlyZero(ctx, zero), range);
+    if (c === undefined) return zero.values.every((z) => z === zero.values[0]) ? quantizeValue(ctx, ctx.value(0), scale, zero.values[0]!, range) : quantizeByChannel(ctx, ctx.value(0), scale, zero, { lo: range.lo, hi: range.hi });
     const [s, z] = [parameterIndex(scale, shape), parameterIndex(zero, shape)];
     return known(shape, c.data.map((v, i) => Math.min(range.hi, Math.max(range.lo, roundHalfEven(v / scale.values[s(i)]!) + zero.values[z(i)]!))), true);
   },

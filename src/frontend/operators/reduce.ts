@@ -30,7 +30,7 @@ function reduced(ctx: NodeContext, x: Value, kind: string, axes: readonly number
 
 const FOLDS: Readonly<Record<string, (acc: number, v: number) => number>> = { sum: (a, v) => a + v, mean: (a, v) => a + v, max: Math.max, min: Math.min, prod: (a, v) => a * v };
 
-function foldConstant(c: ConstTensor, kind: string, axes: ReadonlySet<number>, keepdims: boolean): Imported {
+export function foldConstant(c: ConstTensor, kind: string, axes: ReadonlySet<number>, keepdims: boolean): Imported {
   const kept = c.shape.map((n, d) => (axes.has(d) ? 1 : n));
   const strides = rowMajorStrides(kept).map((s, d) => (axes.has(d) ? 0 : s));
   const out = new Array<number | undefined>(kept.reduce((n, d) => n * d, 1)).fill(undefined);
@@ -46,18 +46,6 @@ function foldConstant(c: ConstTensor, kind: string, axes: ReadonlySet<number>, k
   const data = out.map((v) => (v === undefined ? empty : kind === "mean" ? v / terms : v));
   return known(keepdims ? kept : c.shape.filter((_, d) => !axes.has(d)), c.integer ? data.map(Math.trunc) : data, c.integer);
 }
-
-/** Only in shape arithmetic: a product of computed values has no kernel. */
-const reduceProd: OperatorImporter = {
-  opType: "ReduceProd",
-  limits: "on constants",
-  import: (ctx) => {
-    const c = ctx.needConstant(0, "the data");
-    const given = ctx.intsOrInput("axes", 1, "axes");
-    const axes = given === undefined || given.length === 0 ? c.shape.map((_, d) => d) : given.map((a) => ctx.axis(a, c.shape.length));
-    return foldConstant(c, "prod", new Set(axes), ctx.int("keepdims", 1) !== 0);
-  },
-};
 
 function globalPool(opType: string, kind: string): OperatorImporter {
   return { opType, import: (ctx) => reduced(ctx, ctx.value(0), kind, ctx.shape(0).map((_, d) => d).slice(2), true) };
@@ -88,5 +76,4 @@ export const reduceOperators: readonly OperatorImporter[] = [
   reduction("ReduceMean", "mean"),
   reduction("ReduceMax", "max"),
   reduction("ReduceMin", "min"),
-  reduceProd,
 ];

@@ -1,4 +1,4 @@
-/** Resize and Upsample by nearest neighbour: every output element is one input element. */
+/** Resize and Upsample: by nearest neighbour every output element is one input element, linearly a mean of two along each axis. */
 import type { Value } from "../../ir/core.js";
 import { shapeOf, type NodeContext, type OperatorImporter } from "../context.js";
 
@@ -12,7 +12,8 @@ const COORDINATES: Readonly<Record<string, (i: number, scale: number, from: numb
     return center * (1 - adjustment) + (i + 0.5) / scale - 0.5;
   },
   asymmetric: (i, scale) => i / scale,
-  align_corners: (i, _, from, to) => (to === 1 ? 0 : (i * (from - 1)) / (to - 1)),
+  // With scales the resized length need not be whole.
+  align_corners: (i, scale, from) => (scale * from <= 1 ? 0 : (i * (from - 1)) / (scale * from - 1)),
 };
 
 const NEAREST: Readonly<Record<string, (v: number) => number>> = {
@@ -49,7 +50,8 @@ function resized(ctx: NodeContext, scaleInput: number, sizeInput: number | undef
   const x = ctx.value(0);
   const from = shapeOf(x);
   const mode = ctx.string("mode", "nearest");
-  if (mode !== "nearest") throw ctx.error(`mode "${mode}" is not supported`, 'resize with mode "nearest"');
+  if (mode !== "nearest" && mode !== "linear" && mode !== "bilinear") throw ctx.error(`mode "${mode}" is not supported`, 'resize with mode "nearest" or "linear"');
+  if (ctx.int("antialias", 0) !== 0) throw ctx.error("antialiasing is not supported", "export with antialias=False");
   const policy = ctx.string("keep_aspect_ratio_policy", "stretch");
   if (policy !== "stretch") throw ctx.error(`keep_aspect_ratio_policy "${policy}" is not supported`, "export with the resulting sizes");
   const legacy = ctx.opset < 11;
@@ -72,6 +74,13 @@ function resized(ctx: NodeContext, scaleInput: number, sizeInput: number | undef
   const to = [...from];
   axes.forEach((a, i) => (to[a] = sizes?.[i] ?? Math.floor(from[a]! * scales[i]!)));
   ctx.checkSize(to);
+  if (mode !== "nearest") {
+    return to.reduce<Value>((y, n, d) => {
+      const k = axes.indexOf(d);
+      if (k < 0 || (n === from[d] && scales[k] === 1)) return y;
+      return interpolated(ctx, y, d, Array.from({ length: n }, (_, i) => coordinate(i, scales[k]!, from[d]!, n)));
+    }, x);
+  }
   const indices = to.map((n, d) => {
     const k = axes.indexOf(d);
     const at = (i: number): number => Math.min(from[d]! - 1, Math.max(0, k < 0 ? i : nearest(coordinate(i, scales[k]!, from[d]!, n))));
@@ -80,7 +89,23 @@ function resized(ctx: NodeContext, scaleInput: number, sizeInput: number | undef
   return gatherAxes(ctx, x, indices);
 }
 
+/** Along `axis`, the values at fractional positions; beyond the ends those at the ends. */
+function interpolated(ctx: NodeContext, x: Value, axis: number, at: readonly number[]): Value {
+  const last = shapeOf(x)[axis]! - 1;
+  const inside = at.map((v) => Math.min(last, Math.max(0, v)));
+  const low = inside.map((v) => Math.min(Math.floor(v), Math.max(0, last - 1)));
+  const share = inside.map((v, i) => v - low[i]!);
+  const shape = shapeOf(x).map((n, d) => (d === axis ? at.length : n));
+  const taken = (indices: readonly number[], weights: readonly number[], what: string): Value => {
+    const y = ctx.emit("nn.gather", [x], shape, { axis, indices: [...indices] });
+    const factor = ctx.fromConstant({ shape: [weights.length, ...shape.slice(axis + 1).map(() => 1)], data: Float64Array.from(weights), integer: false }, `${ctx.name}_${what}`);
+    return ctx.emit("nn.mul", [y, factor], shape);
+  };
+  const lower = taken(low, share.map((s) => 1 - s), "lower");
+  return last === 0 ? taken(low, share.map(() => 1), "lower") : ctx.emit("nn.add", [lower, taken(low.map((i) => i + 1), share, "upper")], shape);
+}
+
 export const resizeOperators: readonly OperatorImporter[] = [
-  { opType: "Resize", since: 10, limits: "nearest neighbour", import: (ctx) => (ctx.opset < 11 ? resized(ctx, 1, undefined) : resized(ctx, 2, 3)) },
-  { opType: "Upsample", limits: "nearest neighbour", import: (ctx) => resized(ctx, ctx.opset < 9 ? -1 : 1, undefined) },
+  { opType: "Resize", since: 10, limits: "nearest and linear, without antialiasing", import: (ctx) => (ctx.opset < 11 ? resized(ctx, 1, undefined) : resized(ctx, 2, 3)) },
+  { opType: "Upsample", limits: "nearest and linear", import: (ctx) => resized(ctx, ctx.opset < 9 ? -1 : 1, undefined) },
 ];

@@ -3,6 +3,7 @@ import type { Value } from "../../ir/core.js";
 import { rowMajorStrides } from "../../ir/types.js";
 import { broadcastShapes, known, shapeOf, type Imported, type NodeContext, type OperatorImporter } from "../context.js";
 import type { ConstTensor } from "../tensor-data.js";
+import { gatherComputed } from "./rearrange.js";
 import { gatherAxes } from "./resize.js";
 
 const count = (shape: readonly number[]): number => shape.reduce((n, d) => n * d, 1);
@@ -175,10 +176,11 @@ const split: OperatorImporter = {
 
 const gather: OperatorImporter = {
   opType: "Gather",
-  limits: "constant indices",
+  limits: "indices that are computed: up to 1,024 elements along the axis",
   import: (ctx) => {
     const from = ctx.shape(0);
     const axis = ctx.axis(ctx.int("axis", 0), from.length);
+    if (ctx.constant(1) === undefined) return gatherComputed(ctx, axis);
     const index = ctx.needConstant(1, "the index");
     const at = [...index.data].map((i) => (i < 0 ? i + from[axis]! : i));
     const out = at.find((i) => i < 0 || i >= from[axis]!);

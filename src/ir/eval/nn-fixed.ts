@@ -154,6 +154,12 @@ function kernelOf(op: Op): Kernel {
       const [lo, hi] = [numAttr(op, "lo", -Infinity), numAttr(op, "hi", Infinity)];
       return elementwise((v) => Math.min(hi, Math.max(lo, v)));
     }
+    case "nn.select_neg": {
+      const at = op.operands.map((v) => offsets(y, broadcastStrides(shapeOf(v), y)));
+      return ([c, a, b], out) => {
+        for (let i = 0; i < out.length; i++) out[i] = c![at[0]![i]!]! < 0 ? a![at[1]![i]!]! : b![at[2]![i]!]!;
+      };
+    }
     case "nn.round": {
       const [lo, hi] = [intAttr(op, "lo"), intAttr(op, "hi")];
       return elementwise((v) => Math.min(hi, Math.max(lo, roundTo(v, "half-even"))) + 0);

@@ -2,7 +2,7 @@
 import type { OpDef, Report } from "../define-op.js";
 import { denseAttr, intAttr, numAttr, strAttr } from "../define-op.js";
 import type { Op } from "../core.js";
-import { absType, addType, clipType, dataRange, leakyReluType, maxType, minType, mulType, negType, reluType, subType, type Ranged } from "../fixed-arith.js";
+import { absType, addType, clipType, dataRange, leakyReluType, maxType, minType, mulType, negType, reluType, scaleRange, subType, type Ranged } from "../fixed-arith.js";
 import { typeOfRange, type FixedType } from "../types.js";
 import { broadcastShapes, checkShape, fixedElem, listText, rangedOf, shapeOf, typed } from "./typing.js";
 import { unaryFunctions } from "./unary-table.js";
@@ -43,6 +43,13 @@ function unary(name: string, summary: string, source: string, format: (x: Ranged
   };
 }
 
+/** Holds the values of both. */
+function maxHull(a: Ranged, b: Ranged): FixedType {
+  const frac = Math.max(a.frac, b.frac);
+  const [p, q] = [scaleRange(a.range, 2 ** (frac - a.frac)), scaleRange(b.range, 2 ** (frac - b.frac))];
+  return typeOfRange({ lo: Math.min(p.lo, q.lo), hi: Math.max(p.hi, q.hi) }, frac);
+}
+
 function lookupType(op: Op): FixedType {
   const { data } = denseAttr(op, "values");
   return typeOfRange(dataRange(data), 0);
@@ -80,6 +87,16 @@ export const elementwiseOps: readonly OpDef[] = [
     attrs: { lo: { kind: "number", optional: true }, hi: { kind: "number", optional: true } },
     verify: verifyClip,
   }),
+  {
+    name: "nn.select_neg", summary: "a where x is negative, otherwise b, with broadcasting: comparisons, choices, orders.", source: "ONNX Where, Less",
+    operands: ["x", "a", "b"], results: ["y"], traits: ["pure", "elementwise"],
+    inferTypes: (op) => typed(op, shapeOf(op.result), () => maxHull(rangedOf(op.operand(1)), rangedOf(op.operand(2)))),
+    verify: (op, report) => {
+      const shape = op.operands.map(shapeOf).reduce<readonly number[] | undefined>((s, t) => s && broadcastShapes(s, t), []);
+      if (shape === undefined) return report("shapes do not broadcast");
+      checkShape(op, shape, report);
+    },
+  },
   unary("nn.round", "The nearest integer, ties to even, limited to [lo, hi].", "ONNX QuantizeLinear", (_, op) => typeOfRange({ lo: intAttr(op, "lo"), hi: intAttr(op, "hi") }, 0), {
     attrs: { lo: { kind: "int" }, hi: { kind: "int" } },
     verify: (op, report) => {

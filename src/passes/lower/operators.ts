@@ -395,6 +395,7 @@ export const lowerings = new Map<string, Lowering>([
   ["nn.clip", lowerClip],
   ["nn.unary", lowerUnary],
   ["nn.round", lowerRound],
+  ["nn.select_neg", (op, ctx) => elementwise(op, ctx, (b, [x, p, q]) => b.selectNegative(x!, p!, q!))],
   ["nn.lookup", lowerLookup],
   ["nn.reduce", lowerReduce],
   ["nn.pool", lowerPool],

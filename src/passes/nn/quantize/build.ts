@@ -44,6 +44,8 @@ const SCALE_BITS = 24;
 const MAX_SCALE_BITS = 40;
 /** Fractional bits of constants that are added to multiples of integers. */
 const OFFSET_BITS = 12;
+/** Significant bits of constants that are chosen from. */
+const LIGHT_CONSTANT_BITS = 12;
 const EXACT_NAME = "_exact";
 
 export function buildFixed(float: Module, plan: Plan): BuiltModule {
@@ -250,6 +252,8 @@ class FixedBuilder {
         return this.aligned(op);
       case "nn.mul":
         return this.emit(op.name, [this.factor(op.operand(0)), this.factor(op.operand(1))], y, op.attrs);
+      case "nn.select_neg":
+        return this.select(op);
       case "nn.relu":
       case "nn.neg":
       case "nn.abs": {
@@ -374,6 +378,17 @@ class FixedBuilder {
       b = this.narrow(q);
     }
     return this.emit(op.name, [a, b], op.result, op.attrs);
+  }
+
+  /** The sign of x decides between a and b; constants among them take the other's grid. */
+  private select(op: Op): Value {
+    const [p, q] = [op.operand(1), op.operand(2)];
+    const x = this.operand(op.operand(0));
+    const [a, b] = [this.isConstant(p) ? undefined : this.operand(p), this.isConstant(q) ? undefined : this.operand(q)];
+    const frac = (other: Value | undefined, v: Value): Value => (other === undefined ? this.constant(v, LIGHT_CONSTANT_BITS) : this.constantAt(v, this.elem(other).frac));
+    const y = this.emit(op.name, [x, a ?? frac(b, p), b ?? frac(a, q)], op.result, op.attrs);
+    if ([a, b].every((v) => v === undefined || this.final.has(v))) this.final.add(y);
+    return y;
   }
 
   /** The slope gets as many fractional bits as keep its error below an eighth of the result's LSB: each one widens the product. */

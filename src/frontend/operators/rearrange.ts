@@ -1,0 +1,128 @@
+/** Operators that repeat, mask or pick elements, beyond the plain ones of shape.ts: Tile, Trilu, GatherElements, Gather by computed indices. */
+import type { Value } from "../../ir/core.js";
+import { rowMajorStrides } from "../../ir/types.js";
+import { known, shapeOf, type Imported, type NodeContext, type OperatorImporter } from "../context.js";
+import { scalarOf, selectNegative } from "./choice.js";
+
+const count = (shape: readonly number[]): number => shape.reduce((n, d) => n * d, 1);
+
+function reshape(ctx: NodeContext, x: Value, shape: readonly number[]): Value {
+  return shapeOf(x).join() === shape.join() ? x : ctx.emit("nn.reshape", [x], shape, { shape: [...shape] });
+}
+
+const tile: OperatorImporter = {
+  opType: "Tile",
+  limits: "repeats constant",
+  import: (ctx) => {
+    const from = ctx.shape(0);
+    const repeats = [...ctx.needConstant(1, "the repeats").data];
+    if (repeats.length !== from.length || repeats.some((r) => r < 1 || !Number.isInteger(r))) throw ctx.error(`repeats [${repeats.join(", ")}] do not fit a tensor of rank ${from.length}`);
+    const to = from.map((n, d) => n * repeats[d]!);
+    ctx.checkSize(to);
+    const c = ctx.constant(0);
+    if (c !== undefined) {
+      const strides = rowMajorStrides(from);
+      const toStrides = rowMajorStrides(to);
+      return known(to, Float64Array.from({ length: count(to) }, (_, i) => c.data[to.reduce((at, _n, d) => at + (Math.floor(i / toStrides[d]!) % from[d]!) * strides[d]!, 0)]!), c.integer);
+    }
+    const apart = from.flatMap((n, d) => (repeats[d]! > 1 ? [1, n] : [n]));
+    const wide = from.flatMap((n, d) => (repeats[d]! > 1 ? [repeats[d]!, n] : [n]));
+    if (apart.length === from.length) return ctx.input(0);
+    return reshape(ctx, ctx.emit("nn.broadcast", [reshape(ctx, ctx.value(0), apart)], wide, { shape: wide }), to);
+  },
+};
+
+/** A product with ones above or below a diagonal. */
+const trilu: OperatorImporter = {
+  opType: "Trilu",
+  import: (ctx) => {
+    const shape = ctx.shape(0);
+    const k = ctx.has(1) ? ctx.needConstant(1, "the diagonal").data[0]! : 0;
+    const upper = ctx.int("upper", 1) !== 0;
+    const [rows, columns] = [shape[shape.length - 2]!, shape[shape.length - 1]!];
+    if (shape.length < 2) throw ctx.error(`its input has rank ${shape.length}`);
+    const mask = Float64Array.from({ length: rows * columns }, (_, i) => {
+      const [r, c] = [Math.floor(i / columns), i % columns];
+      return Number(upper ? c - r >= k : c - r <= k);
+    });
+    const c = ctx.constant(0);
+    if (c !== undefined) return known(shape, c.data.map((v, i) => (mask[i % mask.length] === 0 ? 0 : v)), c.integer);
+    return ctx.emit("nn.mul", [ctx.value(0), ctx.fromConstant({ shape: [rows, columns], data: mask, integer: false }, `${ctx.name}_mask`)], shape);
+  },
+};
+
+/** Constant indices per element: a gather from the flattened tensor. */
+const gatherElements: OperatorImporter = {
+  opType: "GatherElements",
+  limits: "constant indices",
+  import: (ctx) => {
+    const from = ctx.shape(0);
+    const axis = ctx.axis(ctx.int("axis", 0), from.length);
+    const index = ctx.needConstant(1, "the index");
+    const strides = rowMajorStrides(from);
+    const own = rowMajorStrides(index.shape);
+    const at = Array.from(index.data, (v, i) => {
+      const k = v < 0 ? v + from[axis]! : v;
+      if (k < 0 || k >= from[axis]!) throw ctx.error(`index ${v} is outside an axis of ${from[axis]}`);
+      return index.shape.reduce((sum, n, d) => sum + (d === axis ? k : Math.floor(i / own[d]!) % n) * strides[d]!, 0);
+    });
+    const c = ctx.constant(0);
+    if (c !== undefined) return known(index.shape, at.map((a) => c.data[a]!), c.integer);
+    const flat = reshape(ctx, ctx.value(0), [count(from)]);
+    return reshape(ctx, ctx.emit("nn.gather", [flat], [at.length], { axis: 0, indices: at }), index.shape);
+  },
+};
+
+/** Longest axis that is searched by comparison. */
+const MAX_ENTRIES = 1024;
+
+/** Rows of ones where an index meets a position: shape of the indices, then `depth`. */
+export function oneHot(ctx: NodeContext, indices: Value, depth: number): Value {
+  if (depth > MAX_ENTRIES) throw ctx.error(`an axis of ${depth} is too long to be read by computed indices`, `at most ${MAX_ENTRIES}`);
+  const shape = shapeOf(indices);
+  // Negative indices count from the end.
+  const counted = selectNegative(ctx, indices, ctx.emit("nn.add", [indices, scalarOf(ctx, depth, "depth")], shape), indices);
+  const column = reshape(ctx, counted, [...shape, 1]);
+  const positions = ctx.fromConstant({ shape: [depth], data: Float64Array.from({ length: depth }, (_, i) => i), integer: false }, `${ctx.name}_positions`);
+  const wide = [...shape, depth];
+  const apart = ctx.emit("nn.abs", [ctx.emit("nn.sub", [column, positions], wide)], wide);
+  return selectNegative(ctx, ctx.emit("nn.sub", [apart, scalarOf(ctx, 1, "one")], wide), scalarOf(ctx, 1, "hit"), scalarOf(ctx, 0, "miss"));
+}
+
+/** Gather by indices that the network computes or reads: a product with their one-hot rows. An embedding is this. */
+export function gatherComputed(ctx: NodeContext, axis: number): Value | Imported {
+  const from = ctx.shape(0);
+  const indices = ctx.value(1);
+  const hot = oneHot(ctx, indices, from[axis]!);
+  const n = from[axis]!;
+  const [outer, inner] = [from.slice(0, axis), from.slice(axis + 1)];
+  const order = [axis, ...from.map((_, d) => d).filter((d) => d !== axis)];
+  const data = ctx.value(0);
+  const moved = axis === 0 ? data : ctx.emit("nn.transpose", [data], order.map((d) => from[d]!), { perm: order });
+  const picks = count(shapeOf(indices));
+  const rows = ctx.emit("nn.matmul", [reshape(ctx, hot, [picks, n]), reshape(ctx, moved, [n, count(outer) * count(inner)])], [picks, count(outer) * count(inner)]);
+  const shape = shapeOf(indices);
+  const full = reshape(ctx, rows, [...shape, ...outer, ...inner]);
+  if (axis === 0) return full;
+  const perm = [...outer.map((_, d) => shape.length + d), ...shape.map((_, d) => d), ...inner.map((_, d) => shape.length + outer.length + d)];
+  return ctx.emit("nn.transpose", [full], [...outer, ...shape, ...inner], { perm });
+}
+
+const oneHotOperator: OperatorImporter = {
+  opType: "OneHot",
+  limits: "depth and values constant",
+  resultType: (ctx) => ctx.elementType(2),
+  import: (ctx) => {
+    const depth = ctx.needConstant(1, "the depth").data[0]!;
+    const [off, on] = ctx.needConstant(2, "the values").data as unknown as [number, number];
+    const indices = ctx.value(0);
+    const rank = shapeOf(indices).length + 1;
+    const axis = ctx.axis(ctx.int("axis", -1), rank);
+    let hot = oneHot(ctx, indices, depth);
+    if (off !== 0 || on !== 1) hot = ctx.emit("nn.add", [ctx.emit("nn.mul", [hot, scalarOf(ctx, on - off, "step")], shapeOf(hot)), scalarOf(ctx, off, "off")], shapeOf(hot));
+    const perm = shapeOf(hot).map((_, d) => (d < axis ? d : d === axis ? rank - 1 : d - 1));
+    return axis === rank - 1 ? hot : ctx.emit("nn.transpose", [hot], perm.map((p) => shapeOf(hot)[p]!), { perm });
+  },
+};
+
+export const rearrangeOperators: readonly OperatorImporter[] = [tile, trilu, gatherElements, oneHotOperator];
