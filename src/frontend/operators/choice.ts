@@ -159,12 +159,12 @@ function argExtreme(opType: string, largest: boolean): OperatorImporter {
       if (shape[axis]! > MAX_ORDER) throw ctx.error(`${shape[axis]} elements along axis ${axis} are too many to compare`, `at most ${MAX_ORDER}`);
       const last = ctx.int("select_last_index", 0) !== 0;
       let level: { value: Value; at: Value } = { value: x, at: positions(ctx, shape, axis) };
-      // A tournament: halves meet, the winner's position goes on; of equals the first (or last).
+      // A tournament: neighbours meet, the winner's position goes on, so that positions stay in order.
       for (let n = shape[axis]!; n > 1; ) {
         const half = n >> 1;
-        const part = (v: Value, start: number, count: number): Value => sliceAxis(ctx, v, axis, start, 1, count);
-        const [a, b] = [part(level.value, 0, half), part(level.value, half, half)];
-        const [p, q] = [part(level.at, 0, half), part(level.at, half, half)];
+        const part = (v: Value, start: number, count: number): Value => sliceAxis(ctx, v, axis, start, 2, count);
+        const [a, b] = [part(level.value, 0, half), part(level.value, 1, half)];
+        const [p, q] = [part(level.at, 0, half), part(level.at, 1, half)];
         // Of equals the earlier one stays, or with select_last_index the later one.
         const [better, worse] = largest === last ? [b, a] : [a, b];
         const lost = difference(ctx, better, worse);
