@@ -69,7 +69,10 @@ export function showBound(b: ErrorBound, error: number): string {
 export interface MeasuredError {
   /** On these samples. */
   readonly point: number;
-  /** Upper limit of a one-sided 95% confidence interval for samples of the same kind; `point` for `max`, where there is none. */
+  /**
+   * Upper limit of a one-sided 95% confidence interval for samples of the same kind; for `max` what is expected as the largest
+   * of ten times as many samples, largest errors of samples being distributed as extremes are (Gumbel).
+   */
   readonly upper: number;
 }
 
@@ -87,12 +90,12 @@ export function measure(b: OutputBound, expected: readonly (readonly Float64Arra
     for (let i = 0; i < x.length; i++) signal += x[i]! ** 2;
     perSample[s] = sampleError(b.metric, x, y);
   }
-  if (b.metric === "max") {
-    const worst = perSample.reduce((m, v) => Math.max(m, v), 0);
-    return { point: worst, upper: worst };
-  }
   const mean = perSample.reduce((a, v) => a + v, 0) / n;
   const variance = perSample.reduce((a, v) => a + (v - mean) ** 2, 0) / Math.max(1, n - 1);
+  if (b.metric === "max") {
+    const worst = perSample.reduce((m, v) => Math.max(m, v), 0);
+    return { point: worst, upper: Math.max(worst, mean + ((Math.sqrt(6 * variance) / Math.PI) * Math.log(10 * n))) };
+  }
   const deviation = Math.sqrt(variance / n);
   const power = signal / (n * elements);
   const shown = (v: number): number => (b.metric === "rmse" ? Math.sqrt(v) : b.metric === "sqnr" ? (v === 0 ? 0 : power === 0 ? Infinity : Math.sqrt(v / power)) : v);
