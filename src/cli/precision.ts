@@ -1,7 +1,7 @@
 /** What `--max-error` has chosen, and why, as text. */
 import { stringify } from "yaml";
 import type { ChosenWidthReport, PrecisionReport } from "../driver.js";
-import { percent } from "../driver/comparison.js";
+import { percent, short } from "../driver/comparison.js";
 import { precisionToConfig, parsePrecision } from "../passes/nn/quantize/precision.js";
 import { si, table } from "./table.js";
 
@@ -34,7 +34,7 @@ function compared(cost: number, other: PrecisionReport["base"], p: PrecisionRepo
 }
 
 function value(metric: string, v: number): string {
-  return metric === "sqnr" ? `${v.toFixed(1)} dB` : metric === "argmax" ? percent(v) : si(v, "").trim();
+  return metric === "sqnr" ? `${v.toFixed(1)} dB` : metric === "argmax" ? percent(v) : short(v);
 }
 
 /** One row per layer; widths of weights, result and table side by side. */
