@@ -12,6 +12,7 @@ import type { CompareOptions, CompileOptions, RunOptions, SimulateOptions } from
 import type { Session } from "./driver/session.js";
 
 export { newSession, type Session } from "./driver/session.js";
+export { parseAxisWidth } from "./driver/axis.js";
 export { optFile, type OptOptions } from "./driver/opt.js";
 export { checkTools, tools, type ToolSpec, type ToolStatus } from "./driver/tools.js";
 export type * from "./driver/options.js";

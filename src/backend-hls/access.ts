@@ -113,25 +113,40 @@ export function readTable(spec: KernelSpec, k: number): ReadTable {
   const lanes = lanePoints(spec, involved);
   const steps = loops.reduce((n, l) => n * l.trips, 1);
   const element = new Int32Array(steps * lanes.length);
-  const dims = operand.map.results.map((r, d) => ({ r, size: operand.view.shape[d]! }));
-  const offsets = lanes.map((l) => ({
-    linear: l.reduce((a, p) => a + p.lane * expr.coeffs[p.index]!, 0),
-    dims: dims.map(({ r }) => l.reduce((a, p) => a + p.lane * r.coeffs[p.index]!, 0)),
-    points: l,
-  }));
+  const linear = Int32Array.from(lanes, (l) => l.reduce((a, p) => a + p.lane * expr.coeffs[p.index]!, 0));
+  // Only what can leave the view, or the iteration space, is looked at point by point.
+  const reach = (coeffs: readonly number[], offset: number): { lo: number; hi: number } =>
+    coeffs.reduce((r, c, i) => {
+      const it = spec.iterators[i]!;
+      const end = c * (Math.ceil(it.extent / unrollOf(spec, it.name)) * unrollOf(spec, it.name) - 1);
+      return { lo: r.lo + Math.min(0, end), hi: r.hi + Math.max(0, end) };
+    }, { lo: offset, hi: offset });
+  const dims = operand.map.results.flatMap((r, d) => {
+    const size = operand.view.shape[d]!;
+    const { lo, hi } = reach(r.coeffs, r.offset);
+    return lo >= 0 && hi < size ? [] : [{ r, size, lane: Int32Array.from(lanes, (l) => l.reduce((a, p) => a + p.lane * r.coeffs[p.index]!, 0)) }];
+  });
+  const edges = spec.iterators.flatMap((it, index) => {
+    if (it.extent % unrollOf(spec, it.name) === 0) return [];
+    return [{ index, extent: it.extent, lane: Int32Array.from(lanes, (l) => l.find((p) => p.index === index)?.lane ?? 0) }];
+  });
   const at = new Int32Array(dims.length);
+  const count = lanes.length;
   forEachStep(loops, spec.iterators.length, (point, step) => {
     const a = evalAffine(expr, point);
+    const base = step * count;
+    for (let lane = 0; lane < count; lane++) element[base + lane] = a + linear[lane]!;
     for (let d = 0; d < dims.length; d++) at[d] = evalAffine(dims[d]!.r, point);
-    for (let lane = 0; lane < offsets.length; lane++) {
-      const o = offsets[lane]!;
-      let inside = true;
-      for (const p of o.points) if (point[p.index]! + p.lane >= spec.iterators[p.index]!.extent) inside = false;
-      for (let d = 0; inside && d < dims.length; d++) {
-        const v = at[d]! + o.dims[d]!;
-        if (v < 0 || v >= dims[d]!.size) inside = false;
+    for (let d = 0; d < dims.length; d++) {
+      const { size, lane: offset } = dims[d]!;
+      for (let lane = 0; lane < count; lane++) {
+        const v = at[d]! + offset[lane]!;
+        if (v < 0 || v >= size) element[base + lane] = -1;
       }
-      element[step * offsets.length + lane] = inside ? a + o.linear : -1;
+    }
+    for (const e of edges) {
+      if (point[e.index]! + e.lane[count - 1]! < e.extent) continue;
+      for (let lane = 0; lane < count; lane++) if (point[e.index]! + e.lane[lane]! >= e.extent) element[base + lane] = -1;
     }
   });
   return { steps, lanes: lanes.length, element, loops, lanePoints: lanes };

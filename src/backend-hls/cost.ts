@@ -2,14 +2,14 @@
 import type { Dense } from "../ir/attributes.js";
 import type { Block, Op, Value } from "../ir/core.js";
 import { denseAttr } from "../ir/define-op.js";
-import { laneCount, loopNest, type KernelSpec } from "../ir/flow/kernel.js";
+import { laneCount, loopNest, unrollOf, type KernelSpec } from "../ir/flow/kernel.js";
 import { source } from "../ir/eval/flow.js";
-import type { FixedType } from "../ir/types.js";
+import { rawRange, type FixedType } from "../ir/types.js";
 import type { ChannelPlan } from "./design.js";
-import { adderBits, bitsOfInterval, type AdderGraph, type GraphOutput } from "./adder-graph.js";
-import { accumulatorLoops, isConstantOperand, isFixedOperand, kernelLanes, sumType } from "./datapath.js";
+import { adderBits, bitsOfInterval, buildAdderGraph, type AdderGraph, type GraphOutput } from "./adder-graph.js";
+import { accumulatorLoops, isConstantOperand, isFixedOperand, sumType, weightTable } from "./datapath.js";
 import type { GraphStages, Pipeline } from "./pipeline.js";
-import { packingOf, plainProduct, planProducts, type ProductPlan } from "./products.js";
+import { packingOf, plainProduct, type ProductPlan } from "./products.js";
 import type { Device } from "./devices.js";
 import { opArea, tableLuts } from "./operators.js";
 
@@ -45,8 +45,11 @@ export function equivalentLuts(r: Resources): number {
 /** Scalar products that the kernel forms per cycle when all lanes are busy, products by constants included. */
 export function kernelMultipliers(op: Op, spec: KernelSpec): number {
   const count = (region: number): number => op.regions[region]!.ops.filter((o) => o.name === "fx.mul").length;
-  const lanes = kernelLanes(spec);
-  return count(0) * laneCount(spec) + count(1) * lanes.outputs.length;
+  return count(0) * laneCount(spec) + count(1) * lanesOf(spec, "parallel");
+}
+
+function lanesOf(spec: KernelSpec, kind: "parallel" | "reduction"): number {
+  return spec.iterators.reduce((n, it) => (it.kind === kind ? n * unrollOf(spec, it.name) : n), 1);
 }
 
 /**
@@ -200,15 +203,14 @@ function bodyRegisters(block: Block, p: Pipeline, start: number): number {
 // --- for the search ---------------------------------------------------------------------------------------------------
 
 function roughDatapath(d: Device, op: Op, spec: KernelSpec): Resources {
-  const lanes = kernelLanes(spec);
-  const outputs = lanes.outputs.length;
-  const terms = lanes.terms.length;
+  const outputs = lanesOf(spec, "parallel");
+  const terms = lanesOf(spec, "reduction");
   const product = plainProduct(op, spec);
   const weights = product?.find((i) => isFixedOperand(spec, i));
   const width = spec.accType.width;
   const r = noResources();
   if (product !== undefined && weights !== undefined && spec.schedule?.multiply !== "dsp") {
-    const each = adderLuts(op, spec, weights, d);
+    const each = adderLuts(spec, product, weights);
     r.lut += outputs * terms * each;
     r.ff += outputs * terms * each * 0.8;
   } else {
@@ -238,14 +240,26 @@ function roughDatapath(d: Device, op: Op, spec: KernelSpec): Resources {
 
 /** Adder bits per weight of a constant tensor: where weights are fixed all of them are lanes, in any schedule. */
 const adderCosts = new WeakMap<Dense, number>();
+/** Weights of a large tensor that are looked at: sharing saves little more in a larger matrix. */
+const SAMPLED_WEIGHTS = 256;
 
-function adderLuts(op: Op, spec: KernelSpec, weights: number, d: Device): number {
+function adderLuts(spec: KernelSpec, product: readonly [number, number], weights: number): number {
   const dense = denseAttr(source(spec.operands[weights]!.value).def!, "value");
   let luts = adderCosts.get(dense);
   if (luts === undefined) {
-    const { units, lanes } = planProducts(op, spec, d);
-    const bits = units.reduce((n, unit) => n + unit.graph!.nodes.reduce((k, node) => k + adderBits(node), 0), 0);
-    luts = bits / (lanes.outputs.length * lanes.terms.length);
+    const table = weightTable(spec, weights);
+    const rows = new Map<string, number[]>();
+    table.lanes.forEach((lane, n) => {
+      const row = lane.filter((p) => spec.iterators[p.index]!.kind === "parallel").map((p) => `${p.index}:${p.lane}`).join();
+      const values = rows.get(row);
+      if (values === undefined) rows.set(row, [table.rows[0]![n]!]);
+      else values.push(table.rows[0]![n]!);
+    });
+    const columns = Math.min(rows.values().next().value!.length, SAMPLED_WEIGHTS / 4);
+    const sample = [...rows.values()].slice(0, Math.max(1, Math.floor(SAMPLED_WEIGHTS / columns))).map((r) => r.slice(0, columns));
+    const range = rawRange(elemOf(spec, product[0] === weights ? product[1] : product[0]));
+    const graph = buildAdderGraph(sample, sample[0]!.map(() => range), { slack: 1 });
+    luts = graph.nodes.reduce((n, node) => n + adderBits(node), 0) / (sample.length * columns);
     adderCosts.set(dense, luts);
   }
   return luts;

@@ -80,7 +80,7 @@ export interface PortWords {
 }
 
 /** A stream that keeps its consumer busy for this many times the unavoidable cycles is no stream but a held tensor. */
-const MAX_STREAM_OVERHEAD = 1.5;
+export const MAX_STREAM_OVERHEAD = 1.5;
 
 /** The realization of a channel: a stream where the reads allow one without long waits for its windows, otherwise a memory. */
 export function planChannel(order: ProducerOrder, table: ReadTable): ChannelPlan {

@@ -2,9 +2,7 @@
  * Brings a kernel's loops into the order in which its operands arrive: iterators are split where the producer's digits
  * and words end (k = 25 c + 5 y + x behind a flatten), and ordered as the producer writes.
  */
-import type { Op, Value } from "../ir/core.js";
-import { linearAccess, linearResult, readKernel, substituteIterators, unrollOf, type Iterator, type KernelSpec } from "../ir/flow/kernel.js";
-import { source } from "../ir/eval/flow.js";
+import { linearAccess, linearResult, substituteIterators, unrollOf, type Iterator, type KernelSpec } from "../ir/flow/kernel.js";
 import { rowMajorStrides, type StreamType } from "../ir/types.js";
 
 /** A dimension of a producer's result as a digit of the element index. */
@@ -16,28 +14,29 @@ export interface ProducerDigit {
   readonly rank: number | undefined;
 }
 
-/** Digits of a stream value, least significant first. */
-export function producerDigits(v: Value, inputWord: (arg: Value) => number): ProducerDigit[] {
-  const origin = source(v);
+/** Digits of a tensor that enters through a port, `word` elements a beat in row-major order; least significant first. */
+export function portDigits(type: StreamType, word: number): ProducerDigit[] {
   const digits: ProducerDigit[] = [];
-  if (origin.def === undefined) {
-    const type = origin.type as StreamType;
-    let left = inputWord(origin);
-    const strides = rowMajorStrides(type.shape);
-    for (let d = type.shape.length - 1; d >= 0; d--) {
-      const extent = type.shape[d]!;
-      const unroll = Math.min(left, extent);
-      left = Math.max(1, Math.floor(left / extent));
-      if (extent > 1) digits.push({ stride: strides[d]!, extent, unroll, rank: unroll >= extent ? undefined : d });
-    }
-    return digits;
+  let left = word;
+  const strides = rowMajorStrides(type.shape);
+  for (let d = type.shape.length - 1; d >= 0; d--) {
+    const extent = type.shape[d]!;
+    const unroll = Math.min(left, extent);
+    left = Math.max(1, Math.floor(left / extent));
+    if (extent > 1) digits.push({ stride: strides[d]!, extent, unroll, rank: unroll >= extent ? undefined : d });
   }
-  const spec = readKernel(origin.def);
+  return digits;
+}
+
+/** Digits of the result of a scheduled kernel, least significant first; ranks count its parallel loops alone. */
+export function resultDigits(spec: KernelSpec): ProducerDigit[] {
+  const digits: ProducerDigit[] = [];
   const expr = linearResult(spec);
+  const parallel = spec.schedule!.order.filter((name) => spec.iterators.some((i) => i.name === name && i.kind === "parallel"));
   spec.iterators.forEach((it, i) => {
     if (it.kind !== "parallel") return;
     const unroll = unrollOf(spec, it.name);
-    digits.push({ stride: expr.coeffs[i]!, extent: it.extent, unroll, rank: unroll >= it.extent ? undefined : spec.schedule!.order.indexOf(it.name) });
+    digits.push({ stride: expr.coeffs[i]!, extent: it.extent, unroll, rank: unroll >= it.extent ? undefined : parallel.indexOf(it.name) });
   });
   return digits.sort((a, b) => a.stride - b.stride);
 }
@@ -139,12 +138,4 @@ function chooseOrder(spec: KernelSpec, digits: readonly (readonly ProducerDigit[
   const rest = spec.iterators.filter((i) => !majors.includes(i.name));
   const order = [...majors, ...rest.filter((i) => i.kind === "parallel").map((i) => i.name), ...rest.filter((i) => i.kind === "reduction").map((i) => i.name)];
   return { order, majors: new Set(majors), along: new Set(names.filter((_, i) => coeffs[i] !== 0)) };
-}
-
-/** Producer digits of every operand; undefined for constants. */
-export function operandDigits(op: Op, spec: KernelSpec, inputWord: (arg: Value) => number): (ProducerDigit[] | undefined)[] {
-  return spec.operands.map((_, i) => {
-    const origin = source(op.operand(i));
-    return origin.def?.name === "flow.constant" ? undefined : producerDigits(origin, inputWord);
-  });
 }

@@ -39,7 +39,7 @@ export function planMemory(order: ProducerOrder, table: ReadTable): MemoryPlan {
     need[s] = most;
   }
   const banks: { words: number[]; planes: number[]; address: Int32Array }[] = [];
-  const byKey = new Map<string, number>();
+  const byHash = new Map<number, number[]>();
   const laneBank = new Int32Array(steps * lanes).fill(-1);
   const lanePlane = new Int32Array(steps * lanes);
   for (let l = 0; l < lanes; l++) {
@@ -60,12 +60,14 @@ export function planMemory(order: ProducerOrder, table: ReadTable): MemoryPlan {
         const e = element[s * lanes + l]!;
         if (e >= 0 && order.planeOf[e] === plane) address[s] = rank.get(order.wordOf[e]!)!;
       }
-      const key = `${words.join()}|${address.join()}`;
-      let bank = byKey.get(key);
+      // Long sequences: found by hash, then compared.
+      const hash = hashOf(words, hashOf(address, 0));
+      const alike = byHash.get(hash) ?? [];
+      let bank = alike.find((n) => same(banks[n]!.words, words) && same(banks[n]!.address, address));
       if (bank === undefined) {
         bank = banks.length;
         banks.push({ words, planes: [], address });
-        byKey.set(key, bank);
+        byHash.set(hash, [...alike, bank]);
       }
       let position = banks[bank]!.planes.indexOf(plane);
       if (position < 0) position = banks[bank]!.planes.push(plane) - 1;
@@ -77,4 +79,16 @@ export function planMemory(order: ProducerOrder, table: ReadTable): MemoryPlan {
     }
   }
   return { kind: "memory", words: order.words, need, banks, laneBank, lanePlane, table, order };
+}
+
+function hashOf(list: ArrayLike<number>, start: number): number {
+  let h = start;
+  for (let i = 0; i < list.length; i++) h = (Math.imul(h, 31) + list[i]!) | 0;
+  return h;
+}
+
+function same(a: ArrayLike<number>, b: ArrayLike<number>): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
 }

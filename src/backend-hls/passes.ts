@@ -4,12 +4,16 @@ import { definePass, int, number, text } from "../passes/define-pass.js";
 import { devices, findDevice, type Device } from "./devices.js";
 import { lowerToRtl, type RtlDesign } from "./flow-to-rtl.js";
 import { designOf, insertChannels, unrollModule, type Scheduled } from "./schedule.js";
+import { DEFAULT_PRICES, type FoldingSolver } from "./solve-folding.js";
 
 /** Keys under which passes leave their results in the context. */
 export const SCHEDULED = "scheduled";
 export const RTL_DESIGN = "rtl-design";
+/** Key of a `FoldingSolver` that already knows the module at hand. */
+export const SOLVER = "folding-solver";
 
 const deviceOption = text({ default: "xcu280", doc: "device whose delays and costs count" });
+const price = (value: number, doc: string) => number({ min: 0, default: value, doc: `price ${doc}` });
 const clockOption = number({ min: 1, default: 250, doc: "clock, MHz" });
 
 /** @errors FL001 */
@@ -21,13 +25,34 @@ export function requireDevice(name: string): Device {
 
 export const unroll = definePass({
   name: "unroll",
-  summary: "Choose loop order and unroll factors of every kernel, at least cost for an initiation interval.",
+  summary: "Choose loop order and unroll factors of every kernel, all together, at least cost for an initiation interval.",
   level: "flow",
   semantics: "bit-exact",
-  doc: "Loops are split and ordered as operands arrive; then, kernel by kernel along the dataflow, the cheapest unroll factors are taken whose steps, with the fetches of their windows, fit the interval. A price per cycle shortens latency where that is cheap.",
-  options: { ii: int({ min: 1, default: 1000, doc: "most cycles between samples" }), device: deviceOption, clock: clockOption },
-  run: (module, options) => {
-    const failure = unrollModule(module, { device: requireDevice(options.device), clockMhz: options.clock, ii: options.ii });
+  doc: "Schedules of all kernels are chosen together, at least cost: loops are split and ordered as operands arrive, unroll factors are those whose steps, with the fetches of their windows, fit the interval. Costs are areas at the given prices (in LUTs), and a price of the latency.",
+  options: {
+    ii: int({ min: 1, default: 1000, doc: "most cycles between samples" }),
+    device: deviceOption,
+    clock: clockOption,
+    "lut-price": price(DEFAULT_PRICES.lut, "of a LUT"),
+    "ff-price": price(DEFAULT_PRICES.ff, "of a flip-flop"),
+    "dsp-price": price(DEFAULT_PRICES.dsp, "of a multiplier block"),
+    "bram-price": price(DEFAULT_PRICES.bram, "of a block RAM"),
+    "product-price": price(DEFAULT_PRICES.product, "of a product per cycle"),
+    "latency-price": price(DEFAULT_PRICES.latency, "of a latency of one interval, as a share of the area of all multipliers"),
+    "input-words": text({ default: "", doc: "elements per beat of the inputs, joined by +; the fewest that keep the interval where empty" }),
+    "output-bits": int({ min: 0, default: 0, doc: "most bits per beat of an output; 0 for no limit" }),
+  },
+  run: (module, options, ctx) => {
+    const device = requireDevice(options.device);
+    const failure = unrollModule(module, {
+      device,
+      clockMhz: options.clock,
+      ii: options.ii,
+      prices: { lut: options["lut-price"], ff: options["ff-price"], dsp: options["dsp-price"], bram: options["bram-price"], product: options["product-price"], latency: options["latency-price"] },
+      ...(options["input-words"] !== "" && { inputWords: options["input-words"].split("+").map(Number) }),
+      ...(options["output-bits"] > 0 && { outputBits: options["output-bits"] }),
+      ...(ctx.get<FoldingSolver>(SOLVER) !== undefined && { solver: ctx.get<FoldingSolver>(SOLVER)! }),
+    });
     if (failure === undefined) return;
     throw UserError.of("FL002", { ii: options.ii, kernel: String(failure.kernel.attrs["sym"]), possible: failure.cycles }, { node: failure.kernel.loc.nodes[0] ?? String(failure.kernel.attrs["sym"]) });
   },

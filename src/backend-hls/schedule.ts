@@ -3,11 +3,12 @@ import { Block, Builder, type Module, type Op, type Value } from "../ir/core.js"
 import { affineMap, affineExpr } from "../ir/affine.js";
 import { buildKernel, kernelMacs, readKernel, rowMajorView, type KernelSpec } from "../ir/flow/kernel.js";
 import { source } from "../ir/eval/flow.js";
-import { elementCount, type FixedType, type StreamType } from "../ir/types.js";
+import { type FixedType, type StreamType } from "../ir/types.js";
 import { addResources, channelResources, kernelMultipliers, kernelResources, noResources, type Resources } from "./cost.js";
-import { elaborate, type Channel, type Design, type KernelNode, type PortWords } from "./design.js";
+import { beats, consumerCycles, elaborate, type Channel, type Design, type KernelNode, type PortWords } from "./design.js";
 import type { Device } from "./devices.js";
 import { foldModule, inputWord, outputWord } from "./folding.js";
+import { FoldingSolver, type Prices } from "./solve-folding.js";
 import { sizeChannels, type TimelineResult } from "./timeline.js";
 
 export interface ScheduleTarget {
@@ -15,6 +16,14 @@ export interface ScheduleTarget {
   readonly clockMhz: number;
   /** Most cycles between samples. */
   readonly ii: number;
+  readonly prices?: Prices;
+  /** Elements per beat of the inputs; the fewest that keep the interval where absent. */
+  readonly inputWords?: readonly number[];
+  /** Most bits per beat of an output. */
+  readonly outputBits?: number;
+  readonly effort?: "quick" | "full";
+  /** Made from a module with the same kernels, to share what it knows. */
+  readonly solver?: FoldingSolver;
 }
 
 /** A kernel, or a port, that cannot reach the target. */
@@ -35,10 +44,10 @@ export function isFailure(s: object): s is ScheduleFailure {
 
 /** Chooses unroll factors and loop orders; notes the words of the ports on the function. */
 export function unrollModule(module: Module, target: ScheduleTarget): ScheduleFailure | undefined {
-  const words = foldModule(module, { device: target.device, ii: target.ii });
-  if ("kernel" in words) return words;
+  const folded = foldModule(module, target.solver ?? new FoldingSolver(module, target.device), target);
+  if ("kernel" in folded) return folded;
   const func = module.func;
-  const ordered = orderOutputs(module, words, target.ii);
+  const ordered = orderOutputs(module, folded.words, target.ii);
   func.attrs["input_words"] = [...ordered.inputs];
   func.attrs["output_words"] = [...ordered.outputs];
   return undefined;
@@ -134,9 +143,32 @@ export function designResources(design: Design, device: Device): Resources {
   return design.channels.reduce((r, c) => addResources(r, channelArea(c, device)), kernels);
 }
 
-/** Estimated area of the kernels of an unrolled module, channels and pipeline registers apart: a lower bound, at once. */
-export function kernelsArea(module: Module, device: Device): Resources {
-  return module.func.body.ops.filter((op) => op.name === "flow.kernel").reduce((r, op) => addResources(r, kernelResources(device, op, readKernel(op))), noResources());
+/** Steps of the largest kernel on a single lane: beyond this interval kernels shrink no further. */
+export function slowestKernel(module: Module): number {
+  const points = module.func.body.ops.flatMap((op) => (op.name === "flow.kernel" ? [readKernel(op).iterators.reduce((n, i) => n * i.extent, 1)] : []));
+  return Math.max(1, ...points);
+}
+
+/** What holds a design back. */
+export interface Binding {
+  /** Kernel, or port, that is busy for most of the interval, and for how many cycles. */
+  readonly kernel: string;
+  readonly cycles: number;
+  /** The resource of which the largest share is taken. */
+  readonly resource: keyof Resources;
+  readonly used: number;
+  readonly available: number;
+}
+
+export function bindingOf(s: Scheduled, limits: Readonly<Partial<Record<keyof Resources, number>>>): Binding {
+  const busy = [
+    ...s.design.kernels.map((k) => ({ kernel: k.name, cycles: Math.max(k.steps, ...k.inputs.map((c) => consumerCycles(c.plan))) })),
+    ...s.design.inputs.map((i) => ({ kernel: `input ${i.name}`, cycles: i.order.words })),
+    ...s.design.outputs.map((o) => ({ kernel: `output ${o.name}`, cycles: beats(o.type, o.perBeat) })),
+  ].reduce((a, b) => (b.cycles > a.cycles ? b : a));
+  const shares = (["lut", "ff", "dsp", "bram"] as const).map((resource) => ({ resource, used: s.resources[resource], available: limits[resource] ?? Infinity }));
+  const share = (x: { used: number; available: number }): number => (x.used === 0 ? 0 : x.used / x.available);
+  return { ...busy, ...shares.reduce((a, b) => (share(b) > share(a) ? b : a)) };
 }
 
 export interface DesignCounts {
@@ -150,15 +182,3 @@ export function designCounts(design: Design): DesignCounts {
     multipliers: design.kernels.reduce((n, k) => n + kernelMultipliers(k.op, k.spec), 0),
   };
 }
-
-/** Largest share of a device that a design takes, over its resources. */
-export function utilization(r: Resources, device: Device): number {
-  const share = (used: number, have: number): number => (used === 0 ? 0 : have === 0 ? Infinity : used / have);
-  return Math.max(share(r.lut, device.lut), share(r.ff, device.ff), share(r.dsp, device.dsp), share(r.bram, device.bram));
-}
-
-/** Elements of the largest input: the interval at one element per cycle. */
-export function inputElements(module: Module): number {
-  return Math.max(1, ...module.func.body.args.map((a) => elementCount((a.type as StreamType).shape)));
-}
-

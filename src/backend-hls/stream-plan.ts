@@ -53,10 +53,13 @@ const HOLD_FROM = 0.05;
 /** Registers beyond this many words are no window any more. */
 const MAX_TAP_WORDS = 128;
 
-/** The cheapest stream that serves these reads; undefined if their order is none. */
-export function planStream(order: ProducerOrder, table: ReadTable): StreamPlan | undefined {
+/** The cheapest stream that serves these reads, with at least `leastInner` loops within a group; undefined if their order is none. */
+export function planStream(order: ProducerOrder, table: ReadTable, leastInner = 0): StreamPlan | undefined {
   const word = new Int32Array(table.element.length);
   for (let i = 0; i < word.length; i++) word[i] = table.element[i]! < 0 ? -1 : order.wordOf[table.element[i]!]!;
+  // Reads within the tensor, up to each entry.
+  const inside = new Int32Array(word.length + 1);
+  for (let i = 0; i < word.length; i++) inside[i + 1] = inside[i]! + (word[i]! >= 0 ? 1 : 0);
   const pitches = [order.words];
   let suffix = 1;
   for (let d = order.trips.length - 1; d > 0; d--) {
@@ -66,9 +69,10 @@ export function planStream(order: ProducerOrder, table: ReadTable): StreamPlan |
   let repeat = 1;
   for (let inner = 0; inner <= table.loops.length; inner++) {
     if (inner > 0) repeat *= table.loops[table.loops.length - inner]!.trips;
+    if (inner < leastInner) continue;
     let best: StreamPlan | undefined;
     for (const pitch of pitches) {
-      const plan = align(order, table, word, pitch, repeat, inner);
+      const plan = align(order, table, word, inside, pitch, repeat, inner);
       if (plan !== undefined && (best === undefined || plan.rows * plan.columns < best.rows * best.columns)) best = plan;
     }
     if (best !== undefined) return best;
@@ -76,15 +80,14 @@ export function planStream(order: ProducerOrder, table: ReadTable): StreamPlan |
   return undefined;
 }
 
-function align(order: ProducerOrder, table: ReadTable, word: Int32Array, pitch: number, repeat: number, innerLoops: number): StreamPlan | undefined {
+function align(order: ProducerOrder, table: ReadTable, word: Int32Array, inside: Int32Array, pitch: number, repeat: number, innerLoops: number): StreamPlan | undefined {
   const span = repeat * table.lanes;
   const groups = table.steps / repeat;
   // The group that reads most defines the offsets; the others must agree wherever they read at all.
   let reference = 0;
   let most = -1;
   for (let g = 0; g < groups; g++) {
-    let n = 0;
-    for (let i = 0; i < span; i++) if (word[g * span + i]! >= 0) n++;
+    const n = inside[(g + 1) * span]! - inside[g * span]!;
     if (n > most) [reference, most] = [g, n];
   }
   if (most <= 0) return undefined;
@@ -114,7 +117,9 @@ function align(order: ProducerOrder, table: ReadTable, word: Int32Array, pitch: 
     for (let i = 0; i < span; i++) {
       const w = word[g * span + i]!;
       if (w < 0) continue;
-      const [r, c] = [rowAt(w) - rowOf[g]!, (w % pitch) - colOf[g]!];
+      const row = rowAt(w);
+      const r = row - rowOf[g]!;
+      const c = w - row * pitch - colOf[g]!;
       if (known[i] === 0) {
         known[i] = 1;
         dr[i] = r;
@@ -182,9 +187,8 @@ function align(order: ProducerOrder, table: ReadTable, word: Int32Array, pitch: 
     }
   }
   const flushes = Math.max(0, ready[groups - 1]! - (fetches - 1));
-  const held = repeat > 1 && fetches - groups > HOLD_FROM * table.steps;
   return {
-    held,
+    held: isHeld({ fetches, groups }, repeat, table.steps),
     kind: rows * columns === 1 ? "fifo" : "window",
     words: order.words,
     pitch,
@@ -209,6 +213,11 @@ function align(order: ProducerOrder, table: ReadTable, word: Int32Array, pitch: 
     table,
     order,
   };
+}
+
+/** Whether windows that serve `repeat` of `steps` steps each are worth registers of their own. */
+export function isHeld(plan: Pick<StreamPlan, "fetches" | "groups">, repeat: number, steps: number): boolean {
+  return repeat > 1 && plan.fetches - plan.groups > HOLD_FROM * steps;
 }
 
 /** Fetches from the window of group g to that of the next group, the last one's to the first of the next sample. */

@@ -1,5 +1,6 @@
 /** Values of command line options. What is not acceptable is wrong usage: exit code 2. */
 import { InvalidArgumentError } from "commander";
+import { parseAxisWidth, type AxisWidth } from "../driver.js";
 
 export function positiveInteger(text: string): number {
   const n = Number(text);
@@ -26,6 +27,13 @@ export function probability(text: string): number {
   // At 1 nothing would ever move.
   if (text.trim() === "" || !(n >= 0 && n < 1)) throw new InvalidArgumentError("a probability from 0 to below 1 is needed.");
   return n;
+}
+
+/** `128` bits, `16e` elements. */
+export function axisWidth(text: string): AxisWidth {
+  const axis = parseAxisWidth(text);
+  if (axis === undefined) throw new InvalidArgumentError("bits (128) or elements (16e) are needed.");
+  return axis;
 }
 
 const BUDGET_KEYS = ["lut", "ff", "dsp", "bram"];

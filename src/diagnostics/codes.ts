@@ -257,9 +257,21 @@ export const codes = {
     text: (p: { ii: number; reached: number }) => `an initiation interval of ${p.ii} cycles is not reached: kernels that wait for one another need ${p.reached}`,
     hint: (p) => `use --target-ii ${p.reached} or more`,
   }),
+  FL007: error({
+    text: (p: { name: string; ii: number; beats: number; word: number; enough: number; bits: number }) => `an initiation interval of ${p.ii} cycles cannot be fed: input ${p.name} takes ${p.beats} beats per sample at ${p.word} elements a beat`,
+    hint: (p) => `use --axis-width ${p.bits} (${p.enough} elements a beat) or wider, or --target-ii ${p.beats} or more`,
+  }),
+  FL008: error({
+    text: (p: { name: string; asked: string; shape: string; choices: string; width: number }) => `input ${p.name} of shape ${p.shape} cannot pass in beats of ${p.asked}`,
+    hint: (p) => `possible are ${p.choices} elements a beat, each of ${p.width} bits; --axis-width takes bits, or elements as in 4e`,
+  }),
+  FL009: error({
+    text: (p: { clock: number; device: string; fastest: number; others: string }) => `${p.clock} MHz are beyond what ${p.device} reaches: its logic and multipliers end at ${p.fastest} MHz`,
+    hint: (p) => `use --clock ${p.fastest} or less${p.others === "" ? "; no other device reaches it" : `, or a device that reaches it: ${p.others}`}`,
+  }),
   CF003: error({
     text: (p: { what: string }) => `the configuration cannot be used: ${p.what}`,
-    hint: () => "known keys are device, clock_mhz, target_ii, target_rate, budget, calib, precision, max_error and hold_out",
+    hint: () => "known keys are device, clock_mhz, target_ii, target_rate, budget, minimize, axis_width, calib, precision, max_error and hold_out",
   }),
   IO005: error({
     text: (p: { path: string }) => `${p.path} is not a folder made by onnx-hls compile`,

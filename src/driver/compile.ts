@@ -2,10 +2,10 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { CompilerBug, UserError } from "../diagnostics/index.js";
-import { requireDevice, RTL_DESIGN, SCHEDULED } from "../backend-hls/passes.js";
+import { requireDevice, RTL_DESIGN, SCHEDULED, SOLVER } from "../backend-hls/passes.js";
 import type { Device } from "../backend-hls/devices.js";
 import type { AxisPort, RtlDesign } from "../backend-hls/flow-to-rtl.js";
-import { channelArea, designCounts, nodeResources, type Scheduled } from "../backend-hls/schedule.js";
+import { bindingOf, channelArea, designCounts, nodeResources, type Scheduled } from "../backend-hls/schedule.js";
 import { addResources, kernelMultipliers } from "../backend-hls/cost.js";
 import { packageIp } from "../backend-verilog/ip-package.js";
 import { writeVerilog } from "../backend-verilog/write-verilog.js";
@@ -28,10 +28,7 @@ import { resolveSettings } from "./config.js";
 import { LOWER_PIPELINE, PREPARE_PIPELINE, TO_FIXED_PIPELINE } from "./passes.js";
 import { reportSearch, search, splitSamples, unseen } from "./precision.js";
 import { readBytes, type Session } from "./session.js";
-import { chooseInterval } from "./target.js";
-
-/** Tries to reach an interval, each asking more of every kernel than the one before. */
-const MAX_ATTEMPTS = 6;
+import { chooseDesign, requireClock, unrollOptions, type Limits } from "./target.js";
 
 /** Samples on which accuracy is measured. */
 const ACCURACY_SAMPLES = 512;
@@ -85,6 +82,7 @@ export async function compile(model: string, options: CompileOptions, session: S
   const { progress } = session;
   const settings = resolveSettings(options, session);
   const device = requireDevice(settings.device);
+  requireClock(device, settings.clockMhz);
   progress("import", 0, 5);
   const network = loadModel(model, session);
   const identity = fingerprint(network);
@@ -118,27 +116,18 @@ export async function compile(model: string, options: CompileOptions, session: S
   const fixedText = printModule(fixed, { resources: "inline" });
   progress("schedule", 2, 5);
   const kernels = run(fixed, LOWER_PIPELINE);
-  const ii = chooseInterval(kernels, device, settings.clockMhz, settings.target);
+  const chosen = chooseDesign(kernels, device, settings.clockMhz, settings);
   const on = `device=${device.name},clock=${settings.clockMhz}`;
-  // Kernels that each keep the interval may wait for one another; then they are asked for more.
-  let flow: Module;
-  let scheduled: Scheduled;
-  for (let asked = ii, attempt = 1; ; attempt++) {
-    flow = run(cloneModule(kernels), `unroll{ii=${asked},${on}},insert-channels{${on}}`);
-    scheduled = context.get<Scheduled>(SCHEDULED)!;
-    const reached = scheduled.timeline.initiationInterval;
-    if (reached <= ii) break;
-    const next = Math.min(asked - 1, Math.floor((asked * ii) / reached));
-    if (attempt === MAX_ATTEMPTS || next < 1) throw UserError.of("FL006", { ii, reached });
-    asked = next;
-  }
+  context.set(SOLVER, chosen.solver);
+  const flow = run(cloneModule(kernels), `unroll{${on},${unrollOptions(chosen)}},insert-channels{${on}}`);
+  const scheduled = context.get<Scheduled>(SCHEDULED)!;
   progress("hardware", 3, 5);
   const flowText = printModule(flow, { resources: "inline" });
   run(flow, `lower-to-rtl{${on}}`);
   const rtl = context.get<RtlDesign>(RTL_DESIGN)!;
   const verilog = writeVerilog(rtl.module);
   progress("write", 4, 5);
-  const report = makeReport(model, device, settings.clockMhz, scheduled, rtl, widths, accuracy, context.get<QuantizationReport>(QUANTIZATION_REPORT)!, (session.host.now() - started) / 1000);
+  const report = makeReport(model, device, settings.clockMhz, scheduled, chosen.limits, rtl, widths, accuracy, context.get<QuantizationReport>(QUANTIZATION_REPORT)!, (session.host.now() - started) / 1000);
   await writeFolder(options.out, session.host, async (dir) => {
     for (const [name, text] of verilog) session.host.writeFile(join(dir, "rtl", name), text);
     for (const [name, text] of ipFiles(rtl, settings.clockMhz, verilog)) session.host.writeFile(join(dir, "ip", name), text);
@@ -162,7 +151,7 @@ function ipFiles(rtl: RtlDesign, clockMhz: number, verilog: ReadonlyMap<string, 
   return packageIp({ name: rtl.top, clock: { port: "aclk", mhz: clockMhz }, resetn: "aresetn", streams }, verilog);
 }
 
-function makeReport(model: string, device: Device, clockMhz: number, s: Scheduled, rtl: RtlDesign, precision: PrecisionReport, accuracy: Accuracy | undefined, quantization: QuantizationReport, seconds: number): DesignReport {
+function makeReport(model: string, device: Device, clockMhz: number, s: Scheduled, limits: Limits, rtl: RtlDesign, precision: PrecisionReport, accuracy: Accuracy | undefined, quantization: QuantizationReport, seconds: number): DesignReport {
   const { macs, multipliers } = designCounts(s.design);
   const ii = s.timeline.initiationInterval;
   return {
@@ -176,6 +165,7 @@ function makeReport(model: string, device: Device, clockMhz: number, s: Schedule
     multipliers,
     mac_efficiency: multipliers === 0 ? 0 : macs / (multipliers * ii),
     resources: s.resources,
+    binding: bindingOf(s, limits),
     ports: rtl.ports.map((p) => ({ name: p.name, direction: p.direction, format: `${p.signed ? "fixed" : "ufixed"}<${p.width},${p.frac}>${p.scale === undefined ? "" : ` x ${p.scale}`}`, shape: p.shape, elements_per_beat: p.elementsPerBeat, bits: p.dataBits })),
     kernels: s.design.kernels.map((k) => ({
       name: k.name,

@@ -5,13 +5,16 @@ import { UserError } from "../diagnostics/index.js";
 import { nearestName } from "../diagnostics/nearest.js";
 import { parseBound, type ErrorBound } from "../passes/nn/quantize/bounds.js";
 import { defaultPrecision, parsePrecision, precisionFromConfig, type PrecisionSpec } from "../passes/nn/quantize/precision.js";
-import type { CompileOptions, Target } from "./options.js";
+import { parseAxisWidth } from "./axis.js";
+import type { AxisWidth, CompileOptions, Target } from "./options.js";
 import { readText, type Session } from "./session.js";
 
 export interface Settings {
   readonly device: string;
   readonly clockMhz: number;
   readonly target: Target | undefined;
+  readonly minimize: "latency" | "area" | undefined;
+  readonly axis: AxisWidth | undefined;
   readonly calib: string | undefined;
   readonly precision: PrecisionSpec;
   readonly maxError: readonly ErrorBound[];
@@ -21,7 +24,7 @@ export interface Settings {
 /** Half of the samples tell whether the other half has told the truth. */
 const HELD_OUT = 0.5;
 
-const KEYS = ["device", "clock_mhz", "target_ii", "target_rate", "budget", "calib", "precision", "max_error", "hold_out"];
+const KEYS = ["device", "clock_mhz", "target_ii", "target_rate", "budget", "minimize", "axis_width", "calib", "precision", "max_error", "hold_out"];
 
 /** @errors CF003 */
 export function resolveSettings(options: CompileOptions, session: Session): Settings {
@@ -46,6 +49,8 @@ export function resolveSettings(options: CompileOptions, session: Session): Sett
     return file["budget"] === undefined ? undefined : { kind: "budget", limits: budgetOf(file["budget"], at) };
   };
   const calib = text("calib");
+  const minimize = text("minimize");
+  if (minimize !== undefined && minimize !== "latency" && minimize !== "area") throw UserError.of("CF003", { what: `minimize is ${minimize}; latency or area is needed` }, { file: at });
   const inFile = file["precision"] === undefined ? defaultPrecision : precisionFromConfig(file["precision"], "precision");
   const stated = options.precision === undefined ? inFile : parsePrecision(options.precision, "--precision", inFile);
   const inFileBounds = file["max_error"] === undefined ? [] : Array.isArray(file["max_error"]) ? file["max_error"].map(String) : [String(file["max_error"])];
@@ -58,6 +63,8 @@ export function resolveSettings(options: CompileOptions, session: Session): Sett
     device: options.device ?? text("device") ?? "xcu280",
     clockMhz: options.clockMhz ?? number("clock_mhz") ?? 250,
     target: options.target ?? fromFile(),
+    minimize: options.minimize ?? minimize,
+    axis: options.axisWidth ?? (file["axis_width"] === undefined ? undefined : axisOf(file["axis_width"], at)),
     // Paths in the file are relative to it.
     calib: options.calib ?? (calib === undefined ? undefined : resolve(dirname(at), calib)),
     precision: stated,
@@ -78,6 +85,12 @@ function readConfig(path: string, session: Session): Readonly<Record<string, unk
     if (!KEYS.includes(key)) throw UserError.of("CF003", { what: `the key ${key} is not known; the nearest is ${nearestName(key, KEYS)}` }, { file: path });
   }
   return parsed as Record<string, unknown>;
+}
+
+function axisOf(value: unknown, file: string): AxisWidth {
+  const axis = parseAxisWidth(String(value));
+  if (axis === undefined) throw UserError.of("CF003", { what: `axis_width is ${JSON.stringify(value)}; bits (128) or elements (16e) are needed` }, { file });
+  return axis;
 }
 
 function budgetOf(value: unknown, file: string): Readonly<Record<string, number>> {

@@ -8,6 +8,12 @@ export type Target =
   /** Largest use of `lut`, `ff`, `dsp`, `bram`; absent ones are not limited. */
   | { readonly kind: "budget"; readonly limits: Readonly<Record<string, number>> };
 
+/** Width of the streams: most bits of a beat, or the elements in one beat of the inputs. */
+export interface AxisWidth {
+  readonly unit: "bits" | "elements";
+  readonly count: number;
+}
+
 export interface CompileOptions {
   /** Folder of the artefacts. */
   readonly out: string;
@@ -20,6 +26,9 @@ export interface CompileOptions {
   /** Share of the calibration samples on which accuracy is measured and nothing else; 0.5 with `maxError`, else 0. */
   readonly holdOut?: number;
   readonly target?: Target;
+  /** What is to be least under the target; a compromise where absent. */
+  readonly minimize?: "latency" | "area";
+  readonly axisWidth?: AxisWidth;
   readonly device?: string;
   readonly clockMhz?: number;
   /** YAML file; what the other options state has precedence. */

@@ -99,6 +99,17 @@ export interface PrecisionReport {
   readonly evaluations?: number;
 }
 
+/** What holds a design back. */
+export interface BindingReport {
+  /** Kernel, or port, that is busy for most of the interval, and for how many cycles. */
+  readonly kernel: string;
+  readonly cycles: number;
+  /** The resource of which the largest share of what the design may use is taken. */
+  readonly resource: "lut" | "ff" | "dsp" | "bram";
+  readonly used: number;
+  readonly available: number;
+}
+
 export interface DesignReport {
   readonly model: string;
   readonly device: string;
@@ -112,6 +123,7 @@ export interface DesignReport {
   readonly multipliers: number;
   readonly mac_efficiency: number;
   readonly resources: Resources;
+  readonly binding: BindingReport;
   readonly ports: readonly PortReport[];
   readonly kernels: readonly KernelReport[];
   readonly precision: PrecisionReport;

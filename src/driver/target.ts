@@ -1,92 +1,237 @@
-/** From a target to an initiation interval: what is asked for, or the fastest that fits. */
-import { insertChannels, inputElements, isFailure, kernelsArea, unrollModule, utilization, type ScheduleFailure } from "../backend-hls/schedule.js";
-import type { Resources } from "../backend-hls/cost.js";
-import type { Device } from "../backend-hls/devices.js";
+/**
+ * From a target to a design: what is asked for, or the fastest that fits. The solver proposes foldings; the timeline, which
+ * is exact, decides which of them keeps the interval and what its latency is.
+ */
+import { equivalentLuts, type Resources } from "../backend-hls/cost.js";
+import { devices, type Device } from "../backend-hls/devices.js";
+import { inputWord } from "../backend-hls/folding.js";
+import { insertChannels, isFailure, slowestKernel, unrollModule, type ScheduleFailure, type Scheduled } from "../backend-hls/schedule.js";
+import { DEFAULT_PRICES, FoldingSolver, type Prices } from "../backend-hls/solve-folding.js";
 import { cloneModule, type Module } from "../ir/core.js";
 import { readKernel } from "../ir/flow/kernel.js";
+import { elementCount, type StreamType } from "../ir/types.js";
 import { UserError } from "../diagnostics/index.js";
-import type { Target } from "./options.js";
+import { portLimits, type PortLimits } from "./axis.js";
+import type { AxisWidth, Target } from "./options.js";
 
 /** Share of the device that a design takes where nothing is said. */
 const DEFAULT_SHARE = 0.6;
+/** Tries to reach an interval, each asking more of every kernel than the one before. */
+const MAX_ATTEMPTS = 6;
+/** Changes of the prices to come within limits. */
+const MAX_PRICINGS = 4;
+/** Latencies count with this power against the area, where neither is to be the least. */
+const LATENCY_EXPONENT = 1 / 3;
 
-/** Schedules for the target; without one, for one input element per cycle if that fits. @errors FL002, FL003 */
-export function chooseInterval(module: Module, device: Device, clockMhz: number, target: Target | undefined): number {
-  const attempt = (ii: number): Resources | ScheduleFailure => {
-    const copy = cloneModule(module);
-    const failure = unrollModule(copy, { device, clockMhz, ii });
-    if (failure !== undefined) return failure;
-    // Kernels alone are quick to judge; channels need the timeline.
-    const kernels = kernelsArea(copy, device);
-    return fits(kernels) ? insertChannels(copy, device, clockMhz).resources : kernels;
-  };
-  if (target?.kind === "ii" || target?.kind === "rate") {
-    const ii = target.kind === "ii" ? target.cycles : Math.floor((clockMhz * 1e6) / target.hz);
-    if (ii < 1) throw UserError.of("FL004", { rate: (target as { hz: number }).hz, clock: clockMhz });
-    return mustFit(module, device, clockMhz, ii);
+export interface Objective {
+  readonly target: Target | undefined;
+  readonly minimize: "latency" | "area" | undefined;
+  readonly axis: AxisWidth | undefined;
+}
+
+/** A folding that was tried out. */
+export interface Chosen {
+  /** Interval that each kernel was asked for: at most the one that is reached. */
+  readonly asked: number;
+  readonly prices: Prices;
+  readonly inputWords: readonly number[];
+  readonly outputBits: number | undefined;
+  readonly scheduled: Scheduled;
+  readonly solver: FoldingSolver;
+  /** What it may use. */
+  readonly limits: Limits;
+}
+
+export type Limits = Readonly<Partial<Record<keyof Resources, number>>>;
+
+const RESOURCES = ["lut", "ff", "dsp", "bram"] as const;
+
+/** Clock that registers around one level of logic, or around a multiplier block, allow. */
+function fastestClock(d: Device): number {
+  return Math.floor(1000 / Math.max(d.timing.base + d.timing.lut, d.dsp > 0 ? d.timing.multiply : 0));
+}
+
+/** @errors FL009 */
+export function requireClock(device: Device, mhz: number): void {
+  if (mhz <= fastestClock(device)) return;
+  const others = devices.filter((d) => fastestClock(d) >= mhz).map((d) => d.name).join(", ");
+  throw UserError.of("FL009", { clock: mhz, device: device.name, fastest: fastestClock(device), others });
+}
+
+function within(r: Resources, limits: Limits): boolean {
+  return RESOURCES.every((k) => r[k] <= (limits[k] ?? Infinity));
+}
+
+function scaledDevice(d: Device, share: number): Limits {
+  return Object.fromEntries(RESOURCES.map((k) => [k, Math.floor(d[k] * share)]));
+}
+
+function limitText(limits: Limits): string {
+  return RESOURCES.flatMap((k) => (limits[k] === undefined ? [] : [`${k}=${limits[k]}`])).join(",");
+}
+
+/** Options of the pass `unroll` that give this folding again. */
+export function unrollOptions(c: Chosen): string {
+  const p = c.prices;
+  const priced = { "lut-price": p.lut, "ff-price": p.ff, "dsp-price": p.dsp, "bram-price": p.bram, "product-price": p.product, "latency-price": p.latency };
+  return [`ii=${c.asked}`, ...Object.entries(priced).map(([k, v]) => `${k}=${v}`), `input-words="${c.inputWords.join("+")}"`, ...(c.outputBits === undefined ? [] : [`output-bits=${c.outputBits}`])].join(",");
+}
+
+/** Schedules for the target; without one, for one input beat per cycle if that fits. @errors FL002 to FL008 */
+export function chooseDesign(module: Module, device: Device, clockMhz: number, objective: Objective): Chosen {
+  return new DesignSearch(module, device, clockMhz, objective).choose();
+}
+
+export class DesignSearch {
+  private readonly solver: FoldingSolver;
+  private readonly ports: PortLimits;
+  private readonly tried = new Map<string, Chosen | ScheduleFailure>();
+
+  constructor(
+    private readonly module: Module,
+    private readonly device: Device,
+    private readonly clockMhz: number,
+    private readonly objective: Objective,
+  ) {
+    this.solver = new FoldingSolver(module, device);
+    this.ports = portLimits(module, objective.axis);
   }
-  const limits = target?.limits;
-  const fits = (r: Resources): boolean => (limits === undefined ? utilization(r, device) <= DEFAULT_SHARE : Object.entries(limits).every(([k, v]) => r[k as keyof Resources] <= v));
-  // One element per cycle unless the device is too small; with a budget, anything down to one sample per cycle.
-  const start = limits === undefined ? inputElements(module) : 1;
-  return fastestThatFits(attempt, fits, start, limits === undefined ? `60 % of ${device.name}` : Object.entries(limits).map(([k, v]) => `${k}=${v}`).join(","), slowest(module));
-}
 
-/** Steps of the largest kernel on a single lane: beyond this interval kernels shrink no further. */
-function slowest(module: Module): number {
-  const points = module.func.body.ops.flatMap((op) => (op.name === "flow.kernel" ? [readKernel(op).iterators.reduce((n, i) => n * i.extent, 1)] : []));
-  return Math.max(1, ...points);
-}
-
-/** `ii`, if the design that reaches it is not larger than the device. @errors FL005 */
-function mustFit(module: Module, device: Device, clockMhz: number, ii: number): number {
-  const needed = (cycles: number): Resources | undefined => {
-    const copy = cloneModule(module);
-    return unrollModule(copy, { device, clockMhz, ii: cycles }) === undefined ? kernelsArea(copy, device) : undefined;
-  };
-  const first = needed(ii);
-  // What cannot be reached at all is for the unroll pass to say.
-  if (first === undefined || utilization(first, device) <= 1) return ii;
-  let possible = ii;
-  for (let r: Resources | undefined = first; r === undefined || utilization(r, device) > 1; r = needed(possible)) {
-    possible *= 2;
-    if (possible > 2 * slowest(module)) throw UserError.of("FL003", { limit: device.name, least: resourceText(first) });
+  choose(): Chosen {
+    const { target } = this.objective;
+    if (target?.kind === "ii" || target?.kind === "rate") {
+      const ii = target.kind === "ii" ? target.cycles : Math.floor((this.clockMhz * 1e6) / target.hz);
+      if (ii < 1) throw UserError.of("FL004", { rate: (target as { hz: number }).hz, clock: this.clockMhz });
+      return this.reach(ii);
+    }
+    const limits: Limits = target === undefined ? scaledDevice(this.device, DEFAULT_SHARE) : { ...scaledDevice(this.device, 1), ...target.limits };
+    // Where nothing is said, one beat per cycle is fast enough; with a budget, anything down to one sample per cycle.
+    const start = target === undefined ? this.inputBeats() : this.ports.fewestBeats();
+    const ii = this.fastestThatFits(start, limits, target === undefined ? `60 % of ${this.device.name}` : Object.entries(target.limits).map(([k, v]) => `${k}=${v}`).join(","));
+    const best = this.best(ii, limits);
+    if (best === undefined) throw UserError.of("FL003", { limit: limitText(limits), least: "more at every interval that was tried" });
+    return best;
   }
-  for (let low = possible / 2; possible - low > Math.max(1, Math.floor(possible / 64)); ) {
-    const middle = Math.floor((possible + low) / 2);
-    const r = needed(middle);
-    if (r !== undefined && utilization(r, device) <= 1) possible = middle;
-    else low = middle;
+
+  private inputBeats(): number {
+    const beats = this.module.func.body.args.map((a, i) => Math.ceil(elementCount((a.type as StreamType).shape) / (this.ports.words?.[i] ?? 1)));
+    return Math.max(1, ...beats);
   }
-  const over = (["lut", "ff", "dsp", "bram"] as const).filter((k) => first[k] > device[k]).map((k) => `${first[k]} of ${device[k]} ${k.toUpperCase()}`);
-  throw UserError.of("FL005", { ii, device: device.name, over: over.join(", "), possible });
+
+  /** The best design for an interval. @errors FL002, FL003, FL005, FL006, FL007 */
+  private reach(ii: number): Chosen {
+    this.ports.mustFeed(ii);
+    const limits = scaledDevice(this.device, 1);
+    const best = this.best(ii, limits);
+    if (best !== undefined) return best;
+    const first = this.attempt(ii, DEFAULT_PRICES, "full");
+    if (isFailure(first)) throw UserError.of("FL002", { ii, kernel: String(first.kernel.attrs["sym"] ?? "the output"), possible: first.cycles }, { node: first.kernel.loc.nodes[0] ?? String(first.kernel.attrs["sym"]) });
+    const reached = first.scheduled.timeline.initiationInterval;
+    if (reached > ii) throw UserError.of("FL006", { ii, reached });
+    const needed = first.scheduled.resources;
+    const possible = this.fastestThatFits(ii, limits, this.device.name);
+    throw UserError.of("FL005", { ii, device: this.device.name, over: RESOURCES.filter((k) => needed[k] > this.device[k]).map((k) => `${needed[k]} of ${this.device[k]} ${k.toUpperCase()}`).join(", "), possible });
+  }
+
+  /** The best of several foldings that keep the interval within the limits, by the objective. */
+  private best(ii: number, limits: Limits): Chosen | undefined {
+    const { minimize } = this.objective;
+    const latencies = minimize === "area" ? [0, 1 / 16] : minimize === "latency" ? [0.3, 1, 4] : [1 / 16, 1 / 8, 0.3];
+    const found: Chosen[] = [];
+    const look = (interval: number): void => {
+      for (const latency of latencies) {
+        const c = this.fit(interval, { ...DEFAULT_PRICES, latency, ...(minimize === "area" && { product: 0 }) }, limits, "full");
+        if (c !== undefined) found.push(c);
+      }
+    };
+    look(ii);
+    // What is faster is often sooner done, too.
+    if (minimize === "latency") {
+      for (let interval = Math.floor(ii / 2), before = found.length; interval >= this.ports.fewestBeats(); interval = Math.floor(interval / 2)) {
+        look(interval);
+        if (found.length === before) break;
+        before = found.length;
+      }
+    }
+    const score = (c: Chosen): number => {
+      const area = equivalentLuts(c.scheduled.resources);
+      const { latency } = c.scheduled.timeline;
+      return minimize === "area" ? area : minimize === "latency" ? latency * 1e9 + area : area * latency ** LATENCY_EXPONENT;
+    };
+    return found.sort((a, b) => score(a) - score(b))[0];
+  }
+
+  /** A design for the interval within the limits, if changing prices leads to one. */
+  fit(ii: number, start: Prices, limits: Limits, effort: "quick" | "full"): Chosen | undefined {
+    let prices = start;
+    for (let pricing = 0; pricing < MAX_PRICINGS; pricing++) {
+      const c = this.attempt(ii, prices, effort);
+      if (isFailure(c) || c.scheduled.timeline.initiationInterval > ii) return undefined;
+      const used = c.scheduled.resources;
+      if (within(used, limits)) return { ...c, limits };
+      // What is short becomes dear (subgradient steps of the Lagrangian relaxation of the limits).
+      const scarcity = (k: keyof Resources): number => (used[k] > (limits[k] ?? Infinity) ? Math.min(8, 1.3 * (used[k] / Math.max(1, limits[k]!)) ** 1.5) : 1);
+      prices = { ...prices, lut: prices.lut * scarcity("lut"), ff: prices.ff * scarcity("ff"), dsp: prices.dsp * scarcity("dsp"), bram: prices.bram * scarcity("bram"), latency: prices.latency / 4 };
+    }
+    return undefined;
+  }
+
+  /** A folding whose timeline keeps the interval; kernels that each keep it may wait for one another, then they are asked for more. */
+  attempt(ii: number, prices: Prices, effort: "quick" | "full"): Chosen | ScheduleFailure {
+    const key = JSON.stringify([ii, prices, effort]);
+    let found = this.tried.get(key);
+    if (found === undefined) this.tried.set(key, (found = this.settle(ii, prices, effort)));
+    return found;
+  }
+
+  private settle(ii: number, prices: Prices, effort: "quick" | "full"): Chosen | ScheduleFailure {
+    let last: Chosen | undefined;
+    for (let asked = ii, attempt = 1; attempt <= MAX_ATTEMPTS && asked >= 1; attempt++) {
+      const copy = cloneModule(this.module);
+      const inputWords = this.ports.words ?? this.module.func.body.args.map((a) => inputWord(a.type as StreamType, asked));
+      const outputBits = this.ports.outputBits;
+      const failure = unrollModule(copy, { device: this.device, clockMhz: this.clockMhz, ii: asked, prices, inputWords, effort, solver: this.solver, ...(outputBits !== undefined && { outputBits }) });
+      if (failure !== undefined) return last ?? failure;
+      const scheduled = insertChannels(copy, this.device, this.clockMhz);
+      const c: Chosen = { asked, prices, inputWords, outputBits, scheduled, solver: this.solver, limits: {} };
+      const reached = scheduled.timeline.initiationInterval;
+      if (last === undefined || reached < last.scheduled.timeline.initiationInterval) last = c;
+      if (reached <= ii) return c;
+      asked = Math.min(asked - 1, Math.floor((asked * ii) / reached));
+    }
+    return last!;
+  }
+
+  /** Least interval from `start` on whose design fits: doubling, then bisection. Cost falls with the interval, if not at every step. */
+  private fastestThatFits(start: number, limits: Limits, limit: string): number {
+    const slow = slowestKernel(this.module);
+    let least: Resources | undefined;
+    const good = (ii: number): boolean => {
+      if (this.fit(ii, DEFAULT_PRICES, limits, "quick") !== undefined) return true;
+      const c = this.attempt(ii, DEFAULT_PRICES, "quick");
+      if (!isFailure(c)) least = c.scheduled.resources;
+      return false;
+    };
+    let bad = Math.max(start, this.atLeast(limits)) - 1;
+    let ok = bad + 1;
+    while (!good(ok)) {
+      bad = ok;
+      ok *= 2;
+      if (ok > 2 * slow) throw UserError.of("FL003", { limit, least: least === undefined ? "more than any" : limitText(least) });
+    }
+    while (ok - bad > Math.max(1, Math.floor(ok / 48))) {
+      const middle = Math.floor((ok + bad) / 2);
+      if (good(middle)) ok = middle;
+      else bad = middle;
+    }
+    return ok;
+  }
+
+  /** No design within the limits is faster: products need a share of a multiplier block, or some LUTs. */
+  private atLeast(limits: Limits): number {
+    const macs = this.module.func.body.ops.reduce((n, op) => n + (op.name === "flow.kernel" && op.body.ops.some((o) => o.name === "fx.mul") ? readKernel(op).iterators.reduce((m, i) => m * i.extent, 1) : 0), 0);
+    const products = 2 * (limits.dsp ?? Infinity) + (limits.lut ?? Infinity);
+    return Math.max(1, Math.floor(macs / Math.max(1, products)));
+  }
 }
 
-function resourceText(r: Resources): string {
-  return Object.entries(r).map(([k, v]) => `${k}=${v}`).join(",");
-}
-
-/** Least interval from `start` on whose design fits: doubling, then bisection. Cost falls with the interval, if not at every step. */
-function fastestThatFits(attempt: (ii: number) => Resources | ScheduleFailure, fits: (r: Resources) => boolean, start: number, limit: string, slow: number): number {
-  const good = (ii: number): boolean => {
-    const s = attempt(ii);
-    if (isFailure(s)) return false;
-    last = s;
-    return fits(s);
-  };
-  let last: Resources | undefined;
-  if (good(start)) return start;
-  let bad = start;
-  let ok = start;
-  do {
-    bad = ok;
-    ok *= 2;
-    if (ok > 2 * slow) throw UserError.of("FL003", { limit, least: last === undefined ? "more than any" : resourceText(last) });
-  } while (!good(ok));
-  while (ok - bad > Math.max(1, Math.floor(ok / 64))) {
-    const middle = Math.floor((ok + bad) / 2);
-    if (good(middle)) ok = middle;
-    else bad = middle;
-  }
-  return ok;
-}

@@ -1,8 +1,8 @@
 import { Command, Option } from "commander";
-import { compileModel, type CompileOptions, type DesignReport, type Target } from "../../driver.js";
+import { compileModel, type AxisWidth, type CompileOptions, type DesignReport, type Target } from "../../driver.js";
 import { runAction, type GlobalOptions } from "../action.js";
 import type { CliEnv } from "../env.js";
-import { budget, names, positiveInteger, positiveNumber, repeated, share } from "../options.js";
+import { axisWidth, budget, names, positiveInteger, positiveNumber, repeated, share } from "../options.js";
 import { precisionSummary } from "../precision.js";
 import { count, si, table } from "../table.js";
 
@@ -15,6 +15,8 @@ interface Flags extends GlobalOptions {
   readonly targetIi?: number;
   readonly targetRate?: number;
   readonly budget?: Readonly<Record<string, number>>;
+  readonly minimize?: "latency" | "area";
+  readonly axisWidth?: AxisWidth;
   readonly device?: string;
   readonly clock?: number;
   readonly config?: string;
@@ -37,6 +39,8 @@ export function compileCommand(env: CliEnv): Command {
     .addOption(new Option("--target-ii <cycles>", "at most so many cycles between samples").argParser(positiveInteger).conflicts(["targetRate", "budget"]))
     .addOption(new Option("--target-rate <hz>", "at least so many samples per second: 1e6, 1M").argParser(positiveNumber).conflicts(["targetIi", "budget"]))
     .addOption(new Option("--budget <limits>", "the fastest design within dsp=N,lut=N,ff=N,bram=N").argParser(budget).conflicts(["targetIi", "targetRate"]))
+    .addOption(new Option("--minimize <what>", "what is to be least under the target (default: a compromise)").choices(["latency", "area"]))
+    .option("--axis-width <width>", "width of the streams: most bits of a beat (128), or elements per beat of the inputs (16e)", axisWidth)
     .option("--device <name>", "FPGA (default: xcu280)")
     .option("--clock <mhz>", "clock in MHz (default: 250)", positiveNumber)
     .option("--config <file>", "YAML file with these options and precisions of single layers; the command line has precedence")
@@ -53,7 +57,8 @@ Examples:
   $ onnx-hls compile net.onnx -o build --calib samples.npz
   $ onnx-hls compile net.onnx -o build --calib samples.npz --target-ii 121 --precision w8a12
   $ onnx-hls compile net.onnx -o build --calib samples.npz --max-error mae=0.002
-  $ onnx-hls compile mlp.onnx -o build --target-rate 10M --device xc7k325t --clock 200`)
+  $ onnx-hls compile mlp.onnx -o build --target-rate 10M --device xc7k325t --clock 200
+  $ onnx-hls compile mlp.onnx -o build --target-ii 1 --minimize latency`)
     .action(async (model: string, _flags: unknown, command: Command) => {
       const flags = command.optsWithGlobals<Flags>();
       await runAction(env, flags, async (session) => {
@@ -74,6 +79,8 @@ function compileOptions(f: Flags): CompileOptions {
     ...(f.maxError !== undefined && { maxError: f.maxError }),
     ...(f.holdOut !== undefined && { holdOut: f.holdOut }),
     ...(target !== undefined && { target }),
+    ...(f.minimize !== undefined && { minimize: f.minimize }),
+    ...(f.axisWidth !== undefined && { axisWidth: f.axisWidth }),
     ...(f.device !== undefined && { device: f.device }),
     ...(f.clock !== undefined && { clockMhz: f.clock }),
     ...(f.config !== undefined && { config: f.config }),
@@ -92,6 +99,7 @@ export function summary(r: DesignReport, dir: string): string {
     `  latency              ${count(r.latency)} cycles (${micros(r.latency)})`,
     `  multipliers          ${count(r.multipliers)}, ${(r.mac_efficiency * 100).toFixed(1)} % busy on ${count(r.macs)} multiply-accumulates`,
     `  resources            ${count(r.resources.lut)} LUT, ${count(r.resources.ff)} FF, ${count(r.resources.dsp)} DSP, ${count(r.resources.bram)} BRAM (estimated)`,
+    `  bound by             ${r.binding.kernel} (busy ${count(r.binding.cycles)} of ${count(r.initiation_interval)} cycles); ${r.binding.resource.toUpperCase()} (${count(r.binding.used)} of ${count(r.binding.available)})`,
   ];
   for (const [name, a] of Object.entries(r.accuracy ?? {})) {
     lines.push(`  accuracy of ${name}: rmse ${si(a.rmse, "")}, largest error ${si(a.max_abs_error, "")}, ${a.sqnr_db.toFixed(1)} dB against the float model`);
