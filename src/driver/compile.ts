@@ -1,7 +1,7 @@
 /** `compile`: from an ONNX file to a folder with Verilog, the packaged core, the bit-exact model and the report. */
 import { createHash } from "node:crypto";
 import { join } from "node:path";
-import { CompilerBug, UserError } from "../diagnostics/index.js";
+import { CompilerBug } from "../diagnostics/index.js";
 import { requireDevice, RTL_DESIGN, SCHEDULED, SOLVER } from "../backend-hls/passes.js";
 import type { Device } from "../backend-hls/devices.js";
 import type { AxisPort, RtlDesign } from "../backend-hls/flow-to-rtl.js";
