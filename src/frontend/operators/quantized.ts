@@ -316,9 +316,14 @@ function channelParameter(ctx: NodeContext, i: number, what: string, of: readonl
 
 const QONNX_DOMAINS = ["qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general"];
 
+/** ONNX Runtime's own domain had 16 and 4 bits before ONNX did; the operators are the same. */
+const ofOnnxRuntime = (o: OperatorImporter): OperatorImporter => ({ ...o, opType: `com.microsoft::${o.opType}`, since: 1 });
+
 export const quantizedOperators: readonly OperatorImporter[] = [
   quantizeLinear,
   dequantizeLinear,
+  ofOnnxRuntime(quantizeLinear),
+  ofOnnxRuntime(dequantizeLinear),
   dynamicQuantizeLinear,
   qlinear("QLinearConv", "Conv", { inputs: [0, 3], output: 6, bias: true }),
   qlinear("QLinearMatMul", "MatMul", { inputs: [0, 3], output: 6 }),

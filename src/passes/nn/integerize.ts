@@ -108,6 +108,7 @@ class Integerizer {
   private derive(op: Op): Scaled | undefined {
     switch (op.name) {
       case "nn.mul":
+        return this.byConstant(op) ?? this.product(op);
       case "nn.add":
       case "nn.sub":
       case "nn.div":
@@ -180,6 +181,14 @@ class Integerizer {
     }
     if (along.values.length > 1) return undefined;
     return { ...s, offset: s.offset + (op.name === "nn.add" ? 1 : -1) * along.values[0]! };
+  }
+
+  /** The product of two tensors of integers, which may be broadcast. */
+  private product(op: Op): Scaled | undefined {
+    const [p, q] = op.operands.map((v) => this.scaled.get(v));
+    if (p === undefined || q === undefined || p.axis !== undefined || q.axis !== undefined || p.offset !== 0 || q.offset !== 0) return undefined;
+    const u = this.emit(op.name, [p.u, q.u], shapeOf(op.result), { [EXACT]: true }, op.result.hint);
+    return { u, scale: Float64Array.of(p.scale[0]! * q.scale[0]!), axis: undefined, offset: 0, range: undefined };
   }
 
   /** A constant as integer multiples of the scale; undefined where it is none. */
