@@ -17,6 +17,7 @@ import { prepareNn } from "../../ir/eval/nn-fixed.js";
 import { elementCount, f32, tensor, type TensorType } from "../../ir/types.js";
 import { definePass } from "../define-pass.js";
 import { commonFactor } from "./grid.js";
+import { SOFTMAX_BITS, softmaxOfIntegers } from "./integer-softmax.js";
 
 /** Marks operations on integers: `quantize` keeps every bit of them. */
 export const EXACT = "integer.exact";
@@ -123,6 +124,8 @@ class Integerizer {
         const u = this.emit("nn.relu", [s.u], shapeOf(s.u), { [EXACT]: true }, op.result.hint);
         return { ...s, u, range: s.range && { lo: Math.max(0, s.range.lo), hi: Math.max(0, s.range.hi) } };
       }
+      case "nn.softmax":
+        return this.softmax(op);
       case "nn.pool":
       case "nn.reduce":
         return this.fold(op);
@@ -191,6 +194,19 @@ class Integerizer {
     return { u, scale: Float64Array.of(p.scale[0]! * q.scale[0]!), axis: undefined, offset: 0, range: undefined };
   }
 
+  /** Softmax of few values is exp by table and a quotient of integers; a zero point cancels. */
+  private softmax(op: Op): Scaled | undefined {
+    const s = this.scaled.get(op.operand(0));
+    if (s?.range === undefined || s.axis !== undefined || s.range.hi - s.range.lo + 1 > MAX_TABLE) return undefined;
+    const rank = shapeOf(op.result).length;
+    const build = {
+      emit: (name: string, operands: readonly Value[], shape: readonly number[], attrs: Readonly<Record<string, Attr>>, hint: string): Value => this.emit(name, operands, shape, { ...attrs, [EXACT]: true }, hint),
+      number: (value: number, hint: string): Value => this.constant([], Float64Array.of(value), hint),
+    };
+    const u = softmaxOfIntegers(build, s.u, s.scale[0]!, s.range, (intAttr(op, "axis") + rank) % rank, op.result.hint ?? "softmax");
+    return u && { u, scale: Float64Array.of(2 ** -SOFTMAX_BITS), axis: undefined, offset: 0, range: { lo: 0, hi: 2 ** SOFTMAX_BITS } };
+  }
+
   /** A constant as integer multiples of the scale; undefined where it is none. */
   private counts(c: Factor, s: Scaled): Factor | undefined {
     const quotient = times({ scale: s.scale.map((v) => 1 / v), axis: s.axis }, c);
@@ -227,14 +243,16 @@ class Integerizer {
     const scale = grid.map((g) => g * x.scale[0]!);
     const operands = [x.u, this.constant(w.shape, integers, op.operand(1).hint ?? "weight")];
     const bias = constantOf(op.operands[2]);
+    let apart: Value | undefined;
     if (op.operands.length > 2) {
       if (bias === undefined) return undefined;
       const counts = Float64Array.from(bias.data, (v, c) => v / scale[scale.length === 1 ? 0 : c]!);
-      // A bias that is no multiple of the products' unit stays a real number.
-      if (!counts.every(isCount)) return undefined;
-      operands.push(this.constant(bias.shape, counts.map((v) => Math.round(v) + 0), op.operands[2]!.hint ?? "bias"));
+      if (counts.every(isCount)) operands.push(this.constant(bias.shape, counts.map((v) => Math.round(v) + 0), op.operands[2]!.hint ?? "bias"));
+      // A bias that is no multiple of the products' unit has fractional bits.
+      else apart = this.constant([channels, ...new Array<number>(rank - 2).fill(1)], counts, op.operands[2]!.hint ?? "bias");
     }
-    const u = this.emit(op.name, operands, shapeOf(op.result), { ...op.attrs, [EXACT]: true }, op.result.hint);
+    const product = this.emit(op.name, operands, shapeOf(op.result), { ...op.attrs, [EXACT]: true }, op.result.hint);
+    const u = apart === undefined ? product : this.emit("nn.add", [product, apart], shapeOf(op.result), { [EXACT]: true }, op.result.hint);
     return { u, scale, axis: scale.length === 1 ? undefined : op.name === "nn.conv" ? 1 : rank - 1, offset: 0, range: undefined };
   }
 
