@@ -178,7 +178,8 @@ const castLike: OperatorImporter = {
   resultType: (ctx) => ctx.elementType(1),
   import: (ctx) => {
     const [c, like] = [ctx.constant(0), ctx.constant(1)];
-    if (c?.integer === true || like?.integer === true) throw ctx.error("a conversion between integers and floating point is not supported here", "export with Cast");
+    const to = ctx.elementType(1);
+    if (c?.integer === true || like?.integer === true || (to !== undefined && ![1, 10, 11, 16].includes(to))) throw ctx.error("a conversion between integers and floating point is not supported here", "export with Cast");
     return toFloat(ctx, ctx.elementType(1));
   },
 };

@@ -26,7 +26,7 @@ const LEAST_STEPS = 16;
 /** Relative precision of the reciprocal, in bits. */
 const RELATIVE_BITS = 20;
 /** Most bits of an exact product. */
-const PRODUCT_BITS = 52;
+const PRODUCT_BITS = 50;
 
 /**
  * softmax(scale * u) in units of 2^-SOFTMAX_BITS, for u in [lo, hi] along `axis`; undefined where a row is too long.
