@@ -21,8 +21,11 @@ import { readText, type Session } from "./session.js";
 
 /** Samples on which layers are measured: ranges and ratios change no more with more. */
 const LAYER_SAMPLES = 256;
-/** Multiply-accumulates (and elementwise steps) spent on injecting noise layer by layer. */
+/** Multiply-accumulates (and elementwise steps) spent on the four runs per sample, and on injecting noise layer by layer. */
+const LAYER_WORK = 6e9;
 const INJECTION_WORK = 2e9;
+/** Fewer say nothing about a layer, whatever its size. */
+const LEAST_SAMPLES = 8;
 const INJECTED_SAMPLES = 64;
 
 /** @errors IO001, IO004, IO005, IO006, NP* */
@@ -43,8 +46,8 @@ export function compare(model: string, dir: string, options: CompareOptions, ses
 
   const samples = samplesOf(data, Math.min(data.samples, options.samples ?? Infinity));
   const outputs = compareOutputs(float, fixed!, samples, (done) => progress("outputs", done, samples.length));
-  const used = spread(samples, LAYER_SAMPLES);
   const work = float.func.body.ops.reduce((n, op) => n + macsOf(op) + 100, 0);
+  const used = spread(samples, Math.max(LEAST_SAMPLES, Math.min(LAYER_SAMPLES, Math.floor(LAYER_WORK / (4 * work)))));
   const injected = Math.max(1, Math.min(used.length, INJECTED_SAMPLES, Math.floor(INJECTION_WORK / (work * float.func.body.ops.length))));
   const precision = design.precision ?? "";
   const layers = reportLayers(measureLayerNoise(float, fixed!, { samples: used, injected, progress: (done, total) => progress("layers", done, total) }), precision);
