@@ -9,7 +9,7 @@ import { costTerms, termCost, type CostTerm } from "./area.js";
 import type { BuiltModule } from "./build.js";
 import type { TensorStats } from "./calibrate.js";
 import { isLinear } from "./linear.js";
-import { feedsOutput, integerBits, PASSES_ON, VIEWS } from "./plan.js";
+import { feedsOutput, integerBits, PASSES_ON, VIEWS, type Plan } from "./plan.js";
 import type { LayerPrecision, PrecisionSpec } from "./precision.js";
 import { isRelative } from "./tables.js";
 
@@ -80,6 +80,16 @@ export class SearchSpace {
     const layers = new Map<string, LayerPrecision>(this.base.layers);
     this.variables.forEach((v, i) => layers.set(v.name, { ...layers.get(v.name), [v.kind]: widths[i]! }));
     return { ...this.base, layers };
+  }
+
+  /** The widths that a plan gives, stated one by one. */
+  widthsOf(plan: Plan): Widths {
+    const widths = this.variables.map((v) => v.min);
+    const raise = (i: number, bits: number): void => void (widths[i] = Math.min(this.variables[i]!.max, Math.max(widths[i]!, bits)));
+    for (const [op, i] of this.byWeights) raise(i, plan.weightWidth(op));
+    for (const [tensor, i] of this.byTensor) raise(i, plan.width(tensor));
+    for (const [op, i] of this.byTable) raise(i, plan.argument(op).width);
+    return widths;
   }
 
   /** Cost as a function of widths, from a module in which all tensors are rounded. */

@@ -22,11 +22,11 @@ import { limitOf, measure, showBound, type MeasuredError, type OutputBound } fro
 import { spread, type Sample } from "./calibrate.js";
 import { macsOf } from "./linear.js";
 import type { QuantizeOptions } from "./plan.js";
-import { formatPrecision, type PrecisionSpec } from "./precision.js";
+import { formatPrecision, parsePrecision, type PrecisionSpec } from "./precision.js";
 import type { WeightOptions } from "./quantizer.js";
 import { NoiseModel } from "./noise-model.js";
 import { SearchSpace, type CostModel, type Widths, type WidthVariable } from "./search-space.js";
-import { Trials, type Reference } from "./trial.js";
+import { outputsOf, Trials, type Reference } from "./trial.js";
 
 export interface SearchOptions {
   /** What the bounds are kept on; formats are chosen from these samples, too. */
@@ -88,12 +88,14 @@ class Search {
   private readonly trials: Trials;
   private readonly all: Reference;
   private readonly few: Reference;
+  private readonly validation: Reference;
   private readonly space: SearchSpace;
   private readonly workPerSample: number;
   private readonly noise: NoiseModel;
   private evaluations = 0;
   /** How much worse the upper limit on all samples is than the error on few. */
   private ratio = 1;
+  private readonly costs = new Map<string, number>();
   private readonly verdicts = new Map<string, boolean>();
   private base: PrecisionSpec;
   /** What errors are multiplied with before they are held against the bounds. */
@@ -109,6 +111,7 @@ class Search {
     const count = Math.round(EVALUATION_WORK / this.workPerSample);
     this.all = this.trials.reference(spread(options.samples, MOST_SAMPLES));
     this.few = this.trials.reference(spread(this.all.samples, Math.max(LEAST_SAMPLES, Math.min(MOST_SAMPLES, count))));
+    this.validation = this.trials.reference(options.validation);
     this.base = options.base;
     const low = { ...options.base, weights: 4, activations: 4 };
     const tensors = [...new Set([options.base, low].flatMap((p) => this.trials.build(p).roundings.map((r) => r.float)))];
@@ -120,13 +123,14 @@ class Search {
     const { progress } = this.options;
     const ceiling = this.ceiling();
     this.noise.measure(ceiling, (done, total) => progress("sensitivity of each layer", done, total));
-    const cost = this.space.costModel(this.trials.build(this.spec(this.space.variables.map((v) => Math.max(4, v.min)))));
-    const validation = this.trials.reference(this.options.validation);
+    const [base, uniform] = this.uniforms();
+    const typical = uniform === undefined ? ceiling : this.space.widthsOf(this.trials.plan(parsePrecision(uniform.precision)));
+    const cost = this.space.costModel(this.trials.build(this.spec(typical)));
     for (let round = 1; ; round++) {
-      const best = this.refine(this.start(ceiling, cost), cost);
-      if (round === ROUNDS || validation.samples.length === 0) return this.describe(best, cost);
-      const excess = this.excess(this.errorsOn(validation, best), "point");
-      if (excess <= 1) return this.describe(best, cost);
+      const best = this.refine(this.start(ceiling, cost, typical), cost);
+      if (round === ROUNDS || this.validation.samples.length === 0) return this.describe(best, cost, base, uniform);
+      const excess = this.excess(this.errorsOn(this.validation, best), "point");
+      if (excess <= 1) return this.describe(best, cost, base, uniform);
       // Widths that were chosen by the error on some samples do better on these than on others. Half of what is seen (in dB) is
       // chance of the few samples.
       this.strictness *= Math.sqrt(Math.min(excess, 4)) * 1.01;
@@ -182,6 +186,13 @@ class Search {
     return this.trials.run(this.spec(widths), this.few);
   }
 
+  private costOf(widths: Widths): number {
+    const key = widths.join();
+    let cost = this.costs.get(key);
+    if (cost === undefined) this.costs.set(key, (cost = hardwareCost(this.trials.build(this.spec(widths)).module)));
+    return cost;
+  }
+
   /** The worst error relative to its limit. */
   private excess(errors: readonly MeasuredError[], which: keyof MeasuredError): number {
     return this.options.bounds.reduce((m, b, i) => Math.max(m, ratioTo(errors[i]![which], limitOf(b))), 0);
@@ -204,14 +215,17 @@ class Search {
     return verdict;
   }
 
-  /** The cheapest of several descents: with the noise as measured, and with each layer's noise taken for more or less. */
-  private start(ceiling: Widths, cost: CostModel): Widths {
+  /**
+   * The cheapest of several descents, with the noise as measured and with each layer's noise taken for more or less, and of the
+   * uniform precision: where many small noises hang together the model says little.
+   */
+  private start(ceiling: Widths, cost: CostModel, uniform: Widths): Widths {
     const random = normals(1);
-    let best = ceiling;
+    let best = this.costOf(uniform) < this.costOf(ceiling) && this.feasible(uniform) ? uniform : ceiling;
     for (let k = 0; k < STARTS; k++) {
       const trust = ceiling.map(() => (k === 0 ? 1 : Math.exp(SPREAD * random())));
       const widths = this.bisect(ceiling, cost, trust);
-      if (cost.total(widths) < cost.total(best)) best = widths;
+      if (this.costOf(widths) < this.costOf(best)) best = widths;
       this.options.progress("search for widths", k + 1, STARTS);
     }
     return best;
@@ -262,11 +276,11 @@ class Search {
     const saving = (i: number): number => (widths[i]! <= variables[i]!.min ? 0 : cost.of(widths, i) - cost.of(widths, i, widths[i]! - 1));
     for (let changed = true; changed && spent() < budget; ) {
       changed = false;
-      const order = widths.map((_, i) => i).filter((i) => saving(i) > 0).sort((a, b) => saving(b) - saving(a));
+      const order = widths.map((_, i) => i).filter((i) => widths[i]! > variables[i]!.min).sort((a, b) => saving(b) - saving(a));
       for (const i of order) {
         if (spent() >= budget) break;
         const next = widths.map((b, k) => (k === i ? b - 1 : b));
-        if (this.feasible(next)) {
+        if (this.costOf(next) < this.costOf(widths) && this.feasible(next)) {
           widths = next;
           changed = true;
         }
@@ -278,7 +292,7 @@ class Search {
         if (spent() >= budget) break;
         const next = widths.map((b, k) => (k === i ? b - 1 : k === j ? b + 1 : b));
         report();
-        if (!this.feasible(next)) continue;
+        if (this.costOf(next) >= this.costOf(widths) || !this.feasible(next)) continue;
         widths = next;
         changed = true;
         break;
@@ -307,7 +321,7 @@ class Search {
     return pairs.sort((a, b) => b.rank - a.rank).slice(0, EXCHANGES);
   }
 
-  private describe(widths: Widths, cost: CostModel): SearchResult {
+  private describe(widths: Widths, cost: CostModel, base: UniformPrecision, uniform: UniformPrecision | undefined): SearchResult {
     const precision = this.spec(widths);
     const total = cost.total(widths);
     const noises = widths.map((b, i) => this.noise.at(i, b));
@@ -319,8 +333,7 @@ class Search {
       noise_share: noise === 0 ? 0 : noises[i]! / noise,
       next_bit: widths[i]! <= v.min ? 0 : Math.max(0, this.noise.at(i, widths[i]! - 1) - noises[i]!),
     }));
-    const base = this.uniform(0)!;
-    return { precision, cost: hardwareCost(this.trials.build(precision).module), chosen, errors: this.errorsOn(this.all, widths), base, uniform: this.narrowestUniform(base), evaluations: this.evaluations };
+    return { precision, cost: this.costOf(widths), chosen, errors: this.errorsOn(this.all, widths), base, uniform, evaluations: this.evaluations };
   }
 
   /** The base precision with `by` bits more everywhere; undefined beyond the limits. */
@@ -333,10 +346,18 @@ class Search {
     this.evaluations++;
     const actual = this.trials.run(precision, this.all);
     const errors = bounds.map((b) => measure(b, this.all.expected, actual));
-    return { precision: formatPrecision(precision), cost: hardwareCost(built.module), kept: this.excess(errors, "upper") <= 1, errors };
+    const kept = this.excess(errors, "upper") <= 1 && (this.validation.samples.length === 0 || this.excess(bounds.map((b) => measure(b, this.validation.expected, outputsOf(built.module, this.validation.samples))), "point") <= 1);
+    return { precision: formatPrecision(precision), cost: hardwareCost(built.module), kept, errors };
   }
 
-  private narrowestUniform(base: UniformPrecision): UniformPrecision | undefined {
+  /** The base precision, and the narrowest one of its kind that keeps the bounds. */
+  private uniforms(): [UniformPrecision, UniformPrecision | undefined] {
+    const base = this.uniform(0);
+    if (base === undefined) throw UserError.of("QU005", { what: "a layer", reason: `${formatPrecision(this.options.base)} overflows an accumulator` });
+    return [base, this.narrowest(base)];
+  }
+
+  private narrowest(base: UniformPrecision): UniformPrecision | undefined {
     let found = base.kept ? base : undefined;
     for (let by = base.kept ? -1 : 1; ; by += base.kept ? -1 : 1) {
       const next = this.uniform(by);

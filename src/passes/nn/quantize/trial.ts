@@ -43,11 +43,14 @@ export class Trials {
     return { samples, expected: outputsOf(this.float, samples) };
   }
 
+  plan(precision: PrecisionSpec, weights: ReadonlyMap<Op, RoundedWeights> = new Map()): Plan {
+    return new Plan(this.stats, { ...this.options, precision }, weights, this.totalMacs);
+  }
+
   build(precision: PrecisionSpec): BuiltModule {
-    const options = { ...this.options, precision };
-    const widths = new Plan(this.stats, options, new Map(), this.totalMacs);
+    const widths = this.plan(precision);
     const weights = new Map(this.linear.map((op) => [op, this.weightsOf(op, widths.weightWidth(op))]));
-    return buildFixed(this.float, new Plan(this.stats, options, weights, this.totalMacs));
+    return buildFixed(this.float, this.plan(precision, weights));
   }
 
   /** As `build`; undefined where an accumulator would become too wide. */
