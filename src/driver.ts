@@ -8,7 +8,7 @@ import { inspect } from "./driver/inspect.js";
 import { writeWhole } from "./driver/atomic.js";
 import type { Comparison } from "./driver/comparison.js";
 import type { Inspection, DesignReport, RunSummary, SimulationSummary, SynthSummary } from "./driver/report.js";
-import type { CompareOptions, CompileOptions, RunOptions, SimulateOptions } from "./driver/options.js";
+import type { CompareOptions, CompileOptions, RunOptions, SimulateOptions, SynthOptions } from "./driver/options.js";
 import type { Session } from "./driver/session.js";
 
 export { newSession, type Session } from "./driver/session.js";
@@ -41,9 +41,9 @@ export async function compareDesign(model: string, dir: string, options: Compare
   return result;
 }
 
-/** Synthesizes a compiled design. */
-export async function synthDesign(dir: string, session: Session): Promise<SynthSummary> {
-  return synth(dir, session);
+/** Synthesizes a compiled design, and on demand places and routes it. */
+export async function synthDesign(dir: string, options: SynthOptions, session: Session): Promise<SynthSummary> {
+  return synth(dir, options, session);
 }
 
 /** What is in a model: operators, shapes, cost, and what is not supported. */

@@ -23,12 +23,13 @@ export function moduloCounter(m: RtlModuleBuilder, trips: number, enable: Value,
 /** A nest of counters, innermost last, that moves to its next point when `enable`. Counters are built as they are asked for. */
 export class LoopCounters {
   private readonly counters: { value: Value; last: Value }[];
+  private readonly indices = new Map<string, Value>();
 
   constructor(
     private readonly m: RtlModuleBuilder,
     readonly loops: readonly CounterLoop[],
     enable: Value,
-    prefix: string,
+    private readonly prefix: string,
   ) {
     const built: { value: Value; last: Value }[] = [];
     let carry = enable;
@@ -48,17 +49,41 @@ export class LoopCounters {
     return this.counters[d]!.last;
   }
 
-  /** Row-major index over the loops in `chosen` (ascending positions), and the number of points. */
+  /**
+   * Row-major index over the loops in `chosen` (ascending positions), and the number of points. Over several loops it is a
+   * register that moves on with them: a product of counters would be the slowest path of a small design.
+   */
   index(chosen: readonly number[]): { value: Value; size: number } {
-    let size = 1;
-    let value: Value | undefined;
-    for (const d of chosen) {
-      const { trips } = this.loops[d]!;
-      const c = this.counters[d]!.value;
-      size *= trips;
-      value = value === undefined ? c : this.m.add(this.m.mul(value, this.m.constant(trips)), c, u(addressWidth(size)));
+    const size = chosen.reduce((n, d) => n * this.loops[d]!.trips, 1);
+    if (chosen.length === 0) return { value: this.m.constant(0, u(1)), size };
+    if (chosen.length === 1) return { value: this.counters[chosen[0]!]!.value, size };
+    let value = this.indices.get(chosen.join());
+    if (value === undefined) {
+      const type = u(addressWidth(size));
+      value = this.m.regDeclare(type, { reset: 0, hint: `${this.prefix}index` });
+      this.indices.set(chosen.join(), value);
+      // Level k of a carry: the k innermost loops start again, the one outside of them moves on.
+      const strides = new Map<number, number>();
+      let stride = 1;
+      for (const d of [...chosen].reverse()) {
+        strides.set(d, stride);
+        stride *= this.loops[d]!.trips;
+      }
+      const deltas: number[] = [];
+      let back = 0;
+      for (let level = 0; level <= this.loops.length; level++) {
+        const d = this.loops.length - 1 - level;
+        deltas.push((strides.get(d) ?? 0) - back);
+        if (d >= 0) back += (strides.get(d) ?? 0) * (this.loops[d]!.trips - 1);
+      }
+      this.m.connect(value, this.m.add(value, this.muxByCarry(deltas, `${this.prefix}move`), type), this.enable());
     }
-    return { value: value ?? this.m.constant(0, u(1)), size };
+    return { value, size };
+  }
+
+  /** What the innermost counter moves on: `enable` as it stands now, as a forward value may have been resolved since. */
+  private enable(): Value {
+    return this.counters[this.counters.length - 1]!.value.def!.operand(1);
   }
 
   /** Loops on which `f` (one number per point of the nest) depends. */
@@ -144,6 +169,12 @@ export class LoopCounters {
       if (deltas[level] !== steps[i]!) uniform = false;
     }
     if (!uniform) return this.lookup(Array.from(steps, (v) => (Number.isNaN(v) ? 0 : v)), hint);
+    return this.muxByCarry(deltas, hint);
+  }
+
+  /** `deltas[k]` where the k innermost loops stand at their last trip and the next one does not. */
+  private muxByCarry(deltas: readonly (number | undefined)[], hint: string): Value {
+    const levels = this.loops.length;
     const type = typeOfRange({ lo: Math.min(...deltas.map((d) => d ?? 0)), hi: Math.max(...deltas.map((d) => d ?? 0)) }, 0);
     const bitsType = { kind: "bits", signed: type.signed, width: type.width } as const;
     let value = this.m.constant(deltas[levels] ?? 0, bitsType);

@@ -103,7 +103,7 @@ function emitTop(module: Module, top: string, design: Design, channels: Readonly
   for (const c of design.channels) {
     const ins = Object.fromEntries(channelPorts(c).map((p) => [p.name, m.forward(p.type, `${c.name}_${p.name}`)]));
     wires.set(c, ins);
-    outs.set(c, m.instance(channels.get(c)!, `ch_${c.name}`, ins));
+    outs.set(c, m.instance(channels.get(c)!, String(channels.get(c)!.attrs["sym"]), ins));
   }
   const produce = (c: Channel, reserve: Value, push: Value, data: Value): void => {
     m.resolve(wires.get(c)!["reserve"]!, reserve);
@@ -118,7 +118,7 @@ function emitTop(module: Module, top: string, design: Design, channels: Readonly
       ins[`in${i}_data`] = outs.get(c)!["data"]!;
     });
     k.outputs.forEach((c, i) => (ins[`out${i}_space`] = outs.get(c)!["space"]!));
-    const r = m.instance(kernels.get(k)!, k.name, ins);
+    const r = m.instance(kernels.get(k)!, String(kernels.get(k)!.attrs["sym"]), ins);
     for (const c of k.inputs) m.resolve(wires.get(c)!["take"]!, c.phase === "body" ? r["fire"]! : r["emit"]!);
     for (const c of k.outputs) produce(c, r["emit"]!, r["push"]!, r["result"]!);
   }

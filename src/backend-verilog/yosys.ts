@@ -1,10 +1,10 @@
-/** Synthesis with Yosys: cell counts of a design for a device family, and the routed clock where nextpnr knows the device. */
+/** Synthesis with Yosys: cell counts of a design for a device family. */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { UserError } from "../diagnostics/index.js";
 import { verilogFiles } from "./lint.js";
-import { findTool, runTool } from "./tools.js";
+import { runTool } from "./tools.js";
 
 export type Family = "xcup" | "xc7" | "ecp5" | "ice40";
 
@@ -31,6 +31,8 @@ export interface SynthesisOptions {
   readonly premapAdders?: boolean;
   /** Where to leave the netlist (netlist.json), statistics and log; a temporary folder without. */
   readonly workDir?: string;
+  /** A Verilog file more, which holds the top module: a frame for place and route. */
+  readonly frame?: string;
 }
 
 export interface Resources {
@@ -72,9 +74,11 @@ export async function synthesize(rtlDir: string, top: string, family: Family, op
   return inFolder(options.workDir, async (work) => {
     const started = performance.now();
     writeFileSync(join(work, "adders.v"), ADDER_MAP);
+    if (options.frame !== undefined) writeFileSync(join(work, "frame.v"), options.frame);
     const premap = options.premapAdders ?? flow.premapAdders;
     const script = [
       ...verilogFiles(rtlDir).map((f) => `read_verilog "${resolve(rtlDir, f)}"`),
+      ...(options.frame === undefined ? [] : ["read_verilog frame.v"]),
       `hierarchy -check -top ${top}`,
       // Operands at their true width first: a mapped adder is not narrowed any more.
       ...(premap ? ["proc", "opt_expr", "opt_clean", "peepopt", "wreduce", "techmap -map adders.v"] : []),
@@ -191,51 +195,4 @@ function resourcesOf(cells: Readonly<Record<string, number>>): Resources {
     for (const [key, each] of Object.entries(kind ?? {})) sum[key as keyof Resources] += n * each;
   }
   return sum;
-}
-
-// --- place and route --------------------------------------------------------------------------------------------------
-
-export interface RouteOptions {
-  /** Clock to aim for, MHz. */
-  readonly clockMhz: number;
-  /** nextpnr's arguments that name the part, such as `--85k` or `--hx8k`. */
-  readonly device?: readonly string[];
-  readonly seed?: number;
-  readonly seconds?: number;
-}
-
-export interface RouteResult {
-  /** Highest clock of the routed design, MHz. */
-  readonly fmaxMhz: number;
-  readonly seconds: number;
-}
-
-const ROUTERS: Readonly<Partial<Record<Family, { readonly tool: string; readonly args: readonly string[]; readonly device: readonly string[] }>>> = {
-  // Logic only: the ports of a block are no pins.
-  ecp5: { tool: "nextpnr-ecp5", args: ["--out-of-context", "--speed", "8"], device: ["--85k"] },
-  ice40: { tool: "nextpnr-ice40", args: ["--pcf-allow-unconstrained"], device: ["--hx8k", "--package", "ct256"] },
-};
-
-/** Program that places and routes for a family on this machine; undefined where there is none. */
-export function routerFor(family: Family): string | undefined {
-  const router = ROUTERS[family];
-  return router === undefined ? undefined : [router.tool, `yowasp-${router.tool}`].find((t) => findTool(t) !== undefined);
-}
-
-/**
- * Places and routes the netlist that `synthesize` left in `workDir`. Undefined where no router for the family is installed.
- *
- * @errors TO002, TO003
- */
-export async function placeAndRoute(workDir: string, family: Family, options: RouteOptions): Promise<RouteResult | undefined> {
-  const tool = routerFor(family);
-  const router = ROUTERS[family];
-  if (tool === undefined || router === undefined) return undefined;
-  const started = performance.now();
-  const report = join(workDir, "route.json");
-  const args = [...(options.device ?? router.device), ...router.args, "--json", join(workDir, "netlist.json"), "--freq", String(options.clockMhz), "--seed", String(options.seed ?? 1), "--timing-allow-fail", "--report", report, "-q"];
-  await runTool(tool, args, { seconds: options.seconds ?? 3600, step: "place and route" });
-  const { fmax } = JSON.parse(readFileSync(report, "utf8")) as { fmax: Record<string, { achieved: number }> };
-  const clocks = Object.values(fmax).map((c) => c.achieved);
-  return { fmaxMhz: clocks.length === 0 ? 0 : Math.min(...clocks), seconds: (performance.now() - started) / 1000 };
 }

@@ -181,6 +181,10 @@ export const codes = {
     text: (p: { family: string; known: string }) => `there is no synthesis flow for the device family "${p.family}"`,
     hint: (p) => `families with a flow: ${p.known}`,
   }),
+  TO006: error({
+    text: (p: { device: string }) => `${p.device} cannot be placed and routed with open tools`,
+    hint: () => "leave --pnr out for the counts, and use the vendor's tools on DIR/ip; nextpnr knows the ECP5 and iCE40 devices",
+  }),
   FL001: error({
     text: (p: { name: string; known: string }) => `device ${p.name} is not known`,
     hint: (p) => `use one of ${p.known}`,

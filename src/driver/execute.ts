@@ -6,6 +6,7 @@ import { requireDevice } from "../backend-hls/passes.js";
 import type { AxisPort } from "../backend-hls/flow-to-rtl.js";
 import { packBeats, unpackBeats } from "../backend-verilog/beats.js";
 import { buildSimulation, runSimulation, type StreamPort } from "../backend-verilog/verilator.js";
+import { placeAndRoute, requireRouter, routingFrame, type FramePort } from "../backend-verilog/route.js";
 import { synthesize } from "../backend-verilog/yosys.js";
 import { UserError } from "../diagnostics/index.js";
 import { writeNpy, writeNpz, type OutputArray, type InputData } from "../frontend/npz.js";
@@ -14,7 +15,7 @@ import { prepareFlow } from "../ir/eval/flow.js";
 import { parseModule } from "../ir/text/parser.js";
 import { fixed, type FixedType } from "../ir/types.js";
 import { toRaw } from "../passes/nn/quantize/inputs.js";
-import type { RunOptions, SimulateOptions } from "./options.js";
+import type { RunOptions, SimulateOptions, SynthOptions } from "./options.js";
 import type { RunSummary, SimulationSummary, SynthSummary } from "./report.js";
 import { writeWhole } from "./atomic.js";
 import { loadSamples, type DesignFile } from "./compile.js";
@@ -148,10 +149,33 @@ function layoutOf(p: AxisPort): Parameters<typeof packBeats>[1] {
   return { elementBits: p.width, elementsPerBeat: p.elementsPerBeat, signed: p.signed, width: p.dataBits };
 }
 
-export async function synth(dir: string, session: Session): Promise<SynthSummary> {
+/**
+ * Synthesizes a compiled design; with `pnr` also places and routes it.
+ *
+ * @errors IO005, TO001, TO002, TO003, TO006
+ */
+export async function synth(dir: string, options: SynthOptions, session: Session): Promise<SynthSummary> {
   if (!session.host.exists(join(dir, "design.json"))) throw UserError.of("IO005", { path: dir });
   const design = JSON.parse(readText(session.host, join(dir, "design.json"))) as DesignFile;
-  session.progress("synthesize", 0, 0);
-  const r = await synthesize(join(dir, "rtl"), design.top, requireDevice(design.device).family);
-  return { tool: "yosys", device: design.device, resources: { lut: r.lut, ff: r.ff, dsp: r.dsp, bram: r.bram }, cells: r.cells };
+  const { family } = requireDevice(design.device);
+  if (options.pnr === true) requireRouter(family, design.device);
+  const work = mkdtempSync(join(tmpdir(), "onnx-hls-synth-"));
+  try {
+    session.progress("synthesize", 0, 0);
+    const frame = options.pnr === true ? routingFrame(family, design.top, design.ports.flatMap(framePorts)) : undefined;
+    const r = await synthesize(join(dir, "rtl"), frame === undefined ? design.top : "frame", family, { workDir: work, ...(frame !== undefined && { frame }) });
+    const counts = { tool: "yosys", device: design.device, resources: { lut: r.lut, ff: r.ff, dsp: r.dsp, bram: r.bram }, cells: r.cells };
+    if (options.pnr !== true) return counts;
+    session.progress("place and route", 0, 0);
+    const routed = await placeAndRoute(work, family, design.device, { clockMhz: design.clock_mhz, ...(options.seed !== undefined && { seed: options.seed }) });
+    return { ...counts, router: routed.tool, clock_mhz: design.clock_mhz, fmax_mhz: Math.round(routed.fmaxMhz * 10) / 10, utilization: routed.utilization, critical_path: routed.criticalPath };
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+}
+
+function framePorts(p: AxisPort): FramePort[] {
+  const toCore = p.direction === "input";
+  const port = (name: string, width: number, into: boolean): FramePort => ({ name: `${p.prefix}_${name}`, width, direction: into ? "in" : "out" });
+  return [port("tdata", p.dataBits, toCore), port("tvalid", 1, toCore), port("tlast", 1, toCore), port("tready", 1, !toCore)];
 }

@@ -57,3 +57,10 @@ export interface CompareOptions {
   /** At most so many samples, spread over the data. */
   readonly samples?: number;
 }
+
+export interface SynthOptions {
+  /** Place and route as well, for the routed clock. */
+  readonly pnr?: boolean;
+  /** Of the placer. */
+  readonly seed?: number;
+}

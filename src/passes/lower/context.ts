@@ -44,6 +44,7 @@ export interface KernelRequest {
 
 export class LoweringContext {
   private readonly views = new Map<Value, Viewed>();
+  private readonly taken = new Set<string>();
   private readonly names = new Map<string, number>();
 
   constructor(readonly builder: Builder) {}
@@ -68,9 +69,13 @@ export class LoweringContext {
   uniqueName(base: string): string {
     const clean = base.replace(/[^A-Za-z0-9_]+/g, "_").replace(/^_+|_+$/g, "").slice(0, 60);
     const stem = /^[A-Za-z]/.test(clean) ? clean : `k_${clean}`;
-    const n = this.names.get(stem) ?? 0;
+    let n = this.names.get(stem) ?? 0;
+    let name = n === 0 ? stem : `${stem}_${n}`;
+    // Another node may be called like the second of this one.
+    while (this.taken.has(name)) name = `${stem}_${++n}`;
     this.names.set(stem, n + 1);
-    return n === 0 ? stem : `${stem}_${n}`;
+    this.taken.add(name);
+    return name;
   }
 
   /** Builds the kernel; iterators of extent 1 vanish. Returns its result as a whole view. */
