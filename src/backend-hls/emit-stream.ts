@@ -22,14 +22,27 @@ export function channelPorts(channel: Channel): { name: string; type: BitsType }
   ];
 }
 
-/** A counter that goes up when `up` and down by `down` when `enable`, and holds `initial` after reset. */
-export function balance(m: RtlModuleBuilder, range: { lo: number; hi: number }, initial: number, up: Value, down: Value, enable: Value, hint: string): Value {
+/**
+ * Register that goes up by one with `up` and down by `down` with `enable`. Both come late in a cycle, so they only choose
+ * between differences that are there before them. `below(limit)` is whether the register is less than a limit, as a
+ * register of its own that moves along: a comparison would stand in front of everything that waits for room.
+ */
+export function balance(m: RtlModuleBuilder, range: { lo: number; hi: number }, initial: number, up: Value, down: Value, enable: Value, hint: string): { value: Value; below: (limit: number, hint: string) => Value } {
   const t = typeOfRange({ lo: Math.min(range.lo, initial), hi: Math.max(range.hi, initial, 1) }, 0);
   const type: BitsType = { kind: "bits", signed: t.signed, width: t.width };
+  const wide = s(t.width + 2);
   const q = m.regDeclare(type, { reset: initial, hint });
-  const lowered = m.sub(q, m.mux(enable, down, m.constant(0)), s(t.width + 2));
-  m.connect(q, m.cast(m.add(lowered, up, s(t.width + 2)), type));
-  return q;
+  const one = m.constant(1);
+  const choose = (idle: Value, raised: Value, lowered: Value, both: Value, of: BitsType): Value => m.mux(enable, m.mux(up, both, lowered, of), m.mux(up, raised, idle, of), of);
+  m.connect(q, m.cast(m.add(q, choose(m.constant(0), one, m.neg(down), m.sub(one, down), wide), wide), type));
+  const below = (limit: number, name: string): Value => {
+    const flag = m.regDeclare(u(1), { reset: initial < limit ? 1 : 0, hint: name });
+    const less = (than: Value): Value => m.lt(q, than);
+    const bound = m.constant(limit);
+    m.connect(flag, choose(less(bound), less(m.constant(limit - 1)), less(m.add(bound, down)), less(m.sub(m.add(bound, down), one)), u(1)));
+    return flag;
+  };
+  return { value: q, below };
 }
 
 export function emitStream(module: Module, name: string, channel: Channel, plan: StreamPlan, pad: number): Op {
@@ -48,7 +61,7 @@ export function emitStream(module: Module, name: string, channel: Channel, plan:
   const shiftLater = m.forward(u(1), "shift");
   const gapType = u(addressWidth(maxGap + 1));
   const gap = m.regDeclare(gapType, { reset: plan.ready[0]! + 1, hint: "gap" });
-  const complete = m.eq(gap, m.constant(0), "window_complete");
+  const complete = m.regDeclare(u(1), { reset: 0, hint: "window_complete" });
   let valid = complete;
   let leaves = finished;
   let nextGap: Value;
@@ -68,6 +81,9 @@ export function emitStream(module: Module, name: string, channel: Channel, plan:
   const merged = plan.mergesFlush ? m.regDeclare(u(1), { reset: 0, hint: "merged" }) : undefined;
   const renewed = merged === undefined ? nextGap : m.sub(nextGap, merged, gapType);
   m.connect(gap, m.sub(m.mux(leaves, renewed, gap, gapType), shiftLater, gapType));
+  // Whether the gap closes, compared before the signals that close it are there.
+  const is = (v: Value, n: number): Value => m.eq(v, m.constant(n));
+  m.connect(complete, m.mux(shiftLater, m.mux(leaves, is(renewed, 1), is(gap, 1)), m.mux(leaves, is(renewed, 0), is(gap, 0))));
   const advance = m.or(m.not(complete), leaves, "advance");
 
   // Position of the next fetch: column within the visit, visit, then the flushes.
@@ -91,7 +107,7 @@ export function emitStream(module: Module, name: string, channel: Channel, plan:
   const needStep = Int32Array.from({ length: plan.fetches }, (_, f) => (f + 1 < plan.fetches ? plan.need[f + 1]! : plan.need[0]! + plan.words) - plan.need[f]!);
   const releaseStep = Int32Array.from({ length: plan.fetches }, (_, f) => (f + 1 === plan.fetches ? plan.words : plan.release[f]!) - (f === 0 ? 0 : plan.release[f - 1]!));
   const lead = balance(m, { lo: -Math.max(...needStep, plan.need[0]!), hi: channel.capacity }, -plan.need[0]!, push, at(needStep, "need_step"), fetchLater, "lead");
-  const available = m.ge(lead, m.constant(0), "available");
+  const available = m.ge(lead.value, m.constant(0), "available");
   const fetch = plan.mergesFlush ? m.and(advance, available, "fetch") : m.all([advance, available, m.not(flushing)], "fetch");
   const shift = m.and(advance, m.or(flushing, available), "shift");
   m.resolve(fetchLater, fetch);
@@ -99,7 +115,7 @@ export function emitStream(module: Module, name: string, channel: Channel, plan:
   // Rows that no window reads are released before they arrive, so the balance may go below zero.
   const ahead = Math.min(0, ...plan.need.map((n, f) => n - (f + 1 === plan.fetches ? plan.words : plan.release[f]!)));
   const occupied = balance(m, { lo: ahead, hi: channel.capacity }, 0, reserve, at(releaseStep, "release_step"), fetch, "occupied");
-  const space = m.lt(occupied, m.constant(channel.capacity), "space_left");
+  const space = occupied.below(channel.capacity, "space_left");
 
   // Ring memory: one bank, or one bank per row.
   const fetchedRows = plan.rows > 1 ? rowRing(m, channel, plan, push, pushData, column!, rowDone!, visit!) : [wordRing(m, channel.capacity, word, push, pushData, fetch)];

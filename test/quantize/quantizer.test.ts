@@ -6,7 +6,7 @@ import { chooseArgument, largestTableError, tableError } from "../../src/passes/
 import { momentsOf, roundWeights } from "../../src/passes/nn/quantize/weights.js";
 
 function stats(values: readonly number[]): TensorStats {
-  return { min: Math.min(...values), max: Math.max(...values), values: Float64Array.from(values) };
+  return { min: Math.min(...values), max: Math.max(...values), values: Float64Array.from(values), spread: 0 };
 }
 function uniform(seed: number): () => number {
   let s = seed;

@@ -17,6 +17,7 @@ export const unaryFunctions: Readonly<Record<string, (x: number) => number>> = {
   log: Math.log,
   sqrt: Math.sqrt,
   reciprocal: (x) => 1 / x,
+  rsqrt: (x) => 1 / Math.sqrt(x),
   sigmoid: (x) => 1 / (1 + Math.exp(-x)),
   tanh: Math.tanh,
   erf,

@@ -76,6 +76,11 @@ const divByConstant: Rule = {
       const inverse = constant(b, value.shape, Array.from(value.data, (v) => 1 / v), `${y.hint ?? "divisor"}_inverse`);
       return b.value("nn.mul", [x, inverse], op.result.type, {}, op.result.hint);
     }
+    // The root's reciprocal is one table, whose relative error does not grow with the root's.
+    if (y.def?.name === "nn.unary" && y.def.attrs["fn"] === "sqrt") {
+      const inverseRoot = b.value("nn.unary", [y.def.operand(0)], y.type, { fn: "rsqrt" }, `${y.hint ?? "divisor"}_inverse`);
+      return b.value("nn.mul", [x, inverseRoot], op.result.type, {}, op.result.hint);
+    }
     const inverse = b.value("nn.unary", [y], y.type, { fn: "reciprocal" }, `${y.hint ?? "divisor"}_inverse`);
     return b.value("nn.mul", [x, inverse], op.result.type, {}, op.result.hint);
   },

@@ -190,7 +190,7 @@ class FixedBuilder {
 
   /** An operand of a product. */
   private factor(v: Value): Value {
-    if (this.isConstant(v)) return this.constant(v, this.integers ? SCALE_BITS : CONSTANT_BITS);
+    if (this.isConstant(v)) return this.constant(v, (this.integers ? SCALE_BITS : CONSTANT_BITS) + spreadBits(valuesOfDense(constantOf(v)!)));
     const x = this.exactOf(v);
     const linear = v.def !== undefined && (v.def.name === "nn.conv" || v.def.name === "nn.matmul");
     return !linear && this.elem(x).width <= FACTOR_LIMIT ? x : this.narrow(v);
@@ -462,6 +462,12 @@ class FixedBuilder {
     this.final.add(y);
     return y;
   }
+}
+
+/** Bits that keep the small ones of constants of different magnitude as precise as the large ones, as far as that is cheap. */
+function spreadBits(values: Float64Array): number {
+  const sizes = [...values].filter((x) => x !== 0).map(Math.abs);
+  return sizes.length < 2 ? 0 : Math.min(10, Math.floor(Math.log2(Math.max(...sizes) / Math.min(...sizes))));
 }
 
 /** Bits of the integers to which a result is rounded, a few operations on; 0 where it is not. */

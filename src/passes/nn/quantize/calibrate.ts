@@ -2,6 +2,7 @@
 import { UserError } from "../../../diagnostics/index.js";
 import type { Module, Op, Value } from "../../../ir/core.js";
 import { fixedOf, prepareNn } from "../../../ir/eval/nn-fixed.js";
+import type { TensorType } from "../../../ir/types.js";
 import { placeOf } from "../../../ir/verify.js";
 
 /** One sample: real values per network input, in the order of the function's arguments. */
@@ -12,6 +13,8 @@ export interface TensorStats {
   readonly max: number;
   /** A pseudo-random (but fixed) choice of values, extremes included. */
   readonly values: Float64Array;
+  /** Of an input that is a list of features: bits by which the largest feature exceeds the small ones; otherwise 0. */
+  readonly spread: number;
 }
 
 /** Values kept per tensor: enough for the error of a format to within a percent or so. */
@@ -51,7 +54,7 @@ class Collector {
     return 1 + Math.floor(((this.seed >>> 8) / 2 ** 24) * (2 * this.step - 1));
   }
   stats(): TensorStats {
-    return { min: this.min, max: this.max, values: Float64Array.from([this.min, this.max, ...this.kept]) };
+    return { min: this.min, max: this.max, values: Float64Array.from([this.min, this.max, ...this.kept]), spread: 0 };
   }
 }
 
@@ -83,11 +86,28 @@ export function calibrate(module: Module, samples: readonly Sample[]): Map<Value
   }
   const result = new Map<Value, TensorStats>();
   for (const [v, c] of collectors) {
-    const stats = c.stats();
+    const stats = v.def === undefined ? { ...c.stats(), spread: featureSpread(v, used.map((s) => s[args.indexOf(v)]!)) } : c.stats();
     if (!Number.isFinite(stats.min) || !Number.isFinite(stats.max)) throw UserError.of("QU006", { what: describeValue(v) }, placeOfValue(v));
     result.set(v, stats);
   }
   return result;
+}
+
+/** Features below this ratio of ranges share a grid without harm. */
+const UNEVEN = 16;
+
+/**
+ * log2 of the largest feature's range over that of the tenth smallest in a hundred. Tables of features come as they were
+ * measured, lengths beside counts; pixels of an image have one scale, however dark some corner is.
+ */
+function featureSpread(arg: Value, samples: readonly ArrayLike<number>[]): number {
+  const shape = (arg.type as TensorType).shape;
+  if (shape.length > 2) return 0;
+  const size = shape.reduce((n, d) => n * d, 1);
+  const ranges = Array.from({ length: size }, (_, i) => samples.reduce((m, s) => Math.max(m, Math.abs(s[i]!)), 0)).filter((r) => r > 0).sort((a, b) => a - b);
+  if (ranges.length < 2) return 0;
+  const ratio = ranges[ranges.length - 1]! / ranges[Math.floor(ranges.length / 10)]!;
+  return ratio < UNEVEN ? 0 : Math.ceil(Math.log2(ratio));
 }
 
 /** Words for messages and reports: the ONNX node, or the name of the tensor. */

@@ -9,7 +9,7 @@ import type { TensorStats } from "./calibrate.js";
 import { chooseFormat, roomyFormat } from "./formats.js";
 import { isLinear, macsOf } from "./linear.js";
 import type { LayerPrecision, PrecisionSpec } from "./precision.js";
-import { chooseArgument, isRelative, relativeResult } from "./tables.js";
+import { chooseArgument, isRelative, isSteep, relativeResult } from "./tables.js";
 import type { RoundedWeights } from "./weights.js";
 
 export interface QuantizeOptions {
@@ -41,7 +41,7 @@ export class Plan {
   ) {}
 
   statsOf(v: Value): TensorStats {
-    return this.stats.get(v) ?? { min: 0, max: 0, values: new Float64Array(0) };
+    return this.stats.get(v) ?? { min: 0, max: 0, values: new Float64Array(0), spread: 0 };
   }
 
   /** What is stated for `v`: for its ONNX node, and with precedence for the tensor itself. */
@@ -93,8 +93,8 @@ export class Plan {
     if (read.length > 0) return Math.max(...read);
     if (feedsOutput(v)) return precision.output ?? Math.max(16, precision.activations);
     if (v.def?.name === "nn.constant") return LIGHT_WIDTH;
-    if (v.def === undefined) return precision.input ?? integerBits(this.statsOf(v)) ?? precision.activations;
-    if (isScale(v)) return Math.max(scaleBits, precision.activations);
+    if (v.def === undefined) return precision.input ?? integerBits(this.statsOf(v)) ?? Math.max(precision.activations, Math.min(FEATURE_WIDTH, precision.activations + this.statsOf(v).spread));
+    if (isScale(v) || feedsSteep(v)) return Math.max(scaleBits, precision.activations);
     if (this.weighs(v)) return Math.min(precision.activations, Math.max(precision.weights, WEIGHING_WIDTH));
     return widened(precision.activations, this.feedsLight(v) ? lightBits : 0);
   }
@@ -135,7 +135,7 @@ export class Plan {
     let type = this.argumentMemo.get(key);
     if (type === undefined) {
       const stated = this.layer(op.result).input;
-      const bits = Math.min(MAX_TABLE_BITS, stated ?? (isRelative(fn) ? this.options.reciprocalBits : this.options.tableBits));
+      const bits = Math.min(MAX_TABLE_BITS, stated ?? (isSteep(fn) ? this.options.reciprocalBits : this.options.tableBits));
       // A width that is stated is taken as it is; otherwise bits that gain nothing are left out.
       type = chooseArgument(fn, this.statsOf(op.operand(0)), to, bits, stated === undefined ? 1.5 : 1);
       this.argumentMemo.set(key, type);
@@ -146,6 +146,9 @@ export class Plan {
 
 /** Operations whose operand goes on unrounded, so that what is stated for the operation in front counts for their result. */
 export const PASSES_ON: ReadonlySet<string> = new Set([...VIEWS, "nn.add", "nn.sub", "nn.max", "nn.min", "nn.relu", "nn.neg", "nn.abs", "nn.leaky_relu", "nn.clip"]);
+
+/** Most bits of an input whose features differ in range. */
+const FEATURE_WIDTH = 20;
 
 /** From this width on, what calibration has not seen matters more than one bit of resolution. */
 const ROOMY = 13;
@@ -174,6 +177,19 @@ export function integerBits(stats: TensorStats): number | undefined {
 /** Whether `v` reaches an output of the network through views alone. */
 export function feedsOutput(v: Value): boolean {
   return v.uses.some(({ op }) => op.name === "return" || (VIEWS.has(op.name) && feedsOutput(op.result)));
+}
+
+/** Whether sums of `v` are the argument of a root or reciprocal: squares below a normalisation, of which the small ones count. */
+function feedsSteep(v: Value): boolean {
+  return (
+    v.uses.length > 0 &&
+    v.uses.every(({ op, index }) => {
+      if (op.name === "nn.unary") return isSteep(strAttr(op, "fn"));
+      const other = op.operands[1 - index];
+      const byConstant = (op.name === "nn.mul" || op.name === "nn.add" || op.name === "nn.max") && other?.def?.name === "nn.constant";
+      return (byConstant || op.name === "nn.reduce" || VIEWS.has(op.name)) && feedsSteep(op.result);
+    })
+  );
 }
 
 /** A reciprocal, or a factor that meets one: `t * (1/sum)`. */

@@ -9,7 +9,13 @@ import type { TensorStats } from "./calibrate.js";
 import { unclippedFrac } from "./formats.js";
 
 /** Functions whose result is a factor and spans orders of magnitude: their error counts relative to the result. */
-const RELATIVE = new Set(["reciprocal"]);
+const RELATIVE = new Set(["reciprocal", "rsqrt"]);
+/** Functions whose argument may span orders of magnitude, so that their tables are worth more entries. */
+const STEEP = new Set([...RELATIVE, "sqrt", "log"]);
+
+export function isSteep(fn: string): boolean {
+  return STEEP.has(fn);
+}
 
 export function isRelative(fn: string): boolean {
   return RELATIVE.has(fn);
