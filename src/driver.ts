@@ -1,14 +1,17 @@
 /** Model and options in, artefacts out: the functions behind the commands. All input and output goes through the session's host. */
+import { join } from "node:path";
 import "./driver/passes.js";
 import { compare } from "./driver/compare.js";
 import { comparisonHtml } from "./driver/compare-html.js";
+import { explore } from "./driver/explore.js";
+import { explorationHtml, explorationSvg } from "./driver/explore-charts.js";
 import { compile } from "./driver/compile.js";
 import { run, simulate, synth } from "./driver/execute.js";
 import { inspect } from "./driver/inspect.js";
 import { writeWhole } from "./driver/atomic.js";
 import type { Comparison } from "./driver/comparison.js";
-import type { Inspection, DesignReport, RunSummary, SimulationSummary, SynthSummary } from "./driver/report.js";
-import type { CompareOptions, CompileOptions, RunOptions, SimulateOptions, SynthOptions } from "./driver/options.js";
+import type { Exploration, Inspection, DesignReport, RunSummary, SimulationSummary, SynthSummary } from "./driver/report.js";
+import type { CompareOptions, CompileOptions, ExploreOptions, RunOptions, SimulateOptions, SynthOptions } from "./driver/options.js";
 import type { Session } from "./driver/session.js";
 
 export { newSession, type Session } from "./driver/session.js";
@@ -38,6 +41,19 @@ export async function simulateDesign(dir: string, options: SimulateOptions, sess
 export async function compareDesign(model: string, dir: string, options: CompareOptions & { readonly html?: string }, session: Session): Promise<Comparison> {
   const result = compare(model, dir, options, session);
   if (options.html !== undefined) writeWhole(options.html, comparisonHtml(result), session.host);
+  return result;
+}
+
+/** The designs of a model of which none is worse than another in everything; `out` is a folder, `html` and `svg` are files to draw them to. */
+export async function exploreModel(model: string, options: ExploreOptions & { readonly out?: string; readonly html?: string; readonly svg?: string }, session: Session): Promise<Exploration> {
+  const result = await explore(model, options, session);
+  const write = (path: string | undefined, text: string): void => {
+    if (path !== undefined) writeWhole(path, text, session.host);
+  };
+  const inFolder = (name: string): string | undefined => (options.out === undefined ? undefined : join(options.out, name));
+  write(inFolder("explore.json"), `${JSON.stringify(result, null, 1)}\n`);
+  for (const path of [inFolder("explore.html"), options.html]) write(path, explorationHtml(result));
+  for (const path of [inFolder("explore.svg"), options.svg]) write(path, explorationSvg(result));
   return result;
 }
 

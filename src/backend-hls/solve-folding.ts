@@ -147,7 +147,7 @@ export class FoldingSolver {
   }
 
   solve(problem: FoldingProblem): Folding | FoldingFailure {
-    const key = JSON.stringify(problem);
+    const key = JSON.stringify([problem.ii, problem.prices, problem.inputs, problem.outputBits ?? 0, problem.effort ?? "full"]);
     let found = this.solutions.get(key);
     if (found === undefined) this.solutions.set(key, (found = this.search(problem)));
     return found;

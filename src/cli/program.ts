@@ -6,6 +6,7 @@ import type { CliEnv } from "./env.js";
 import { compareCommand } from "./commands/compare.js";
 import { compileCommand } from "./commands/compile.js";
 import { doctorCommand } from "./commands/doctor.js";
+import { exploreCommand } from "./commands/explore.js";
 import { inspectCommand } from "./commands/inspect.js";
 import { optCommand } from "./commands/opt.js";
 import { runCommand } from "./commands/run.js";
@@ -26,7 +27,7 @@ A first design:
   $ onnx-hls simulate build --input inputs.npz --output sim.npz
 
 Exit codes: 0 done, 1 the input cannot be processed (the message says why), 2 wrong usage.`);
-  const commands = [compileCommand, runCommand, simulateCommand, compareCommand, synthCommand, inspectCommand, optCommand, doctorCommand].map((make) => make(env));
+  const commands = [compileCommand, runCommand, simulateCommand, compareCommand, exploreCommand, synthCommand, inspectCommand, optCommand, doctorCommand].map((make) => make(env));
   for (const c of commands) program.addCommand(c);
   for (const c of [program, ...commands]) {
     c.exitOverride().configureOutput({ writeOut: env.out, writeErr: env.err }).showHelpAfterError("(--help shows the usage)");

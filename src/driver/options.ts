@@ -38,6 +38,13 @@ export interface CompileOptions {
   readonly verifyEach?: boolean;
 }
 
+export interface ExploreOptions extends Pick<CompileOptions, "calib" | "precision" | "axisWidth" | "device" | "clockMhz" | "config"> {
+  /** Intervals that are tried, on a geometric grid. */
+  readonly intervals?: number;
+  /** Threads; as many as there are cores where absent. */
+  readonly cores?: number;
+}
+
 export interface RunOptions {
   readonly input: string;
   readonly output: string;

@@ -135,6 +135,29 @@ export interface DesignReport {
   readonly compile_seconds: number;
 }
 
+/** A design that no other one betters in everything. Resources are estimates; cycles are exact. */
+export interface ParetoPoint {
+  readonly initiation_interval: number;
+  readonly latency: number;
+  readonly throughput_hz: number;
+  readonly multipliers: number;
+  readonly mac_efficiency: number;
+  readonly resources: Resources;
+}
+
+export interface Exploration {
+  readonly model: string;
+  readonly device: string;
+  readonly clock_mhz: number;
+  /** Intervals that were asked for. */
+  readonly intervals: readonly number[];
+  /** What the device has. */
+  readonly available: Resources;
+  /** Fastest first. */
+  readonly points: readonly ParetoPoint[];
+  readonly seconds: number;
+}
+
 export interface RunSummary {
   readonly samples: number;
   readonly samples_per_second: number;

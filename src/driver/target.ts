@@ -5,7 +5,7 @@
 import { equivalentLuts, type Resources } from "../backend-hls/cost.js";
 import { devices, type Device } from "../backend-hls/devices.js";
 import { inputWord } from "../backend-hls/folding.js";
-import { insertChannels, isFailure, slowestKernel, unrollModule, type ScheduleFailure, type Scheduled } from "../backend-hls/schedule.js";
+import { insertChannels, slowestKernel, unrollModule, type ScheduleFailure, type Scheduled } from "../backend-hls/schedule.js";
 import { DEFAULT_PRICES, FoldingSolver, type Prices } from "../backend-hls/solve-folding.js";
 import { cloneModule, type Module } from "../ir/core.js";
 import { readKernel } from "../ir/flow/kernel.js";
@@ -36,6 +36,7 @@ export interface Chosen {
   readonly prices: Prices;
   readonly inputWords: readonly number[];
   readonly outputBits: number | undefined;
+  readonly effort: "quick" | "full";
   readonly scheduled: Scheduled;
   readonly solver: FoldingSolver;
   /** What it may use. */
@@ -43,6 +44,19 @@ export interface Chosen {
 }
 
 export type Limits = Readonly<Partial<Record<keyof Resources, number>>>;
+
+/** A folding so far beyond the limits that its timeline is not worth running. */
+export interface TooLarge {
+  readonly needed: Resources;
+}
+/** Estimates without the timeline count rings at a typical size; beyond this share of the limits they are sure enough. */
+const SURELY_TOO_LARGE = 1.25;
+
+type Tried = Chosen | ScheduleFailure | TooLarge;
+
+function isChosen(t: Tried): t is Chosen {
+  return "scheduled" in t;
+}
 
 const RESOURCES = ["lut", "ff", "dsp", "bram"] as const;
 
@@ -85,7 +99,7 @@ export function chooseDesign(module: Module, device: Device, clockMhz: number, o
 export class DesignSearch {
   private readonly solver: FoldingSolver;
   private readonly ports: PortLimits;
-  private readonly tried = new Map<string, Chosen | ScheduleFailure>();
+  private readonly tried = new Map<string, Tried>();
 
   constructor(
     private readonly module: Module,
@@ -113,6 +127,16 @@ export class DesignSearch {
     return best;
   }
 
+  /** A design for an interval, quickly found; `latency` as in `Prices`. Undefined where none keeps it on the device. */
+  sketch(ii: number, latency: number): Chosen | undefined {
+    return this.fit(ii, { ...DEFAULT_PRICES, latency, ...(latency === 0 && { product: 0 }) }, scaledDevice(this.device, 1), "quick");
+  }
+
+  /** Beats of the longest input, and the interval beyond which kernels shrink no further. */
+  range(): { readonly fastest: number; readonly slowest: number } {
+    return { fastest: this.ports.fewestBeats(), slowest: slowestKernel(this.module) };
+  }
+
   private inputBeats(): number {
     const beats = this.module.func.body.args.map((a, i) => Math.ceil(elementCount((a.type as StreamType).shape) / (this.ports.words?.[i] ?? 1)));
     return Math.max(1, ...beats);
@@ -124,11 +148,11 @@ export class DesignSearch {
     const limits = scaledDevice(this.device, 1);
     const best = this.best(ii, limits);
     if (best !== undefined) return best;
-    const first = this.attempt(ii, DEFAULT_PRICES, "full");
-    if (isFailure(first)) throw UserError.of("FL002", { ii, kernel: String(first.kernel.attrs["sym"] ?? "the output"), possible: first.cycles }, { node: first.kernel.loc.nodes[0] ?? String(first.kernel.attrs["sym"]) });
-    const reached = first.scheduled.timeline.initiationInterval;
+    const first = this.attempt(ii, DEFAULT_PRICES, "full", limits);
+    if ("kernel" in first) throw UserError.of("FL002", { ii, kernel: String(first.kernel.attrs["sym"] ?? "the output"), possible: first.cycles }, { node: first.kernel.loc.nodes[0] ?? String(first.kernel.attrs["sym"]) });
+    const reached = isChosen(first) ? first.scheduled.timeline.initiationInterval : ii;
     if (reached > ii) throw UserError.of("FL006", { ii, reached });
-    const needed = first.scheduled.resources;
+    const needed = isChosen(first) ? first.scheduled.resources : first.needed;
     const possible = this.fastestThatFits(ii, limits, this.device.name);
     throw UserError.of("FL005", { ii, device: this.device.name, over: RESOURCES.filter((k) => needed[k] > this.device[k]).map((k) => `${needed[k]} of ${this.device[k]} ${k.toUpperCase()}`).join(", "), possible });
   }
@@ -165,10 +189,10 @@ export class DesignSearch {
   fit(ii: number, start: Prices, limits: Limits, effort: "quick" | "full"): Chosen | undefined {
     let prices = start;
     for (let pricing = 0; pricing < MAX_PRICINGS; pricing++) {
-      const c = this.attempt(ii, prices, effort);
-      if (isFailure(c) || c.scheduled.timeline.initiationInterval > ii) return undefined;
-      const used = c.scheduled.resources;
-      if (within(used, limits)) return { ...c, limits };
+      const c = this.attempt(ii, prices, effort, limits);
+      if ("kernel" in c || (isChosen(c) && c.scheduled.timeline.initiationInterval > ii)) return undefined;
+      const used = isChosen(c) ? c.scheduled.resources : c.needed;
+      if (isChosen(c) && within(used, limits)) return { ...c, limits };
       // What is short becomes dear (subgradient steps of the Lagrangian relaxation of the limits).
       const scarcity = (k: keyof Resources): number => (used[k] > (limits[k] ?? Infinity) ? Math.min(8, 1.3 * (used[k] / Math.max(1, limits[k]!)) ** 1.5) : 1);
       prices = { ...prices, lut: prices.lut * scarcity("lut"), ff: prices.ff * scarcity("ff"), dsp: prices.dsp * scarcity("dsp"), bram: prices.bram * scarcity("bram"), latency: prices.latency / 4 };
@@ -177,23 +201,26 @@ export class DesignSearch {
   }
 
   /** A folding whose timeline keeps the interval; kernels that each keep it may wait for one another, then they are asked for more. */
-  attempt(ii: number, prices: Prices, effort: "quick" | "full"): Chosen | ScheduleFailure {
-    const key = JSON.stringify([ii, prices, effort]);
+  private attempt(ii: number, prices: Prices, effort: "quick" | "full", limits: Limits): Tried {
+    const key = JSON.stringify([ii, prices, effort, limits]);
     let found = this.tried.get(key);
-    if (found === undefined) this.tried.set(key, (found = this.settle(ii, prices, effort)));
+    if (found === undefined) this.tried.set(key, (found = this.settle(ii, prices, effort, limits)));
     return found;
   }
 
-  private settle(ii: number, prices: Prices, effort: "quick" | "full"): Chosen | ScheduleFailure {
+  private settle(ii: number, prices: Prices, effort: "quick" | "full", limits: Limits): Tried {
     let last: Chosen | undefined;
     for (let asked = ii, attempt = 1; attempt <= MAX_ATTEMPTS && asked >= 1; attempt++) {
       const copy = cloneModule(this.module);
       const inputWords = this.ports.words ?? this.module.func.body.args.map((a) => inputWord(a.type as StreamType, asked));
       const outputBits = this.ports.outputBits;
-      const failure = unrollModule(copy, { device: this.device, clockMhz: this.clockMhz, ii: asked, prices, inputWords, effort, solver: this.solver, ...(outputBits !== undefined && { outputBits }) });
-      if (failure !== undefined) return last ?? failure;
+      const port = outputBits === undefined ? {} : { outputBits };
+      const folding = this.solver.solve({ ii: asked, prices, inputs: inputWords, ...port, effort });
+      if ("kernel" in folding) return last ?? folding;
+      if (!RESOURCES.every((k) => folding.resources[k] <= SURELY_TOO_LARGE * (limits[k] ?? Infinity) + 8)) return last ?? { needed: folding.resources };
+      unrollModule(copy, { device: this.device, clockMhz: this.clockMhz, ii: asked, prices, inputWords, effort, solver: this.solver, ...port });
       const scheduled = insertChannels(copy, this.device, this.clockMhz);
-      const c: Chosen = { asked, prices, inputWords, outputBits, scheduled, solver: this.solver, limits: {} };
+      const c: Chosen = { asked, prices, inputWords, outputBits, effort, scheduled, solver: this.solver, limits: {} };
       const reached = scheduled.timeline.initiationInterval;
       if (last === undefined || reached < last.scheduled.timeline.initiationInterval) last = c;
       if (reached <= ii) return c;
@@ -208,8 +235,8 @@ export class DesignSearch {
     let least: Resources | undefined;
     const good = (ii: number): boolean => {
       if (this.fit(ii, DEFAULT_PRICES, limits, "quick") !== undefined) return true;
-      const c = this.attempt(ii, DEFAULT_PRICES, "quick");
-      if (!isFailure(c)) least = c.scheduled.resources;
+      const c = this.attempt(ii, DEFAULT_PRICES, "quick", limits);
+      if (!("kernel" in c)) least = isChosen(c) ? c.scheduled.resources : c.needed;
       return false;
     };
     let bad = Math.max(start, this.atLeast(limits)) - 1;

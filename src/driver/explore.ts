@@ -1,0 +1,151 @@
+/**
+ * `explore`: the designs of a network on a device of which none is better in everything: rate, latency and each resource.
+ * Intervals are tried on a geometric grid, each with a few prices of the latency, spread over worker threads. Every point is
+ * found from the network alone, so the result does not depend on how many threads there were.
+ */
+import { availableParallelism } from "node:os";
+import { Worker } from "node:worker_threads";
+import { designCounts } from "../backend-hls/schedule.js";
+import { requireDevice } from "../backend-hls/passes.js";
+import { CompilerBug, UserError } from "../diagnostics/index.js";
+import { Sink } from "../diagnostics/index.js";
+import type { Module } from "../ir/core.js";
+import { parseModule } from "../ir/text/parser.js";
+import { printModule } from "../ir/text/printer.js";
+import { CALIBRATION_SAMPLES, PRECISION } from "../passes/nn/quantize/index.js";
+import { PassContext } from "../passes/pass-context.js";
+import { PassManager } from "../passes/pass-manager.js";
+import { loadModel, loadSamples, samplesOf } from "./compile.js";
+import { resolveSettings } from "./config.js";
+import type { AxisWidth, ExploreOptions } from "./options.js";
+import { LOWER_PIPELINE, PREPARE_PIPELINE, TO_FIXED_PIPELINE } from "./passes.js";
+import type { Exploration, ParetoPoint } from "./report.js";
+import type { Session } from "./session.js";
+import { DesignSearch, requireClock } from "./target.js";
+
+/** Intervals of the grid. */
+const INTERVALS = 24;
+/** Prices of the latency: none, the usual one, and a high one. */
+const LATENCY_PRICES = [0, 1 / 8, 1];
+const CALIBRATION = 512;
+
+/** What a worker needs to know. */
+export interface ExploreJob {
+  /** Lowered module, as text. */
+  readonly text: string;
+  readonly device: string;
+  readonly clockMhz: number;
+  readonly axis: AxisWidth | undefined;
+}
+
+/** Finds points one after the other; keeps what it learns about the network meanwhile. */
+export class Explorer {
+  private readonly search: DesignSearch;
+  private readonly clockMhz: number;
+
+  constructor(job: ExploreJob, module?: Module) {
+    const parsed = module ?? parseModule(job.text, "lowered network", new Sink());
+    if (parsed === undefined) throw new CompilerBug("the lowered network does not parse");
+    this.search = new DesignSearch(parsed, requireDevice(job.device), job.clockMhz, { target: undefined, minimize: undefined, axis: job.axis });
+    this.clockMhz = job.clockMhz;
+  }
+
+  grid(intervals: number): number[] {
+    const { fastest, slowest } = this.search.range();
+    const ratio = (Math.max(slowest, fastest) / fastest) ** (1 / Math.max(1, intervals - 1));
+    return [...new Set(Array.from({ length: intervals }, (_, i) => Math.round(fastest * ratio ** i)))];
+  }
+
+  point(ii: number): ParetoPoint[] {
+    return LATENCY_PRICES.flatMap((latency) => {
+      const chosen = this.search.sketch(ii, latency);
+      if (chosen === undefined) return [];
+      const { timeline, resources, design } = chosen.scheduled;
+      const { macs, multipliers } = designCounts(design);
+      const interval = timeline.initiationInterval;
+      return [{ initiation_interval: interval, latency: timeline.latency, throughput_hz: (this.clockMhz * 1e6) / interval, multipliers, mac_efficiency: multipliers === 0 ? 0 : macs / (multipliers * interval), resources }];
+    });
+  }
+}
+
+/** @errors those of `compile`; FL003 where no design fits the device */
+export async function explore(model: string, options: ExploreOptions, session: Session): Promise<Exploration> {
+  const started = session.host.now();
+  const settings = resolveSettings({ ...options, out: "" }, session);
+  const device = requireDevice(settings.device);
+  requireClock(device, settings.clockMhz);
+  session.progress("import", 0, 0);
+  const kernels = lowered(model, options, session);
+  const job: ExploreJob = { text: printModule(kernels, { resources: "inline" }), device: device.name, clockMhz: settings.clockMhz, axis: settings.axis };
+  const explorer = new Explorer(job, kernels);
+  const grid = explorer.grid(options.intervals ?? INTERVALS);
+  const found = await spread(job, explorer, grid, options.cores ?? availableParallelism(), (done) => session.progress("explore", done, grid.length));
+  const points = paretoFront(found.flat());
+  if (points.length === 0) throw UserError.of("FL003", { limit: device.name, least: "more at every interval that was tried" });
+  return { model, device: device.name, clock_mhz: settings.clockMhz, intervals: grid, available: { lut: device.lut, ff: device.ff, dsp: device.dsp, bram: device.bram }, points, seconds: (session.host.now() - started) / 1000 };
+}
+
+function lowered(model: string, options: ExploreOptions, session: Session): Module {
+  const settings = resolveSettings({ ...options, out: "" }, session);
+  const network = loadModel(model, session);
+  const context = new PassContext(session.sink, (line) => session.host.log(line));
+  if (settings.calib !== undefined) context.set(CALIBRATION_SAMPLES, samplesOf(loadSamples(settings.calib, network, session), CALIBRATION));
+  context.set(PRECISION, settings.precision);
+  const run = (module: Module, pipeline: string): Module => new PassManager().run(module, pipeline, { context, sink: session.sink, host: session.host, verifyEach: false }).module;
+  return run(run(run(network, PREPARE_PIPELINE), TO_FIXED_PIPELINE), LOWER_PIPELINE);
+}
+
+/** Results per interval of the grid, in its order. Large designs take longest and come first. */
+async function spread(job: ExploreJob, explorer: Explorer, grid: readonly number[], cores: number, progress: (done: number) => void): Promise<ParetoPoint[][]> {
+  const results: ParetoPoint[][] = grid.map(() => []);
+  const url = workerUrl();
+  const threads = url === undefined ? 1 : Math.min(cores, grid.length);
+  let done = 0;
+  progress(done);
+  if (threads <= 1) {
+    for (const [i, ii] of grid.entries()) {
+      results[i] = explorer.point(ii);
+      progress(++done);
+      await new Promise((resume) => setImmediate(resume));
+    }
+    return results;
+  }
+  let next = 0;
+  await Promise.all(
+    Array.from({ length: threads }, () => new Promise<void>((resolve, reject) => {
+      const worker = new Worker(url!, { workerData: job });
+      const ask = (): void => {
+        if (next === grid.length) void worker.terminate().then(() => resolve());
+        else worker.postMessage({ index: next, ii: grid[next++]! });
+      };
+      worker.on("message", (m: { index: number; points: ParetoPoint[] }) => {
+        results[m.index] = m.points;
+        progress(++done);
+        ask();
+      });
+      worker.on("error", reject);
+      ask();
+    })),
+  );
+  return results;
+}
+
+/** The worker, which threads can load only once it is compiled to JavaScript. */
+function workerUrl(): URL | undefined {
+  return import.meta.url.endsWith(".ts") ? undefined : new URL("./explore-worker.js", import.meta.url);
+}
+
+const MEASURES: readonly ((p: ParetoPoint) => number)[] = [(p) => p.initiation_interval, (p) => p.latency, (p) => p.resources.lut, (p) => p.resources.ff, (p) => p.resources.dsp, (p) => p.resources.bram];
+
+/** Points of which no other one is at least as good in everything, fastest first. */
+export function paretoFront(points: readonly ParetoPoint[]): ParetoPoint[] {
+  const values = points.map((p) => MEASURES.map((m) => m(p)));
+  const dominates = (a: number, b: number): boolean => {
+    const [x, y] = [values[a]!, values[b]!];
+    if (!x.every((v, k) => v <= y[k]!)) return false;
+    // Of equal ones the first stays.
+    return x.some((v, k) => v < y[k]!) || a < b;
+  };
+  const kept = points.filter((_, i) => !points.some((_, j) => j !== i && dominates(j, i)));
+  return kept.sort((a, b) => a.initiation_interval - b.initiation_interval || a.latency - b.latency || a.resources.lut - b.resources.lut);
+}
