@@ -17,7 +17,8 @@ import { prepareNn } from "../../ir/eval/nn-fixed.js";
 import { elementCount, f32, tensor, type TensorType } from "../../ir/types.js";
 import { definePass } from "../define-pass.js";
 import { commonFactor } from "./grid.js";
-import { SOFTMAX_BITS, softmaxOfIntegers } from "./integer-softmax.js";
+import { MANTISSA_BITS, rsqrtOfIntegers } from "./integer-rsqrt.js";
+import { SOFTMAX_BITS, softmaxOfIntegers, type ExactBuilder } from "./integer-softmax.js";
 
 /** Marks operations on integers: `quantize` keeps every bit of them. */
 export const EXACT = "integer.exact";
@@ -35,6 +36,19 @@ export const integerize = definePass({
 
 /** Most entries of a table of integers. */
 const MAX_TABLE = 1024;
+
+/** Most bits of an exact product. */
+const PRODUCT_BITS = 50;
+/** Fractional bits of what is divided by its own root of squares, which lies in [-1, 1]. */
+const NORMALIZED_BITS = 22;
+/** Bits behind the point of terms that are summed before they are rounded to an integer, and of their limits. */
+const TERM_BITS = 16;
+const TERM_RANGE = 28;
+/** Bits of the first product of such a quotient that are rounded off. */
+const DROPPED_BITS = 8;
+/** Significant bits that the offset under a root keeps, and the most bits behind the point for them. */
+const ROOT_BITS = 20;
+const MAX_ROOT_FRAC = 8;
 
 /** v = scale * u + offset, with u integers. */
 interface Scaled {
@@ -62,6 +76,8 @@ function constantOf(v: Value | undefined): Dense | undefined {
 
 class Integerizer {
   private readonly scaled = new Map<Value, Scaled>();
+  /** Sums of squares, and squares, with the integers that were squared. */
+  private readonly squares = new Map<Value, Value>();
   private readonly original: ReadonlySet<Op>;
   private b!: Builder;
 
@@ -112,8 +128,9 @@ class Integerizer {
         return this.byConstant(op) ?? this.product(op);
       case "nn.add":
       case "nn.sub":
+        return this.byConstant(op) ?? this.sum(op);
       case "nn.div":
-        return this.byConstant(op);
+        return this.byConstant(op) ?? this.quotient(op);
       case "nn.conv":
       case "nn.matmul":
         return this.linear(op);
@@ -186,12 +203,68 @@ class Integerizer {
     return { ...s, offset: s.offset + (op.name === "nn.add" ? 1 : -1) * along.values[0]! };
   }
 
+  /** Sum or difference of two tensors, where the unit of one is a multiple of the other's. */
+  private sum(op: Op): Scaled | undefined {
+    const parts = op.operands.map((v) => this.scaled.get(v));
+    const [p, q] = parts;
+    if (p?.range === undefined || q?.range === undefined || p.axis !== undefined || q.axis !== undefined || p.offset !== 0 || q.offset !== 0) return undefined;
+    const scale = Math.min(p.scale[0]!, q.scale[0]!);
+    const counts = [p, q].map((s) => s.scale[0]! / scale);
+    if (counts.some((c) => Math.abs(c - Math.round(c)) > c * 2 ** -22 || c > MAX_TABLE)) return undefined;
+    const [m, n] = counts.map(Math.round) as [number, number];
+    const u = this.emit(op.name, [this.affine(p.u, single(m), 0, p.u.hint), this.affine(q.u, single(n), 0, q.u.hint)], shapeOf(op.result), { [EXACT]: true }, op.result.hint);
+    const range = op.name === "nn.add" ? { lo: m * p.range.lo + n * q.range.lo, hi: m * p.range.hi + n * q.range.hi } : { lo: m * p.range.lo - n * q.range.hi, hi: m * p.range.hi - n * q.range.lo };
+    return { u, scale: Float64Array.of(scale), axis: undefined, offset: 0, range };
+  }
+
   /** The product of two tensors of integers, which may be broadcast. */
   private product(op: Op): Scaled | undefined {
     const [p, q] = op.operands.map((v) => this.scaled.get(v));
     if (p === undefined || q === undefined || p.axis !== undefined || q.axis !== undefined || p.offset !== 0 || q.offset !== 0) return undefined;
+    const range = p.range === undefined || q.range === undefined ? undefined : p.u === q.u ? squareRange(p.range) : productRange(p.range, q.range);
+    if (range !== undefined && Math.max(-range.lo, range.hi) >= 2 ** PRODUCT_BITS) return undefined;
     const u = this.emit(op.name, [p.u, q.u], shapeOf(op.result), { [EXACT]: true }, op.result.hint);
-    return { u, scale: Float64Array.of(p.scale[0]! * q.scale[0]!), axis: undefined, offset: 0, range: undefined };
+    if (p.u === q.u) this.squares.set(u, p.u);
+    return { u, scale: Float64Array.of(p.scale[0]! * q.scale[0]!), axis: undefined, offset: 0, range };
+  }
+
+  /**
+   * d / sqrt(sum of d^2 + epsilon), as normalizations divide: with all the bits that float32 has. |d| is at most the root, so
+   * the quotient lies in [-1, 1] times a scale.
+   */
+  private quotient(op: Op): Scaled | undefined {
+    const d = this.scaled.get(op.operand(0));
+    const divisor = op.operand(1).def;
+    const s = divisor?.name === "nn.unary" && strAttr(divisor, "fn") === "sqrt" ? this.scaled.get(divisor.operand(0)) : undefined;
+    if (d?.range === undefined || s?.range === undefined || d.axis !== undefined || s.axis !== undefined || d.offset !== 0 || s.offset < 0 || this.squares.get(s.u) !== d.u) return undefined;
+    const hint = op.result.hint ?? "normalized";
+    const b = this.exactBuilder();
+    // v = sum of squares and epsilon, with bits behind the point where epsilon needs them.
+    const epsilon = s.offset / s.scale[0]!;
+    const frac = Math.min(MAX_ROOT_FRAC, Math.max(0, ROOT_BITS - Math.floor(Math.log2(1 + epsilon))));
+    const least = Math.max(1, Math.round(epsilon * 2 ** frac));
+    const row = shapeOf(s.u);
+    const shifted = frac === 0 ? s.u : b.emit("nn.mul", [s.u, b.number(2 ** frac, `${hint}_shift`)], row, {}, `${hint}_shifted`);
+    const v = b.emit("nn.add", [shifted, b.number(least, `${hint}_epsilon`)], row, {}, `${hint}_sum`);
+    const root = rsqrtOfIntegers(b, v, { lo: least, hi: s.range.hi * 2 ** frac + least }, `${hint}_root`);
+    if (root === undefined || Math.log2(Math.max(-d.range.lo, d.range.hi) * root.mostPower) + MANTISSA_BITS + 2 - DROPPED_BITS > PRODUCT_BITS) return undefined;
+    const shape = shapeOf(op.result);
+    // The lowest bits of the first product are far below the result's last one, whatever the power.
+    const most = Math.max(-d.range.lo, d.range.hi) * 2 ** (MANTISSA_BITS + 1 - DROPPED_BITS);
+    const dropped = b.number(2 ** -DROPPED_BITS, `${hint}_drop`);
+    const scaled = b.emit("nn.mul", [b.emit("nn.mul", [d.u, root.mantissa], shape, {}, `${hint}_mantissa`), dropped], shape, {}, `${hint}_dropped`);
+    const product = b.emit("nn.mul", [b.emit("nn.round", [scaled], shape, { lo: -most, hi: most }, `${hint}_short`), root.power], shape, {}, `${hint}_product`);
+    const limit = 2 ** NORMALIZED_BITS;
+    const unit = b.number(root.scale * 2 ** (NORMALIZED_BITS - MANTISSA_BITS + DROPPED_BITS), `${hint}_unit`);
+    const u = b.emit("nn.round", [b.emit("nn.mul", [product, unit], shape, {}, `${hint}_scaled`)], shape, { lo: -limit, hi: limit }, hint);
+    return { u, scale: Float64Array.of((d.scale[0]! / Math.sqrt(s.scale[0]! * 2 ** -frac)) * 2 ** -NORMALIZED_BITS), axis: undefined, offset: 0, range: { lo: -limit, hi: limit } };
+  }
+
+  private exactBuilder(): ExactBuilder {
+    return {
+      emit: (name, operands, shape, attrs, hint) => this.emit(name, operands, shape, { ...attrs, [EXACT]: true }, hint),
+      number: (value, hint) => this.constant([], Float64Array.of(value), hint),
+    };
   }
 
   /** Softmax of few values is exp by table and a quotient of integers; a zero point cancels. */
@@ -199,11 +272,7 @@ class Integerizer {
     const s = this.scaled.get(op.operand(0));
     if (s?.range === undefined || s.axis !== undefined || s.range.hi - s.range.lo + 1 > MAX_TABLE) return undefined;
     const rank = shapeOf(op.result).length;
-    const build = {
-      emit: (name: string, operands: readonly Value[], shape: readonly number[], attrs: Readonly<Record<string, Attr>>, hint: string): Value => this.emit(name, operands, shape, { ...attrs, [EXACT]: true }, hint),
-      number: (value: number, hint: string): Value => this.constant([], Float64Array.of(value), hint),
-    };
-    const u = softmaxOfIntegers(build, s.u, s.scale[0]!, s.range, (intAttr(op, "axis") + rank) % rank, op.result.hint ?? "softmax");
+    const u = softmaxOfIntegers(this.exactBuilder(), s.u, s.scale[0]!, s.range, (intAttr(op, "axis") + rank) % rank, op.result.hint ?? "softmax");
     return u && { u, scale: Float64Array.of(2 ** -SOFTMAX_BITS), axis: undefined, offset: 0, range: { lo: 0, hi: 2 ** SOFTMAX_BITS } };
   }
 
@@ -274,7 +343,11 @@ class Integerizer {
     } else if (kind !== "sum") return undefined;
     const { count_include_pad: _, ...rest } = op.attrs;
     const u = this.emit(op.name, [s.u], shapeOf(op.result), { ...rest, kind: "sum", [EXACT]: true }, op.result.hint);
-    return { u, scale: s.scale.map((v) => v / count), axis: s.axis, offset: 0, range: undefined };
+    const squared = this.squares.get(s.u);
+    if (squared !== undefined) this.squares.set(u, squared);
+    const terms = elementCount(shapeOf(s.u)) / elementCount(shapeOf(u));
+    const range = op.name === "nn.reduce" && s.range !== undefined ? { lo: terms * s.range.lo, hi: terms * s.range.hi } : undefined;
+    return { u, scale: s.scale.map((v) => v / count), axis: s.axis, offset: 0, range };
   }
 
   // --- where integers end ---------------------------------------------------------------------------------------------
@@ -326,6 +399,15 @@ class Integerizer {
     if (op?.name === "nn.relu") return this.emit("nn.relu", [this.expand(op.operand(0), f)], shapeOf(v), { [EXACT]: true }, v.hint);
     if (op?.name === "nn.clip" && f.axis === undefined) {
       return this.emit("nn.clip", [this.expand(op.operand(0), f)], shapeOf(v), { lo: numAttr(op, "lo", -Infinity) * f.values[0]!, hi: numAttr(op, "hi", Infinity) * f.values[0]!, [EXACT]: true }, v.hint);
+    }
+    if (op?.name === "nn.reduce" && f.axis === undefined && op.result.uses.length === 1 && (strAttr(op, "kind") === "sum" || strAttr(op, "kind") === "mean")) {
+      // Sums of what is no integer: each term is rounded to a small part of the last bit of the result.
+      const x = op.operand(0);
+      const terms = elementCount(shapeOf(x)) / elementCount(shapeOf(v));
+      const fine = this.expand(x, single((f.values[0]! * 2 ** TERM_BITS) / (strAttr(op, "kind") === "mean" ? terms : 1)));
+      const rounded = this.emit("nn.round", [fine], shapeOf(x), { lo: -(2 ** TERM_RANGE), hi: 2 ** TERM_RANGE, [EXACT]: true }, `${v.hint ?? "sum"}_terms`);
+      const sum = this.emit("nn.reduce", [rounded], shapeOf(v), { ...op.attrs, kind: "sum", [EXACT]: true }, v.hint);
+      return this.affine(sum, single(2 ** -TERM_BITS), 0, v.hint);
     }
     if ((op?.name === "nn.reshape" || op?.name === "nn.transpose") && f.axis === undefined && op.result.uses.length === 1) {
       return this.emit(op.name, [this.expand(op.operand(0), f)], shapeOf(v), op.attrs, v.hint);
@@ -394,6 +476,19 @@ class Integerizer {
 }
 
 const ELEMENTWISE: ReadonlySet<string> = new Set(["nn.add", "nn.sub", "nn.mul", "nn.div", "nn.relu", "nn.clip", "nn.unary", "nn.leaky_relu", "nn.neg", "nn.abs", "nn.max", "nn.min"]);
+
+function single(value: number): Factor {
+  return { values: Float64Array.of(value), axis: undefined };
+}
+
+function productRange(p: { lo: number; hi: number }, q: { lo: number; hi: number }): { lo: number; hi: number } {
+  const corners = [p.lo * q.lo, p.lo * q.hi, p.hi * q.lo, p.hi * q.hi];
+  return { lo: Math.min(...corners), hi: Math.max(...corners) };
+}
+
+function squareRange(p: { lo: number; hi: number }): { lo: number; hi: number } {
+  return { lo: 0, hi: Math.max(p.lo * p.lo, p.hi * p.hi) };
+}
 
 function times(s: { readonly scale: Float64Array; readonly axis: number | undefined }, f: Factor): Factor | undefined {
   if (s.axis !== undefined && f.axis !== undefined && s.axis !== f.axis) return undefined;

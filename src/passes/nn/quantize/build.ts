@@ -284,8 +284,9 @@ class FixedBuilder {
 
   /** Operations on integers and on their multiples keep every bit; only nn.round rounds. */
   private exactly(op: Op): Value {
-    const x = this.exactOf(op.operand(0));
-    const others = op.operands.slice(1).map((v) => {
+    // Constants are as fine as what they meet asks for, whichever comes first.
+    const x = this.exactOf(op.operands.find((v) => !this.isConstant(v)) ?? op.operand(0));
+    const operands = op.operands.map((v) => {
       if (!this.isConstant(v)) return this.exactOf(v);
       if (op.name === "nn.conv" || op.name === "nn.matmul") return this.constantAt(v, 0);
       return op.name === "nn.mul" ? this.fineConstant(v, this.elem(x).width, Math.max(SCALE_BITS, SCALE_GUARD_BITS + roundedBits(op))) : this.offsetConstant(v, this.elem(x).frac);
@@ -295,7 +296,7 @@ class FixedBuilder {
       const at = (key: "lo" | "hi", fill: number): number => (Number.isFinite(numAttr(op, key, fill)) ? Math.round(numAttr(op, key, fill) * 2 ** this.elem(x).frac) * 2 ** -this.elem(x).frac + 0 : fill);
       attrs = { ...attrs, lo: at("lo", -Infinity), hi: at("hi", Infinity) };
     }
-    const y = this.emit(op.name, [x, ...others], op.result, attrs);
+    const y = this.emit(op.name, operands, op.result, attrs);
     if (op.name === "nn.round" || op.name === "nn.lookup" || (this.final.has(x) && ["nn.relu", "nn.clip", "nn.pool", "nn.concat"].includes(op.name) && op.attrs["kind"] !== "sum")) this.final.add(y);
     return y;
   }
@@ -315,7 +316,9 @@ class FixedBuilder {
     const [least, most] = [Math.min(...sizes), Math.max(...sizes)];
     const bits = (frac: number): number => Math.floor(Math.log2(most)) + 2 + frac;
     let frac = significant - 1 - Math.floor(Math.log2(least));
-    while (bits(frac) > Math.min(MAX_SCALE_BITS, MAX_WIDTH - 1 - width) && frac > 0) frac--;
+    // A power of two has one bit, wherever it is.
+    const shift = values.every((x) => x !== 0 && Number.isInteger(Math.log2(Math.abs(x))));
+    while (!shift && bits(frac) > Math.min(MAX_SCALE_BITS, MAX_WIDTH - 1 - width) && frac > 0) frac--;
     while (frac > -30 && values.every((x) => Number.isInteger(x * 2 ** (frac - 1)))) frac--;
     return this.constantAt(v, frac);
   }
