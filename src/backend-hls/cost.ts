@@ -189,7 +189,7 @@ function graphValues(graph: AdderGraph, stages: GraphStages): { width: number; f
 
 /** Registers between the operations of a body, one lane: each value until its last reader. */
 function bodyRegisters(block: Block, p: Pipeline, start: number): number {
-  const made = (v: Value): number => (v.def === undefined ? start : (p.stageOf.get(v.def) ?? 0));
+  const made = (v: Value): number => (v.def === undefined ? start : (p.stageOf.get(v.def) ?? 0) + (p.cellOf.get(v.def)?.latency ?? 0));
   const last = new Map<Value, number>();
   for (const o of block.ops) {
     const stage = p.stageOf.get(o);

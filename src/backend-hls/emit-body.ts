@@ -1,10 +1,11 @@
 /** Scalar bodies in hardware: fx operations as rtl, with registers where the pipeline has its stage boundaries. */
-import type { Block, Op, Value } from "../ir/core.js";
+import type { Block, Module, Op, Value } from "../ir/core.js";
 import { denseAttr, intAttr, strAttr } from "../ir/define-op.js";
 import { u, type RtlModuleBuilder } from "../ir/rtl/builder.js";
 import { bitsRange } from "../ir/rtl/semantics.js";
 import { rawRange, type BitsType, type FixedType } from "../ir/types.js";
 import { bitsOfInterval, buildAdderGraph, type AdderGraph, type Interval } from "./adder-graph.js";
+import { cellModule, type MultiplierCell } from "./multiplier-cell.js";
 import { REGISTERED_TABLE, type GraphStages, type Pipeline } from "./pipeline.js";
 
 export function wires(t: FixedType): BitsType {
@@ -40,8 +41,8 @@ export class Staged {
   }
 }
 
-/** Builds a body; `args` are the values of its arguments. Returns the yielded value. */
-export function emitScalarBody(m: RtlModuleBuilder, block: Block, args: readonly Staged[], pipeline: Pipeline, hint: string): Staged {
+/** Builds a body in a module of `program`; `args` are the values of its arguments. Returns the yielded value. */
+export function emitScalarBody(program: Module, m: RtlModuleBuilder, block: Block, args: readonly Staged[], pipeline: Pipeline, hint: string): Staged {
   const env = new Map<Value, Staged>();
   block.args.forEach((a, i) => env.set(a, args[i]!));
   for (const op of block.ops) {
@@ -52,10 +53,21 @@ export function emitScalarBody(m: RtlModuleBuilder, block: Block, args: readonly
     }
     const stage = pipeline.stageOf.get(op)!;
     const operands = op.operands.map((v) => env.get(v)!.atStage(stage));
-    const { value, latency } = emitOp(m, op, operands, `${hint}_${op.name.slice(3)}`);
+    const name = `${hint}_${op.name.slice(3)}`;
+    const cell = pipeline.cellOf.get(op);
+    const { value, latency } = cell === undefined ? emitOp(m, op, operands, name) : emitCell(program, m, cell, op, operands, name);
     env.set(op.result, new Staged(m, value, stage + latency));
   }
   throw new Error("body without fx.yield");
+}
+
+/** A product by a multiplier block with registers inside. */
+function emitCell(program: Module, m: RtlModuleBuilder, cell: MultiplierCell, op: Op, x: readonly Value[], hint: string): { value: Value; latency: number } {
+  const type = { kind: "bits", signed: true, width: cell.width } as const;
+  const { p } = m.instance(cellModule(program, cell), hint, { a: m.cast(x[0]!, type), b: m.cast(x[1]!, type) });
+  const to = op.result.type as FixedType;
+  const from = op.operands.map((v) => v.type as FixedType);
+  return { value: m.cast(m.shl(p!, to.frac - from[0]!.frac - from[1]!.frac), wires(to), hint), latency: cell.latency };
 }
 
 function intervalType(r: Interval): BitsType {

@@ -10,12 +10,16 @@ export interface CounterLoop {
   readonly trips: number;
 }
 
-/** Counter modulo `trips` that advances by one when `enable`; constant 0 for one trip. */
+/**
+ * Counter modulo `trips` that advances by one when `enable`; constant 0 for one trip. Whether it stands at its last value is
+ * a register of its own: a comparison would stand in front of everything that waits for it.
+ */
 export function moduloCounter(m: RtlModuleBuilder, trips: number, enable: Value, hint: string): { value: Value; last: Value } {
   if (trips <= 1) return { value: m.constant(0, u(1)), last: m.constant(1, u(1)) };
   const type = u(addressWidth(trips));
   const value = m.regDeclare(type, { reset: 0, hint });
-  const last = m.eq(value, m.constant(trips - 1), `${hint}_last`);
+  const last = m.regDeclare(u(1), { reset: 0, hint: `${hint}_last` });
+  m.connect(last, m.eq(value, m.constant(trips - 2)), enable);
   m.connect(value, m.mux(last, m.constant(0, type), m.add(value, m.constant(1), type), type), enable);
   return { value, last };
 }

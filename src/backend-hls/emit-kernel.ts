@@ -238,12 +238,12 @@ function emitUnit(module: Module, name: string, node: KernelNode, unit: Unit, in
     const t = elemOf(i);
     return m.extract(m.input(`x${i}`), n * t.width, t.width, t.signed);
   };
-  const sums = unitSums(m, node, unit, element);
+  const sums = unitSums(module, m, node, unit, element);
   const results = sums.map((sum, k): [string, Value] => {
     const hint = sums.length === 1 ? "out" : `out${k}`;
     const folded = pipeline.accStage === undefined ? settle(m, spec, pipeline, sum) : accumulate(m, spec, pipeline, sum, accumulators);
     const epilogueArgs = spec.operands.flatMap((o, i) => (o.phase === "epilogue" ? [new Staged(m, element(i, unit.index[i]![k]![0]!), pipeline.folded.stage)] : []));
-    const result = emitScalarBody(m, op.regions[1]!, [folded, ...epilogueArgs], pipeline, hint);
+    const result = emitScalarBody(module, m, op.regions[1]!, [folded, ...epilogueArgs], pipeline, hint);
     const last = new Staged(m, m.cast(result.atStage(Math.max(result.stage, pipeline.depth - 1)), wires(spec.resultElem)), pipeline.depth - 1);
     return [resultName(unit, k), last.atStage(pipeline.depth)];
   });
@@ -251,7 +251,7 @@ function emitUnit(module: Module, name: string, node: KernelNode, unit: Unit, in
 }
 
 /** The sums over the reduction lanes, one per output of the unit. */
-function unitSums(m: RtlModuleBuilder, node: KernelNode, unit: Unit, element: (operand: number, lane: number) => Value): Partial[] {
+function unitSums(module: Module, m: RtlModuleBuilder, node: KernelNode, unit: Unit, element: (operand: number, lane: number) => Value): Partial[] {
   const { spec, op, pipeline } = node;
   const { products, lanes } = node.products;
   const termType = op.regions[0]!.terminator.operand(0).type as FixedType;
@@ -270,7 +270,7 @@ function unitSums(m: RtlModuleBuilder, node: KernelNode, unit: Unit, element: (o
         const fixed = unit.constants.get(i);
         return fixed === undefined ? new Staged(m, element(i, unit.index[i]![k]![t]!), pipeline.packStage) : Staged.constant(m, m.constant(fixed[k]![t]!, wires((spec.operands[i]!.value.type as { elem: FixedType }).elem)));
       });
-      return { value: emitScalarBody(m, op.regions[0]!, args, pipeline, lanes.terms.length === 1 ? "term" : `term${t}`), carry: undefined };
+      return { value: emitScalarBody(module, m, op.regions[0]!, args, pipeline, lanes.terms.length === 1 ? "term" : `term${t}`), carry: undefined };
     });
     return reduceTree(m, spec, pipeline, terms, termType);
   });

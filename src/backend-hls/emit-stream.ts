@@ -5,7 +5,7 @@
  * fires) in; `space`, `valid` and `data` (the lanes of a step, lane 0 lowest) out. The data of a stream are valid with `valid`.
  */
 import type { Module, Op, Value } from "../ir/core.js";
-import { RtlModuleBuilder, s, u } from "../ir/rtl/builder.js";
+import { RtlModuleBuilder, u } from "../ir/rtl/builder.js";
 import { addressWidth } from "../ir/rtl/semantics.js";
 import { typeOfRange, type BitsType } from "../ir/types.js";
 import type { Channel } from "./design.js";
@@ -22,27 +22,34 @@ export function channelPorts(channel: Channel): { name: string; type: BitsType }
   ];
 }
 
+/** Register that goes up and down, and whether it is less than a limit. */
+export interface Balance {
+  readonly negative: Value;
+  /** A register of its own that moves along: a comparison would stand in front of everything that waits for room. */
+  readonly below: (limit: number, hint: string) => Value;
+}
+
 /**
- * Register that goes up by one with `up` and down by `down` with `enable`. Both come late in a cycle, so they only choose
- * between differences that are there before them. `below(limit)` is whether the register is less than a limit, as a
- * register of its own that moves along: a comparison would stand in front of everything that waits for room.
+ * Register that goes up by one with `up` and down by `down` with `enable`. Both signals come late in a cycle, so they only
+ * choose between sums that are there before them.
  */
-export function balance(m: RtlModuleBuilder, range: { lo: number; hi: number }, initial: number, up: Value, down: Value, enable: Value, hint: string): { value: Value; below: (limit: number, hint: string) => Value } {
+export function balance(m: RtlModuleBuilder, range: { lo: number; hi: number }, initial: number, up: Value, down: Value, enable: Value, hint: string): Balance {
   const t = typeOfRange({ lo: Math.min(range.lo, initial), hi: Math.max(range.hi, initial, 1) }, 0);
   const type: BitsType = { kind: "bits", signed: t.signed, width: t.width };
-  const wide = s(t.width + 2);
   const q = m.regDeclare(type, { reset: initial, hint });
   const one = m.constant(1);
-  const choose = (idle: Value, raised: Value, lowered: Value, both: Value, of: BitsType): Value => m.mux(enable, m.mux(up, both, lowered, of), m.mux(up, raised, idle, of), of);
-  m.connect(q, m.cast(m.add(q, choose(m.constant(0), one, m.neg(down), m.sub(one, down), wide), wide), type));
+  const choose = (of: BitsType, idle: Value, raised: Value, lowered: Value, both: Value): Value => m.mux(enable, m.mux(up, both, lowered, of), m.mux(up, raised, idle, of), of);
+  const sum = (by: Value): Value => m.cast(m.add(q, by), type);
+  m.connect(q, choose(type, q, sum(one), sum(m.neg(down)), sum(m.sub(one, down))));
+  const negative = t.signed ? m.extract(q, t.width - 1, 1) : m.constant(0, u(1));
   const below = (limit: number, name: string): Value => {
     const flag = m.regDeclare(u(1), { reset: initial < limit ? 1 : 0, hint: name });
     const less = (than: Value): Value => m.lt(q, than);
     const bound = m.constant(limit);
-    m.connect(flag, choose(less(bound), less(m.constant(limit - 1)), less(m.add(bound, down)), less(m.sub(m.add(bound, down), one)), u(1)));
+    m.connect(flag, choose(u(1), less(bound), less(m.constant(limit - 1)), less(m.add(bound, down)), less(m.sub(m.add(bound, down), one))));
     return flag;
   };
-  return { value: q, below };
+  return { negative, below };
 }
 
 export function emitStream(module: Module, name: string, channel: Channel, plan: StreamPlan, pad: number): Op {
@@ -107,7 +114,7 @@ export function emitStream(module: Module, name: string, channel: Channel, plan:
   const needStep = Int32Array.from({ length: plan.fetches }, (_, f) => (f + 1 < plan.fetches ? plan.need[f + 1]! : plan.need[0]! + plan.words) - plan.need[f]!);
   const releaseStep = Int32Array.from({ length: plan.fetches }, (_, f) => (f + 1 === plan.fetches ? plan.words : plan.release[f]!) - (f === 0 ? 0 : plan.release[f - 1]!));
   const lead = balance(m, { lo: -Math.max(...needStep, plan.need[0]!), hi: channel.capacity }, -plan.need[0]!, push, at(needStep, "need_step"), fetchLater, "lead");
-  const available = m.ge(lead.value, m.constant(0), "available");
+  const available = m.not(lead.negative, "available");
   const fetch = plan.mergesFlush ? m.and(advance, available, "fetch") : m.all([advance, available, m.not(flushing)], "fetch");
   const shift = m.and(advance, m.or(flushing, available), "shift");
   m.resolve(fetchLater, fetch);

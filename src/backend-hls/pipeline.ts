@@ -10,6 +10,7 @@ import type { FixedType } from "../ir/types.js";
 import { adderBits, type AdderGraph } from "./adder-graph.js";
 import { accumulatorLoops, isConstantOperand, opIsMultiplier, sumType } from "./datapath.js";
 import type { Device } from "./devices.js";
+import { multiplierCell, type MultiplierCell } from "./multiplier-cell.js";
 import { addDelay, opDelay } from "./operators.js";
 import type { ProductPlan } from "./products.js";
 
@@ -31,6 +32,8 @@ export interface GraphStages {
 export interface Pipeline {
   /** Stage in which each operation of body and epilogue is computed. */
   readonly stageOf: ReadonlyMap<Op, number>;
+  /** Multiplications by a cell with registers inside, which end as many stages later. */
+  readonly cellOf: ReadonlyMap<Op, MultiplierCell>;
   /** When the body's result, a tree level's sums, the folded value, and the result are there. */
   readonly term: Slot;
   readonly treeStages: readonly number[];
@@ -54,6 +57,7 @@ export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device
   const period = (1000 / clockMhz) * USABLE;
   const base = device.timing.base;
   const stageOf = new Map<Op, number>();
+  const cellOf = new Map<Op, MultiplierCell>();
   const slots = new Map<Value, Slot>();
   const start: Slot = { stage: 1, ns: base };
   const place = (inputs: readonly Slot[], delay: number): Slot => {
@@ -78,6 +82,11 @@ export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device
         slot = { stage, ns: period };
       }
       stageOf.set(o, slot.stage);
+      const cell = multiplies ? multiplierCell(device, o.operand(0).type as FixedType, o.operand(1).type as FixedType) : undefined;
+      if (cell !== undefined) {
+        cellOf.set(o, cell);
+        slot = { stage: slot.stage + cell.latency, ns: base };
+      }
       if (o.name === "fx.table" && denseAttr(o, "values").data.length >= REGISTERED_TABLE) slot = { stage: slot.stage + 1, ns: base };
       slots.set(o.result, slot);
     }
@@ -136,7 +145,7 @@ export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device
   // The other epilogue operands are delayed to arrive with the folded value.
   op.regions[1]!.args.forEach((a, i) => slots.set(a, i === 0 ? folded : { stage: folded.stage, ns: base }));
   const result = run(op.regions[1]!);
-  return { stageOf, term, treeStages, graphStages, packStage, carryStage, accStage, folded, depth: Math.max(1, result.stage) + 1 };
+  return { stageOf, cellOf, term, treeStages, graphStages, packStage, carryStage, accStage, folded, depth: Math.max(1, result.stage) + 1 };
 }
 
 function later(a: Slot, b: Slot): boolean {

@@ -1,7 +1,9 @@
 /** rtl to Verilog-2005 text: one file per module. */
+import { readFileSync } from "node:fs";
 import { CompilerBug } from "../diagnostics/index.js";
 import { cloneModule, type Module, type Op } from "../ir/core.js";
 import { isClocked } from "../ir/eval/rtl-flatten.js";
+import { CELL_FILE } from "../ir/rtl/index.js";
 import { verifyRtl } from "../ir/rtl/verify.js";
 import type { ModuleInterface } from "./layout.js";
 import { ModuleWriter } from "./module-writer.js";
@@ -20,7 +22,10 @@ export function writeVerilog(module: Module): Map<string, string> {
   for (const m of modules) prepareModule(m);
   const faces = interfaces(copy, modules);
   const files = new Map<string, string>();
-  for (const face of faces.values()) files.set(`${face.name}.v`, new ModuleWriter(face, faces).text());
+  for (const face of faces.values()) {
+    const cell = face.op.attrs[CELL_FILE];
+    files.set(`${face.name}.v`, typeof cell === "string" ? readFileSync(new URL(`../../runtime/cells/${cell}`, import.meta.url), "utf8") : new ModuleWriter(face, faces).text());
+  }
   return files;
 }
 
@@ -34,8 +39,8 @@ export function verilogName(module: Module, sym: string): string {
 function moduleNames(modules: readonly Op[]): Map<string, string> {
   const scope = new NameScope();
   const instantiated = new Set(modules.flatMap((m) => m.body.ops).map((op) => op.attrs["module"]));
-  // Users know the name of the top module: it comes first.
-  const first = modules.filter((m) => !instantiated.has(m.attrs["sym"]));
+  // Cells have the name that is in their file, and users know the name of the top module: these come first.
+  const first = [...modules.filter((m) => m.attrs[CELL_FILE] !== undefined), ...modules.filter((m) => !instantiated.has(m.attrs["sym"]))];
   const order = [...first, ...modules.filter((m) => !first.includes(m))];
   return new Map(order.map((m) => [String(m.attrs["sym"]), scope.unique(String(m.attrs["sym"]), "m")]));
 }

@@ -127,6 +127,9 @@ function verifyReg(op: Op, report: Report): void {
   if (BigInt(reset) < lo || BigInt(reset) > hi) report(`reset value ${reset} is not a ${showType(type)}`);
 }
 
+/** Note on a module that stands for a cell of a device: the file in `runtime/cells` that is its Verilog text. */
+export const CELL_FILE = "cell.file";
+
 const ops: readonly OpDef[] = [
   { name: "rtl.module", summary: "A hardware module; clock and reset are implicit.", operands: [], results: [], regions: 1, traits: ["graph"],
     attrs: {
