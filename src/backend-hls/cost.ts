@@ -1,5 +1,5 @@
 /** Estimated area of a scheduled kernel and of the channels that feed it, in the resources of a device. */
-import type { Dense } from "../ir/attributes.js";
+import { Dense } from "../ir/attributes.js";
 import type { Block, Op, Value } from "../ir/core.js";
 import { denseAttr } from "../ir/define-op.js";
 import { laneCount, loopNest, unrollOf, type KernelSpec } from "../ir/flow/kernel.js";
@@ -7,11 +7,13 @@ import { source } from "../ir/eval/flow.js";
 import { rawRange, type FixedType } from "../ir/types.js";
 import type { ChannelPlan } from "./design.js";
 import { adderBits, bitsOfInterval, buildAdderGraph, type AdderGraph, type GraphOutput } from "./adder-graph.js";
-import { accumulatorLoops, isConstantOperand, isFixedOperand, sumType, weightTable } from "./datapath.js";
-import type { GraphStages, Pipeline } from "./pipeline.js";
+import { accumulatorLoops, isConstantOperand, isFixedOperand, sumType, weightTable, weightWords } from "./datapath.js";
+import { isRegisteredTable, type GraphStages, type Pipeline } from "./pipeline.js";
+import { muxLuts, ramStorage, romStorage, type Storage } from "./storage.js";
 import { packingOf, plainProduct, type ProductPlan } from "./products.js";
 import type { Device } from "./devices.js";
-import { opArea, tableLuts } from "./operators.js";
+import { bankDepth } from "./memory-plan.js";
+import { opArea } from "./operators.js";
 
 export interface Resources {
   lut: number;
@@ -65,19 +67,34 @@ export function kernelResources(d: Device, op: Op, spec: KernelSpec, built?: { r
     const depth = nest.filter((l) => involved(l.index)).reduce((n, l) => n * l.trips, 1);
     if (depth === 1) return;
     const lanes = spec.iterators.reduce((n, it, k) => (involved(k) ? n * (spec.schedule!.unroll[it.name] ?? 1) : n), 1);
-    const { width } = elemOf(spec, i);
-    const bits = Math.ceil(Math.log2(depth));
-    const luts = lanes * tableLuts(d, bits, width) * (depth / 2 ** bits);
-    const block = Math.ceil((lanes * width) / 72) * Math.ceil(depth / 512);
-    if (depth >= 256 && block * 200 < luts) r.bram += block;
-    else {
-      r.lut += luts;
-      r.ff += lanes * width;
-    }
+    const weights = built === undefined ? typicalTable(depth, lanes, elemOf(spec, i)) : weightWords(weightTable(spec, i));
+    store(r, romStorage(d, weights, true), 1);
+  });
+  op.regions.forEach((region, phase) => {
+    const copies = lanesOf(spec, "parallel") * (phase === 0 ? lanesOf(spec, "reduction") : 1);
+    for (const o of region.ops) if (o.name === "fx.table") store(r, romStorage(d, denseAttr(o, "values"), isRegisteredTable(o)), copies);
   });
   r.lut += 20 + nest.length * 8;
   r.ff += 10 + nest.length * 6 + (built?.pipeline.depth ?? 6) * 2;
   return round(r);
+}
+
+function store(r: Resources, s: Storage, copies: number): void {
+  addTo(r, { lut: s.lut * copies, ff: s.ff * copies, dsp: 0, bram: s.bram * copies });
+}
+
+const typical = new Map<string, Dense>();
+
+/** Weights of which only the size is known: no two alike. */
+function typicalTable(depth: number, lanes: number, elem: FixedType): Dense {
+  const key = `${depth}:${lanes}:${elem.width}`;
+  let found = typical.get(key);
+  if (found === undefined) {
+    const data = new Float64Array(depth * lanes);
+    for (let i = 0, v = 1; i < data.length; i++) data[i] = (v = (v * 48271) % 2147483647) % 2 ** Math.min(30, elem.width);
+    typical.set(key, (found = new Dense([depth, lanes], elem, data)));
+  }
+  return found;
 }
 
 function elemOf(spec: KernelSpec, i: number): FixedType {
@@ -287,12 +304,13 @@ export function channelResources(d: Device, plan: ChannelPlan, elem: FixedType, 
     const slots = Math.max(1, Math.ceil(capacity / plan.words));
     for (const b of plan.banks) {
       const bits = b.planes.length * elem.width;
-      const depth = b.words.length * slots;
       if (b.words.length === 1) {
         r.ff += bits * slots;
         r.lut += Math.ceil((bits * (slots - 1)) / 2) + 2;
-      } else if (depth <= 64 || d.bram === 0) r.lut += Math.ceil(depth / 64) * Math.ceil(bits / 7) * 4 + 8;
-      else r.bram += Math.ceil(depth / 512) * Math.max(1, Math.ceil(bits / 72));
+      } else {
+        r.lut += 8;
+        store(r, ramStorage(d, bankDepth(b.words.length, slots), bits, true), 1);
+      }
     }
     const perLane = new Map<number, Set<string>>();
     for (let i = 0; i < plan.laneBank.length; i++) {
@@ -301,15 +319,15 @@ export function channelResources(d: Device, plan: ChannelPlan, elem: FixedType, 
       if (!perLane.has(lane)) perLane.set(lane, new Set());
       perLane.get(lane)!.add(`${plan.laneBank[i]}:${plan.lanePlane[i]}`);
     }
-    for (const sources of perLane.values()) r.lut += muxLuts(sources.size) * elem.width;
+    for (const sources of perLane.values()) r.lut += muxLuts(d, sources.size) * elem.width;
     r.lut += 30;
     r.ff += 30;
     return round(r);
   }
   const ringDepth = plan.rows > 1 ? plan.pitch : capacity;
   const rings = plan.rows > 1 ? Math.max(plan.rows, Math.ceil(capacity / plan.pitch)) : 1;
-  if (ringDepth * rings > 1) r.lut += rings * Math.ceil(ringDepth / 64) * Math.ceil(wordBits / 7) * 4;
-  if (plan.rows > 1) r.lut += plan.rows * wordBits * muxLuts(rings);
+  if (ringDepth * rings > 1) store(r, ramStorage(d, ringDepth, wordBits, false), rings);
+  if (plan.rows > 1) r.lut += plan.rows * wordBits * muxLuts(d, rings);
   r.ff += (plan.held ? 2 : 1) * plan.rows * plan.columns * wordBits;
   for (let lane = 0; lane < plan.table.lanes; lane++) {
     const sources = new Set<number>();
@@ -317,16 +335,11 @@ export function channelResources(d: Device, plan: ChannelPlan, elem: FixedType, 
       const i = m * plan.table.lanes + lane;
       if (plan.tapRow[i]! >= 0) sources.add((plan.tapRow[i]! * 1024 + plan.tapColumn[i]!) * 65536 + plan.tapPlane[i]!);
     }
-    r.lut += muxLuts(sources.size) * elem.width;
+    r.lut += muxLuts(d, sources.size) * elem.width;
   }
   r.lut += 25;
   r.ff += 30;
   return round(r);
-}
-
-/** LUTs per bit of a multiplexer with n inputs. */
-function muxLuts(n: number): number {
-  return n <= 1 ? 0 : n === 2 ? 0.5 : n <= 4 ? 1 : Math.ceil(n / 4) * 1.25;
 }
 
 function round(r: Resources): Resources {

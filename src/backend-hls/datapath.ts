@@ -1,4 +1,5 @@
 /** What a schedule means for the datapath of a kernel: its lanes, its accumulators, its weights in the order of use. */
+import { allocate, Dense } from "../ir/attributes.js";
 import type { Op } from "../ir/core.js";
 import { denseAttr } from "../ir/define-op.js";
 import { lanePoints } from "./access.js";
@@ -107,4 +108,12 @@ export function laneFinder(operandLanes: readonly LanePoint[]): (...points: read
     }
     return n;
   };
+}
+
+/** Weights as memory words, one per row of the table, lane 0 lowest. */
+export function weightWords(table: WeightTable): Dense {
+  const lanes = table.lanes.length;
+  const data = allocate(table.elem, table.rows.length * lanes);
+  table.rows.forEach((row, r) => data.set(row, r * lanes));
+  return new Dense([table.rows.length, lanes], table.elem, data);
 }

@@ -67,6 +67,7 @@ export interface Channel {
 
 export interface Design {
   readonly name: string;
+  readonly device: Device;
   readonly inputs: InputNode[];
   readonly kernels: KernelNode[];
   readonly outputs: OutputNode[];
@@ -114,7 +115,7 @@ export function elaborate(module: Module, device: Device, clockMhz: number, port
   const outputNames = func.attrs["outputs"] as readonly string[];
   const inputWord = (arg: Value): number => ports.inputs[func.body.args.indexOf(arg)]!;
   const nodes = new Map<Value, KernelNode | InputNode>();
-  const design: Design = { name: module.name, inputs: [], kernels: [], outputs: [], channels: [] };
+  const design: Design = { name: module.name, device, inputs: [], kernels: [], outputs: [], channels: [] };
   func.body.args.forEach((arg, i) => {
     const node: InputNode = { kind: "input", name: inputNames[i]!, arg, order: orderOf(arg, inputWord), type: arg.type as StreamType, scale: portScale(func, "input_scales", i), outputs: [] };
     nodes.set(arg, node);

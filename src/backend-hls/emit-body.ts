@@ -6,7 +6,7 @@ import { bitsRange } from "../ir/rtl/semantics.js";
 import { rawRange, type BitsType, type FixedType } from "../ir/types.js";
 import { bitsOfInterval, buildAdderGraph, type AdderGraph, type Interval } from "./adder-graph.js";
 import { cellModule, type MultiplierCell } from "./multiplier-cell.js";
-import { REGISTERED_TABLE, type GraphStages, type Pipeline } from "./pipeline.js";
+import { isRegisteredTable, type GraphStages, type Pipeline } from "./pipeline.js";
 
 export function wires(t: FixedType): BitsType {
   return { kind: "bits", signed: t.signed, width: t.width };
@@ -55,7 +55,7 @@ export function emitScalarBody(program: Module, m: RtlModuleBuilder, block: Bloc
     const operands = op.operands.map((v) => env.get(v)!.atStage(stage));
     const name = `${hint}_${op.name.slice(3)}`;
     const cell = pipeline.cellOf.get(op);
-    const { value, latency } = cell === undefined ? emitOp(m, op, operands, name) : emitCell(program, m, cell, op, operands, name);
+    const { value, latency } = cell === undefined ? emitOp(m, op, operands, pipeline, name) : emitCell(program, m, cell, op, operands, name);
     env.set(op.result, new Staged(m, value, stage + latency));
   }
   throw new Error("body without fx.yield");
@@ -106,7 +106,7 @@ function timesConstant(m: RtlModuleBuilder, x: Value, range: Interval, c: number
   return emitAdderGraph(m, graph, [new Staged(m, x, 0)], { nodes: graph.nodes.map(() => 0), outputs: [0] }, type)[0]!.value;
 }
 
-function emitOp(m: RtlModuleBuilder, op: Op, x: readonly Value[], hint: string): { value: Value; latency: number } {
+function emitOp(m: RtlModuleBuilder, op: Op, x: readonly Value[], pipeline: Pipeline, hint: string): { value: Value; latency: number } {
   const to = op.result.type as FixedType;
   const type = wires(to);
   const from = op.operands.map((v) => v.type as FixedType);
@@ -146,8 +146,8 @@ function emitOp(m: RtlModuleBuilder, op: Op, x: readonly Value[], hint: string):
       const width = from[0]!.width;
       const raw = m.extract(x[0]!, 0, width);
       const index = from[0]!.signed ? m.xor(raw, m.constant(2 ** (width - 1), { kind: "bits", signed: false, width })) : raw;
-      const latency = values.data.length >= REGISTERED_TABLE ? 1 : 0;
-      return { value: m.rom(index, values, { readLatency: latency, hint }), latency };
+      const latency = isRegisteredTable(op) ? 1 : 0;
+      return { value: m.rom(index, values, { readLatency: latency, style: pipeline.styleOf.get(op)!, hint }), latency };
     }
     default:
       throw new Error(`no hardware for ${op.name}`);

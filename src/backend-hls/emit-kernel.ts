@@ -10,12 +10,14 @@ import type { Module, Op, Value } from "../ir/core.js";
 import { loopNest, type KernelSpec } from "../ir/flow/kernel.js";
 import { RtlModuleBuilder, s, u, type Port } from "../ir/rtl/builder.js";
 import type { BitsType, FixedType } from "../ir/types.js";
-import { accumulatorLoops, isConstantOperand, isFixedOperand, sumType, weightTable, type WeightTable } from "./datapath.js";
+import { accumulatorLoops, isConstantOperand, isFixedOperand, sumType, weightTable, weightWords, type WeightTable } from "./datapath.js";
 import type { KernelNode } from "./design.js";
+import type { Device } from "./devices.js";
 import { emitAdderGraph, emitScalarBody, Staged, wires } from "./emit-body.js";
 import { LoopCounters } from "./emit-counters.js";
 import type { Pipeline } from "./pipeline.js";
 import type { Packing, Unit } from "./products.js";
+import { romStorage } from "./storage.js";
 
 /** Where the elements of one operand come from, lane by lane. */
 interface OperandLanes {
@@ -25,7 +27,7 @@ interface OperandLanes {
   readonly pair: ((pairs: readonly (readonly [number, number])[]) => Value) | undefined;
 }
 
-export function emitKernel(module: Module, name: string, node: KernelNode): Op {
+export function emitKernel(module: Module, name: string, node: KernelNode, device: Device): Op {
   const { spec, pipeline } = node;
   const ports: Port[] = [
     ...node.inputs.flatMap((c, i) => [
@@ -48,7 +50,7 @@ export function emitKernel(module: Module, name: string, node: KernelNode): Op {
   const emit = m.and(fired, emits, "emit");
   const push = m.delay(emit, pipeline.depth, { reset: 0, hint: "push" });
 
-  const operands = spec.operands.map((_, i) => operandLanes(m, node, i, counters));
+  const operands = spec.operands.map((_, i) => operandLanes(m, device, node, i, counters));
   const { reductions, inner } = accumulatorLoops(spec);
   const control = new Map<string, Staged>();
   if (reductions.length > 0) {
@@ -80,7 +82,7 @@ export function emitKernel(module: Module, name: string, node: KernelNode): Op {
 }
 
 /** Brings an operand to its stage: channels through a register, changing weights from a memory, fixed ones as numbers. */
-function operandLanes(m: RtlModuleBuilder, node: KernelNode, i: number, counters: LoopCounters): OperandLanes {
+function operandLanes(m: RtlModuleBuilder, device: Device, node: KernelNode, i: number, counters: LoopCounters): OperandLanes {
   const { spec, pipeline, products } = node;
   const operand = spec.operands[i]!;
   const pairs = products.products.kind === "packed" && products.products.packed === i ? new PairedLanes(node) : undefined;
@@ -90,7 +92,7 @@ function operandLanes(m: RtlModuleBuilder, node: KernelNode, i: number, counters
     if (isFixedOperand(spec, i)) return { ...numbersOf(m, table), pair: undefined };
     const positions = table.loops.map((l) => counters.loops.findIndex((c) => c.name === l.name));
     const address = m.delay(counters.index(positions).value, target - 1, { hint: `weights${i}_address` });
-    const rom = (values: Dense, hint: string): Value => m.rom(address, values, { readLatency: 1, hint });
+    const rom = (values: Dense, hint: string): Value => m.rom(address, values, { readLatency: 1, style: romStorage(device, values, true).style, hint });
     const width = table.elem.width;
     let single: Value | undefined;
     let paired: Value | undefined;
@@ -116,14 +118,6 @@ function operandLanes(m: RtlModuleBuilder, node: KernelNode, i: number, counters
 function numbersOf(m: RtlModuleBuilder, table: WeightTable): Pick<OperandLanes, "lanes"> {
   const { width } = table.elem;
   return { lanes: (numbers) => m.concat(numbers.map((n) => m.constant(BigInt.asUintN(width, BigInt(table.rows[0]![n]!)), u(width))).reverse()) };
-}
-
-/** Weights as memory words, one per row of the table, lane 0 lowest. */
-function weightWords(table: WeightTable): Dense {
-  const lanes = table.lanes.length;
-  const data = allocate(table.elem, table.rows.length * lanes);
-  table.rows.forEach((row, r) => data.set(row, r * lanes));
-  return new Dense([table.rows.length, lanes], table.elem, data);
 }
 
 /**

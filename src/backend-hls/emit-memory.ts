@@ -7,14 +7,13 @@ import { RtlModuleBuilder, u } from "../ir/rtl/builder.js";
 import { addressWidth } from "../ir/rtl/semantics.js";
 import type { BitsType } from "../ir/types.js";
 import type { Channel } from "./design.js";
+import type { Device } from "./devices.js";
 import { LoopCounters, moduloCounter, tableLookup } from "./emit-counters.js";
 import { balance, channelPorts } from "./emit-stream.js";
-import type { Bank, MemoryPlan } from "./memory-plan.js";
+import { bankDepth, type Bank, type MemoryPlan } from "./memory-plan.js";
+import { ramStorage } from "./storage.js";
 
-/** Memories up to this many words are built from LUTs. */
-const DISTRIBUTED_DEPTH = 64;
-
-export function emitMemory(module: Module, name: string, channel: Channel, plan: MemoryPlan, pad: number): Op {
+export function emitMemory(module: Module, name: string, channel: Channel, plan: MemoryPlan, pad: number, device: Device): Op {
   const m = new RtlModuleBuilder(module, name, channelPorts(channel), { loc: channel.consumer.kind === "kernel" ? channel.consumer.op.loc : { nodes: [] } });
   const [reserve, push, pushData, take] = [m.input("reserve"), m.input("push"), m.input("push_data"), m.input("take")];
   const slots = channel.capacity / plan.words;
@@ -31,7 +30,7 @@ export function emitMemory(module: Module, name: string, channel: Channel, plan:
   const word = moduloCounter(m, plan.words, push, "write_word");
   const writeSlot = moduloCounter(m, slots, m.and(push, word.last), "write_slot");
   const readSlot = moduloCounter(m, slots, sampleDone, "read_slot");
-  const ports: BankPorts = { m, plan, elem: channel.elem.width, push, pushData, word: word.value, writeSlot: writeSlot.value, readSlot: readSlot.value, slots, steps };
+  const ports: BankPorts = { m, device, plan, elem: channel.elem.width, push, pushData, word: word.value, writeSlot: writeSlot.value, readSlot: readSlot.value, slots, steps };
   const banks = plan.banks.map((b, i) => emitBank(ports, b, i));
 
   // Lanes, one cycle after the step: what selects among banks, and what masks, is delayed along.
@@ -71,6 +70,7 @@ export function emitMemory(module: Module, name: string, channel: Channel, plan:
 
 interface BankPorts {
   readonly m: RtlModuleBuilder;
+  readonly device: Device;
   readonly plan: MemoryPlan;
   readonly elem: number;
   readonly push: Value;
@@ -100,7 +100,7 @@ function emitBank(p: BankPorts, bank: Bank, index: number): Value {
   const address = Float64Array.from(bank.address, (a) => Math.max(0, a));
   const read = p.steps.lookup(address, `bank_${index}_address`);
   const within = (slot: Value, at: Value): Value => (slots === 1 ? at : m.concat([slot, m.cast(at, u(depthBits))]));
-  const depth = slots === 1 ? bank.words.length : slots << depthBits;
+  const depth = bankDepth(bank.words.length, slots);
   return m.memory({
     depth,
     word: u(bank.planes.length * p.elem),
@@ -109,7 +109,9 @@ function emitBank(p: BankPorts, bank: Bank, index: number): Value {
     wen,
     raddr: [within(p.readSlot, read)],
     readLatency: 1,
-    style: depth <= DISTRIBUTED_DEPTH ? "distributed" : "auto",
+    style: ramStorage(p.device, depth, bank.planes.length * p.elem, true).style,
+    // A step waits until its words have been written, and words are written over only once they have been released.
+    disjoint: true,
     hint: `bank_${index}`,
   })[0]!;
 }

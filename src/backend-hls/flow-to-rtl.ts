@@ -2,6 +2,7 @@
 import { Module, type Op, type Value } from "../ir/core.js";
 import { RtlModuleBuilder, u, type Port } from "../ir/rtl/builder.js";
 import { beats, type Channel, type Design, type InputNode, type KernelNode, type OutputNode } from "./design.js";
+import type { Device } from "./devices.js";
 import { moduloCounter } from "./emit-counters.js";
 import { emitKernel } from "./emit-kernel.js";
 import { emitMemory } from "./emit-memory.js";
@@ -44,9 +45,9 @@ export function lowerToRtl(design: Design): RtlDesign {
     return name;
   };
   const channelModules = new Map<Channel, Op>();
-  for (const c of design.channels) channelModules.set(c, emitChannel(module, unique(`ch_${c.name}`), c));
+  for (const c of design.channels) channelModules.set(c, emitChannel(module, unique(`ch_${c.name}`), c, design.device));
   const kernelModules = new Map<KernelNode, Op>();
-  for (const k of design.kernels) kernelModules.set(k, emitKernel(module, unique(k.name), k));
+  for (const k of design.kernels) kernelModules.set(k, emitKernel(module, unique(k.name), k, design.device));
   const ports = axisPorts(design);
   emitTop(module, top, design, channelModules, kernelModules, ports);
   return { module, top, ports };
@@ -58,9 +59,9 @@ export function moduleName(name: string): string {
   return /^[A-Za-z]/.test(clean) ? clean : `m_${clean}`;
 }
 
-function emitChannel(module: Module, name: string, c: Channel): Op {
+function emitChannel(module: Module, name: string, c: Channel, device: Device): Op {
   const pad = c.consumer.kind === "kernel" ? c.consumer.spec.operands[c.operand]!.view.pad : 0;
-  return c.plan.kind === "memory" ? emitMemory(module, name, c, c.plan, pad) : emitStream(module, name, c, c.plan, pad);
+  return c.plan.kind === "memory" ? emitMemory(module, name, c, c.plan, pad, device) : emitStream(module, name, c, c.plan, pad);
 }
 
 function axisPorts(design: Design): AxisPort[] {

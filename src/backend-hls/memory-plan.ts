@@ -3,6 +3,7 @@
  * whole samples. Every read lane has banks of its own, one per plane of the producer's words that it reads from, so that
  * each bank sees at most one write and one read a cycle; lanes with the same writes and addresses share a wide bank.
  */
+import { addressWidth } from "../ir/rtl/semantics.js";
 import type { ProducerOrder, ReadTable } from "./access.js";
 
 export interface Bank {
@@ -91,4 +92,9 @@ function same(a: ArrayLike<number>, b: ArrayLike<number>): boolean {
   if (a.length !== b.length) return false;
   for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
   return true;
+}
+
+/** Words of a bank that holds `words` of each of `slots` samples; samples start at powers of two. */
+export function bankDepth(words: number, slots: number): number {
+  return slots === 1 ? words : slots << addressWidth(words);
 }

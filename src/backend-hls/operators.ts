@@ -115,16 +115,11 @@ export function opArea(d: Device, op: Op): Area {
       return { lut: (rounds ? Math.min(from.width, to!.width + 2) : 0) + (saturates(op) ? to!.width + 4 : 0), dsp: 0 };
     }
     case "fx.table":
-      return { lut: tableLuts(d, widthOf(op, 0).width, to!.width), dsp: 0 };
+      // Tables are memories: see storage.ts.
+      return { lut: 0, dsp: 0 };
     default:
       throw new Error(`no area for ${op.name}`);
   }
-}
-
-/** LUTs of a read-only table of 2^address entries. */
-export function tableLuts(d: Device, address: number, width: number): number {
-  const perBit = address <= d.lutInputs ? 1 : Math.ceil(2 ** (address - d.lutInputs) * 1.1);
-  return perBit * width;
 }
 
 export function multiplierArea(d: Device, a: FixedType, b: FixedType): Area {

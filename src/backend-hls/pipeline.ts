@@ -13,9 +13,14 @@ import type { Device } from "./devices.js";
 import { multiplierCell, type MultiplierCell } from "./multiplier-cell.js";
 import { addDelay, opDelay } from "./operators.js";
 import type { ProductPlan } from "./products.js";
+import { romStorage, type Storage } from "./storage.js";
 
 /** Tables of at least this many entries are read through a register, so that block RAM can hold them. */
-export const REGISTERED_TABLE = 512;
+const REGISTERED_TABLE = 512;
+
+export function isRegisteredTable(op: Op): boolean {
+  return denseAttr(op, "values").data.length >= REGISTERED_TABLE;
+}
 
 /** Point in time: a stage, and nanoseconds since its clock edge. */
 export interface Slot {
@@ -34,6 +39,8 @@ export interface Pipeline {
   readonly stageOf: ReadonlyMap<Op, number>;
   /** Multiplications by a cell with registers inside, which end as many stages later. */
   readonly cellOf: ReadonlyMap<Op, MultiplierCell>;
+  /** Where tables are. */
+  readonly styleOf: ReadonlyMap<Op, Storage["style"]>;
   /** When the body's result, a tree level's sums, the folded value, and the result are there. */
   readonly term: Slot;
   readonly treeStages: readonly number[];
@@ -58,6 +65,7 @@ export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device
   const base = device.timing.base;
   const stageOf = new Map<Op, number>();
   const cellOf = new Map<Op, MultiplierCell>();
+  const styleOf = new Map<Op, Storage["style"]>();
   const slots = new Map<Value, Slot>();
   const start: Slot = { stage: 1, ns: base };
   const place = (inputs: readonly Slot[], delay: number): Slot => {
@@ -87,7 +95,11 @@ export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device
         cellOf.set(o, cell);
         slot = { stage: slot.stage + cell.latency, ns: base };
       }
-      if (o.name === "fx.table" && denseAttr(o, "values").data.length >= REGISTERED_TABLE) slot = { stage: slot.stage + 1, ns: base };
+      if (o.name === "fx.table") {
+        const registered = isRegisteredTable(o);
+        styleOf.set(o, romStorage(device, denseAttr(o, "values"), registered).style);
+        if (registered) slot = { stage: slot.stage + 1, ns: base };
+      }
       slots.set(o.result, slot);
     }
     throw new Error("body without fx.yield");
@@ -145,7 +157,7 @@ export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device
   // The other epilogue operands are delayed to arrive with the folded value.
   op.regions[1]!.args.forEach((a, i) => slots.set(a, i === 0 ? folded : { stage: folded.stage, ns: base }));
   const result = run(op.regions[1]!);
-  return { stageOf, cellOf, term, treeStages, graphStages, packStage, carryStage, accStage, folded, depth: Math.max(1, result.stage) + 1 };
+  return { stageOf, cellOf, styleOf, term, treeStages, graphStages, packStage, carryStage, accStage, folded, depth: Math.max(1, result.stage) + 1 };
 }
 
 function later(a: Slot, b: Slot): boolean {

@@ -268,7 +268,7 @@ export class ModuleWriter {
       const hint = op.results.find((r) => r.hint !== undefined)?.hint;
       mem = this.scope.unique(hint === undefined ? "mem" : `${hint}_mem`, "mem");
       this.arrays.set(op, mem);
-      this.lines.push("", `${ramStyle(strAttr(op, "style"))}reg ${rangeText(bitsOf(op.operand(1).type))}${mem} [0:${intAttr(op, "depth") - 1}];`);
+      this.lines.push("", `${ramStyle(strAttr(op, "style"), op.attrs["disjoint"] === true)}reg ${rangeText(bitsOf(op.operand(1).type))}${mem} [0:${intAttr(op, "depth") - 1}];`);
     }
     return mem;
   }
@@ -406,18 +406,15 @@ const FALLBACK: Readonly<Record<string, string>> = {
   "rtl.instance": "out",
 };
 
-/** Synthesis attributes; AMD and Yosys know the first spelling, Intel the second. */
-function ramStyle(style: string): string {
-  switch (style) {
-    case "block":
-      return '(* ram_style = "block" *) ';
-    case "distributed":
-      return '(* ram_style = "distributed", ramstyle = "MLAB" *) ';
-    case "registers":
-      return '(* ram_style = "registers", ramstyle = "logic" *) ';
-    default:
-      return "";
-  }
+/** Synthesis attributes; AMD and Yosys know the first spelling, Intel the second. Without reads of what is being written, block RAM needs no logic around it. */
+function ramStyle(style: string, disjoint: boolean): string {
+  const styles: Readonly<Record<string, readonly string[]>> = {
+    block: ['ram_style = "block"'],
+    distributed: ['ram_style = "distributed"', 'ramstyle = "MLAB"'],
+    registers: ['ram_style = "registers"', 'ramstyle = "logic"'],
+  };
+  const list = [...(styles[style] ?? []), ...(disjoint ? ["no_rw_check", 'rw_addr_collision = "no"'] : [])];
+  return list.length === 0 ? "" : `(* ${list.join(", ")} *) `;
 }
 function romStyle(style: string): string {
   switch (style) {

@@ -42,6 +42,8 @@ export interface MemoryOptions {
   readonly raddr: readonly Value[];
   readonly readLatency: 0 | 1;
   readonly style?: StorageStyle;
+  /** What is read while it is written is never used. */
+  readonly disjoint?: boolean;
   readonly hint?: string;
 }
 
@@ -236,7 +238,7 @@ export class RtlModuleBuilder {
   memory(o: MemoryOptions): Value[] {
     const address = u(addressWidth(o.depth));
     const operands = [this.cast(o.waddr, address), this.cast(o.wdata, o.word), o.wen, ...o.raddr.map((r) => this.cast(r, address))];
-    return this.append("rtl.memory", operands, o.raddr.map(() => o.word), { depth: o.depth, read_latency: o.readLatency, style: o.style ?? "auto" }, o.raddr.map(() => o.hint));
+    return this.append("rtl.memory", operands, o.raddr.map(() => o.word), { depth: o.depth, read_latency: o.readLatency, style: o.style ?? "auto", ...(o.disjoint === true && { disjoint: true }) }, o.raddr.map(() => o.hint));
   }
   /** `values[addr]`; shape [depth] or, for words of several elements (element 0 least significant), [depth, n]. */
   rom(addr: Value, values: Dense, options: { readLatency: 0 | 1; style?: StorageStyle; hint?: string }): Value {

@@ -188,7 +188,7 @@ const ops: readonly OpDef[] = [
     inferTypes: (op) => [op.operand(0).type], verify: verifyReg },
   { name: "rtl.memory", summary: "Words with one write port and a read port per raddr. A registered read gives the old word when the same word is written in that cycle; contents are undefined until written, addresses are below depth.",
     operands: ["waddr", "wdata", "wen", "raddr*"], results: ["rdata*"],
-    attrs: { depth: { kind: "int" }, read_latency: readLatency, style },
+    attrs: { depth: { kind: "int" }, read_latency: readLatency, style, disjoint: { kind: "bool", optional: true, doc: "what is read while it is written is never used" } },
     inferTypes: (op) => op.operands.slice(3).map(() => op.operand(1).type), verify: verifyMemory },
   { name: "rtl.rom", summary: "Constant words. Rank 2: a word is a row of values, element 0 least significant. Addresses are below the depth.",
     operands: ["addr"], results: ["data"],

@@ -1,0 +1,123 @@
+/**
+ * Where a memory goes, and what it costs there: block RAM, memory made of LUTs, or logic for a table. Generated hardware and
+ * estimates ask here, so that a memory is where it was counted. The figures are what Yosys 0.23 maps memories of these sizes
+ * to; sizes of the blocks are the vendors' (AMD UG573, UG473; Lattice FPGA-TN-02204, FPGA-TN-02002).
+ */
+import type { Dense } from "../ir/attributes.js";
+import type { Device } from "./devices.js";
+
+export interface Storage {
+  readonly style: "block" | "distributed";
+  readonly lut: number;
+  readonly ff: number;
+  readonly bram: number;
+}
+
+/** Depths and widths that a block can have, and the share of a counted block that it is. */
+interface BlockShape {
+  readonly share: number;
+  readonly shapes: readonly (readonly [depth: number, width: number])[];
+}
+const half: BlockShape = { share: 0.5, shapes: [[512, 36], [1024, 18], [2048, 9], [4096, 4], [8192, 2], [16384, 1]] };
+const whole: BlockShape = { share: 1, shapes: [[512, 72], [1024, 36], [2048, 18], [4096, 9], [8192, 4], [16384, 2], [32768, 1]] };
+const BLOCKS: Readonly<Record<Device["family"], readonly BlockShape[]>> = {
+  xcup: [half, whole],
+  xc7: [half, whole],
+  ecp5: [{ share: 1, shapes: half.shapes }],
+  ice40: [{ share: 1, shapes: [[256, 16], [512, 8], [1024, 4], [2048, 2]] }],
+};
+
+/** Memories made of LUTs: words and bits of one group, and the LUTs that it takes. */
+const GROUPS: Readonly<Record<Device["family"], readonly { readonly depth: number; readonly width: number; readonly luts: number }[]>> = {
+  xcup: [{ depth: 32, width: 14, luts: 8 }, { depth: 64, width: 7, luts: 8 }],
+  xc7: [{ depth: 32, width: 6, luts: 4 }, { depth: 64, width: 3, luts: 4 }],
+  ecp5: [{ depth: 16, width: 4, luts: 4 }],
+  ice40: [],
+};
+
+/** LUTs that a block RAM is worth: what is scarcer on a device decides. */
+function lutsPerBlock(d: Device): number {
+  return d.bram === 0 ? 0 : d.lut / d.bram / 4;
+}
+
+function blocks(d: Device, depth: number, width: number): number {
+  return Math.min(...BLOCKS[d.family].flatMap((b) => b.shapes.map(([n, w]) => b.share * Math.ceil(depth / n) * Math.ceil(width / w))));
+}
+
+/** LUTs per bit of a multiplexer with n inputs. */
+export function muxLuts(d: Device, n: number): number {
+  if (n <= 1) return 0;
+  if (d.lutInputs === 4) return n === 2 ? 1 : n <= 4 ? 2 * (n - 2) : n < 8 ? 5 : n === 8 ? 7 : 1.75 * n;
+  return n <= 4 ? 1 : Math.ceil((n - 1) / 3);
+}
+
+function distributedRam(d: Device, depth: number, width: number): number {
+  const groups = GROUPS[d.family];
+  if (groups.length === 0) return depth * width * 0.7;
+  return Math.min(...groups.map((g) => {
+    const banks = Math.ceil(depth / g.depth);
+    return banks * Math.ceil(width / g.width) * g.luts + width * muxLuts(d, banks) + (banks > 1 ? banks : 0);
+  }));
+}
+
+/** A memory with one write and one read port. `registered`: its data come a cycle after the address, as block RAM needs it. */
+export function ramStorage(d: Device, depth: number, width: number, registered: boolean): Storage {
+  const lut = distributedRam(d, depth, width);
+  const bram = blocks(d, depth, width);
+  if (registered && d.bram > 0 && lut > bram * lutsPerBlock(d)) return { style: "block", lut: 0, ff: 0, bram };
+  // Without LUT memory the words are flip-flops.
+  return { style: "distributed", lut, ff: (registered ? width : 0) + (GROUPS[d.family].length === 0 ? depth * width : 0), bram: 0 };
+}
+
+/** A read-only memory; `values` row by row, a row is a word. */
+export function romStorage(d: Device, values: Dense, registered: boolean): Storage {
+  const depth = values.shape[0]!;
+  const width = (values.data.length / depth) * (values.elem as { width: number }).width;
+  const lut = tableLuts(d, values);
+  const bram = blocks(d, depth, width);
+  if (registered && d.bram > 0 && lut > bram * lutsPerBlock(d)) return { style: "block", lut: 0, ff: 0, bram };
+  return { style: "distributed", lut, ff: registered ? width : 0, bram: 0 };
+}
+
+const counted = new WeakMap<Dense, Map<number, number>>();
+
+/** LUTs of a table as logic: the functions of the lowest address bits that differ, and what chooses among them beyond a slice. */
+function tableLuts(d: Device, values: Dense): number {
+  const known = counted.get(values) ?? new Map<number, number>();
+  counted.set(values, known);
+  let luts = known.get(d.lutInputs);
+  if (luts === undefined) known.set(d.lutInputs, (luts = countTable(d, values)));
+  return luts;
+}
+
+function countTable(d: Device, values: Dense): number {
+  const depth = values.shape[0]!;
+  const per = values.data.length / depth;
+  const { width } = values.elem as { width: number };
+  const size = 2 ** d.lutInputs;
+  // Multiplexers inside a slice join this many lookup tables.
+  const free = 8;
+  const functions = new Set<string>();
+  let chosen = 0;
+  for (let k = 0; k < per; k++) {
+    for (let b = 0; b < width; b++) {
+      let parts = 0;
+      for (let at = 0; at < depth; at += size) {
+        let text = "";
+        let ones = 0;
+        const end = Math.min(depth, at + size);
+        for (let i = at; i < end; i++) {
+          // Bits of the two's complement.
+          const bit = Math.floor(values.data[i * per + k]! / 2 ** b) & 1;
+          ones += bit;
+          text += bit;
+        }
+        if (ones === 0 || ones === end - at) continue;
+        parts++;
+        functions.add(text);
+      }
+      if (parts > free) chosen += parts / free;
+    }
+  }
+  return functions.size + Math.ceil(chosen);
+}
