@@ -62,6 +62,17 @@ export function adderBits(n: AdderNode): number {
   return Math.max(1, bitsOfInterval(n.range) - n.shift);
 }
 
+/**
+ * Lookup tables of a node's carry chain: one for each bit in which two numbers meet. Above the shorter one a sign runs on;
+ * without a sign the longer number's bits go through as they are.
+ */
+export function adderTables(graph: AdderGraph, n: AdderNode): number {
+  const rangeOf = (v: number): Interval => (v < graph.inputs.length ? graph.inputs[v]! : graph.nodes[v - graph.inputs.length]!.range);
+  const [a, b] = [rangeOf(n.a), rangeOf(n.b)];
+  const [wide, narrow] = [{ bits: Math.max(0, bitsOfInterval(a) - n.shift), signed: a.lo < 0 }, { bits: bitsOfInterval(b), signed: b.lo < 0 }].sort((x, y) => y.bits - x.bits) as [{ bits: number; signed: boolean }, { bits: number; signed: boolean }];
+  return narrow.bits + (narrow.signed ? Math.min(adderBits(n), wide.bits) - Math.min(adderBits(n), narrow.bits) : 0);
+}
+
 /** Canonical signed digits of an integer: positions and signs, least first; no two neighbours. */
 export function signedDigitsOf(value: number): { shift: number; sign: 1 | -1 }[] {
   const digits: { shift: number; sign: 1 | -1 }[] = [];

@@ -6,7 +6,7 @@ import { laneCount, loopNest, unrollOf, type KernelSpec } from "../ir/flow/kerne
 import { source } from "../ir/eval/flow.js";
 import { rawRange, type FixedType } from "../ir/types.js";
 import type { ChannelPlan } from "./design.js";
-import { adderBits, bitsOfInterval, buildAdderGraph, type AdderGraph, type GraphOutput } from "./adder-graph.js";
+import { adderBits, adderTables, bitsOfInterval, buildAdderGraph, type AdderGraph, type GraphOutput } from "./adder-graph.js";
 import { accumulatorLoops, isConstantOperand, isFixedOperand, sumType, weightTable, weightWords } from "./datapath.js";
 import { isRegisteredTable, type GraphStages, type Pipeline } from "./pipeline.js";
 import { muxLuts, ramStorage, romStorage, type Storage } from "./storage.js";
@@ -126,7 +126,8 @@ function datapath(d: Device, op: Op, spec: KernelSpec, plan: ProductPlan, p: Pip
   for (const unit of units) {
     if (unit.graph !== undefined) {
       const stages = p.graphStages.get(unit.graph)!;
-      r.lut += unit.graph.nodes.reduce((n, node) => n + adderBits(node), 0);
+      const graph = unit.graph;
+      r.lut += graph.nodes.reduce((n, node) => n + (d.family === "ecp5" ? adderBits(node) : adderTables(graph, node)), 0);
       for (const { width, from, to } of graphValues(unit.graph, stages)) registers(width, from, to);
       unit.graph.outputs.forEach((o, i) => {
         if (o.negative) r.lut += spec.accType.width;
@@ -151,7 +152,7 @@ function datapath(d: Device, op: Op, spec: KernelSpec, plan: ProductPlan, p: Pip
       const width = spec.combiner === "add" ? sumType(termType, covered, spec.accType).width : spec.accType.width;
       const additions = Math.floor(count / 2);
       count = Math.ceil(count / 2);
-      const each = spec.combiner === "add" ? width + (pair?.borrows === true ? 0.5 : 0) : 1.5 * width;
+      const each = spec.combiner === "add" ? width - (d.family === "ecp5" ? 0 : 1) + (pair?.borrows === true ? 0.5 : 0) : 1.5 * width;
       r.lut += unit.outputs.length * additions * each;
       registers(unit.outputs.length * count * width, p.treeStages[level]!, p.treeStages[level + 1] ?? taken);
     });
@@ -276,7 +277,7 @@ function adderLuts(spec: KernelSpec, product: readonly [number, number], weights
     const sample = [...rows.values()].slice(0, Math.max(1, Math.floor(SAMPLED_WEIGHTS / columns))).map((r) => r.slice(0, columns));
     const range = rawRange(elemOf(spec, product[0] === weights ? product[1] : product[0]));
     const graph = buildAdderGraph(sample, sample[0]!.map(() => range), { slack: 1 });
-    luts = graph.nodes.reduce((n, node) => n + adderBits(node), 0) / (sample.length * columns);
+    luts = graph.nodes.reduce((n, node) => n + adderTables(graph, node), 0) / (sample.length * columns);
     adderCosts.set(dense, luts);
   }
   return luts;

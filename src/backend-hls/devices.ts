@@ -13,6 +13,8 @@ export interface Timing {
   readonly lut: number;
   /** Carry per bit, ns. */
   readonly carry: number;
+  /** From the end of a carry chain through what it selects, with the route to all bits of it, ns. */
+  readonly select: number;
   /** Multiplier block, registers at both ends, ns. */
   readonly multiply: number;
 }
@@ -34,11 +36,11 @@ export interface Device {
   readonly timing: Timing;
 }
 
-const up: Timing = { base: 0.5, lut: 0.45, carry: 0.012, multiply: 2.2 };
-const seven: Timing = { base: 0.9, lut: 0.7, carry: 0.025, multiply: 3.2 };
-const ecp5: Timing = { base: 1.3, lut: 0.9, carry: 0.035, multiply: 4.2 };
-const ice40: Timing = { base: 2.0, lut: 1.6, carry: 0.13, multiply: 9.0 };
-const iceUp: Timing = { base: 3.6, lut: 2.9, carry: 0.28, multiply: 17 };
+const up: Timing = { base: 0.5, lut: 0.45, carry: 0.012, select: 0.7, multiply: 2.2 };
+const seven: Timing = { base: 0.9, lut: 0.7, carry: 0.025, select: 1.1, multiply: 3.2 };
+const ecp5: Timing = { base: 1.3, lut: 0.9, carry: 0.035, select: 2.3, multiply: 4.2 };
+const ice40: Timing = { base: 2.0, lut: 1.6, carry: 0.13, select: 2.6, multiply: 9.0 };
+const iceUp: Timing = { base: 3.6, lut: 2.9, carry: 0.28, select: 4.7, multiply: 17 };
 
 export const devices: readonly Device[] = [
   { name: "xcu280", family: "xcup", title: "AMD Alveo U280 (Virtex UltraScale+ HBM)", lut: 1303680, ff: 2607360, dsp: 9024, bram: 2016, bramBits: 36864, lutInputs: 6, dspWidths: [27, 18], timing: up },

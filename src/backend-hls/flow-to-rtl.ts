@@ -32,6 +32,8 @@ export interface RtlDesign {
   readonly module: Module;
   readonly top: string;
   readonly ports: readonly AxisPort[];
+  /** Names of the modules of each kernel: its own, and those of the channels that feed it. */
+  readonly kernels: readonly (readonly string[])[];
 }
 
 export function lowerToRtl(design: Design): RtlDesign {
@@ -50,7 +52,9 @@ export function lowerToRtl(design: Design): RtlDesign {
   for (const k of design.kernels) kernelModules.set(k, emitKernel(module, unique(k.name), k, design.device));
   const ports = axisPorts(design);
   emitTop(module, top, design, channelModules, kernelModules, ports);
-  return { module, top, ports };
+  const nameOf = (op: Op | undefined): string => String(op!.attrs["sym"]);
+  const kernels = design.kernels.map((k) => [nameOf(kernelModules.get(k)), ...k.inputs.map((c) => nameOf(channelModules.get(c)))]);
+  return { module, top, ports, kernels };
 }
 
 /** A Verilog identifier close to `name`. */

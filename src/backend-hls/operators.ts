@@ -36,6 +36,11 @@ export function addDelay(d: Device, width: number): number {
   return d.timing.lut + width * d.timing.carry;
 }
 
+/** The larger or smaller of two numbers. */
+export function chooseDelay(d: Device, width: number): number {
+  return addDelay(d, width) + d.timing.select;
+}
+
 /** Logic delay of one operation without registers, ns. */
 export function opDelay(d: Device, op: Op): number {
   const to = op.results[0] === undefined ? undefined : (op.result.type as FixedType);
@@ -55,7 +60,7 @@ export function opDelay(d: Device, op: Op): number {
     case "fx.max":
     case "fx.min":
       // Against zero only the sign matters.
-      return (constantOf(op, 0) ?? constantOf(op, 1)) === 0 ? d.timing.lut : addDelay(d, to!.width) + d.timing.lut;
+      return (constantOf(op, 0) ?? constantOf(op, 1)) === 0 ? d.timing.lut : chooseDelay(d, to!.width);
     case "fx.select_neg":
       return d.timing.lut;
     case "fx.requantize": {
@@ -125,6 +130,7 @@ export function opArea(d: Device, op: Op): Area {
 export function multiplierArea(d: Device, a: FixedType, b: FixedType): Area {
   if (!usesDsp(d, a, b)) return { lut: Math.ceil(a.width * b.width * 1.1), dsp: 0 };
   const [p, q] = d.dspWidths;
-  const [wide, narrow] = [Math.max(a.width, b.width) + (a.signed && b.signed ? 0 : 1), Math.min(a.width, b.width)];
+// The block's factors are signed.
+  const [narrow, wide] = [a, b].map((t) => t.width + (t.signed ? 0 : 1)).sort((x, y) => x - y) as [number, number];
   return { lut: 0, dsp: Math.ceil(wide / p) * Math.ceil(narrow / q) };
 }

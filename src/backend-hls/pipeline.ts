@@ -11,7 +11,7 @@ import { adderBits, type AdderGraph } from "./adder-graph.js";
 import { accumulatorLoops, isConstantOperand, opIsMultiplier, sumType } from "./datapath.js";
 import type { Device } from "./devices.js";
 import { multiplierCell, type MultiplierCell } from "./multiplier-cell.js";
-import { addDelay, opDelay } from "./operators.js";
+import { addDelay, chooseDelay, opDelay } from "./operators.js";
 import type { ProductPlan } from "./products.js";
 import { romStorage, type Storage } from "./storage.js";
 
@@ -136,14 +136,15 @@ export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device
     for (let n = lanes.terms.length, covered = 1; n > 1; n = Math.ceil(n / 2)) {
       covered *= 2;
       const width = spec.combiner === "add" ? sumType(termType, covered, spec.accType).width + carry : spec.accType.width;
-      slot = place([slot], addDelay(device, width) + (spec.combiner === "add" ? 0 : device.timing.lut));
+      slot = place([slot], spec.combiner === "add" ? addDelay(device, width) : chooseDelay(device, width));
       treeStages.push(slot.stage);
     }
   }
   const { reductions } = accumulatorLoops(spec);
   let accStage: number | undefined;
   if (reductions.length > 0) {
-    const delay = addDelay(device, spec.accType.width) + device.timing.lut;
+    const { width } = spec.accType;
+    const delay = device.timing.lut + (spec.combiner === "add" ? addDelay(device, width) : chooseDelay(device, width));
     slot = place([slot], delay);
     accStage = slot.stage;
     slot = { stage: slot.stage + 1, ns: base };

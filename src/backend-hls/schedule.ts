@@ -160,13 +160,13 @@ export interface Binding {
   readonly available: number;
 }
 
-export function bindingOf(s: Scheduled, limits: Readonly<Partial<Record<keyof Resources, number>>>): Binding {
+export function bindingOf(design: Design, resources: Resources, limits: Readonly<Partial<Record<keyof Resources, number>>>): Binding {
   const busy = [
-    ...s.design.kernels.map((k) => ({ kernel: k.name, cycles: Math.max(k.steps, ...k.inputs.map((c) => consumerCycles(c.plan))) })),
-    ...s.design.inputs.map((i) => ({ kernel: `input ${i.name}`, cycles: i.order.words })),
-    ...s.design.outputs.map((o) => ({ kernel: `output ${o.name}`, cycles: beats(o.type, o.perBeat) })),
+    ...design.kernels.map((k) => ({ kernel: k.name, cycles: Math.max(k.steps, ...k.inputs.map((c) => consumerCycles(c.plan))) })),
+    ...design.inputs.map((i) => ({ kernel: `input ${i.name}`, cycles: i.order.words })),
+    ...design.outputs.map((o) => ({ kernel: `output ${o.name}`, cycles: beats(o.type, o.perBeat) })),
   ].reduce((a, b) => (b.cycles > a.cycles ? b : a));
-  const shares = (["lut", "ff", "dsp", "bram"] as const).map((resource) => ({ resource, used: s.resources[resource], available: limits[resource] ?? Infinity }));
+  const shares = (["lut", "ff", "dsp", "bram"] as const).map((resource) => ({ resource, used: resources[resource], available: limits[resource] ?? Infinity }));
   const share = (x: { used: number; available: number }): number => (x.used === 0 ? 0 : x.used / x.available);
   return { ...busy, ...shares.reduce((a, b) => (share(b) > share(a) ? b : a)) };
 }

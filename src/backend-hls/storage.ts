@@ -73,51 +73,55 @@ export function ramStorage(d: Device, depth: number, width: number, registered: 
 export function romStorage(d: Device, values: Dense, registered: boolean): Storage {
   const depth = values.shape[0]!;
   const width = (values.data.length / depth) * (values.elem as { width: number }).width;
-  const lut = tableLuts(d, values);
+  const { luts: lut, columns } = tableCount(d, values);
   const bram = blocks(d, depth, width);
   if (registered && d.bram > 0 && lut > bram * lutsPerBlock(d)) return { style: "block", lut: 0, ff: 0, bram };
-  return { style: "distributed", lut, ff: registered ? width : 0, bram: 0 };
+  return { style: "distributed", lut, ff: registered ? columns : 0, bram: 0 };
 }
 
-const counted = new WeakMap<Dense, Map<number, number>>();
+interface TableCount {
+  readonly luts: number;
+  /** Bits of a word that are neither constant nor the same as another. */
+  readonly columns: number;
+}
+const counted = new WeakMap<Dense, Map<number, TableCount>>();
 
 /** LUTs of a table as logic: the functions of the lowest address bits that differ, and what chooses among them beyond a slice. */
-function tableLuts(d: Device, values: Dense): number {
-  const known = counted.get(values) ?? new Map<number, number>();
+function tableCount(d: Device, values: Dense): TableCount {
+  const known = counted.get(values) ?? new Map<number, TableCount>();
   counted.set(values, known);
-  let luts = known.get(d.lutInputs);
-  if (luts === undefined) known.set(d.lutInputs, (luts = countTable(d, values)));
-  return luts;
+  let count = known.get(d.lutInputs);
+  if (count === undefined) known.set(d.lutInputs, (count = countTable(d, values)));
+  return count;
 }
 
-function countTable(d: Device, values: Dense): number {
+/** Tables of a slice that its multiplexers join. */
+const JOINED = 8;
+
+function countTable(d: Device, values: Dense): TableCount {
   const depth = values.shape[0]!;
   const per = values.data.length / depth;
   const { width } = values.elem as { width: number };
   const size = 2 ** d.lutInputs;
-  // Multiplexers inside a slice join this many lookup tables.
-  const free = 8;
   const functions = new Set<string>();
+  const columns = new Set<string>();
   let chosen = 0;
   for (let k = 0; k < per; k++) {
     for (let b = 0; b < width; b++) {
+      let column = "";
+      // Bits of the two's complement.
+      for (let i = 0; i < depth; i++) column += Math.floor(values.data[i * per + k]! / 2 ** b) & 1;
+      if (!column.includes("0") || !column.includes("1") || columns.has(column)) continue;
+      columns.add(column);
       let parts = 0;
       for (let at = 0; at < depth; at += size) {
-        let text = "";
-        let ones = 0;
-        const end = Math.min(depth, at + size);
-        for (let i = at; i < end; i++) {
-          // Bits of the two's complement.
-          const bit = Math.floor(values.data[i * per + k]! / 2 ** b) & 1;
-          ones += bit;
-          text += bit;
-        }
-        if (ones === 0 || ones === end - at) continue;
+        const text = column.slice(at, at + size);
+        if (!text.includes("0") || !text.includes("1")) continue;
         parts++;
         functions.add(text);
       }
-      if (parts > free) chosen += parts / free;
+      if (parts > JOINED) chosen += parts / JOINED;
     }
   }
-  return functions.size + Math.ceil(chosen);
+  return { luts: functions.size + Math.ceil(chosen), columns: columns.size };
 }

@@ -15,11 +15,21 @@ import { prepareModule } from "./prepare.js";
  * have as long as these are legal; `verilogName` tells what became of them.
  */
 export function writeVerilog(module: Module): Map<string, string> {
+  return writePrepared(prepareVerilog(module));
+}
+
+/** A copy of the program as it will be printed: folded, narrowed, without what is not used. */
+export function prepareVerilog(module: Module): Module {
   const problems = verifyRtl(module);
   if (problems.length > 0) throw new CompilerBug(`rtl does not verify: ${problems.slice(0, 3).map((p) => p.message).join("; ")}`);
   const copy = cloneModule(module);
+  for (const m of copy.body.ops) if (m.name === "rtl.module") prepareModule(m);
+  return copy;
+}
+
+/** Files by name, of what `prepareVerilog` has returned. */
+export function writePrepared(copy: Module): Map<string, string> {
   const modules = copy.body.ops.filter((op) => op.name === "rtl.module");
-  for (const m of modules) prepareModule(m);
   const faces = interfaces(copy, modules);
   const files = new Map<string, string>();
   for (const face of faces.values()) {

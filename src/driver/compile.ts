@@ -5,10 +5,11 @@ import { CompilerBug } from "../diagnostics/index.js";
 import { requireDevice, RTL_DESIGN, SCHEDULED, SOLVER } from "../backend-hls/passes.js";
 import type { Device } from "../backend-hls/devices.js";
 import type { AxisPort, RtlDesign } from "../backend-hls/flow-to-rtl.js";
-import { bindingOf, channelArea, designCounts, nodeResources, type Scheduled } from "../backend-hls/schedule.js";
-import { addResources, kernelMultipliers } from "../backend-hls/cost.js";
+import { bindingOf, designCounts, type Scheduled } from "../backend-hls/schedule.js";
+import { addResources, kernelMultipliers, type Resources } from "../backend-hls/cost.js";
+import { rtlArea } from "../backend-hls/rtl-area.js";
 import { packageIp } from "../backend-verilog/ip-package.js";
-import { writeVerilog } from "../backend-verilog/write-verilog.js";
+import { prepareVerilog, writePrepared } from "../backend-verilog/write-verilog.js";
 import { importOnnx } from "../frontend/import.js";
 import { matchInputs, readArrays, type InputData } from "../frontend/npz.js";
 import { cloneModule, type Module } from "../ir/core.js";
@@ -125,9 +126,10 @@ export async function compile(model: string, options: CompileOptions, session: S
   const flowText = printModule(flow, { resources: "inline" });
   run(flow, `lower-to-rtl{${on}}`);
   const rtl = context.get<RtlDesign>(RTL_DESIGN)!;
-  const verilog = writeVerilog(rtl.module);
+  const hardware = prepareVerilog(rtl.module);
+  const verilog = writePrepared(hardware);
   progress("write", 4, 5);
-  const report = makeReport(model, device, settings.clockMhz, scheduled, chosen.limits, rtl, widths, accuracy, context.get<QuantizationReport>(QUANTIZATION_REPORT)!, (session.host.now() - started) / 1000);
+  const report = makeReport(model, device, settings.clockMhz, scheduled, chosen.limits, rtl, rtlArea(hardware, device), widths, accuracy, context.get<QuantizationReport>(QUANTIZATION_REPORT)!, (session.host.now() - started) / 1000);
   await writeFolder(options.out, session.host, async (dir) => {
     for (const [name, text] of verilog) session.host.writeFile(join(dir, "rtl", name), text);
     for (const [name, text] of ipFiles(rtl, settings.clockMhz, verilog)) session.host.writeFile(join(dir, "ip", name), text);
@@ -151,9 +153,10 @@ function ipFiles(rtl: RtlDesign, clockMhz: number, verilog: ReadonlyMap<string, 
   return packageIp({ name: rtl.top, clock: { port: "aclk", mhz: clockMhz }, resetn: "aresetn", streams }, verilog);
 }
 
-function makeReport(model: string, device: Device, clockMhz: number, s: Scheduled, limits: Limits, rtl: RtlDesign, precision: PrecisionReport, accuracy: Accuracy | undefined, quantization: QuantizationReport, seconds: number): DesignReport {
+function makeReport(model: string, device: Device, clockMhz: number, s: Scheduled, limits: Limits, rtl: RtlDesign, area: ReadonlyMap<string, Resources>, precision: PrecisionReport, accuracy: Accuracy | undefined, quantization: QuantizationReport, seconds: number): DesignReport {
   const { macs, multipliers } = designCounts(s.design);
   const ii = s.timeline.initiationInterval;
+  const resources = area.get(rtl.top)!;
   return {
     model,
     device: device.name,
@@ -164,17 +167,17 @@ function makeReport(model: string, device: Device, clockMhz: number, s: Schedule
     macs,
     multipliers,
     mac_efficiency: multipliers === 0 ? 0 : macs / (multipliers * ii),
-    resources: s.resources,
-    binding: bindingOf(s, limits),
+    resources,
+    binding: bindingOf(s.design, resources, limits),
     ports: rtl.ports.map((p) => ({ name: p.name, direction: p.direction, format: `${p.signed ? "fixed" : "ufixed"}<${p.width},${p.frac}>${p.scale === undefined ? "" : ` x ${p.scale}`}`, shape: p.shape, elements_per_beat: p.elementsPerBeat, bits: p.dataBits })),
-    kernels: s.design.kernels.map((k) => ({
+    kernels: s.design.kernels.map((k, i) => ({
       name: k.name,
       onnx_nodes: k.op.loc.nodes,
       cycles: k.steps,
       unroll: Object.fromEntries(k.spec.iterators.map((i) => [i.name, unrollOf(k.spec, i.name)])),
       multipliers: kernelMultipliers(k.op, k.spec),
       // The channels that feed a kernel count with it.
-      resources: k.inputs.reduce((r, c) => addResources(r, channelArea(c, device)), nodeResources(k, device)),
+      resources: rtl.kernels[i]!.map((m) => area.get(m)!).reduce(addResources),
     })),
     precision,
     ...(accuracy !== undefined && { accuracy: accuracy.outputs, layers: accuracy.layers }),
