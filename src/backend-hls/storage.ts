@@ -35,6 +35,12 @@ const GROUPS: Readonly<Record<Device["family"], readonly { readonly depth: numbe
   ice40: [],
 };
 
+/**
+ * Bits that a read-only table must have for each block of 18 kbit that it takes, or Yosys makes logic of it whatever its
+ * attribute says. Not known to make blocks of tables: ice40.
+ */
+const LEAST_ROM_BITS: Readonly<Record<Device["family"], number>> = { xcup: 10000, xc7: 10000, ecp5: 2100, ice40: Infinity };
+
 /** LUTs that a block RAM is worth: what is scarcer on a device decides. */
 function lutsPerBlock(d: Device): number {
   return d.bram === 0 ? 0 : d.lut / d.bram / 4;
@@ -75,7 +81,8 @@ export function romStorage(d: Device, values: Dense, registered: boolean): Stora
   const width = (values.data.length / depth) * (values.elem as { width: number }).width;
   const { luts: lut, columns } = tableCount(d, values);
   const bram = blocks(d, depth, width);
-  if (registered && d.bram > 0 && lut > bram * lutsPerBlock(d)) return { style: "block", lut: 0, ff: 0, bram };
+  const eighteens = bram * (d.bramBits / 18432);
+  if (registered && d.bram > 0 && depth * width >= LEAST_ROM_BITS[d.family] * eighteens) return { style: "block", lut: 0, ff: 0, bram };
   return { style: "distributed", lut, ff: registered ? columns : 0, bram: 0 };
 }
 

@@ -172,7 +172,7 @@ function total(modules: Readonly<Record<string, ModuleCells>>): Record<string, n
 }
 
 /**
- * What each kind of cell counts as. LUTs of a memory cell: AMD UG474 and UG574 (RAM32M and RAM64M take four, the 16-wide ones
+ * What each kind of cell counts as; inverters (INV) are part of the tables behind them. LUTs of a memory cell: AMD UG474 and UG574 (RAM32M and RAM64M take four, the 16-wide ones
  * eight); ECP5 FPGA-TN-02204 (a 16x4 memory takes the four of two slices; CCU2C is two LUTs with a carry).
  */
 const KINDS: readonly (readonly [RegExp, Partial<Resources>])[] = [
