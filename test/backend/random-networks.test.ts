@@ -10,6 +10,9 @@ import { elementCount, rawRange, type FixedType, type TensorType } from "../../s
 import { fuseElementwise } from "../../src/passes/flow/fuse-elementwise.js";
 import { lowerToFlow } from "../../src/passes/lower/nn-to-flow.js";
 import { runAxis } from "../support/axis.js";
+import { importValid } from "../frontend/support.js";
+import { throughHardware } from "../frontend/hardware.js";
+import { modelOf, randomProgram, shrink, unusedOperators, useCount, type Program } from "./random-models.js";
 import { random, randomNetwork } from "./random-nets.js";
 
 const seeds = Array.from({ length: Number(process.env["SEEDS"] ?? 200) }, (_, i) => i + 1);
@@ -51,5 +54,54 @@ describe("random networks", () => {
     expect(free.interval).toBe(timeline.initiationInterval);
     const stalled = runAxis(rtl.module, rtl.top, input, output, samples, () => rnd() < 0.35);
     expect(stalled.values).toEqual(expected.flat());
+  });
+});
+
+/** Runs a program's network on all levels; what goes wrong, or undefined. */
+function problemOf(program: Program): string | undefined {
+  try {
+    const model = modelOf(program);
+    if (model === undefined) return undefined;
+    const network = importValid(model.bytes, "random.onnx");
+    const rnd = random(program.seed * 104729);
+    const { args } = network.func.body;
+    const sample = (size: number): Float64Array[] => args.map((a) => Float64Array.from({ length: elementCount((a.type as TensorType).shape) }, () => (2 * rnd() - 1) * size));
+    const calibration = Array.from({ length: 4 }, () => sample(2));
+    // Some samples are beyond what the formats were chosen for.
+    const samples = Array.from({ length: 5 }, (_, i) => sample(i === 4 ? 3 : 2));
+    const device = devices[program.seed % 5]!.name;
+    const elements = Math.max(...args.map((a) => elementCount((a.type as TensorType).shape)));
+    const ii = Math.max(16, Math.round(elements * [0.5, 1, 3, 10][program.seed % 4]!));
+    const precision = ["8", "w8a10", "w6a7", "w10a12"][(program.seed >> 2) % 4]!;
+    const run = throughHardware(network, samples, ii, { calibration, precision, target: `device=${device},clock=${100 + 50 * (program.seed % 4)}` });
+    const different = (got: readonly (readonly (readonly number[])[])[], how: string): string | undefined => {
+      for (const [s, outputs] of run.expected.entries()) {
+        for (const [o, want] of outputs.entries()) for (const [i, v] of want.entries()) if (got[s]![o]![i] !== v) return `${how}: sample ${s}, output ${o}, element ${i} is ${got[s]![o]![i]} instead of ${v}`;
+      }
+      return undefined;
+    };
+    const wrong = different(run.simulated, "rtl") ?? different(run.stalled(() => rnd() < 0.35), "rtl with stalls");
+    if (wrong !== undefined) return wrong;
+    return run.measured.latency === run.predicted.latency && run.measured.interval === run.predicted.interval ? undefined : `measured ${JSON.stringify(run.measured)}, predicted ${JSON.stringify(run.predicted)}`;
+  } catch (e) {
+    return e instanceof Error ? (e.stack ?? e.message) : String(e);
+  }
+}
+
+/** Seeds of the networks of ONNX operators: at least one network begins with each use. */
+const modelSeeds = Array.from({ length: Number(process.env["SEEDS"] ?? useCount) }, (_, i) => i + 1);
+
+describe("random networks of all operators", () => {
+  it.each(modelSeeds)("seed %i", (seed) => {
+    const program = randomProgram(seed);
+    const problem = problemOf(program);
+    if (problem === undefined) return;
+    const least = shrink(program, (p) => problemOf(p) !== undefined);
+    expect.fail(`${problemOf(least)}\nleast failing network: ${JSON.stringify(least)}\n${modelOf(least)?.text ?? ""}`);
+  });
+
+  it("use every operator that is supported", () => {
+    const used = new Set(Array.from({ length: useCount }, (_, i) => modelOf(randomProgram(i + 1))?.operators ?? []).flat());
+    expect(unusedOperators(used)).toEqual([]);
   });
 });

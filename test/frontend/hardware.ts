@@ -24,16 +24,27 @@ export interface HardwareRun {
   readonly expected: readonly (readonly DenseData[])[];
   readonly simulated: readonly (readonly number[])[][];
   readonly predicted: { readonly latency: number; readonly interval: number };
+  /** The same samples again, with ports that pause in the cycles in which `stall` says so. */
+  readonly stalled: (stall: () => boolean) => (readonly number[])[][];
   /** Of the first sample; and cycles between the last beats of the last two. */
   readonly measured: { readonly latency: number; readonly interval: number };
 }
 
+export interface HardwareOptions {
+  /** Samples that the formats are chosen from; those that run where absent. */
+  readonly calibration?: readonly Sample[];
+  /** Widths, as `--precision` takes them. */
+  readonly precision?: string;
+  /** Options of the backend's passes: `device=NAME,clock=MHZ`. */
+  readonly target?: string;
+}
+
 /** Compiles `network` for one sample every `ii` cycles and runs `samples` through the rtl. Bit-exact passes are held to the interpreters. */
-export function throughHardware(network: Module, samples: readonly Sample[], ii: number): HardwareRun {
+export function throughHardware(network: Module, samples: readonly Sample[], ii: number, options: HardwareOptions = {}): HardwareRun {
   const session = newSession();
   const context = new PassContext(session.sink, () => {});
-  context.set(PRECISION, resolveSettings({ out: "unused" }, session).precision);
-  context.set(CALIBRATION_SAMPLES, samples.map((s) => [...s]));
+  context.set(PRECISION, resolveSettings({ out: "unused", ...(options.precision !== undefined && { precision: options.precision }) }, session).precision);
+  context.set(CALIBRATION_SAMPLES, (options.calibration ?? samples).map((s) => [...s]));
   const manager = new PassManager();
   const run = (module: Module, pipeline: string): Module => manager.run(module, pipeline, { context, sink: session.sink, evalEach: { seed: 1, samples: 2, evaluate: evaluateSeeded } }).module;
 
@@ -42,10 +53,12 @@ export function throughHardware(network: Module, samples: readonly Sample[], ii:
   const program = prepareNnFixed(fixed);
   const raw = samples.map((s) => s.map((values, i) => rawOf(fixed, i, values)));
   const expected = raw.map((inputs) => program.run(inputs).map((d) => d.slice()));
-  run(run(fixed, LOWER_PIPELINE), `unroll{ii=${ii}},insert-channels,lower-to-rtl`);
+  const on = options.target ?? "device=xcu280,clock=250";
+  run(run(fixed, LOWER_PIPELINE), `unroll{${on},ii=${ii}},insert-channels{${on}},lower-to-rtl{${on}}`);
   const { timeline } = context.get<Scheduled>(SCHEDULED)!;
-  const { simulated, measured } = simulate(context.get<RtlDesign>(RTL_DESIGN)!, raw);
-  return { accuracy, expected, simulated, predicted: { latency: timeline.latency, interval: timeline.initiationInterval }, measured };
+  const design = context.get<RtlDesign>(RTL_DESIGN)!;
+  const { simulated, measured } = simulate(design, raw, () => false);
+  return { stalled: (stall) => simulate(design, raw, stall).simulated, accuracy, expected, simulated, predicted: { latency: timeline.latency, interval: timeline.initiationInterval }, measured };
 }
 
 function rawOf(fixed: Module, i: number, values: Float64Array): DenseData {
@@ -71,13 +84,15 @@ function elementsOf(port: AxisPort, word: bigint): number[] {
   });
 }
 
-function simulate(design: RtlDesign, samples: readonly (readonly DenseData[])[]): { simulated: (readonly number[])[][]; measured: HardwareRun["measured"] } {
+function simulate(design: RtlDesign, samples: readonly (readonly DenseData[])[], stall: () => boolean): { simulated: (readonly number[])[][]; measured: HardwareRun["measured"] } {
   const sim = new RtlSimulator(design.module, design.top);
   const ins = design.ports.filter((p) => p.direction === "input");
   const outs = design.ports.filter((p) => p.direction === "output");
   const queues = ins.map((p, i) => samples.flatMap((s) => beatsOf(p, s[i]!)));
   const at = ins.map(() => 0);
   const got: bigint[][] = outs.map(() => []);
+  const ready = outs.map(() => true);
+  const offered = ins.map(() => false);
   for (const p of outs) sim.set(`${p.prefix}_tready`, 1);
   for (const p of ins) sim.set(`${p.prefix}_tvalid`, 0);
   for (let i = 0; i < 4; i++) sim.reset();
@@ -86,19 +101,26 @@ function simulate(design: RtlDesign, samples: readonly (readonly DenseData[])[])
   for (let cycle = 0; outs.some((p, i) => got[i]!.length < p.beats * samples.length); cycle++) {
     if (cycle > 200_000) throw new Error(`no result after ${cycle} cycles`);
     ins.forEach((p, i) => {
-      const valid = at[i]! < queues[i]!.length;
+      // A beat that was offered stays until it is taken.
+      const valid = at[i]! < queues[i]!.length && (offered[i]! || !stall());
+      offered[i] = valid;
       sim.set(`${p.prefix}_tvalid`, valid ? 1 : 0);
       sim.set(`${p.prefix}_tdata`, valid ? queues[i]![at[i]!]! : 0);
       sim.set(`${p.prefix}_tlast`, valid && (at[i]! + 1) % p.beats === 0 ? 1 : 0);
     });
+    outs.forEach((p, i) => {
+      ready[i] = !stall();
+      sim.set(`${p.prefix}_tready`, ready[i] ? 1 : 0);
+    });
     ins.forEach((p, i) => {
-      if (at[i]! >= queues[i]!.length || sim.get(`${p.prefix}_tready`) === 0n) return;
+      if (!offered[i] || sim.get(`${p.prefix}_tready`) === 0n) return;
       first = Math.min(first, cycle);
       at[i]!++;
+      offered[i] = false;
     });
     const before = Math.min(...got.map((g, i) => Math.floor(g.length / outs[i]!.beats)));
     outs.forEach((p, i) => {
-      if (sim.get(`${p.prefix}_tvalid`) !== 0n) got[i]!.push(BigInt(sim.get(`${p.prefix}_tdata`)));
+      if (ready[i]! && sim.get(`${p.prefix}_tvalid`) !== 0n) got[i]!.push(BigInt(sim.get(`${p.prefix}_tdata`)));
     });
     if (Math.min(...got.map((g, i) => Math.floor(g.length / outs[i]!.beats))) > before) ends.push(cycle);
     sim.step();
