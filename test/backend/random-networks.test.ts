@@ -68,7 +68,7 @@ function problemOf(program: Program): string | undefined {
     const sample = (size: number): Float64Array[] => args.map((a) => Float64Array.from({ length: elementCount((a.type as TensorType).shape) }, () => (2 * rnd() - 1) * size));
     const calibration = Array.from({ length: 4 }, () => sample(2));
     // Some samples are beyond what the formats were chosen for.
-    const samples = Array.from({ length: 5 }, (_, i) => sample(i === 4 ? 3 : 2));
+    const samples = Array.from({ length: 10 }, (_, i) => sample(i === 9 ? 3 : 2));
     const device = devices[program.seed % 5]!.name;
     const elements = Math.max(...args.map((a) => elementCount((a.type as TensorType).shape)));
     const ii = Math.max(16, Math.round(elements * [0.5, 1, 3, 10][program.seed % 4]!));
@@ -82,7 +82,10 @@ function problemOf(program: Program): string | undefined {
     };
     const wrong = different(run.simulated, "rtl") ?? different(run.stalled(() => rnd() < 0.35), "rtl with stalls");
     if (wrong !== undefined) return wrong;
-    return run.measured.latency === run.predicted.latency && run.measured.interval === run.predicted.interval ? undefined : `measured ${JSON.stringify(run.measured)}, predicted ${JSON.stringify(run.predicted)}`;
+    if (run.measured.latency !== run.predicted.latency) return `latency ${run.measured.latency}, predicted ${run.predicted.latency}`;
+    // Parts that do not depend on one another need not wait for each other, and end sooner.
+    const interval = (run.ends[9]! - run.ends[5]!) / 4;
+    return interval === run.predicted.interval || (interval < run.predicted.interval && network.func.body.terminator.operands.length + args.length > 2) ? undefined : `interval ${interval}, predicted ${run.predicted.interval}`;
   } catch (e) {
     return e instanceof Error ? (e.stack ?? e.message) : String(e);
   }

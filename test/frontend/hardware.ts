@@ -26,6 +26,8 @@ export interface HardwareRun {
   readonly predicted: { readonly latency: number; readonly interval: number };
   /** The same samples again, with ports that pause in the cycles in which `stall` says so. */
   readonly stalled: (stall: () => boolean) => (readonly number[])[][];
+  /** Cycle of each sample's last beat. */
+  readonly ends: readonly number[];
   /** Of the first sample; and cycles between the last beats of the last two. */
   readonly measured: { readonly latency: number; readonly interval: number };
 }
@@ -57,8 +59,8 @@ export function throughHardware(network: Module, samples: readonly Sample[], ii:
   run(run(fixed, LOWER_PIPELINE), `unroll{${on},ii=${ii}},insert-channels{${on}},lower-to-rtl{${on}}`);
   const { timeline } = context.get<Scheduled>(SCHEDULED)!;
   const design = context.get<RtlDesign>(RTL_DESIGN)!;
-  const { simulated, measured } = simulate(design, raw, () => false);
-  return { stalled: (stall) => simulate(design, raw, stall).simulated, accuracy, expected, simulated, predicted: { latency: timeline.latency, interval: timeline.initiationInterval }, measured };
+  const { simulated, measured, ends } = simulate(design, raw, () => false);
+  return { stalled: (stall) => simulate(design, raw, stall).simulated, accuracy, expected, simulated, predicted: { latency: timeline.latency, interval: timeline.initiationInterval }, measured, ends };
 }
 
 function rawOf(fixed: Module, i: number, values: Float64Array): DenseData {
@@ -84,7 +86,7 @@ function elementsOf(port: AxisPort, word: bigint): number[] {
   });
 }
 
-function simulate(design: RtlDesign, samples: readonly (readonly DenseData[])[], stall: () => boolean): { simulated: (readonly number[])[][]; measured: HardwareRun["measured"] } {
+function simulate(design: RtlDesign, samples: readonly (readonly DenseData[])[], stall: () => boolean): Pick<HardwareRun, "measured" | "ends"> & { simulated: (readonly number[])[][] } {
   const sim = new RtlSimulator(design.module, design.top);
   const ins = design.ports.filter((p) => p.direction === "input");
   const outs = design.ports.filter((p) => p.direction === "output");
@@ -131,5 +133,5 @@ function simulate(design: RtlDesign, samples: readonly (readonly DenseData[])[],
       return got[i]!.slice(s * p.beats, (s + 1) * p.beats).flatMap((w) => elementsOf(p, w)).slice(0, size);
     }),
   );
-  return { simulated, measured: { latency: ends[0]! - first + 1, interval: ends.length < 2 ? 0 : ends[ends.length - 1]! - ends[ends.length - 2]! } };
+  return { simulated, ends, measured: { latency: ends[0]! - first + 1, interval: ends.length < 2 ? 0 : ends[ends.length - 1]! - ends[ends.length - 2]! } };
 }

@@ -86,7 +86,7 @@ export class LoweringContext {
     const body = new Block();
     const epilogue = new Block();
     // Constants of one value are part of the body; so that a kernel is left with an operand, not where all are such.
-    const single = req.operands.map((o) => singleValue(o.of));
+    const single = req.operands.map((o) => (staysInside(o, iterators) ? singleValue(o.of) : undefined));
     const inlined = single.every((v) => v !== undefined) ? single.map(() => undefined) : single;
     const operands = req.operands.filter((_, i) => inlined[i] === undefined);
     const argsOf = (block: Block, phase: "body" | "epilogue"): Value[] =>
@@ -128,6 +128,19 @@ export class LoweringContext {
     );
     return wholeView(op.result, req.result.shape, resultElem);
   }
+}
+
+/** Whether no iteration reads beyond the view, where the pad value would be read instead. */
+function staysInside(o: Access, iterators: readonly Iterator[]): boolean {
+  return o.index.every(({ terms, offset = 0 }, d) => {
+    let [lo, hi] = [offset, offset];
+    for (const i of iterators) {
+      const reach = (terms[i.name] ?? 0) * (i.extent - 1);
+      lo += Math.min(0, reach);
+      hi += Math.max(0, reach);
+    }
+    return lo >= 0 && hi < o.of.shape[d]!;
+  });
 }
 
 /** Raw value of a constant with one element. */
