@@ -13,6 +13,8 @@ export interface TimelineResult {
   /** Distance of the last two samples, and mean distance over the last ones, in cycles. */
   readonly initiationInterval: number;
   readonly steadyInterval: number;
+  /** Cycle of the last output beat of each sample. */
+  readonly ends: readonly number[];
   /** Most words reserved and not yet released, per channel. */
   readonly peak: ReadonlyMap<Channel, number>;
   /** Cycles in which each kernel fires, first and last, of the first sample. */
@@ -209,6 +211,7 @@ export function runTimeline(design: Design, options: TimelineOptions): TimelineR
     latency: sampleEnd[0]! - sampleStart[0]! + 1,
     initiationInterval,
     steadyInterval: n > STEADY_SAMPLES ? (sampleEnd[n - 1]! - sampleEnd[n - 1 - STEADY_SAMPLES]!) / STEADY_SAMPLES : cycle,
+    ends: sampleEnd,
     peak: new Map(all.map((s) => [s.channel, s.peak])),
     active: new Map(kernels.map((k) => [k.node, { first: k.first, last: k.last }])),
     cycles: cycle,
@@ -262,8 +265,8 @@ export function sizeChannels(design: Design): TimelineResult {
       else c.capacity = Math.max(1, peak);
     }
     const full = runTimeline(design, { samples: CONFIRMING_SAMPLES, pace: 0, unbounded: false });
-    // While the pipeline fills, samples may leave closer together than any kernel could go on.
-    if (full.steadyInterval <= pace) return { ...full, initiationInterval: Math.max(lowerBound(design), Math.ceil(full.steadyInterval)) };
+    // While the pipeline fills, samples may leave closer together than any kernel could go on, and the next ones after a longer time.
+    if (full.ends.every((end, s) => end <= free.ends[s]!)) return { ...full, initiationInterval: Math.min(pace, Math.max(lowerBound(design), Math.ceil(full.steadyInterval))) };
     if (!separateFlushes(design)) throw new CompilerBug(`channels sized for ${pace} cycles a sample reach only ${full.steadyInterval}`);
     pace = lowerBound(design);
   }

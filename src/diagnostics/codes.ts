@@ -273,6 +273,10 @@ export const codes = {
     text: (p: { clock: number; device: string; fastest: number; others: string }) => `${p.clock} MHz are beyond what ${p.device} reaches: its logic and multipliers end at ${p.fastest} MHz`,
     hint: (p) => `use --clock ${p.fastest} or less${p.others === "" ? "; no other device reaches it" : `, or a device that reaches it: ${p.others}`}`,
   }),
+  FL010: error({
+    text: (p: { name: string }) => `output ${p.name} is the same whatever the inputs are`,
+    hint: () => "remove it from the outputs of the model; constants need no hardware",
+  }),
   CF003: error({
     text: (p: { what: string }) => `the configuration cannot be used: ${p.what}`,
     hint: () => "known keys are device, clock_mhz, target_ii, target_rate, budget, minimize, axis_width, calib, precision, max_error and hold_out",

@@ -149,12 +149,18 @@ export class DesignSearch {
     const best = this.best(ii, limits);
     if (best !== undefined) return best;
     const first = this.attempt(ii, DEFAULT_PRICES, "full", limits);
-    if ("kernel" in first) throw UserError.of("FL002", { ii, kernel: String(first.kernel.attrs["sym"] ?? "the output"), possible: first.cycles }, { node: first.kernel.loc.nodes[0] ?? String(first.kernel.attrs["sym"]) });
+    if ("kernel" in first) throw UserError.of("FL002", { ii, kernel: String(first.kernel.attrs["sym"] ?? "the output"), possible: this.possibleFrom(first.cycles, limits) }, { node: first.kernel.loc.nodes[0] ?? String(first.kernel.attrs["sym"]) });
     const reached = isChosen(first) ? first.scheduled.timeline.initiationInterval : ii;
     if (reached > ii) throw UserError.of("FL006", { ii, reached });
     const needed = isChosen(first) ? first.scheduled.resources : first.needed;
     const possible = this.fastestThatFits(ii, limits, this.device.name);
     throw UserError.of("FL005", { ii, device: this.device.name, over: RESOURCES.filter((k) => needed[k] > this.device[k]).map((k) => `${needed[k]} of ${this.device[k]} ${k.toUpperCase()}`).join(", "), possible });
+  }
+
+  /** Least interval from `ii` on that no kernel refuses: with more time, others arrive in another order, which may need more again. */
+  private possibleFrom(ii: number, limits: Limits): number {
+    const next = this.attempt(ii, DEFAULT_PRICES, "full", limits);
+    return "kernel" in next && next.cycles > ii ? this.possibleFrom(next.cycles, limits) : ii;
   }
 
   /** The best of several foldings that keep the interval within the limits, by the objective. */

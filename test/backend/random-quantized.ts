@@ -56,7 +56,7 @@ function integerConv(b: ModelBuilder, name: "QLinearConv" | "ConvInteger"): void
   const w = weightCodes(b, [out, c, ...kernel], "int8");
   if (name === "ConvInteger") {
     const y = b.node("ConvInteger", [a.q, w, a.zero], { attrs, kind: "code" });
-    b.node("Mul", [b.node("Cast", [y], { attrs: { to: 1 } }), b.floats([], [1 / 4096])], { size: 8 * c * count(kernel) });
+    b.node("Mul", [b.node("Cast", [y], { attrs: { to: 1 }, kind: "code" }), b.floats([], [1 / 4096])], { size: 8 * c * count(kernel) });
     return;
   }
   const perChannel = b.chance(0.5);
@@ -131,7 +131,7 @@ export const quantizedUses: readonly Use[] = [
       const x = ofRank(b, 2);
       const a = quantized(b, x, "uint8");
       const y = b.node("MatMulInteger", [a.q, weightCodes(b, [x.shape[1]!, b.int(1, 4)], "int8"), a.zero], { kind: "code" });
-      b.node("Mul", [b.node("Cast", [y], { attrs: { to: 1 } }), b.floats([], [1 / 4096])], { size: 8 * x.shape[1]! });
+      b.node("Mul", [b.node("Cast", [y], { attrs: { to: 1 }, kind: "code" }), b.floats([], [1 / 4096])], { size: 8 * x.shape[1]! });
     },
   },
   {

@@ -1,7 +1,7 @@
 /** nn -> flow: one kernel per operation; the fusion that follows merges elementwise kernels into their producers. */
 import { Block, Builder, Module, Op, type Value } from "../../ir/core.js";
 import { rowMajorStrides, stream, type TensorType } from "../../ir/types.js";
-import { CompilerBug } from "../../diagnostics/index.js";
+import { CompilerBug, UserError } from "../../diagnostics/index.js";
 import { at0, along, fixedElem, LoweringContext } from "./context.js";
 import { lowerings, type Lowering } from "./operators.js";
 import { wholeView, type Viewed } from "./views.js";
@@ -17,6 +17,7 @@ export function lowerToFlow(nn: Module): Module {
   const source = nn.func;
   const flow = new Module(nn.name);
   flow.attrs = { ...nn.attrs };
+  refuseConstantOutputs(source);
   const block = new Block();
   const ctx = new LoweringContext(new Builder(block));
   const skipped = new Set<Op>();
@@ -45,6 +46,16 @@ export function lowerToFlow(nn: Module): Module {
   }
   flow.body.append(new Op({ name: "func", attrs: source.attrs, regions: [block], loc: source.loc }));
   return flow;
+}
+
+/** A stream that waits for nothing would run on for ever. @errors FL010 */
+function refuseConstantOutputs(source: Op): void {
+  const names = source.attrs["outputs"] as readonly string[];
+  const depends = new Set<Value>(source.body.args);
+  for (const op of source.body.ops) if (op.operands.some((v) => depends.has(v))) for (const r of op.results) depends.add(r);
+  source.body.terminator.operands.forEach((v, i) => {
+    if (!depends.has(v)) throw UserError.of("FL010", { name: names[i]! }, { tensor: names[i]! });
+  });
 }
 
 /** Fixed-point type in which an input enters: its own, or the one to which its only kind of use quantizes it. */
