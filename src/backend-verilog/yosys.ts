@@ -176,7 +176,7 @@ function total(modules: Readonly<Record<string, ModuleCells>>): Record<string, n
  * eight); ECP5 FPGA-TN-02204 (a 16x4 memory takes the four of two slices; CCU2C is two LUTs with a carry).
  */
 const KINDS: readonly (readonly [RegExp, Partial<Resources>])[] = [
-  [/^LUT[1-6]$|^LUT4$|^SB_LUT4$|^INV$/, { lut: 1 }],
+  [/^LUT[1-6]$|^LUT4$|^SB_LUT4$/, { lut: 1 }],
   [/^FD[RSCP]E$|^FD[RSCP]E_1$|^TRELLIS_FF$|^SB_DFF/, { ff: 1 }],
   [/^DSP48E|^MULT18X18D$|^SB_MAC16$/, { dsp: 1 }],
   [/^RAMB36|^DP16KD$|^PDPW16KD$|^SB_RAM40_4K/, { bram: 1 }],
