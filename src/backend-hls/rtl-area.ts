@@ -113,6 +113,8 @@ class ModuleArea {
     const width = bitsOf(op.result.type).width;
     // Chains of these families take whole tables, whatever meets in them.
     if (this.d.family === "ecp5") return 2 * Math.ceil(width / 2);
+    // The adder behind a multiplier of the 7 series: Yosys folds it into the block.
+    if (this.d.family === "xc7" && op.operands.some((v) => isProduct(v))) return 0;
     const [a, b] = op.operands.map((v) => this.extent(v));
     const [short, long] = a!.width <= b!.width ? [a!, b!] : [b!, a!];
     if (short.width === 0) return 0;
@@ -188,6 +190,13 @@ function throughWires(v: Value): Value {
   let x = v;
   while (x.def !== undefined && WIRES.has(x.def.name) && x.def.operands.length === 1) x = x.def.operand(0);
   return x;
+}
+
+/** A product that only this operation reads, with or without a register behind it. */
+function isProduct(v: Value): boolean {
+  const x = throughWires(v);
+  const y = x.def?.name === "rtl.reg" && x.def.attrs["reset"] === undefined && readers(x) === 1 ? throughWires(x.def.operand(0)) : x;
+  return y.def?.name === "rtl.mul" && readers(y) === 1;
 }
 
 function readers(v: Value): number {

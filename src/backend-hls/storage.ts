@@ -54,7 +54,8 @@ function blocks(d: Device, depth: number, width: number): number {
 export function muxLuts(d: Device, n: number): number {
   if (n <= 1) return 0;
   if (d.lutInputs === 4) return n === 2 ? 1 : n <= 4 ? 2 * (n - 2) : n < 8 ? 5 : n === 8 ? 7 : 1.75 * n;
-  return n <= 4 ? 1 : Math.ceil((n - 1) / 3);
+  // Four inputs in a table; multiplexers of the slice join up to four of these.
+  return Math.ceil(n / 4);
 }
 
 function distributedRam(d: Device, depth: number, width: number): number {
