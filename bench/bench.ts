@@ -22,10 +22,17 @@ interface QualityRecord {
   readonly mac_efficiency: number;
   readonly resources_estimated: Resources;
   readonly resources_yosys?: Resources;
-  readonly error_px: { readonly float: number; readonly fixed: number };
+  /** Highest clock of the routed design; with the clock that was asked for. */
+  readonly routed_mhz?: { readonly asked: number; readonly reached: number };
+  /** Localisation error, where the network localises. */
+  readonly error_px?: { readonly float: number; readonly fixed: number };
+  /** Root mean square error of each output against the float network. */
+  readonly rmse: Readonly<Record<string, number>>;
   readonly compile_seconds: number;
   readonly compile_peak_mb: number;
   readonly run_samples_per_second: number;
+  readonly simulation_build_seconds: number;
+  readonly simulated_cycles_per_second: number;
 }
 
 interface Finished {
@@ -72,18 +79,23 @@ function meanErrorPixels(test: string, result: string, reference: string): { flo
 
 const rounded = (x: number, digits: number): number => Number(x.toPrecision(digits));
 
-async function measure(d: BenchDesign, synthesis: boolean): Promise<QualityRecord> {
-  const dir = join(root, "build", "bench", d.name);
-  mkdirSync(dirname(dir), { recursive: true });
-  const compiled = await onnxHls(["compile", d.model, "-o", dir, "--calib", d.calib, ...d.args, "--json"]);
+type Level = "simulate" | "synthesize" | "route";
+
+async function measure(d: BenchDesign, level: Level): Promise<QualityRecord | undefined> {
+  const build = join("build", "bench");
+  const files = d.files(join(build, "inputs"));
+  if (files === undefined) return undefined;
+  const dir = join(build, d.name);
+  mkdirSync(build, { recursive: true });
+  const compiled = await onnxHls(["compile", files.model, "-o", dir, "--calib", files.calib, ...d.args, "--json"]);
   const report = JSON.parse(compiled.stdout) as DesignReport;
-  const result = join(root, "build", "bench", `${d.name}.npz`);
-  const run = JSON.parse((await onnxHls(["run", dir, "--input", d.test, "--output", result, "--json"])).stdout) as RunSummary;
-  const simulate = async (...more: string[]): Promise<SimulationSummary> => JSON.parse((await onnxHls(["simulate", dir, "--input", d.test, "--output", join(root, "build", "bench", `${d.name}_sim.npz`), "--json", ...more])).stdout) as SimulationSummary;
+  const result = join(build, `${d.name}.npz`);
+  const run = JSON.parse((await onnxHls(["run", dir, "--input", files.test, "--output", result, "--json"])).stdout) as RunSummary;
+  const simulate = async (...more: string[]): Promise<SimulationSummary> => JSON.parse((await onnxHls(["simulate", dir, "--input", files.test, "--output", join(build, `${d.name}_sim.npz`), "--json", ...more])).stdout) as SimulationSummary;
   const free = await simulate();
   const stalled = await simulate("--stall", "0.3", "--seed", "7");
-  const yosys = synthesis ? (JSON.parse((await onnxHls(["synth", dir, "--json"])).stdout) as SynthSummary).resources : undefined;
-  const error = meanErrorPixels(d.test, result, d.reference);
+  const synth = level === "simulate" ? undefined : (JSON.parse((await onnxHls(["synth", dir, "--json", ...(level === "route" && d.route === true ? ["--pnr"] : [])])).stdout) as SynthSummary);
+  const error = d.reference === undefined ? undefined : meanErrorPixels(files.test, result, d.reference);
   return {
     design: d.name,
     initiation_interval: { predicted: report.initiation_interval, measured: free.initiation_interval },
@@ -94,11 +106,15 @@ async function measure(d: BenchDesign, synthesis: boolean): Promise<QualityRecor
     multipliers: report.multipliers,
     mac_efficiency: rounded(report.mac_efficiency, 4),
     resources_estimated: report.resources,
-    ...(yosys !== undefined && { resources_yosys: yosys }),
-    error_px: { float: rounded(error.float, 4), fixed: rounded(error.fixed, 4) },
+    ...(synth !== undefined && { resources_yosys: synth.resources }),
+    ...(synth?.fmax_mhz !== undefined && { routed_mhz: { asked: report.clock_mhz, reached: rounded(synth.fmax_mhz, 4) } }),
+    ...(error !== undefined && { error_px: { float: rounded(error.float, 4), fixed: rounded(error.fixed, 4) } }),
+    rmse: Object.fromEntries(Object.entries(report.accuracy ?? {}).map(([name, a]) => [name, rounded(a.rmse, 4)])),
     compile_seconds: rounded(report.compile_seconds, 2),
     compile_peak_mb: Math.round(compiled.peakMb),
     run_samples_per_second: Math.round(run.samples_per_second),
+    simulation_build_seconds: rounded(free.build_seconds, 3),
+    simulated_cycles_per_second: Math.round(free.cycles_per_second),
   };
 }
 
@@ -109,34 +125,49 @@ function complaints(r: QualityRecord, base: QualityRecord | undefined): string[]
   differ("initiation interval", r.initiation_interval.predicted, r.initiation_interval.measured);
   differ("latency", r.latency.predicted, r.latency.measured);
   if (r.mismatches + r.mismatches_with_stalls > 0) found.push(`${r.mismatches} mismatches, ${r.mismatches_with_stalls} with stalls`);
+  if (r.resources_yosys !== undefined) {
+    // What is promised of estimates: blocks exactly, the rest within 15 %.
+    for (const k of ["dsp", "bram"] as const) if (r.resources_estimated[k] !== r.resources_yosys[k]) found.push(`${k}: ${r.resources_estimated[k]} estimated, ${r.resources_yosys[k]} by Yosys`);
+    for (const k of ["lut", "ff"] as const) if (Math.abs(r.resources_estimated[k] / r.resources_yosys[k] - 1) > 0.15) found.push(`${k}: ${r.resources_estimated[k]} estimated, ${r.resources_yosys[k]} by Yosys`);
+  }
   if (base === undefined) return found;
   const worse = (what: string, now: number, before: number, slack: number): void => void (now > before * (1 + slack) && found.push(`${what}: ${now}, baseline ${before}`));
   worse("initiation interval", r.initiation_interval.measured, base.initiation_interval.measured, 0);
   worse("latency", r.latency.measured, base.latency.measured, 0);
   worse("multipliers", r.multipliers, base.multipliers, 0);
   for (const k of ["lut", "ff", "dsp", "bram"] as const) worse(`estimated ${k}`, r.resources_estimated[k], base.resources_estimated[k], 0.02);
-  worse("error in pixels", r.error_px.fixed, base.error_px.fixed, 0.02);
+  if (r.error_px !== undefined && base.error_px !== undefined) worse("error in pixels", r.error_px.fixed, base.error_px.fixed, 0.02);
+  for (const [name, e] of Object.entries(r.rmse)) worse(`error of ${name}`, e, base.rmse[name] ?? e, 0.02);
   return found;
 }
 
 async function main(): Promise<void> {
+  process.chdir(root);
   const flags = new Set(process.argv.slice(2));
   const full = flags.has("--full");
+  const level: Level = full || flags.has("--route") ? "route" : flags.has("--synth") ? "synthesize" : "simulate";
   const baseline = new Map<string, QualityRecord>(existsSync(baselineFile) ? (JSON.parse(readFileSync(baselineFile, "utf8")) as QualityRecord[]).map((r) => [r.design, r]) : []);
   let failed = false;
-  const only = [...flags].filter((f) => f.startsWith("--only=")).map((f) => f.slice("--only=".length));
+  const only = [...flags].filter((f) => f.startsWith("--only=")).flatMap((f) => f.slice("--only=".length).split(","));
   for (const d of designs.filter((x) => (only.length > 0 ? only.includes(x.name) : full || x.quick))) {
-    const r = await measure(d, full || flags.has("--synth"));
-    const wrong = complaints(r, flags.has("--update") ? undefined : baseline.get(d.name));
+    const r = await measure(d, level);
+    if (r === undefined) {
+      process.stderr.write(`${d.name}: left out, ../shared is not here\n`);
+      continue;
+    }
+    const before = baseline.get(d.name);
+    const wrong = complaints(r, flags.has("--update") ? undefined : before);
     process.stdout.write(`${JSON.stringify(r)}\n`);
     for (const w of wrong) process.stderr.write(`${d.name}: ${w}\n`);
     failed ||= wrong.length > 0;
-    // A quick run measures no synthesis; what an earlier full run found stays.
-    const yosys = r.resources_yosys ?? baseline.get(d.name)?.resources_yosys;
-    baseline.set(d.name, { ...r, ...(yosys !== undefined && { resources_yosys: yosys }) });
+    // What a quick run does not measure stays as an earlier run of the same design found it.
+    const same = before !== undefined && JSON.stringify(before.resources_estimated) === JSON.stringify(r.resources_estimated) ? before : undefined;
+    const yosys = r.resources_yosys ?? same?.resources_yosys;
+    const routed = r.routed_mhz ?? same?.routed_mhz;
+    baseline.set(d.name, { ...r, ...(yosys !== undefined && { resources_yosys: yosys }), ...(routed !== undefined && { routed_mhz: routed }) });
+    if (flags.has("--update")) writeFileSync(baselineFile, `${JSON.stringify(designs.flatMap((x) => baseline.get(x.name) ?? []), null, 1)}\n`);
   }
-  if (flags.has("--update") && !failed) writeFileSync(baselineFile, `${JSON.stringify([...baseline.values()], null, 1)}\n`);
-  if (!flags.has("--keep")) rmSync(join(root, "build", "bench"), { recursive: true, force: true });
+  if (!flags.has("--keep")) rmSync(join("build", "bench"), { recursive: true, force: true });
   if (failed) process.exitCode = 1;
 }
 

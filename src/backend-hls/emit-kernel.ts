@@ -108,8 +108,9 @@ function operandLanes(m: RtlModuleBuilder, device: Device, node: KernelNode, i: 
   const atOne = channel.plan.kind === "memory" ? data : m.reg(data, { hint: `in${k}_q` });
   const { width } = channel.elem;
   let packed: Value | undefined;
+  let whole: Value | undefined;
   return {
-    lanes: (numbers) => gather(m, m.delay(atOne, target - 1), numbers, width),
+    lanes: (numbers) => gather(m, (whole ??= m.delay(atOne, target - 1)), numbers, width),
     pair: pairs && ((list) => gather(m, (packed ??= pairs.join(m, atOne, channel.elem, target)), list.map((p) => pairs.position(p)), pairs.width)),
   };
 }

@@ -138,6 +138,9 @@ export async function simulate(dir: string, options: SimulateOptions, session: S
       latency: result.latency,
       cycles: result.cycles,
       mismatches,
+      build_seconds: simulation.buildSeconds,
+      simulation_seconds: result.seconds,
+      cycles_per_second: result.cycles / Math.max(result.seconds, 1e-6),
       predicted: { initiation_interval: c.design.initiation_interval, latency: c.design.latency },
     };
   } finally {

@@ -171,6 +171,10 @@ export interface SimulationSummary {
   readonly cycles: number;
   /** Values that differ from the bit-exact model. */
   readonly mismatches: number;
+  /** Translation and compilation of the simulation; 0 where one from before was used. */
+  readonly build_seconds: number;
+  readonly simulation_seconds: number;
+  readonly cycles_per_second: number;
   readonly predicted: { readonly initiation_interval: number; readonly latency: number };
 }
 

@@ -51,6 +51,7 @@ Examples:
                 `latency              ${count(r.latency)} cycles (${flags.stall !== undefined && flags.stall > 0 ? "with stalls" : verdict(r.latency, r.predicted.latency)})`,
                 `cycles               ${count(r.cycles)}`,
                 `mismatches           ${count(r.mismatches)}`,
+                `simulation           ${count(Math.round(r.cycles_per_second))} cycles/s, built in ${r.build_seconds.toFixed(1)} s`,
                 "",
               ].join("\n"),
         );

@@ -34,7 +34,7 @@ export interface BuiltModule {
 const EXACT_LIMIT = 40;
 /** Operands of elementwise products up to this width are not rounded: one hardware multiplier takes them. */
 const FACTOR_LIMIT = 18;
-/** Significant bits of constants that multiply activations. */
+/** Least significant bits of constants that multiply activations; as many as weights have where these have more. */
 const CONSTANT_BITS = 8;
 /** Most significant bits of the slope of a leaky relu. */
 const MAX_SLOPE_BITS = 10;
@@ -190,7 +190,7 @@ class FixedBuilder {
 
   /** An operand of a product. */
   private factor(v: Value): Value {
-    if (this.isConstant(v)) return this.constant(v, (this.integers ? SCALE_BITS : CONSTANT_BITS) + spreadBits(valuesOfDense(constantOf(v)!)));
+    if (this.isConstant(v)) return this.constant(v, (this.integers ? SCALE_BITS : Math.max(CONSTANT_BITS, this.plan.options.precision.weights)) + spreadBits(valuesOfDense(constantOf(v)!)));
     const x = this.exactOf(v);
     const linear = v.def !== undefined && (v.def.name === "nn.conv" || v.def.name === "nn.matmul");
     return !linear && this.elem(x).width <= FACTOR_LIMIT ? x : this.narrow(v);
