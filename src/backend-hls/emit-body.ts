@@ -45,6 +45,7 @@ export class Staged {
 export function emitScalarBody(program: Module, m: RtlModuleBuilder, block: Block, args: readonly Staged[], pipeline: Pipeline, hint: string): Staged {
   const env = new Map<Value, Staged>();
   block.args.forEach((a, i) => env.set(a, args[i]!));
+  let cells = 0;
   for (const op of block.ops) {
     if (op.name === "fx.yield") return env.get(op.operand(0))!;
     if (op.name === "fx.constant") {
@@ -55,7 +56,7 @@ export function emitScalarBody(program: Module, m: RtlModuleBuilder, block: Bloc
     const operands = op.operands.map((v) => env.get(v)!.atStage(stage));
     const name = `${hint}_${op.name.slice(3)}`;
     const cell = pipeline.cellOf.get(op);
-    const { value, latency } = cell === undefined ? emitOp(m, op, operands, pipeline, name) : emitCell(program, m, cell, op, operands, name);
+    const { value, latency } = cell === undefined ? emitOp(m, op, operands, pipeline, name) : emitCell(program, m, cell, op, operands, cells++ === 0 ? name : `${name}_${cells}`);
     env.set(op.result, new Staged(m, value, stage + latency));
   }
   throw new Error("body without fx.yield");

@@ -1,6 +1,6 @@
 /** The passes of this folder: unroll, insert-channels, lower-to-rtl. */
 import { UserError } from "../diagnostics/index.js";
-import { definePass, int, number, text } from "../passes/define-pass.js";
+import { choice, definePass, int, number, text } from "../passes/define-pass.js";
 import { devices, findDevice, type Device } from "./devices.js";
 import { lowerToRtl, type RtlDesign } from "./flow-to-rtl.js";
 import { designOf, insertChannels, unrollModule, type Scheduled } from "./schedule.js";
@@ -40,6 +40,7 @@ export const unroll = definePass({
     "product-price": price(DEFAULT_PRICES.product, "of a product per cycle"),
     "latency-price": price(DEFAULT_PRICES.latency, "of a latency of one interval, as a share of the area of all multipliers"),
     "input-words": text({ default: "", doc: "elements per beat of the inputs, joined by +; the fewest that keep the interval where empty" }),
+    effort: choice(["full", "quick"], { default: "full", doc: "how many foldings are compared" }),
     "output-bits": int({ min: 0, default: 0, doc: "most bits per beat of an output; 0 for no limit" }),
   },
   run: (module, options, ctx) => {
@@ -48,6 +49,7 @@ export const unroll = definePass({
       device,
       clockMhz: options.clock,
       ii: options.ii,
+      effort: options.effort,
       prices: { lut: options["lut-price"], ff: options["ff-price"], dsp: options["dsp-price"], bram: options["bram-price"], product: options["product-price"], latency: options["latency-price"] },
       ...(options["input-words"] !== "" && { inputWords: options["input-words"].split("+").map(Number) }),
       ...(options["output-bits"] > 0 && { outputBits: options["output-bits"] }),

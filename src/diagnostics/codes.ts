@@ -277,6 +277,10 @@ export const codes = {
     text: (p: { name: string }) => `output ${p.name} is the same whatever the inputs are`,
     hint: () => "remove it from the outputs of the model; constants need no hardware",
   }),
+  FL011: error({
+    text: (p: { device: string; over: string }) => `the folding that --unroll gives does not fit ${p.device}: it takes ${p.over}`,
+    hint: () => "give the options that the exploration had, --device, --clock, --calib and --precision among them",
+  }),
   CF003: error({
     text: (p: { what: string }) => `the configuration cannot be used: ${p.what}`,
     hint: () => "known keys are device, clock_mhz, target_ii, target_rate, budget, minimize, axis_width, calib, precision, max_error and hold_out",

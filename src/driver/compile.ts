@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { CompilerBug } from "../diagnostics/index.js";
 import { requireDevice, RTL_DESIGN, SCHEDULED, SOLVER } from "../backend-hls/passes.js";
 import type { Device } from "../backend-hls/devices.js";
+import type { FoldingSolver } from "../backend-hls/solve-folding.js";
 import type { AxisPort, RtlDesign } from "../backend-hls/flow-to-rtl.js";
 import { bindingOf, designCounts, type Scheduled } from "../backend-hls/schedule.js";
 import { addResources, kernelMultipliers, type Resources } from "../backend-hls/cost.js";
@@ -25,11 +26,11 @@ import { PassManager, type RunOptions } from "../passes/pass-manager.js";
 import type { CompileOptions } from "./options.js";
 import type { DesignReport, PrecisionReport } from "./report.js";
 import { writeFolder } from "./atomic.js";
-import { resolveSettings } from "./config.js";
+import { resolveSettings, type Settings } from "./config.js";
 import { LOWER_PIPELINE, PREPARE_PIPELINE, TO_FIXED_PIPELINE } from "./passes.js";
 import { reportSearch, search, splitSamples, unseen } from "./precision.js";
 import { readBytes, type Session } from "./session.js";
-import { chooseDesign, requireClock, unrollOptions, type Limits } from "./target.js";
+import { chooseDesign, deviceLimits, requireClock, requireFit, unrollOptions, type Limits } from "./target.js";
 
 /** Samples on which accuracy is measured. */
 const ACCURACY_SAMPLES = 512;
@@ -117,19 +118,21 @@ export async function compile(model: string, options: CompileOptions, session: S
   const fixedText = printModule(fixed, { resources: "inline" });
   progress("schedule", 2, 5);
   const kernels = run(fixed, LOWER_PIPELINE);
-  const chosen = chooseDesign(kernels, device, settings.clockMhz, settings);
+  const folding = foldingOf(kernels, device, settings);
   const on = `device=${device.name},clock=${settings.clockMhz}`;
-  context.set(SOLVER, chosen.solver);
-  const flow = run(cloneModule(kernels), `unroll{${on},${unrollOptions(chosen)}},insert-channels{${on}}`);
+  if (folding.solver !== undefined) context.set(SOLVER, folding.solver);
+  const flow = run(cloneModule(kernels), `unroll{${on},${folding.options}},insert-channels{${on}}`);
   const scheduled = context.get<Scheduled>(SCHEDULED)!;
   progress("hardware", 3, 5);
   const flowText = printModule(flow, { resources: "inline" });
   run(flow, `lower-to-rtl{${on}}`);
   const rtl = context.get<RtlDesign>(RTL_DESIGN)!;
   const hardware = prepareVerilog(rtl.module);
+  const area = rtlArea(hardware, device);
+  if (settings.target?.kind === "unroll") requireFit(area.get(rtl.top)!, device);
   const verilog = writePrepared(hardware);
   progress("write", 4, 5);
-  const report = makeReport(model, device, settings.clockMhz, scheduled, chosen.limits, rtl, rtlArea(hardware, device), widths, accuracy, context.get<QuantizationReport>(QUANTIZATION_REPORT)!, (session.host.now() - started) / 1000);
+  const report = makeReport(model, device, settings.clockMhz, scheduled, folding.limits, rtl, area, widths, accuracy, context.get<QuantizationReport>(QUANTIZATION_REPORT)!, (session.host.now() - started) / 1000);
   await writeFolder(options.out, session.host, async (dir) => {
     for (const [name, text] of verilog) session.host.writeFile(join(dir, "rtl", name), text);
     for (const [name, text] of ipFiles(rtl, settings.clockMhz, verilog)) session.host.writeFile(join(dir, "ip", name), text);
@@ -141,6 +144,13 @@ export async function compile(model: string, options: CompileOptions, session: S
   });
   progress("done", 5, 5);
   return report;
+}
+
+/** Options of the pass `unroll`: those that are given, or those that meet the target best. */
+function foldingOf(kernels: Module, device: Device, settings: Settings): { readonly options: string; readonly limits: Limits; readonly solver?: FoldingSolver } {
+  if (settings.target?.kind === "unroll") return { options: settings.target.options, limits: deviceLimits(device) };
+  const chosen = chooseDesign(kernels, device, settings.clockMhz, settings);
+  return { options: unrollOptions(chosen), limits: chosen.limits, solver: chosen.solver };
 }
 
 function ipFiles(rtl: RtlDesign, clockMhz: number, verilog: ReadonlyMap<string, string>): Map<string, string> {

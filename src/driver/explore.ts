@@ -7,27 +7,30 @@ import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 import { designCounts } from "../backend-hls/schedule.js";
 import { requireDevice } from "../backend-hls/passes.js";
-import { CompilerBug, UserError } from "../diagnostics/index.js";
+import { CompilerBug } from "../diagnostics/index.js";
 import { Sink } from "../diagnostics/index.js";
 import type { Module } from "../ir/core.js";
 import { parseModule } from "../ir/text/parser.js";
 import { printModule } from "../ir/text/printer.js";
 import { CALIBRATION_SAMPLES, PRECISION } from "../passes/nn/quantize/index.js";
+import { formatPrecision } from "../passes/nn/quantize/precision.js";
 import { PassContext } from "../passes/pass-context.js";
 import { PassManager } from "../passes/pass-manager.js";
 import { loadModel, loadSamples, samplesOf } from "./compile.js";
-import { resolveSettings } from "./config.js";
+import { resolveSettings, type Settings } from "./config.js";
 import type { AxisWidth, ExploreOptions } from "./options.js";
 import { LOWER_PIPELINE, PREPARE_PIPELINE, TO_FIXED_PIPELINE } from "./passes.js";
 import type { Exploration, ParetoPoint } from "./report.js";
 import type { Session } from "./session.js";
-import { DesignSearch, requireClock } from "./target.js";
+import { DesignSearch, requireClock, unrollOptions } from "./target.js";
 
 /** Intervals of the grid. */
 const INTERVALS = 24;
 /** Prices of the latency: none, the usual one, and a high one. */
 const LATENCY_PRICES = [0, 1 / 8, 1];
 const CALIBRATION = 512;
+/** A design that is better by less than this share in nothing is left out beside the other one. */
+const NOTICEABLE = 0.02;
 
 /** What a worker needs to know. */
 export interface ExploreJob {
@@ -63,7 +66,7 @@ export class Explorer {
       const { timeline, resources, design } = chosen.scheduled;
       const { macs, multipliers } = designCounts(design);
       const interval = timeline.initiationInterval;
-      return [{ initiation_interval: interval, latency: timeline.latency, throughput_hz: (this.clockMhz * 1e6) / interval, multipliers, mac_efficiency: multipliers === 0 ? 0 : macs / (multipliers * interval), resources }];
+      return [{ unroll: unrollOptions(chosen), initiation_interval: interval, latency: timeline.latency, throughput_hz: (this.clockMhz * 1e6) / interval, multipliers, mac_efficiency: multipliers === 0 ? 0 : macs / (multipliers * interval), resources }];
     });
   }
 }
@@ -78,11 +81,15 @@ export async function explore(model: string, options: ExploreOptions, session: S
   const kernels = lowered(model, options, session);
   const job: ExploreJob = { text: printModule(kernels, { resources: "inline" }), device: device.name, clockMhz: settings.clockMhz, axis: settings.axis };
   const explorer = new Explorer(job, kernels);
+  session.progress("fastest design", 0, 0);
   const grid = explorer.grid(options.intervals ?? INTERVALS);
   const found = await spread(job, explorer, grid, options.cores ?? availableParallelism(), (done) => session.progress("explore", done, grid.length));
-  const points = paretoFront(found.flat());
-  if (points.length === 0) throw UserError.of("FL003", { limit: device.name, least: "more at every interval that was tried" });
-  return { model, device: device.name, clock_mhz: settings.clockMhz, intervals: grid, available: { lut: device.lut, ff: device.ff, dsp: device.dsp, bram: device.bram }, points, seconds: (session.host.now() - started) / 1000 };
+  const points = noticeable(paretoFront(found.flat()));
+  return { model, device: device.name, clock_mhz: settings.clockMhz, compile: compileArguments(model, settings), intervals: grid, available: { lut: device.lut, ff: device.ff, dsp: device.dsp, bram: device.bram }, points, seconds: (session.host.now() - started) / 1000 };
+}
+
+function compileArguments(model: string, s: Settings): string[] {
+  return ["compile", model, "--device", s.device, "--clock", String(s.clockMhz), "--precision", formatPrecision(s.precision), ...(s.calib === undefined ? [] : ["--calib", s.calib])];
 }
 
 function lowered(model: string, options: ExploreOptions, session: Session): Module {
@@ -98,8 +105,7 @@ function lowered(model: string, options: ExploreOptions, session: Session): Modu
 /** Results per interval of the grid, in its order. Large designs take longest and come first. */
 async function spread(job: ExploreJob, explorer: Explorer, grid: readonly number[], cores: number, progress: (done: number) => void): Promise<ParetoPoint[][]> {
   const results: ParetoPoint[][] = grid.map(() => []);
-  const url = workerUrl();
-  const threads = url === undefined ? 1 : Math.min(cores, grid.length);
+  const threads = Math.min(cores, grid.length);
   let done = 0;
   progress(done);
   if (threads <= 1) {
@@ -113,7 +119,7 @@ async function spread(job: ExploreJob, explorer: Explorer, grid: readonly number
   let next = 0;
   await Promise.all(
     Array.from({ length: threads }, () => new Promise<void>((resolve, reject) => {
-      const worker = new Worker(url!, { workerData: job });
+      const worker = startWorker(job);
       const ask = (): void => {
         if (next === grid.length) void worker.terminate().then(() => resolve());
         else worker.postMessage({ index: next, ii: grid[next++]! });
@@ -130,9 +136,11 @@ async function spread(job: ExploreJob, explorer: Explorer, grid: readonly number
   return results;
 }
 
-/** The worker, which threads can load only once it is compiled to JavaScript. */
-function workerUrl(): URL | undefined {
-  return import.meta.url.endsWith(".ts") ? undefined : new URL("./explore-worker.js", import.meta.url);
+/** Where this runs from its sources, through tsx, a thread has to be told to. */
+function startWorker(job: ExploreJob): Worker {
+  if (!import.meta.url.endsWith(".ts")) return new Worker(new URL("./explore-worker.js", import.meta.url), { workerData: job });
+  const worker = new URL("./explore-worker.ts", import.meta.url).href;
+  return new Worker(`import("tsx/esm/api").then(({ register }) => { register(); return import(${JSON.stringify(worker)}); })`, { eval: true, workerData: job });
 }
 
 const MEASURES: readonly ((p: ParetoPoint) => number)[] = [(p) => p.initiation_interval, (p) => p.latency, (p) => p.resources.lut, (p) => p.resources.ff, (p) => p.resources.dsp, (p) => p.resources.bram];
@@ -148,4 +156,11 @@ export function paretoFront(points: readonly ParetoPoint[]): ParetoPoint[] {
   };
   const kept = points.filter((_, i) => !points.some((_, j) => j !== i && dominates(j, i)));
   return kept.sort((a, b) => a.initiation_interval - b.initiation_interval || a.latency - b.latency || a.resources.lut - b.resources.lut);
+}
+
+/** Without those designs beside which another one is at most 2 % worse in anything. */
+function noticeable(front: readonly ParetoPoint[]): ParetoPoint[] {
+  const kept: ParetoPoint[] = [];
+  for (const p of front) if (!kept.some((k) => MEASURES.every((m) => m(k) <= m(p) * (1 + NOTICEABLE)))) kept.push(p);
+  return kept;
 }

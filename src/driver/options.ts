@@ -6,7 +6,9 @@ export type Target =
   | { readonly kind: "ii"; readonly cycles: number }
   | { readonly kind: "rate"; readonly hz: number }
   /** Largest use of `lut`, `ff`, `dsp`, `bram`; absent ones are not limited. */
-  | { readonly kind: "budget"; readonly limits: Readonly<Record<string, number>> };
+  | { readonly kind: "budget"; readonly limits: Readonly<Record<string, number>> }
+  /** A folding that was found before: options of the pass `unroll`, as `explore` gives them for each design. */
+  | { readonly kind: "unroll"; readonly options: string };
 
 /** Width of the streams: most bits of a beat, or the elements in one beat of the inputs. */
 export interface AxisWidth {

@@ -137,6 +137,8 @@ export interface DesignReport {
 
 /** A design that no other one betters in everything. Resources are estimates; cycles are exact. */
 export interface ParetoPoint {
+  /** What `compile --unroll` makes this very design of, with the options that the exploration had. */
+  readonly unroll: string;
   readonly initiation_interval: number;
   readonly latency: number;
   readonly throughput_hz: number;
@@ -149,6 +151,8 @@ export interface Exploration {
   readonly model: string;
   readonly device: string;
   readonly clock_mhz: number;
+  /** Arguments of `onnx-hls` that, with a folder (`-o`) and a point's `--unroll`, compile that design. */
+  readonly compile: readonly string[];
   /** Intervals that were asked for. */
   readonly intervals: readonly number[];
   /** What the device has. */

@@ -10,7 +10,7 @@ import { DEFAULT_PRICES, FoldingSolver, type Prices } from "../backend-hls/solve
 import { cloneModule, type Module } from "../ir/core.js";
 import { readKernel } from "../ir/flow/kernel.js";
 import { elementCount, type StreamType } from "../ir/types.js";
-import { UserError } from "../diagnostics/index.js";
+import { CompilerBug, UserError } from "../diagnostics/index.js";
 import { portLimits, type PortLimits } from "./axis.js";
 import type { AxisWidth, Target } from "./options.js";
 
@@ -88,7 +88,22 @@ function limitText(limits: Limits): string {
 export function unrollOptions(c: Chosen): string {
   const p = c.prices;
   const priced = { "lut-price": p.lut, "ff-price": p.ff, "dsp-price": p.dsp, "bram-price": p.bram, "product-price": p.product, "latency-price": p.latency };
-  return [`ii=${c.asked}`, ...Object.entries(priced).map(([k, v]) => `${k}=${v}`), `input-words="${c.inputWords.join("+")}"`, ...(c.outputBits === undefined ? [] : [`output-bits=${c.outputBits}`])].join(",");
+  return [`ii=${c.asked}`, ...Object.entries(priced).map(([k, v]) => `${k}=${v}`), `input-words="${c.inputWords.join("+")}"`, ...(c.effort === "full" ? [] : [`effort=${c.effort}`]), ...(c.outputBits === undefined ? [] : [`output-bits=${c.outputBits}`])].join(",");
+}
+
+/** Everything that the device has. */
+export function deviceLimits(device: Device): Limits {
+  return scaledDevice(device, 1);
+}
+
+/** What is used of a device beyond what it has; empty where it fits. */
+function excess(used: Resources, device: Device): string {
+  return RESOURCES.filter((k) => used[k] > device[k]).map((k) => `${used[k]} of ${device[k]} ${k.toUpperCase()}`).join(", ");
+}
+/** @errors FL011 */
+export function requireFit(used: Resources, device: Device): void {
+  const over = excess(used, device);
+  if (over !== "") throw UserError.of("FL011", { device: device.name, over });
 }
 
 /** Schedules for the target; without one, for one input beat per cycle if that fits. @errors FL002 to FL008 */
@@ -113,6 +128,7 @@ export class DesignSearch {
 
   choose(): Chosen {
     const { target } = this.objective;
+    if (target?.kind === "unroll") throw new CompilerBug("a folding that is given leaves nothing to choose");
     if (target?.kind === "ii" || target?.kind === "rate") {
       const ii = target.kind === "ii" ? target.cycles : Math.floor((this.clockMhz * 1e6) / target.hz);
       if (ii < 1) throw UserError.of("FL004", { rate: (target as { hz: number }).hz, clock: this.clockMhz });
@@ -132,9 +148,10 @@ export class DesignSearch {
     return this.fit(ii, { ...DEFAULT_PRICES, latency, ...(latency === 0 && { product: 0 }) }, scaledDevice(this.device, 1), "quick");
   }
 
-  /** Beats of the longest input, and the interval beyond which kernels shrink no further. */
+  /** Half of the interval at which a design is sure to fit the device, since at other prices a faster one may; and the one beyond which kernels shrink no further. @errors FL003 */
   range(): { readonly fastest: number; readonly slowest: number } {
-    return { fastest: this.ports.fewestBeats(), slowest: slowestKernel(this.module) };
+    const least = this.ports.fewestBeats();
+    return { fastest: Math.max(least, Math.ceil(this.fastestThatFits(least, scaledDevice(this.device, 1), this.device.name) / 2)), slowest: slowestKernel(this.module) };
   }
 
   private inputBeats(): number {
@@ -154,7 +171,7 @@ export class DesignSearch {
     if (reached > ii) throw UserError.of("FL006", { ii, reached });
     const needed = isChosen(first) ? first.scheduled.resources : first.needed;
     const possible = this.fastestThatFits(ii, limits, this.device.name);
-    throw UserError.of("FL005", { ii, device: this.device.name, over: RESOURCES.filter((k) => needed[k] > this.device[k]).map((k) => `${needed[k]} of ${this.device[k]} ${k.toUpperCase()}`).join(", "), possible });
+    throw UserError.of("FL005", { ii, device: this.device.name, over: excess(needed, this.device), possible });
   }
 
   /** Least interval from `ii` on that no kernel refuses: with more time, others arrive in another order, which may need more again. */

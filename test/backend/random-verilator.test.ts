@@ -14,7 +14,7 @@ import { random } from "./random-nets.js";
 
 /** By hand: VERILATOR_SEEDS=50 for the first fifty; here some with several inputs or outputs, windows, gates, codes and orders. */
 const count = Number(process.env["VERILATOR_SEEDS"] ?? 0);
-const seeds = count > 0 ? Array.from({ length: count }, (_, i) => i + 1) : [28, 67, 73, 117];
+const seeds = count > 0 ? Array.from({ length: count }, (_, i) => i + 1) : [28, 48, 67, 73];
 const SAMPLES = 24;
 
 let work: string;

@@ -15,6 +15,7 @@ interface Flags extends GlobalOptions {
   readonly targetIi?: number;
   readonly targetRate?: number;
   readonly budget?: Readonly<Record<string, number>>;
+  readonly unroll?: string;
   readonly minimize?: "latency" | "area";
   readonly axisWidth?: AxisWidth;
   readonly device?: string;
@@ -39,6 +40,7 @@ export function compileCommand(env: CliEnv): Command {
     .addOption(new Option("--target-ii <cycles>", "at most so many cycles between samples").argParser(positiveInteger).conflicts(["targetRate", "budget"]))
     .addOption(new Option("--target-rate <hz>", "at least so many samples per second: 1e6, 1M").argParser(positiveNumber).conflicts(["targetIi", "budget"]))
     .addOption(new Option("--budget <limits>", "the fastest design within dsp=N,lut=N,ff=N,bram=N").argParser(budget).conflicts(["targetIi", "targetRate"]))
+    .addOption(new Option("--unroll <options>", "the very design that explore found: its unroll of explore.json").conflicts(["targetIi", "targetRate", "budget", "minimize", "axisWidth"]))
     .addOption(new Option("--minimize <what>", "what is to be least under the target (default: a compromise)").choices(["latency", "area"]))
     .option("--axis-width <width>", "width of the streams: most bits of a beat (128), or elements per beat of the inputs (16e)", axisWidth)
     .option("--device <name>", "FPGA (default: xcu280)")
@@ -70,7 +72,7 @@ Examples:
 
 function compileOptions(f: Flags): CompileOptions {
   const target: Target | undefined =
-    f.targetIi !== undefined ? { kind: "ii", cycles: f.targetIi } : f.targetRate !== undefined ? { kind: "rate", hz: f.targetRate } : f.budget !== undefined ? { kind: "budget", limits: f.budget } : undefined;
+    f.targetIi !== undefined ? { kind: "ii", cycles: f.targetIi } : f.targetRate !== undefined ? { kind: "rate", hz: f.targetRate } : f.budget !== undefined ? { kind: "budget", limits: f.budget } : f.unroll !== undefined ? { kind: "unroll", options: f.unroll } : undefined;
   return {
     out: f.output,
     verifyEach: f.verifyEach,
