@@ -5,8 +5,13 @@
  */
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
-import { designCounts } from "../backend-hls/schedule.js";
+import type { Resources } from "../backend-hls/cost.js";
+import type { Device } from "../backend-hls/devices.js";
+import { lowerToRtl } from "../backend-hls/flow-to-rtl.js";
+import { rtlArea } from "../backend-hls/rtl-area.js";
+import { designCounts, designOf } from "../backend-hls/schedule.js";
 import { requireDevice } from "../backend-hls/passes.js";
+import { prepareVerilog } from "../backend-verilog/write-verilog.js";
 import { CompilerBug } from "../diagnostics/index.js";
 import { Sink } from "../diagnostics/index.js";
 import type { Module } from "../ir/core.js";
@@ -22,7 +27,7 @@ import type { AxisWidth, ExploreOptions } from "./options.js";
 import { LOWER_PIPELINE, PREPARE_PIPELINE, TO_FIXED_PIPELINE } from "./passes.js";
 import type { Exploration, ParetoPoint } from "./report.js";
 import type { Session } from "./session.js";
-import { DesignSearch, requireClock, unrollOptions } from "./target.js";
+import { DesignSearch, fits, requireClock, unrollOptions, type Chosen } from "./target.js";
 
 /** Intervals of the grid. */
 const INTERVALS = 24;
@@ -45,11 +50,13 @@ export interface ExploreJob {
 export class Explorer {
   private readonly search: DesignSearch;
   private readonly clockMhz: number;
+  private readonly device: Device;
 
   constructor(job: ExploreJob, module?: Module) {
     const parsed = module ?? parseModule(job.text, "lowered network", new Sink());
     if (parsed === undefined) throw new CompilerBug("the lowered network does not parse");
-    this.search = new DesignSearch(parsed, requireDevice(job.device), job.clockMhz, { target: undefined, minimize: undefined, axis: job.axis });
+    this.device = requireDevice(job.device);
+    this.search = new DesignSearch(parsed, this.device, job.clockMhz, { target: undefined, minimize: undefined, axis: job.axis });
     this.clockMhz = job.clockMhz;
   }
 
@@ -59,15 +66,26 @@ export class Explorer {
     return [...new Set(Array.from({ length: intervals }, (_, i) => Math.round(fastest * ratio ** i)))];
   }
 
+  /** Designs for an interval, their resources counted on the hardware. */
   point(ii: number): ParetoPoint[] {
-    return LATENCY_PRICES.flatMap((latency) => {
+    const sketches = LATENCY_PRICES.flatMap((latency) => {
       const chosen = this.search.sketch(ii, latency);
-      if (chosen === undefined) return [];
-      const { timeline, resources, design } = chosen.scheduled;
-      const { macs, multipliers } = designCounts(design);
-      const interval = timeline.initiationInterval;
-      return [{ unroll: unrollOptions(chosen), initiation_interval: interval, latency: timeline.latency, throughput_hz: (this.clockMhz * 1e6) / interval, multipliers, mac_efficiency: multipliers === 0 ? 0 : macs / (multipliers * interval), resources }];
+      return chosen === undefined ? [] : [{ chosen, point: this.describe(chosen, chosen.scheduled.resources) }];
     });
+    const worthwhile = noticeable(paretoFront(sketches.map((s) => s.point)));
+    return sketches.flatMap(({ chosen, point }) => {
+      if (!worthwhile.includes(point)) return [];
+      const rtl = lowerToRtl(designOf(this.search.scheduled(chosen), this.device, this.clockMhz));
+      const counted = this.describe(chosen, rtlArea(prepareVerilog(rtl.module), this.device).get(rtl.top)!);
+      return fits(counted.resources, this.device) ? [counted] : [];
+    });
+  }
+
+  private describe(chosen: Chosen, resources: Resources): ParetoPoint {
+    const { timeline, design } = chosen.scheduled;
+    const { macs, multipliers } = designCounts(design);
+    const interval = timeline.initiationInterval;
+    return { unroll: unrollOptions(chosen), initiation_interval: interval, latency: timeline.latency, throughput_hz: (this.clockMhz * 1e6) / interval, multipliers, mac_efficiency: multipliers === 0 ? 0 : macs / (multipliers * interval), resources };
   }
 }
 

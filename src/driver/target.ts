@@ -100,6 +100,9 @@ export function deviceLimits(device: Device): Limits {
 function excess(used: Resources, device: Device): string {
   return RESOURCES.filter((k) => used[k] > device[k]).map((k) => `${used[k]} of ${device[k]} ${k.toUpperCase()}`).join(", ");
 }
+export function fits(used: Resources, device: Device): boolean {
+  return excess(used, device) === "";
+}
 /** @errors FL011 */
 export function requireFit(used: Resources, device: Device): void {
   const over = excess(used, device);
@@ -141,6 +144,14 @@ export class DesignSearch {
     const best = this.best(ii, limits);
     if (best === undefined) throw UserError.of("FL003", { limit: limitText(limits), least: "more at every interval that was tried" });
     return best;
+  }
+
+  /** The kernels of a folding, with their channels. */
+  scheduled(c: Chosen): Module {
+    const copy = cloneModule(this.module);
+    unrollModule(copy, { device: this.device, clockMhz: this.clockMhz, ii: c.asked, prices: c.prices, inputWords: c.inputWords, effort: c.effort, solver: this.solver, ...(c.outputBits !== undefined && { outputBits: c.outputBits }) });
+    insertChannels(copy, this.device, this.clockMhz);
+    return copy;
   }
 
   /** A design for an interval, quickly found; `latency` as in `Prices`. Undefined where none keeps it on the device. */
