@@ -298,7 +298,7 @@ function blockShare(d: Device, spec: KernelSpec, product: readonly [number, numb
 }
 
 /** Area of one channel with room for `capacity` words. */
-export function channelResources(d: Device, plan: ChannelPlan, elem: FixedType, capacity: number): Resources {
+export function channelResources(d: Device, plan: ChannelPlan, elem: FixedType, capacity: number, deep = false): Resources {
   const r = noResources();
   const wordBits = plan.order.planes * elem.width;
   if (plan.kind === "memory") {
@@ -327,7 +327,7 @@ export function channelResources(d: Device, plan: ChannelPlan, elem: FixedType, 
   }
   const ringDepth = plan.rows > 1 ? plan.pitch : capacity;
   const rings = plan.rows > 1 ? Math.max(plan.rows, Math.ceil(capacity / plan.pitch)) : 1;
-  if (ringDepth * rings > 1) store(r, ramStorage(d, ringDepth, wordBits, false), rings);
+  if (ringDepth * rings > 1) store(r, ramStorage(d, ringDepth, wordBits, deep), rings);
   if (plan.rows > 1) r.lut += plan.rows * wordBits * muxLuts(d, rings);
   r.ff += (plan.held ? 2 : 1) * plan.rows * plan.columns * wordBits;
   for (let lane = 0; lane < plan.table.lanes; lane++) {

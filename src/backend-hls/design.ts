@@ -63,6 +63,8 @@ export interface Channel {
   readonly elem: FixedType;
   /** Words that fit; set by the timeline. */
   capacity: number;
+  /** Whether a stream's ring is block RAM, from which words are there a cycle later; set by the timeline. */
+  deep: boolean;
 }
 
 export interface Design {
@@ -139,6 +141,7 @@ export function elaborate(module: Module, device: Device, clockMhz: number, port
       plan,
       elem: (origin.type as StreamType).elem as FixedType,
       capacity: typeof capacity === "number" ? capacity : 0,
+      deep: op?.attrs["deep"] === true,
     };
     producer.outputs.push(channel);
     consumer.inputs.push(channel);

@@ -10,18 +10,34 @@ export interface CounterLoop {
   readonly trips: number;
 }
 
+export interface ModuloCounter {
+  readonly value: Value;
+  readonly last: Value;
+  /** Where it stands in the next cycle. */
+  readonly next: () => Value;
+}
+
 /**
  * Counter modulo `trips` that advances by one when `enable`; constant 0 for one trip. Whether it stands at its last value is
  * a register of its own: a comparison would stand in front of everything that waits for it.
  */
-export function moduloCounter(m: RtlModuleBuilder, trips: number, enable: Value, hint: string): { value: Value; last: Value } {
-  if (trips <= 1) return { value: m.constant(0, u(1)), last: m.constant(1, u(1)) };
+export function moduloCounter(m: RtlModuleBuilder, trips: number, enable: Value, hint: string): ModuloCounter {
+  if (trips <= 1) {
+    const zero = m.constant(0, u(1));
+    return { value: zero, last: m.constant(1, u(1)), next: () => zero };
+  }
   const type = u(addressWidth(trips));
   const value = m.regDeclare(type, { reset: 0, hint });
   const last = m.regDeclare(u(1), { reset: 0, hint: `${hint}_last` });
   m.connect(last, m.eq(value, m.constant(trips - 2)), enable);
-  m.connect(value, m.mux(last, m.constant(0, type), m.add(value, m.constant(1), type), type), enable);
-  return { value, last };
+  const moved = m.mux(last, m.constant(0, type), m.add(value, m.constant(1), type), type);
+  m.connect(value, moved, enable);
+  return {
+    value,
+    last,
+    // `enable` as it stands then: a forward value may have been resolved.
+    next: () => m.mux(value.def!.operand(1), moved, value, type),
+  };
 }
 
 /** A nest of counters, innermost last, that moves to its next point when `enable`. Counters are built as they are asked for. */

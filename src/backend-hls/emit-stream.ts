@@ -9,7 +9,7 @@ import { RtlModuleBuilder, u } from "../ir/rtl/builder.js";
 import { addressWidth } from "../ir/rtl/semantics.js";
 import { typeOfRange, type BitsType } from "../ir/types.js";
 import type { Channel } from "./design.js";
-import { LoopCounters, moduloCounter, tableLookup } from "./emit-counters.js";
+import { LoopCounters, moduloCounter, tableLookup, type ModuloCounter } from "./emit-counters.js";
 import { fetchGaps, type StreamPlan } from "./stream-plan.js";
 
 export function channelPorts(channel: Channel): { name: string; type: BitsType }[] {
@@ -113,7 +113,7 @@ export function emitStream(module: Module, name: string, channel: Channel, plan:
   const at = (values: Int32Array, hint: string): Value => byFetch(m, plan, values, column, visit, hint);
   const needStep = Int32Array.from({ length: plan.fetches }, (_, f) => (f + 1 < plan.fetches ? plan.need[f + 1]! : plan.need[0]! + plan.words) - plan.need[f]!);
   const releaseStep = Int32Array.from({ length: plan.fetches }, (_, f) => (f + 1 === plan.fetches ? plan.words : plan.release[f]!) - (f === 0 ? 0 : plan.release[f - 1]!));
-  const lead = balance(m, { lo: -Math.max(...needStep, plan.need[0]!), hi: channel.capacity }, -plan.need[0]!, push, at(needStep, "need_step"), fetchLater, "lead");
+  const lead = balance(m, { lo: -Math.max(...needStep, plan.need[0]!), hi: channel.capacity }, -plan.need[0]!, channel.deep ? m.reg(push, { reset: 0, hint: "pushed" }) : push, at(needStep, "need_step"), fetchLater, "lead");
   const available = m.not(lead.negative, "available");
   const fetch = plan.mergesFlush ? m.and(advance, available, "fetch") : m.all([advance, available, m.not(flushing)], "fetch");
   const shift = m.and(advance, m.or(flushing, available), "shift");
@@ -125,7 +125,7 @@ export function emitStream(module: Module, name: string, channel: Channel, plan:
   const space = occupied.below(channel.capacity, "space_left");
 
   // Ring memory: one bank, or one bank per row.
-  const fetchedRows = plan.rows > 1 ? rowRing(m, channel, plan, push, pushData, column!, rowDone!, visit!) : [wordRing(m, channel.capacity, word, push, pushData, fetch)];
+  const fetchedRows = plan.rows > 1 ? rowRing(m, channel, plan, push, pushData, column!, rowDone!, visit!) : [wordRing(m, channel, word, push, pushData, fetch)];
 
   // Taps: row r, column c; column 0 is the newest.
   const depth = new Int32Array(plan.rows).fill(0);
@@ -159,23 +159,30 @@ function byFetch(m: RtlModuleBuilder, plan: StreamPlan, values: Int32Array, colu
   return tableLookup(m, f, [...values], hint);
 }
 
-/** A ring of `capacity` words: the word that the next fetch takes. */
-function wordRing(m: RtlModuleBuilder, capacity: number, word: BitsType, push: Value, pushData: Value, fetch: Value): Value {
+/** One memory of a ring. Block RAM gets the address a cycle ahead; a word is fetched only after it has been there for one. */
+function ringMemory(m: RtlModuleBuilder, channel: Channel, depth: number, word: BitsType, write: { waddr: Value; wdata: Value; wen: Value }, read: ModuloCounter, hint: string): Value {
+  const raddr = [channel.deep ? read.next() : read.value];
+  return m.memory({ depth, word, ...write, raddr, readLatency: channel.deep ? 1 : 0, style: channel.deep ? "block" : "distributed", disjoint: channel.deep, hint })[0]!;
+}
+
+/** A ring of words: the word that the next fetch takes. */
+function wordRing(m: RtlModuleBuilder, channel: Channel, word: BitsType, push: Value, pushData: Value, fetch: Value): Value {
+  const { capacity } = channel;
   if (capacity === 1) return m.reg(pushData, { enable: push, hint: "word" });
   const write = moduloCounter(m, capacity, push, "write_at");
   const read = moduloCounter(m, capacity, fetch, "read_at");
-  return m.memory({ depth: capacity, word, waddr: write.value, wdata: pushData, wen: push, raddr: [read.value], readLatency: 0, style: "distributed", hint: "ring" })[0]!;
+  return ringMemory(m, channel, capacity, word, { waddr: write.value, wdata: pushData, wen: push }, read, "ring");
 }
 
 /** One bank per row, reused round robin: the words of the column that the next fetch takes, top row first. */
-function rowRing(m: RtlModuleBuilder, channel: Channel, plan: StreamPlan, push: Value, pushData: Value, column: { value: Value; last: Value }, rowDone: Value, visit: { value: Value; last: Value }): Value[] {
+function rowRing(m: RtlModuleBuilder, channel: Channel, plan: StreamPlan, push: Value, pushData: Value, column: ModuloCounter, rowDone: Value, visit: { value: Value; last: Value }): Value[] {
   const word = u(plan.order.planes * channel.elem.width);
   const banks = channel.capacity / plan.pitch;
   const writeColumn = moduloCounter(m, plan.pitch, push, "write_column");
   const writeBank = moduloCounter(m, banks, m.and(push, writeColumn.last), "write_bank");
   const read = Array.from({ length: banks }, (_, b) => {
     const wen = m.and(push, m.eq(writeBank.value, m.constant(b)));
-    return m.memory({ depth: plan.pitch, word, waddr: writeColumn.value, wdata: pushData, wen, raddr: [column.value], readLatency: 0, style: "distributed", hint: `row_bank_${b}` })[0]!;
+    return ringMemory(m, channel, plan.pitch, word, { waddr: writeColumn.value, wdata: pushData, wen }, column, `row_bank_${b}`);
   });
   // Bank of the window's top row; rows count on through the samples.
   const mod = (n: number): number => ((n % banks) + banks) % banks;

@@ -10,7 +10,7 @@ import { fixed } from "../ir/types.js";
 import { addResources, noResources, type Resources } from "./cost.js";
 import type { Device } from "./devices.js";
 import { multiplierArea } from "./operators.js";
-import { muxLuts, ramStorage, romStorage } from "./storage.js";
+import { muxLuts, ramStorage, romStorage, type Storage } from "./storage.js";
 
 /** Registers in a row that become a shift register, where the device's tools have them. */
 const SHIFT_REGISTER = 3;
@@ -90,14 +90,14 @@ class ModuleArea {
       case "rtl.reg":
         return this.register(op);
       case "rtl.memory": {
-        const s = ramStorage(d, intAttr(op, "depth"), bitsOf(op.operand(1).type).width, intAttr(op, "read_latency") === 1);
+        const s = ramStorage(d, intAttr(op, "depth"), bitsOf(op.operand(1).type).width, intAttr(op, "read_latency") === 1, styleOf(op));
         r.lut += s.lut;
         r.ff += s.ff;
         r.bram += s.bram;
         return;
       }
       case "rtl.rom": {
-        const s = romStorage(d, denseAttr(op, "values"), intAttr(op, "read_latency") === 1);
+        const s = romStorage(d, denseAttr(op, "values"), intAttr(op, "read_latency") === 1, styleOf(op));
         r.lut += s.lut;
         r.ff += s.ff;
         r.bram += s.bram;
@@ -183,6 +183,10 @@ class ModuleArea {
     }
     r.ff += width;
   }
+}
+
+function styleOf(op: Op): Storage["style"] {
+  return strAttr(op, "style") === "block" ? "block" : "distributed";
 }
 
 /** What a value is before wires. */

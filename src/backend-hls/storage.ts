@@ -35,12 +35,6 @@ const GROUPS: Readonly<Record<Device["family"], readonly { readonly depth: numbe
   ice40: [],
 };
 
-/**
- * Bits that a read-only table must have for each block of 18 kbit that it takes, or Yosys makes logic of it whatever its
- * attribute says. Not known to make blocks of tables: ice40.
- */
-const LEAST_ROM_BITS: Readonly<Record<Device["family"], number>> = { xcup: 10000, xc7: 10000, ecp5: 2100, ice40: Infinity };
-
 /** LUTs that a block RAM is worth: what is scarcer on a device decides. */
 function lutsPerBlock(d: Device): number {
   return d.bram === 0 ? 0 : d.lut / d.bram / 4;
@@ -67,24 +61,30 @@ function distributedRam(d: Device, depth: number, width: number): number {
   }));
 }
 
-/** A memory with one write and one read port. `registered`: its data come a cycle after the address, as block RAM needs it. */
-export function ramStorage(d: Device, depth: number, width: number, registered: boolean): Storage {
+/**
+ * A memory with one write and one read port. `registered`: its data come a cycle after the address, as block RAM needs it.
+ * @param style where it is, if that has been decided
+ */
+export function ramStorage(d: Device, depth: number, width: number, registered: boolean, style?: Storage["style"]): Storage {
   const lut = distributedRam(d, depth, width);
   const bram = blocks(d, depth, width);
-  if (registered && d.bram > 0 && lut > bram * lutsPerBlock(d)) return { style: "block", lut: 0, ff: 0, bram };
+  if ((style ?? choose(d, registered, lut, bram)) === "block") return { style: "block", lut: 0, ff: 0, bram };
   // Without LUT memory the words are flip-flops.
   return { style: "distributed", lut, ff: (registered ? width : 0) + (GROUPS[d.family].length === 0 ? depth * width : 0), bram: 0 };
 }
 
 /** A read-only memory; `values` row by row, a row is a word. */
-export function romStorage(d: Device, values: Dense, registered: boolean): Storage {
+export function romStorage(d: Device, values: Dense, registered: boolean, style?: Storage["style"]): Storage {
   const depth = values.shape[0]!;
   const width = (values.data.length / depth) * (values.elem as { width: number }).width;
   const { luts: lut, columns } = tableCount(d, values);
   const bram = blocks(d, depth, width);
-  const eighteens = bram * (d.bramBits / 18432);
-  if (registered && d.bram > 0 && depth * width >= LEAST_ROM_BITS[d.family] * eighteens) return { style: "block", lut: 0, ff: 0, bram };
+  if ((style ?? choose(d, registered, lut, bram)) === "block") return { style: "block", lut: 0, ff: 0, bram };
   return { style: "distributed", lut, ff: registered ? columns : 0, bram: 0 };
+}
+
+function choose(d: Device, registered: boolean, lut: number, bram: number): Storage["style"] {
+  return registered && d.bram > 0 && lut > bram * lutsPerBlock(d) ? "block" : "distributed";
 }
 
 interface TableCount {

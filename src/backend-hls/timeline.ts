@@ -5,6 +5,8 @@
  */
 import { CompilerBug } from "../diagnostics/index.js";
 import { consumerCycles, type Channel, type Design, type InputNode, type KernelNode, type OutputNode } from "./design.js";
+import type { Device } from "./devices.js";
+import { ramStorage } from "./storage.js";
 import type { StreamPlan } from "./stream-plan.js";
 
 export interface TimelineResult {
@@ -67,6 +69,10 @@ class ChannelState {
       this.nextArrival++;
       this.arrived++;
     }
+  }
+  /** A word that is pushed at the end of `cycle`. */
+  push(cycle: number): void {
+    this.arrivals.push(cycle + (this.channel.deep ? 2 : 1));
   }
   reserve(): void {
     this.reserved++;
@@ -172,7 +178,7 @@ export function runTimeline(design: Design, options: TimelineOptions): TimelineR
         k.epilogue.forEach((s) => firedOn.add(s));
         for (const s of k.outputs) {
           s.reserve();
-          s.arrivals.push(cycle + k.node.pipeline.depth + 1);
+          s.push(cycle + k.node.pipeline.depth);
         }
       }
       if (++k.step === k.node.steps) {
@@ -194,7 +200,7 @@ export function runTimeline(design: Design, options: TimelineOptions): TimelineR
       i.sent++;
       for (const s of i.outputs) {
         s.reserve();
-        s.arrivals.push(cycle + 1);
+        s.push(cycle);
       }
     });
     for (const s of all) s.endCycle(firedOn.has(s));
@@ -216,6 +222,14 @@ export function runTimeline(design: Design, options: TimelineOptions): TimelineR
     active: new Map(kernels.map((k) => [k.node, { first: k.first, last: k.last }])),
     cycles: cycle,
   };
+}
+
+/** Whether block RAM is the better place for a stream's ring. */
+function isDeep(device: Device, c: Channel): boolean {
+  const p = c.plan;
+  if (p.kind === "memory") return false;
+  const depth = p.rows > 1 ? p.pitch : c.capacity;
+  return depth > 1 && ramStorage(device, depth, p.order.planes * c.elem.width, true).style === "block";
 }
 
 /** Cycles between samples below which a kernel or port cannot go. */
@@ -251,19 +265,23 @@ function separateFlushes(design: Design): boolean {
  */
 export function sizeChannels(design: Design): TimelineResult {
   let pace = lowerBound(design);
-  for (let attempt = 0; attempt < 8; attempt++) {
+  for (let attempt = 0; attempt < 12; attempt++) {
     const free = runTimeline(design, { samples: CONFIRMING_SAMPLES, pace, unbounded: true });
     if (free.steadyInterval > pace) {
       pace = Math.ceil(free.steadyInterval);
       continue;
     }
+    let deeper = false;
     for (const c of design.channels) {
       const peak = free.peak.get(c)!;
       const p = c.plan;
       if (p.kind === "memory") c.capacity = Math.ceil(peak / p.words) * p.words;
       else if (p.rows > 1) c.capacity = Math.max(p.rows, Math.ceil(peak / p.pitch)) * p.pitch;
       else c.capacity = Math.max(1, peak);
+      if (!c.deep && isDeep(design.device, c)) c.deep = deeper = true;
     }
+    // Words come later out of block RAM.
+    if (deeper) continue;
     const full = runTimeline(design, { samples: CONFIRMING_SAMPLES, pace: 0, unbounded: false });
     // While the pipeline fills, samples may leave closer together than any kernel could go on, and the next ones after a longer time.
     if (full.ends.every((end, s) => end <= free.ends[s]!)) return { ...full, initiationInterval: Math.min(pace, Math.max(lowerBound(design), Math.ceil(full.steadyInterval))) };

@@ -292,7 +292,7 @@ export class ModuleWriter {
     const style = romStyle(strAttr(op, "style"));
     const words = romWords(op, width);
     const declare = this.declared.has(op.result) ? [] : [`${style}${this.declaration(op.result)}`];
-    this.lines.push("", ...declare, clocked ? "always @(posedge clk) begin" : "always @* begin", `    case (${subject})`);
+    this.lines.push("", ...declare, clocked ? "always @(posedge clk) begin" : "always @* begin", `    ${caseStyle(strAttr(op, "style"))}case (${subject})`);
     const arrow = clocked ? "<=" : "=";
     const addressBits = bitsOf(address.type).width;
     const complete = words.length === 2 ** addressBits;
@@ -426,6 +426,11 @@ function romStyle(style: string): string {
     default:
       return "";
   }
+}
+
+/** Yosys makes a memory of a table where it finds that cheaper; it is told on the statement. */
+function caseStyle(style: string): string {
+  return style === "auto" ? "" : `(* rom_style = "${style === "block" ? "block" : "logic"}" *) `;
 }
 
 /** Words of a rom as bit patterns. */

@@ -37,7 +37,8 @@ describe("random networks", () => {
     check("lower");
     fuseElementwise(flow);
     check("fuse");
-    const device = devices[seed % 5]!;
+    // Some devices have so much block RAM that every ring goes there.
+    const device = seed % 4 === 3 ? { ...devices[seed % 5]!, bram: 1e9 } : devices[seed % 5]!;
     const elements = elementCount(type.shape);
     const ii = Math.max(1, Math.round(elements * [0.25, 1, 1, 3, 10][seed % 5]!));
     const target = { device, clockMhz: 100 + 50 * (seed % 4), ii: Math.max(ii, 8) };

@@ -65,6 +65,7 @@ const ops: readonly OpDef[] = [
     attrs: {
       kind: { kind: "string", oneOf: ["fifo", "window", "memory"], doc: "realization" },
       capacity: { kind: "int", doc: "words of the producer that fit" },
+      deep: { kind: "bool", optional: true, doc: "the words are in block RAM, from which they come a cycle later" },
       sym: { kind: "string", doc: "name of the Verilog module" },
       merges_flush: { kind: "bool", optional: true, doc: "of windows that hang over the end of a sample: the next sample's first fetch may do as the flush" },
     },
