@@ -17,8 +17,8 @@ import { LOWER_PIPELINE, QUANTIZE_PIPELINE } from "../src/driver/passes.js";
 import { Sink, UserError } from "../src/diagnostics/index.js";
 import { importOnnx } from "../src/frontend/import.js";
 import { writeNpz } from "../src/frontend/npz.js";
-import { decodeModel, decodeTensor } from "../src/frontend/onnx-proto.js";
-import { readTensor, type ConstTensor } from "../src/frontend/tensor-data.js";
+import { decodeModel } from "../src/frontend/onnx-proto.js";
+import type { ConstTensor } from "../src/frontend/tensor-data.js";
 import { cloneModule, type Module } from "../src/ir/core.js";
 import { prepareFlow } from "../src/ir/eval/flow.js";
 import { fixedOf, prepareNn, prepareNnFixed } from "../src/ir/eval/nn-fixed.js";
@@ -28,6 +28,7 @@ import { toRaw } from "../src/passes/nn/quantize/inputs.js";
 import { CALIBRATION_SAMPLES } from "../src/passes/nn/quantize/index.js";
 import { PassContext } from "../src/passes/pass-context.js";
 import { PassManager } from "../src/passes/pass-manager.js";
+import { dataSets } from "./data-sets.js";
 
 interface TestCase {
   readonly name: string;
@@ -84,27 +85,6 @@ function findTests(root: string): TestCase[] {
   return tests.sort((a, b) => (a.dir < b.dir ? -1 : 1));
 }
 
-function readPb(file: string): ConstTensor {
-  return readTensor(decodeTensor(readFileSync(file)), basename(file), file);
-}
-
-/** Data sets in order: inputs by the name of the model's graph input, outputs by position. */
-function dataSets(test: TestCase): { inputs: Map<string, ConstTensor>; outputs: ConstTensor[] }[] {
-  const graph = decodeModel(readFileSync(join(test.dir, "model.onnx"))).graph!;
-  const initialized = new Set(graph.initializer.map((t) => t.name));
-  const all = graph.input.map((i) => i.name);
-  const fed = all.filter((n) => !initialized.has(n));
-  return readdirSync(test.dir).filter((d) => d.startsWith("test_data_set_")).sort().map((d) => {
-    const numbers = (kind: string): number[] => readdirSync(join(test.dir, d)).filter((f) => f.startsWith(`${kind}_`) && f.endsWith(".pb")).map((f) => Number(/(\d+)\.pb$/.exec(f)![1])).sort((a, b) => a - b);
-    const ins = numbers("input");
-    const names = ins.length > fed.length ? all : fed;
-    return {
-      inputs: new Map(ins.map((i) => [names[i] ?? `input ${i}`, readPb(join(test.dir, d, `input_${i}.pb`))])),
-      outputs: numbers("output").map((i) => readPb(join(test.dir, d, `output_${i}.pb`))),
-    };
-  });
-}
-
 function check(test: TestCase): Outcome {
   let operators: string[] = [];
   const refused = (reason: string): Outcome => ({ test, operators, status: "refused", reason });
@@ -122,7 +102,7 @@ function check(test: TestCase): Outcome {
     const names = module.func.attrs["inputs"] as readonly string[];
     const program = prepareNn(module);
     const samples: Float64Array[][] = [];
-    for (const set of dataSets(test)) {
+    for (const set of dataSets(test.dir)) {
       const inputs = names.map((n) => {
         const t = set.inputs.get(n);
         if (t === undefined) throw UserError.of("NP001", { reason: `no data for input "${n}"` });

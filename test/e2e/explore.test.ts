@@ -106,7 +106,7 @@ describe("explore refuses", () => {
     let path = c.model ?? model;
     if (c.large === true) {
       path = join(work, "large.onnx");
-      writeFileSync(path, onnx({ node: [node("Gemm", ["x", "w"], ["y"], "dense")], initializer: [weights("w", [400, 200], Array.from({ length: 80000 }, (_, i) => Math.sin(i)))], input: [floats("x", [1, 400])], output: [floats("y", [1, 200])] }));
+      writeFileSync(path, onnx({ node: [node("Gemm", ["x", "w"], ["y"], "dense")], initializer: [weights("w", [160, 100], Array.from({ length: 16000 }, (_, i) => Math.sin(i)))], input: [floats("x", [1, 160])], output: [floats("y", [1, 100])] }));
     }
     const out = join(work, "refused");
     const { code, err } = await cli("explore", path, "-o", out, ...c.args);
