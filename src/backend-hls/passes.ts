@@ -1,5 +1,6 @@
 /** The passes of this folder: unroll, insert-channels, lower-to-rtl. */
 import { UserError } from "../diagnostics/index.js";
+import { nearestName } from "../diagnostics/nearest.js";
 import { choice, definePass, int, number, text } from "../passes/define-pass.js";
 import { devices, findDevice, type Device } from "./devices.js";
 import { lowerToRtl, type RtlDesign } from "./flow-to-rtl.js";
@@ -19,7 +20,7 @@ const clockOption = number({ min: 1, default: 250, doc: "clock, MHz" });
 /** @errors FL001 */
 export function requireDevice(name: string): Device {
   const device = findDevice(name);
-  if (device === undefined) throw UserError.of("FL001", { name, known: devices.map((d) => d.name).join(", ") });
+  if (device === undefined) throw UserError.of("FL001", { name, known: devices.map((d) => d.name).join(", "), nearest: nearestName(name, devices.map((d) => d.name)) });
   return device;
 }
 

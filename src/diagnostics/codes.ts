@@ -186,16 +186,16 @@ export const codes = {
     hint: () => "leave --pnr out for the counts, and use the vendor's tools on DIR/ip; nextpnr knows the ECP5 and iCE40 devices",
   }),
   FL001: error({
-    text: (p: { name: string; known: string }) => `device ${p.name} is not known`,
-    hint: (p) => `use one of ${p.known}`,
+    text: (p: { name: string; known: string; nearest?: string | undefined }) => `device ${p.name} is not known`,
+    hint: (p) => `${p.nearest === undefined ? "" : `did you mean ${p.nearest}? `}use one of ${p.known}`,
   }),
   FL002: error({
     text: (p: { ii: number; kernel: string; possible: number }) => `an initiation interval of ${p.ii} cycles cannot be reached: ${p.kernel} needs at least ${p.possible}`,
     hint: (p) => `use --target-ii ${p.possible} or more`,
   }),
   FL003: error({
-    text: (p: { limit: string; least: string }) => `no design fits ${p.limit}; the smallest one needs ${p.least}`,
-    hint: () => "raise the budget, choose a larger device, or lower the precision",
+    text: (p: { limit: string; least: string; remedy: string }) => `no design fits ${p.limit}; the one that comes nearest needs ${p.least}`,
+    hint: (p) => `${p.remedy}, or lower the precision`,
   }),
   ON001: error({
     text: (p: { reason: string }) => `not an ONNX model: ${p.reason}`,
@@ -254,7 +254,7 @@ export const codes = {
     hint: (p) => `ask for at most ${p.clock * 1e6} samples per second, or raise --clock`,
   }),
   FL005: error({
-    text: (p: { ii: number; device: string; over: string; possible: number }) => `an initiation interval of ${p.ii} cycles does not fit ${p.device}: it takes ${p.over}`,
+    text: (p: { ii: number; device: string; over: string; possible: number }) => `an initiation interval of ${p.ii} cycle${p.ii === 1 ? "" : "s"} does not fit ${p.device}: it takes ${p.over}`,
     hint: (p) => `--target-ii ${p.possible} fits; or choose a larger device or a lower precision`,
   }),
   FL006: error({
@@ -262,7 +262,7 @@ export const codes = {
     hint: (p) => `use --target-ii ${p.reached} or more`,
   }),
   FL007: error({
-    text: (p: { name: string; ii: number; beats: number; word: number; enough: number; bits: number }) => `an initiation interval of ${p.ii} cycles cannot be fed: input ${p.name} takes ${p.beats} beats per sample at ${p.word} elements a beat`,
+    text: (p: { name: string; ii: number; beats: number; word: number; enough: number; bits: number }) => `an initiation interval of ${p.ii} cycles cannot be fed: input ${p.name} takes ${p.beats} beats per sample at ${p.word} element${p.word === 1 ? "" : "s"} a beat`,
     hint: (p) => `use --axis-width ${p.bits} (${p.enough} elements a beat) or wider, or --target-ii ${p.beats} or more`,
   }),
   FL008: error({

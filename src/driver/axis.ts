@@ -37,7 +37,7 @@ export function portLimits(module: Module, axis: AxisWidth | undefined): PortLim
         if (beatsOf(i) <= ii) return;
         const { name, type } = inputs[i]!;
         const enough = portWordChoices(type).find((c) => Math.ceil(elementCount(type.shape) / c) <= ii)!;
-        throw UserError.of("FL007", { name, ii, beats: beatsOf(i), word, enough, bits: enough * (type.elem as FixedType).width }, { node: name });
+        throw UserError.of("FL007", { name, ii, beats: beatsOf(i), word, enough, bits: enough * (type.elem as FixedType).width }, { tensor: name });
       });
     },
   };
@@ -48,9 +48,9 @@ function wordOf(name: string, type: StreamType, axis: AxisWidth): number {
   const { width } = type.elem as FixedType;
   if (axis.unit === "elements") {
     if (choices.includes(axis.count)) return axis.count;
-    throw UserError.of("FL008", { name, asked: `${axis.count} elements`, shape: type.shape.join("x"), choices: choices.join(", "), width }, { node: name });
+    throw UserError.of("FL008", { name, asked: `${axis.count} elements`, shape: type.shape.join("x"), choices: choices.join(", "), width }, { tensor: name });
   }
   const fitting = choices.filter((c) => c * width <= axis.count);
   if (fitting.length > 0) return fitting[fitting.length - 1]!;
-  throw UserError.of("FL008", { name, asked: `${axis.count} bits`, shape: type.shape.join("x"), choices: choices.join(", "), width }, { node: name });
+  throw UserError.of("FL008", { name, asked: `${axis.count} bits`, shape: type.shape.join("x"), choices: choices.join(", "), width }, { tensor: name });
 }

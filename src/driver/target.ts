@@ -118,6 +118,8 @@ export class DesignSearch {
   private readonly solver: FoldingSolver;
   private readonly ports: PortLimits;
   private readonly tried = new Map<string, Tried>();
+  /** Of the designs beyond the limits, the one that exceeds them least, in what it exceeds most. */
+  private nearest: { readonly used: Resources; readonly excess: number } | undefined;
 
   constructor(
     private readonly module: Module,
@@ -141,9 +143,7 @@ export class DesignSearch {
     // Where nothing is said, one beat per cycle is fast enough; with a budget, anything down to one sample per cycle.
     const start = target === undefined ? this.inputBeats() : this.ports.fewestBeats();
     const ii = this.fastestThatFits(start, limits, target === undefined ? `60 % of ${this.device.name}` : Object.entries(target.limits).map(([k, v]) => `${k}=${v}`).join(","));
-    const best = this.best(ii, limits);
-    if (best === undefined) throw UserError.of("FL003", { limit: limitText(limits), least: "more at every interval that was tried" });
-    return best;
+    return this.best(ii, limits) ?? this.fit(ii, DEFAULT_PRICES, limits, "quick")!;
   }
 
   /** The kernels of a folding, with their channels. */
@@ -219,19 +219,36 @@ export class DesignSearch {
     return found.sort((a, b) => score(a) - score(b))[0];
   }
 
-  /** A design for the interval within the limits, if changing prices leads to one. */
-  fit(ii: number, start: Prices, limits: Limits, effort: "quick" | "full"): Chosen | undefined {
+  /** A design for the interval within the limits, if changing prices leads to one; `hopeless` are limits beyond which it is not tried out. */
+  fit(ii: number, start: Prices, limits: Limits, effort: "quick" | "full", hopeless: Limits = limits): Chosen | undefined {
     let prices = start;
     for (let pricing = 0; pricing < MAX_PRICINGS; pricing++) {
-      const c = this.attempt(ii, prices, effort, limits);
+      const c = this.attempt(ii, prices, effort, hopeless);
       if ("kernel" in c || (isChosen(c) && c.scheduled.timeline.initiationInterval > ii)) return undefined;
       const used = isChosen(c) ? c.scheduled.resources : c.needed;
       if (isChosen(c) && within(used, limits)) return { ...c, limits };
+      if (isChosen(c)) this.noteNearest(used, limits);
       // What is short becomes dear (subgradient steps of the Lagrangian relaxation of the limits).
       const scarcity = (k: keyof Resources): number => (used[k] > (limits[k] ?? Infinity) ? Math.min(8, 1.3 * (used[k] / Math.max(1, limits[k]!)) ** 1.5) : 1);
       prices = { ...prices, lut: prices.lut * scarcity("lut"), ff: prices.ff * scarcity("ff"), dsp: prices.dsp * scarcity("dsp"), bram: prices.bram * scarcity("bram"), latency: prices.latency / 4 };
     }
     return undefined;
+  }
+
+  private noteNearest(used: Resources, limits: Limits): void {
+    const excess = Math.max(...RESOURCES.map((k) => used[k] / Math.max(1, limits[k] ?? Infinity)));
+    if (this.nearest === undefined || excess < this.nearest.excess) this.nearest = { used, excess };
+  }
+
+  /** @errors FL003 */
+  private refuse(limits: Limits, limit: string): UserError {
+    if (this.nearest === undefined) return UserError.of("FL003", { limit, least: "several times as much", remedy: "choose a larger device" });
+    const { used } = this.nearest;
+    const larger = devices.filter((d) => fits(used, d)).map((d) => d.name);
+    const asked = this.objective.target?.kind === "budget" ? this.objective.target.limits : {};
+    const enough = RESOURCES.filter((k) => used[k] > (limits[k] ?? Infinity) || k in asked).map((k) => `${k}=${Math.max(Math.ceil(used[k]), asked[k] ?? 0)}`);
+    const remedy = fits(used, this.device) ? `use --budget ${enough.join(",")}` : larger.length > 0 ? `choose a larger device: ${larger.join(", ")}` : "no device known here is large enough; prune the network";
+    return UserError.of("FL003", { limit, least: limitText(used), remedy });
   }
 
   /** A folding whose timeline keeps the interval; kernels that each keep it may wait for one another, then they are asked for more. */
@@ -266,19 +283,17 @@ export class DesignSearch {
   /** Least interval from `start` on whose design fits: doubling, then bisection. Cost falls with the interval, if not at every step. */
   private fastestThatFits(start: number, limits: Limits, limit: string): number {
     const slow = slowestKernel(this.module);
-    let least: Resources | undefined;
-    const good = (ii: number): boolean => {
-      if (this.fit(ii, DEFAULT_PRICES, limits, "quick") !== undefined) return true;
-      const c = this.attempt(ii, DEFAULT_PRICES, "quick", limits);
-      if (!("kernel" in c)) least = isChosen(c) ? c.scheduled.resources : c.needed;
-      return false;
-    };
+    const good = (ii: number): boolean => this.fit(ii, DEFAULT_PRICES, limits, "quick") !== undefined;
     let bad = Math.max(start, this.atLeast(limits)) - 1;
     let ok = bad + 1;
     while (!good(ok)) {
       bad = ok;
       ok *= 2;
-      if (ok > 2 * slow) throw UserError.of("FL003", { limit, least: least === undefined ? "more than any" : limitText(least) });
+      if (ok > 2 * slow) {
+        // How much is needed at least, of what is short.
+        this.fit(bad, { ...DEFAULT_PRICES, latency: 0, product: 0 }, limits, "quick", {});
+        throw this.refuse(limits, limit);
+      }
     }
     while (ok - bad > Math.max(1, Math.floor(ok / 48))) {
       const middle = Math.floor((ok + bad) / 2);

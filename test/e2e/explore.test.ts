@@ -101,7 +101,7 @@ describe("explore refuses", () => {
     { what: "a clock that the device does not reach", args: ["--device", "ice40up5k", "--clock", "200"], says: [/FL009.*200 MHz.*ice40up5k.*end at \d+ MHz/, /hint: use --clock \d+ or less, or a device that reaches it: .*xcu280/] },
     { what: "a stream that no beat passes", args: ["--axis-width", "4"], says: [/FL008.*input x of shape 1x2x8x8 cannot pass in beats of 4 bits/, /hint: possible are 1, 2/] },
     { what: "a model that is not there", args: ["--device", "xcu280"], model: "nowhere.onnx", says: [/IO001.*nowhere\.onnx/] },
-    { what: "a network that is too large for the device", args: ["--device", "ice40up5k", "--clock", "20", "--precision", "w16a16"], large: true, says: [/FL003.*no design fits ice40up5k; the smallest one needs .*lut=\d+/, /hint: .*choose a larger device/] },
+    { what: "a network that is too large for the device", args: ["--device", "ice40up5k", "--clock", "20", "--precision", "w16a16"], large: true, says: [/FL003.*no design fits ice40up5k; the one that comes nearest needs .*lut=\d+/, /hint: .*choose a larger device/] },
   ])("$what", async (c) => {
     let path = c.model ?? model;
     if (c.large === true) {
