@@ -386,7 +386,9 @@ class FixedBuilder {
   /** The sign of x decides between a and b; constants among them take the other's grid. */
   private select(op: Op): Value {
     const [p, q] = [op.operand(1), op.operand(2)];
-    const x = this.operand(op.operand(0));
+    // Rounding a small negative number to 0 would change its sign, which is all that counts here.
+    const condition = this.exactOf(op.operand(0));
+    const x = this.elem(condition).width <= EXACT_LIMIT ? condition : this.narrow(op.operand(0));
     const [a, b] = [this.isConstant(p) ? undefined : this.operand(p), this.isConstant(q) ? undefined : this.operand(q)];
     const frac = (other: Value | undefined, v: Value): Value => (other === undefined ? this.constant(v, LIGHT_CONSTANT_BITS) : this.constantAt(v, this.elem(other).frac));
     const y = this.emit(op.name, [x, a ?? frac(b, p), b ?? frac(a, q)], op.result, op.attrs);
