@@ -128,7 +128,9 @@ export function elaborate(module: Module, device: Device, clockMhz: number, port
     const producer = nodes.get(origin);
     if (producer === undefined) throw new CompilerBug(`${consumer.name}: operand ${operand} has no producer`);
     const op = v.def?.name === "flow.channel" ? v.def : undefined;
-    const chosen = planChannel(orderOf(origin, inputWord), table);
+    // The timeline may have made a memory of what looked like a stream.
+    const order = orderOf(origin, inputWord);
+    const chosen = op?.attrs["kind"] === "memory" ? planMemory(order, table) : planChannel(order, table);
     const plan = op?.attrs["merges_flush"] === false && chosen.kind !== "memory" ? { ...chosen, mergesFlush: false } : chosen;
     const capacity = op?.attrs["capacity"];
     const channel: Channel = {

@@ -4,8 +4,10 @@
  * (docs/architecture.md, "Timing model").
  */
 import { CompilerBug } from "../diagnostics/index.js";
-import { consumerCycles, type Channel, type Design, type InputNode, type KernelNode, type OutputNode } from "./design.js";
+import { channelResources, equivalentLuts } from "./cost.js";
+import { consumerCycles, type Channel, type ChannelPlan, type Design, type InputNode, type KernelNode, type OutputNode } from "./design.js";
 import type { Device } from "./devices.js";
+import { planMemory } from "./memory-plan.js";
 import { ramStorage } from "./storage.js";
 import type { StreamPlan } from "./stream-plan.js";
 
@@ -232,6 +234,24 @@ function isDeep(device: Device, c: Channel): boolean {
   return depth > 1 && ramStorage(device, depth, p.order.planes * c.elem.width, true).style === "block";
 }
 
+/** Rows of a window beyond its own that are worth a look. */
+const MANY_ROWS = 4;
+
+/**
+ * A window that runs far behind its producer would hold many rows, each in a bank of its own, and choose among all of them. A
+ * memory with addresses is smaller then. Returns whether the channel has become one.
+ */
+function holdInMemory(device: Device, c: Channel): boolean {
+  const p = c.plan;
+  if (p.kind === "memory" || p.rows === 1 || c.consumer.kind !== "kernel" || c.capacity <= (p.rows + MANY_ROWS) * p.pitch) return false;
+  const memory = planMemory(p.order, p.table);
+  const area = (plan: ChannelPlan, capacity: number): number => equivalentLuts(channelResources(device, plan, c.elem, capacity));
+  if (area(memory, 2 * memory.words) >= area(p, c.capacity)) return false;
+  c.plan = memory;
+  c.deep = false;
+  return true;
+}
+
 /** Cycles between samples below which a kernel or port cannot go. */
 export function lowerBound(design: Design): number {
   let bound = 1;
@@ -271,17 +291,18 @@ export function sizeChannels(design: Design): TimelineResult {
       pace = Math.ceil(free.steadyInterval);
       continue;
     }
-    let deeper = false;
+    let changed = false;
     for (const c of design.channels) {
       const peak = free.peak.get(c)!;
       const p = c.plan;
       if (p.kind === "memory") c.capacity = Math.ceil(peak / p.words) * p.words;
       else if (p.rows > 1) c.capacity = Math.max(p.rows, Math.ceil(peak / p.pitch)) * p.pitch;
       else c.capacity = Math.max(1, peak);
-      if (!c.deep && isDeep(design.device, c)) c.deep = deeper = true;
+      if (!c.deep && isDeep(design.device, c)) c.deep = changed = true;
+      changed = holdInMemory(design.device, c) || changed;
     }
-    // Words come later out of block RAM.
-    if (deeper) continue;
+    // Words come at other times now.
+    if (changed) continue;
     const full = runTimeline(design, { samples: CONFIRMING_SAMPLES, pace: 0, unbounded: false });
     // While the pipeline fills, samples may leave closer together than any kernel could go on, and the next ones after a longer time.
     if (full.ends.every((end, s) => end <= free.ends[s]!)) return { ...full, initiationInterval: Math.min(pace, Math.max(lowerBound(design), Math.ceil(full.steadyInterval))) };
