@@ -76,7 +76,7 @@ export const designs: readonly BenchDesign[] = [
   bragg(1, "k7_ii500", ["--target-ii", "500", "--device", "xc7k325t", "--clock", "200"], { quick: false }),
   bragg(1, "ecp5", ["--target-ii", "2000", "--device", "lfe5um5g-85f", "--clock", "150"], { quick: true, route: true }),
   bragg(4, "ii1000", ["--target-ii", "1000"], { quick: true }),
-  bragg(4, "ii250", ["--target-ii", "250"], { quick: false }),
+  bragg(4, "ii250", ["--target-ii", "250", "--minimize", "multipliers"], { quick: false }),
   layer("addmm", ["--axis-width", "16e", "--target-ii", "16"], 77, 95881, 256),
   layer("conv", ["--axis-width", "16e", "--target-ii", "20"], 54, 201512, 588),
   layer("max_pool", ["--axis-width", "16e", "--target-ii", "48"], 165, 21965, 0),

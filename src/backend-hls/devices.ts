@@ -36,7 +36,7 @@ export interface Device {
   readonly timing: Timing;
 }
 
-const up: Timing = { base: 0.5, lut: 0.45, carry: 0.012, select: 0.7, multiply: 2.2 };
+const up: Timing = { base: 0.5, lut: 0.45, carry: 0.012, select: 0.55, multiply: 2.2 };
 const seven: Timing = { base: 0.9, lut: 0.7, carry: 0.025, select: 1.1, multiply: 3.2 };
 const ecp5: Timing = { base: 1.3, lut: 0.9, carry: 0.035, select: 2.3, multiply: 4.2 };
 const ice40: Timing = { base: 2.0, lut: 1.6, carry: 0.13, select: 2.6, multiply: 9.0 };

@@ -198,11 +198,15 @@ export class LoopCounters {
     const type = typeOfRange({ lo: Math.min(...deltas.map((d) => d ?? 0)), hi: Math.max(...deltas.map((d) => d ?? 0)) }, 0);
     const bitsType = { kind: "bits", signed: type.signed, width: type.width } as const;
     let value = this.m.constant(deltas[levels] ?? 0, bitsType);
+    // What `value` is where its innermost choice is not taken: a level with the same number needs no choice of its own.
+    let otherwise = deltas[levels];
     for (let level = levels - 1; level >= 0; level--) {
       const d = deltas[level];
-      if (d === undefined) continue;
+      if (d === undefined || d === otherwise) continue;
+      const move = this.m.constant(d, bitsType);
       // Carry level above `level` needs the loop just outside to be at its last trip too.
-      value = this.m.mux(this.lastFrom(levels - level - 1), value, this.m.constant(d, bitsType), bitsType, hint);
+      value = otherwise === undefined ? move : this.m.mux(this.lastFrom(levels - level - 1), value, move, bitsType, hint);
+      otherwise = d;
     }
     return value;
   }

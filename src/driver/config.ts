@@ -6,14 +6,14 @@ import { nearestName } from "../diagnostics/nearest.js";
 import { parseBound, type ErrorBound } from "../passes/nn/quantize/bounds.js";
 import { defaultPrecision, parsePrecision, precisionFromConfig, type PrecisionSpec } from "../passes/nn/quantize/precision.js";
 import { parseAxisWidth } from "./axis.js";
-import type { AxisWidth, CompileOptions, Target } from "./options.js";
+import type { AxisWidth, CompileOptions, Minimize, Target } from "./options.js";
 import { readText, type Session } from "./session.js";
 
 export interface Settings {
   readonly device: string;
   readonly clockMhz: number;
   readonly target: Target | undefined;
-  readonly minimize: "latency" | "area" | undefined;
+  readonly minimize: Minimize | undefined;
   readonly axis: AxisWidth | undefined;
   readonly calib: string | undefined;
   readonly precision: PrecisionSpec;
@@ -50,7 +50,7 @@ export function resolveSettings(options: CompileOptions, session: Session): Sett
   };
   const calib = text("calib");
   const minimize = text("minimize");
-  if (minimize !== undefined && minimize !== "latency" && minimize !== "area") throw UserError.of("CF003", { what: `minimize is ${minimize}; latency or area is needed` }, { file: at });
+  if (minimize !== undefined && minimize !== "latency" && minimize !== "area" && minimize !== "multipliers") throw UserError.of("CF003", { what: `minimize is ${minimize}; latency, area or multipliers is needed` }, { file: at });
   const inFile = file["precision"] === undefined ? defaultPrecision : precisionFromConfig(file["precision"], "precision");
   const stated = options.precision === undefined ? inFile : parsePrecision(options.precision, "--precision", inFile);
   const inFileBounds = file["max_error"] === undefined ? [] : Array.isArray(file["max_error"]) ? file["max_error"].map(String) : [String(file["max_error"])];

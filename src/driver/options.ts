@@ -16,6 +16,9 @@ export interface AxisWidth {
   readonly count: number;
 }
 
+/** What is to be the least under a target. */
+export type Minimize = "latency" | "area" | "multipliers";
+
 export interface CompileOptions {
   /** Folder of the artefacts. */
   readonly out: string;
@@ -29,7 +32,7 @@ export interface CompileOptions {
   readonly holdOut?: number;
   readonly target?: Target;
   /** What is to be least under the target; a compromise where absent. */
-  readonly minimize?: "latency" | "area";
+  readonly minimize?: Minimize;
   readonly axisWidth?: AxisWidth;
   readonly device?: string;
   readonly clockMhz?: number;

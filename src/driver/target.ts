@@ -5,14 +5,14 @@
 import { equivalentLuts, type Resources } from "../backend-hls/cost.js";
 import { devices, type Device } from "../backend-hls/devices.js";
 import { inputWord } from "../backend-hls/folding.js";
-import { insertChannels, slowestKernel, unrollModule, type ScheduleFailure, type Scheduled } from "../backend-hls/schedule.js";
+import { designCounts, insertChannels, slowestKernel, unrollModule, type ScheduleFailure, type Scheduled } from "../backend-hls/schedule.js";
 import { DEFAULT_PRICES, FoldingSolver, type Prices } from "../backend-hls/solve-folding.js";
 import { cloneModule, type Module } from "../ir/core.js";
 import { readKernel } from "../ir/flow/kernel.js";
 import { elementCount, type StreamType } from "../ir/types.js";
 import { CompilerBug, UserError } from "../diagnostics/index.js";
 import { portLimits, type PortLimits } from "./axis.js";
-import type { AxisWidth, Target } from "./options.js";
+import type { AxisWidth, Minimize, Target } from "./options.js";
 
 /** Share of the device that a design takes where nothing is said. */
 const DEFAULT_SHARE = 0.6;
@@ -23,9 +23,12 @@ const MAX_PRICINGS = 4;
 /** Latencies count with this power against the area, where neither is to be the least. */
 const LATENCY_EXPONENT = 1 / 3;
 
+/** Prices of the latency that are tried. */
+const LATENCY_PRICES = { area: [0, 1 / 16], latency: [0.3, 1, 4], multipliers: [0, 1 / 16], all: [1 / 16, 1 / 8, 0.22] } as const;
+
 export interface Objective {
   readonly target: Target | undefined;
-  readonly minimize: "latency" | "area" | undefined;
+  readonly minimize: Minimize | undefined;
   readonly axis: AxisWidth | undefined;
 }
 
@@ -78,6 +81,10 @@ function within(r: Resources, limits: Limits): boolean {
 
 function scaledDevice(d: Device, share: number): Limits {
   return Object.fromEntries(RESOURCES.map((k) => [k, Math.floor(d[k] * share)]));
+}
+
+function multipliers(c: Chosen): number {
+  return designCounts(c.scheduled.design).multipliers;
 }
 
 function limitText(limits: Limits): string {
@@ -194,7 +201,7 @@ export class DesignSearch {
   /** The best of several foldings that keep the interval within the limits, by the objective. */
   private best(ii: number, limits: Limits): Chosen | undefined {
     const { minimize } = this.objective;
-    const latencies = minimize === "area" ? [0, 1 / 16] : minimize === "latency" ? [0.3, 1, 4] : [1 / 16, 1 / 8, 0.3];
+    const latencies = LATENCY_PRICES[minimize ?? "all"];
     const found: Chosen[] = [];
     const look = (interval: number): void => {
       for (const latency of latencies) {
@@ -214,7 +221,10 @@ export class DesignSearch {
     const score = (c: Chosen): number => {
       const area = equivalentLuts(c.scheduled.resources);
       const { latency } = c.scheduled.timeline;
-      return minimize === "area" ? area : minimize === "latency" ? latency * 1e9 + area : area * latency ** LATENCY_EXPONENT;
+      if (minimize === "area") return area;
+      if (minimize === "latency") return latency * 1e9 + area;
+      if (minimize === "multipliers") return multipliers(c) * 1e6 + latency;
+      return area * latency ** LATENCY_EXPONENT;
     };
     return found.sort((a, b) => score(a) - score(b))[0];
   }

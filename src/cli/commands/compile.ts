@@ -1,5 +1,5 @@
 import { Command, Option } from "commander";
-import { compileModel, type AxisWidth, type CompileOptions, type DesignReport, type Target } from "../../driver.js";
+import { compileModel, type AxisWidth, type CompileOptions, type DesignReport, type Minimize, type Target } from "../../driver.js";
 import { runAction, type GlobalOptions } from "../action.js";
 import type { CliEnv } from "../env.js";
 import { axisWidth, budget, names, positiveInteger, positiveNumber, repeated, share } from "../options.js";
@@ -16,7 +16,7 @@ interface Flags extends GlobalOptions {
   readonly targetRate?: number;
   readonly budget?: Readonly<Record<string, number>>;
   readonly unroll?: string;
-  readonly minimize?: "latency" | "area";
+  readonly minimize?: Minimize;
   readonly axisWidth?: AxisWidth;
   readonly device?: string;
   readonly clock?: number;
@@ -41,7 +41,7 @@ export function compileCommand(env: CliEnv): Command {
     .addOption(new Option("--target-rate <hz>", "at least so many samples per second: 1e6, 1M").argParser(positiveNumber).conflicts(["targetIi", "budget"]))
     .addOption(new Option("--budget <limits>", "the fastest design within dsp=N,lut=N,ff=N,bram=N").argParser(budget).conflicts(["targetIi", "targetRate"]))
     .addOption(new Option("--unroll <options>", "the very design that explore found: its unroll of explore.json").conflicts(["targetIi", "targetRate", "budget", "minimize", "axisWidth"]))
-    .addOption(new Option("--minimize <what>", "what is to be least under the target (default: a compromise)").choices(["latency", "area"]))
+    .addOption(new Option("--minimize <what>", "what is to be least under the target (default: a compromise)").choices(["latency", "area", "multipliers"]))
     .option("--axis-width <width>", "width of the streams: most bits of a beat (128), or elements per beat of the inputs (16e)", axisWidth)
     .option("--device <name>", "FPGA (default: xcu280)")
     .option("--clock <mhz>", "clock in MHz (default: 250)", positiveNumber)
