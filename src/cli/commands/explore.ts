@@ -38,6 +38,9 @@ export function exploreCommand(env: CliEnv): Command {
     .option("--svg <file>", "draw the designs")
     .option("--json", "print the designs as JSON instead of a table")
     .addHelpText("after", `
+explore.json (or --json) says for each design what compiles it: the arguments under compile, a folder (-o),
+and the design's --unroll.
+
 Examples:
   $ onnx-hls explore net.onnx --device xc7k325t --clock 200
   $ onnx-hls explore net.onnx --calib samples.npz --html designs.html`)
