@@ -4,36 +4,12 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { readArrays } from "../src/frontend/npz.js";
-import type { DesignReport, Resources, RunSummary, SimulationSummary, SynthSummary } from "../src/driver.js";
+import type { DesignReport, RunSummary, SimulationSummary, SynthSummary } from "../src/driver.js";
+import type { QualityRecord } from "./bench-record.js";
 import { designs, type BenchDesign } from "./designs.js";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const baselineFile = join(root, "bench", "baseline.json");
-
-/** One record per design. Predicted and measured are told apart by name; resources are estimates unless `yosys`. */
-interface QualityRecord {
-  readonly design: string;
-  readonly initiation_interval: { readonly predicted: number; readonly measured: number };
-  readonly latency: { readonly predicted: number; readonly measured: number };
-  readonly samples: number;
-  readonly mismatches: number;
-  readonly mismatches_with_stalls: number;
-  readonly multipliers: number;
-  readonly mac_efficiency: number;
-  readonly resources_estimated: Resources;
-  readonly resources_yosys?: Resources;
-  /** Highest clock of the routed design; with the clock that was asked for. */
-  readonly routed_mhz?: { readonly asked: number; readonly reached: number };
-  /** Localisation error, where the network localises. */
-  readonly error_px?: { readonly float: number; readonly fixed: number };
-  /** Root mean square error of each output against the float network. */
-  readonly rmse: Readonly<Record<string, number>>;
-  readonly compile_seconds: number;
-  readonly compile_peak_mb: number;
-  readonly run_samples_per_second: number;
-  readonly simulation_build_seconds: number;
-  readonly simulated_cycles_per_second: number;
-}
 
 interface Finished {
   readonly stdout: string;

@@ -1,5 +1,5 @@
 /** Writes the generated reference: docs/passes, docs/ops, docs/diagnostics.md. A test fails when the files are stale. */
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { codes } from "../src/diagnostics/codes.js";
@@ -8,7 +8,11 @@ import { dialects } from "../src/ir/dialects.js";
 import { showSpec } from "../src/ir/verify.js";
 import { levelsOf, type Pass } from "../src/passes/define-pass.js";
 import { backendPasses } from "../src/backend-hls/passes.js";
+import { OPSETS } from "../src/frontend/import.js";
+import type { OperatorImporter } from "../src/frontend/context.js";
 import { onnxOperators } from "../src/frontend/operators/index.js";
+import { benchTables } from "../bench/tables.js";
+import { INTRODUCED } from "./onnx-introduced.js";
 import { builtinAliases, builtinPasses } from "../src/passes/registry.js";
 
 const allPasses: readonly Pass[] = [...builtinPasses, ...backendPasses];
@@ -24,19 +28,43 @@ export function generatedPages(): Map<string, string> {
   for (const dialect of dialects) pages.set(`ops/${dialect.name}.md`, dialectPage(dialect.name, dialect.ops));
   pages.set("diagnostics.md", diagnosticsPage());
   pages.set("onnx-operators.md", onnxPage());
+  for (const o of onnxOperators()) pages.set(operatorFile(o), operatorPage(o));
   return pages;
+}
+
+/** Operator sets in which an operator is read. */
+function opsetsOf(o: OperatorImporter): string {
+  if (o.opType.includes("::")) return o.opType.startsWith("com.microsoft") ? "ONNX Runtime" : "QONNX";
+  const introduced = Number(Object.entries(INTRODUCED).find(([, names]) => names.includes(o.opType))?.[0] ?? OPSETS.oldest);
+  return `${Math.max(OPSETS.oldest, introduced, o.since ?? 0)} to ${OPSETS.newest}`;
+}
+
+function operatorTable(): string {
+  return table(["operator", "opsets", "limits"], onnxOperators().map((o) => [`[${o.opType}](${operatorFile(o)})`, opsetsOf(o), o.limits ?? ""]));
+}
+
+function operatorFile(o: OperatorImporter): string {
+  return `onnx/${o.opType.replace(/[^A-Za-z0-9]+/g, "_")}.md`;
 }
 
 /** ONNX operators that the importer reads. */
 function onnxPage(): string {
-  let text = `${NOTE}# ONNX operators\n\nShapes are static; the first dimension of an input may be symbolic and counts samples. Shape arithmetic on constants is folded.\n\n`;
-  text += row(["operator", "limits"]) + row(["---", "---"]);
-  for (const o of onnxOperators()) text += row([o.opType, o.limits ?? ""]);
-  return text;
+  return `${NOTE}# ONNX operators\n\nShapes are static; the first dimension of an input may be symbolic and counts samples. Shape arithmetic on constants is folded. Opsets ${OPSETS.oldest} to ${OPSETS.newest} are read.\n\n${operatorTable()}`.trimEnd() + "\n";
+}
+
+function operatorPage(o: OperatorImporter): string {
+  const [domain, name] = o.opType.includes("::") ? (o.opType.split("::") as [string, string]) : ["ai.onnx", o.opType];
+  const source = domain === "ai.onnx" ? `[the ONNX reference](https://onnx.ai/onnx/operators/onnx__${name}.html)` : domain === "com.microsoft" ? "[ONNX Runtime's contributed operators](https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md)" : "[the QONNX specification](https://github.com/fastmachinelearning/qonnx/tree/main/docs)";
+  const facts = [
+    `Domain \`${domain}\`; ${domain === "ai.onnx" ? `opsets ${opsetsOf(o)}` : "any version"}.`,
+    o.limits === undefined ? "All attributes are read; shapes are static." : `Limits: ${o.limits}.`,
+    ...(o.sameType !== undefined && o.sameType > 1 ? [`The first ${o.sameType} inputs must have one element type.`] : []),
+  ];
+  return `${NOTE}# ${name}\n\nDefined in ${source}; computed as it says, and held against its outputs by \`npm run conformance\`.\n\n${facts.map((f) => `- ${f}\n`).join("")}\nWhat is outside of these limits is refused with the node's name. [All operators](../onnx-operators.md)\n`;
 }
 
 /** Generated folders hold nothing else: a page without a record is stale. */
-export const generatedFolders = ["passes", "ops"];
+export const generatedFolders = ["passes", "ops", "onnx"];
 
 function row(cells: readonly string[]): string {
   return `| ${cells.map((c) => c.replace(/\|/g, "\\|").replace(/\n/g, " ")).join(" | ")} |\n`;
@@ -109,11 +137,27 @@ function diagnosticsPage(): string {
   return `${NOTE}# Diagnostics\n\nEvery message that onnx-hls can give. Words in braces stand for names and numbers from the input.\n\n${sections.join("\n")}`;
 }
 
+/** The README with its generated sections, which stand between comments that name them. */
+export function generatedReadme(text: string): string {
+  const links = operatorTable().replaceAll("](onnx/", "](docs/onnx/");
+  const sections: Readonly<Record<string, string>> = { ...benchTables(), operators: `<details><summary>${onnxOperators().length} operators, opsets ${OPSETS.oldest} to ${OPSETS.newest}</summary>\n\n${links.trimEnd()}\n\n</details>\n` };
+  let result = text;
+  for (const [name, body] of Object.entries(sections)) {
+    const [start, end] = [`<!-- ${name}: generated by npm run docs -->\n`, `<!-- end of ${name} -->`];
+    const [from, to] = [result.indexOf(start), result.indexOf(end)];
+    if (from < 0 || to < from) throw new Error(`README.md has no section ${name}`);
+    result = result.slice(0, from + start.length) + body + result.slice(to);
+  }
+  return result;
+}
+
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   for (const folder of generatedFolders) rmSync(join(docs, folder), { recursive: true, force: true });
   for (const [path, text] of generatedPages()) {
     mkdirSync(dirname(join(docs, path)), { recursive: true });
     writeFileSync(join(docs, path), text);
   }
+  const readme = join(docs, "../README.md");
+  writeFileSync(readme, generatedReadme(readFileSync(readme, "utf8")));
   process.stdout.write(`${generatedPages().size} pages, ${readdirSync(docs).length} entries in docs\n`);
 }

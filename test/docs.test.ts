@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { generatedFolders, generatedPages } from "../scripts/docs.js";
+import { generatedFolders, generatedPages, generatedReadme } from "../scripts/docs.js";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 
@@ -13,6 +13,8 @@ describe("generated reference", () => {
       return !existsSync(file) || readFileSync(file, "utf8") !== text;
     });
     expect(stale.map(([path]) => path)).toEqual([]);
+    const readme = readFileSync(join(root, "README.md"), "utf8");
+    expect(generatedReadme(readme) === readme, "README.md is up to date").toBe(true);
     const onDisk = generatedFolders.flatMap((f) => readdirSync(join(root, "docs", f)).map((name) => `${f}/${name}`));
     expect(onDisk.filter((f) => !generatedPages().has(f))).toEqual([]);
   });

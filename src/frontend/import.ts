@@ -9,7 +9,7 @@ import { lookupOnnxOp } from "./operators/index.js";
 import { dataTypeName, integerRange, isNumberType, readTensor } from "./tensor-data.js";
 
 /** Oldest and newest operator sets whose meaning this importer knows. */
-const OPSETS = { oldest: 6, newest: 28 };
+export const OPSETS = { oldest: 6, newest: 28 };
 
 /** Imports a model; `undefined` where errors were reported to the sink. */
 export function importOnnx(bytes: Uint8Array, file: string, sink: Sink): Module | undefined {
