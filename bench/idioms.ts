@@ -44,14 +44,15 @@ function markdown(records: readonly IdiomRecord[]): string {
 
 # Networks of other exporters
 
-The same small networks in the forms that PyTorch's two exporters, scikit-learn's converter and ONNX Runtime's quantizer give them,
-compiled with defaults (xcu280, 250 MHz, 8-bit weights, 10-bit activations; quantized models keep their own widths), calibrated on the
-samples beside each model and compared with ONNX Runtime's outputs on these samples.
+Networks as exporters and quantizers write them (here several forms of each: TorchScript and dynamo exports of several opsets, half
+precision, ONNX Runtime's static quantization), compiled with defaults: xcu280, 250 MHz, 8-bit weights, 10-bit activations; quantized
+models keep their own widths. They are calibrated on the samples beside each model and compared with ONNX Runtime's outputs on these samples.
 
 ${designs.length} of ${records.length} compile; ${simulated.length} are simulated in Verilator, ${simulated.filter((r) => r.verilator!.mismatches === 0).length} of them equal to the bit-exact model in every bit and ${simulated.filter(onTime).length} on the predicted cycle.
 
 - argmax: rows, along the last axis, whose largest element is at the same place. SQNR: signal over the squared error, of the worst output.
 - equal: share of elements that equal ONNX Runtime's as float32. Quantized models compute with ONNX Runtime's integers.
+- Verilator: exact where every bit is the bit-exact model's; empty where the network was not simulated in this run.
 - Latency counts from the first input beat of a sample to its last output beat. Resources are estimated.
 
 ${line(HEAD)}
