@@ -97,7 +97,7 @@ describe("explore", () => {
 
 describe("explore refuses", () => {
   it.each([
-    { what: "a device that is not known", args: ["--device", "xc7z02"], says: [/FL001.*xc7z02/, /hint: use one of .*xc7z020/] },
+    { what: "a device that is not known", args: ["--device", "xc7z02"], says: [/FL001.*xc7z02/, /hint: did you mean xc7z020\? use one of .*ice40hx8k/] },
     { what: "a clock that the device does not reach", args: ["--device", "ice40up5k", "--clock", "200"], says: [/FL009.*200 MHz.*ice40up5k.*end at \d+ MHz/, /hint: use --clock \d+ or less, or a device that reaches it: .*xcu280/] },
     { what: "a stream that no beat passes", args: ["--axis-width", "4"], says: [/FL008.*input x of shape 1x2x8x8 cannot pass in beats of 4 bits/, /hint: possible are 1, 2/] },
     { what: "a model that is not there", args: ["--device", "xcu280"], model: "nowhere.onnx", says: [/IO001.*nowhere\.onnx/] },
