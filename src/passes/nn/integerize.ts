@@ -17,7 +17,7 @@ import { prepareNn } from "../../ir/eval/nn-fixed.js";
 import { elementCount, f32, tensor, type TensorType } from "../../ir/types.js";
 import { definePass } from "../define-pass.js";
 import { commonFactor } from "./grid.js";
-import { MANTISSA_BITS, rsqrtOfIntegers } from "./integer-rsqrt.js";
+import { dividedByRoot } from "./integer-normalize.js";
 import { SOFTMAX_BITS, softmaxOfIntegers, type ExactBuilder } from "./integer-softmax.js";
 
 /** Marks operations on integers: `quantize` keeps every bit of them. */
@@ -39,17 +39,9 @@ const MAX_TABLE = 1024;
 
 /** Most bits of an exact product. */
 const PRODUCT_BITS = 50;
-/** Fractional bits of what is divided by its own root of squares, which lies in [-1, 1]. */
-const NORMALIZED_BITS = 22;
 /** Bits behind the point of terms that are summed before they are rounded to an integer, and of their limits. */
 const TERM_BITS = 16;
 const TERM_RANGE = 28;
-/** Bits of the first product of such a quotient that are rounded off. */
-const DROPPED_BITS = 8;
-/** Significant bits that the offset under a root keeps, and the most bits behind the point for them. */
-const ROOT_BITS = 20;
-const MAX_ROOT_FRAC = 8;
-
 /** v = scale * u + offset, with u integers. */
 interface Scaled {
   readonly u: Value;
@@ -237,27 +229,8 @@ class Integerizer {
     const divisor = op.operand(1).def;
     const s = divisor?.name === "nn.unary" && strAttr(divisor, "fn") === "sqrt" ? this.scaled.get(divisor.operand(0)) : undefined;
     if (d?.range === undefined || s?.range === undefined || d.axis !== undefined || s.axis !== undefined || d.offset !== 0 || s.offset < 0 || this.squares.get(s.u) !== d.u) return undefined;
-    const hint = op.result.hint ?? "normalized";
-    const b = this.exactBuilder();
-    // v = sum of squares and epsilon, with bits behind the point where epsilon needs them.
-    const epsilon = s.offset / s.scale[0]!;
-    const frac = Math.min(MAX_ROOT_FRAC, Math.max(0, ROOT_BITS - Math.floor(Math.log2(1 + epsilon))));
-    const least = Math.max(1, Math.round(epsilon * 2 ** frac));
-    const row = shapeOf(s.u);
-    const shifted = frac === 0 ? s.u : b.emit("nn.mul", [s.u, b.number(2 ** frac, `${hint}_shift`)], row, {}, `${hint}_shifted`);
-    const v = b.emit("nn.add", [shifted, b.number(least, `${hint}_epsilon`)], row, {}, `${hint}_sum`);
-    const root = rsqrtOfIntegers(b, v, { lo: least, hi: s.range.hi * 2 ** frac + least }, `${hint}_root`);
-    if (root === undefined || Math.log2(Math.max(-d.range.lo, d.range.hi) * root.mostPower) + MANTISSA_BITS + 2 - DROPPED_BITS > PRODUCT_BITS) return undefined;
-    const shape = shapeOf(op.result);
-    // The lowest bits of the first product are far below the result's last one, whatever the power.
-    const most = Math.max(-d.range.lo, d.range.hi) * 2 ** (MANTISSA_BITS + 1 - DROPPED_BITS);
-    const dropped = b.number(2 ** -DROPPED_BITS, `${hint}_drop`);
-    const scaled = b.emit("nn.mul", [b.emit("nn.mul", [d.u, root.mantissa], shape, {}, `${hint}_mantissa`), dropped], shape, {}, `${hint}_dropped`);
-    const product = b.emit("nn.mul", [b.emit("nn.round", [scaled], shape, { lo: -most, hi: most }, `${hint}_short`), root.power], shape, {}, `${hint}_product`);
-    const limit = 2 ** NORMALIZED_BITS;
-    const unit = b.number(root.scale * 2 ** (NORMALIZED_BITS - MANTISSA_BITS + DROPPED_BITS), `${hint}_unit`);
-    const u = b.emit("nn.round", [b.emit("nn.mul", [product, unit], shape, {}, `${hint}_scaled`)], shape, { lo: -limit, hi: limit }, hint);
-    return { u, scale: Float64Array.of((d.scale[0]! / Math.sqrt(s.scale[0]! * 2 ** -frac)) * 2 ** -NORMALIZED_BITS), axis: undefined, offset: 0, range: { lo: -limit, hi: limit } };
+    const found = dividedByRoot(this.exactBuilder(), { u: d.u, range: d.range }, { u: s.u, range: s.range, epsilon: s.offset / s.scale[0]! }, op.result.hint ?? "normalized");
+    return found && { u: found.u, scale: Float64Array.of((d.scale[0]! / Math.sqrt(s.scale[0]!)) * found.unit), axis: undefined, offset: 0, range: found.range };
   }
 
   private exactBuilder(): ExactBuilder {
