@@ -4,7 +4,8 @@ import { Block, Builder, Module, Op, type Value } from "../ir/core.js";
 import { f32, tensor } from "../ir/types.js";
 import { Sink, UserError, printable } from "../diagnostics/index.js";
 import { checkNumbers, NodeContext, shapeOf, type Imported, type OperatorImporter } from "./context.js";
-import { decodeModel, toNumber, type GraphProto, type ModelProto, type NodeProto, type ValueInfoProto } from "./onnx-proto.js";
+import { branchBody, callBody, capturedBy, functionKey, type Body } from "./inline.js";
+import { decodeModel, toNumber, type FunctionProto, type GraphProto, type ModelProto, type NodeProto, type TensorProto, type ValueInfoProto } from "./onnx-proto.js";
 import { lookupOnnxOp } from "./operators/index.js";
 import { dataTypeName, integerRange, isNumberType, readTensor } from "./tensor-data.js";
 
@@ -79,7 +80,10 @@ export function moduleNameOf(file: string): string {
 
 class Importer {
   private readonly graph: GraphProto;
-  private readonly opsets = new Map<string, number>();
+  private opsets: ReadonlyMap<string, number>;
+  private readonly functions: ReadonlyMap<string, FunctionProto>;
+  /** Functions that are being read, outermost first. */
+  private readonly calls: string[] = [];
   private readonly tensors = new Map<string, Imported>();
   /** ONNX element types, as far as they are known. */
   private readonly types = new Map<string, number>();
@@ -91,24 +95,37 @@ class Importer {
 
   constructor(model: ModelProto, private readonly file: string, private readonly sink: Sink) {
     this.graph = model.graph!;
-    for (const o of model.opsetImport) this.opsets.set(o.domain === "ai.onnx" ? "" : o.domain, toNumber(o.version));
-    for (const n of this.graph.node) {
-      for (const i of n.input) {
-        const list = this.readers.get(i);
-        if (list === undefined) this.readers.set(i, [n.opType]);
-        else list.push(n.opType);
-      }
-    }
+    this.opsets = opsetsOf(model.opsetImport);
+    this.functions = new Map(model.functions.map((f) => [functionKey(f.domain, f.name, f.overload), f]));
+    this.noteReaders(this.graph.node);
     for (const o of this.graph.output) this.readers.set(o.name, [...(this.readers.get(o.name) ?? []), "the graph's output"]);
     const opset = this.opsets.get("");
     if (opset === undefined && this.opsets.size === 0) throw UserError.of("ON002", { what: "names no operator set (opset_import is empty)", ...OPSETS }, { file });
     if (opset !== undefined && (opset < OPSETS.oldest || opset > OPSETS.newest)) throw UserError.of("ON002", { what: `uses opset ${opset}`, ...OPSETS }, { file });
   }
 
+  private noteReaders(nodes: readonly NodeProto[]): void {
+    for (const n of nodes) {
+      for (const i of [...n.input, ...capturedBy(n)]) {
+        const list = this.readers.get(i);
+        if (list === undefined) this.readers.set(i, [n.opType]);
+        else list.push(n.opType);
+      }
+    }
+  }
+
+  /** The function of the model that a node calls. Operators that are known need no function. */
+  private functionOf(node: NodeProto): FunctionProto | undefined {
+    return lookupOnnxOp(node.domain, node.opType) === undefined ? this.functions.get(functionKey(node.domain, node.opType, node.overload)) : undefined;
+  }
+  private isKnown(node: NodeProto): boolean {
+    return lookupOnnxOp(node.domain, node.opType) !== undefined || this.functionOf(node) !== undefined || isIf(node);
+  }
+
   run(): Module | undefined {
     const names = this.graph.node.map((n, i) => (n.name === "" ? `${n.opType}_${i}` : n.name));
-    this.checkOperators(names);
-    this.readInitializers();
+    this.checkOperators(this.graph.node, names);
+    this.readInitializers(this.graph.initializer);
     const inputs = this.readInputs();
     // Every node is tried, so that one run shows all that is to be changed.
     for (const i of this.sorted(names)) this.tryNode(this.graph.node[i]!, names[i]!);
@@ -129,14 +146,14 @@ class Importer {
 
   summarize(): GraphSummary {
     const names = this.graph.node.map((n, i) => (n.name === "" ? `${n.opType}_${i}` : n.name));
-    this.readInitializers();
+    this.readInitializers(this.graph.initializer);
     const inputs = this.readInputs();
     const args = this.block.args.map((a, i) => ({ name: inputs[i]!, shape: shapeOf(a) }));
     const nodes = this.sorted(names).map((i): NodeSummary => {
       const node = this.graph.node[i]!;
       const before = this.block.ops.length;
       let reason: string | undefined;
-      if (lookupOnnxOp(node.domain, node.opType) === undefined) reason = "the operator is not supported";
+      if (!this.isKnown(node)) reason = "the operator is not supported";
       else if (node.input.some((n) => n !== "" && !this.tensors.has(n))) reason = "an input comes from a node that cannot be read";
       else {
         try {
@@ -157,14 +174,13 @@ class Importer {
   }
 
   /** Lists every node that has no importer, before anything else can go wrong with them. */
-  private checkOperators(names: readonly string[]): void {
-    const missing = this.graph.node.flatMap((n, i) => {
-      const known = lookupOnnxOp(n.domain, n.opType);
-      if (known !== undefined) return [];
+  private checkOperators(nodes: readonly NodeProto[], names: readonly string[]): void {
+    const missing = nodes.flatMap((n, i) => {
+      if (this.isKnown(n)) return [];
       const domain = n.domain === "" || n.domain === "ai.onnx" ? "" : `${n.domain}::`;
       return [`${printable(names[i]!, 60)} (${printable(domain + n.opType, 60)})`];
     });
-    if (missing.length > 0) throw UserError.of("ON004", { count: missing.length, list: missing.slice(0, 50).join(", ") + (missing.length > 50 ? ", ..." : "") }, { file: this.file });
+    if (missing.length > 0) throw UserError.of("ON004", { count: missing.length, list: missing.slice(0, 50).join(", ") + (missing.length > 50 ? ` and ${missing.length - 50} more` : "") }, { file: this.file });
   }
 
   private define(name: string, value: Imported, what: string): void {
@@ -172,8 +188,8 @@ class Importer {
     this.tensors.set(name, value);
   }
 
-  private readInitializers(): void {
-    for (const t of this.graph.initializer) {
+  private readInitializers(initializers: readonly TensorProto[]): void {
+    for (const t of initializers) {
       if (t.name === "") throw UserError.of("ON003", { what: "an initializer has no name" }, { file: this.file });
       const value = readTensor(t, t.name, this.file);
       checkNumbers(value, t.name, this.file);
@@ -235,6 +251,7 @@ class Importer {
     });
     const order: number[] = [];
     const state = new Uint8Array(this.graph.node.length);
+    const reads = this.graph.node.map((n) => [...n.input, ...capturedBy(n)]);
     // Iterative depth-first search: chains may be tens of thousands of nodes long.
     for (let root = 0; root < state.length; root++) {
       const stack: { node: number; next: number }[] = [{ node: root, next: 0 }];
@@ -242,7 +259,7 @@ class Importer {
       state[root] = 1;
       while (stack.length > 0) {
         const top = stack[stack.length - 1]!;
-        const input = this.graph.node[top.node]!.input[top.next++];
+        const input = reads[top.node]![top.next++];
         if (input === undefined) {
           state[top.node] = 2;
           order.push(top.node);
@@ -264,7 +281,7 @@ class Importer {
 
   private tryNode(node: NodeProto, name: string): void {
     try {
-      if (node.input.some((n) => this.failed.has(n))) node.output.forEach((o) => this.failed.add(o));
+      if ([...node.input, ...capturedBy(node)].some((n) => this.failed.has(n))) node.output.forEach((o) => this.failed.add(o));
       else this.importNode(node, name);
     } catch (e) {
       if (!(e instanceof UserError)) throw e;
@@ -274,6 +291,9 @@ class Importer {
   }
 
   private importNode(node: NodeProto, name: string): void {
+    const called = this.functionOf(node);
+    if (called !== undefined) return this.call(called, node, name);
+    if (isIf(node)) return this.choose(node, name);
     const domain = node.domain === "ai.onnx" ? "" : node.domain;
     const operator = lookupOnnxOp(node.domain, node.opType)!;
     const inputs = node.input.map((n): Imported | undefined => {
@@ -303,6 +323,47 @@ class Importer {
     });
   }
 
+  private call(f: FunctionProto, node: NodeProto, name: string): void {
+    const key = functionKey(f.domain, f.name, f.overload);
+    if (this.calls.includes(key)) throw UserError.of("ON003", { what: `function "${printable(f.name)}" calls itself` }, { file: this.file, node: name, opType: node.opType });
+    const outer = this.opsets;
+    this.opsets = new Map([...outer, ...opsetsOf(f.opsetImport)]);
+    this.calls.push(key);
+    try {
+      this.importBody(callBody(f, node, name));
+    } finally {
+      this.calls.pop();
+      this.opsets = outer;
+    }
+  }
+
+  /** The branch that a constant condition takes. */
+  private choose(node: NodeProto, name: string): void {
+    const fail = (what: string, hint: string): UserError => UserError.of("ON020", { what, hint }, { file: this.file, node: name, opType: node.opType });
+    const condition = this.tensors.get(node.input[0] ?? "");
+    if (condition?.kind !== "const" || condition.tensor.data.length !== 1) throw fail("its condition is computed from the inputs", "hardware has no branches: export with torch.where, or with the condition fixed");
+    const which = condition.tensor.data[0] !== 0 ? "then_branch" : "else_branch";
+    const branch = node.attribute.find((a) => a.name === which)?.g;
+    if (branch == null) throw fail(`it has no ${which}`, "check the export of the model");
+    this.importBody(branchBody(branch, node, name));
+  }
+
+  /** Nodes in the place of one; what is wrong with any of them is said of it. */
+  private importBody(body: Body): void {
+    this.checkOperators(body.nodes, body.nodes.map((n) => n.name));
+    this.noteReaders(body.nodes);
+    this.readInitializers(body.initializers);
+    for (const [, from] of body.aliases) this.readers.set(from, [...(this.readers.get(from) ?? []), "an output"]);
+    for (const n of body.nodes) this.importNode(n, n.name);
+    for (const [output, from] of body.aliases) {
+      const value = this.tensors.get(from);
+      if (value === undefined) throw UserError.of("ON003", { what: `tensor "${printable(from)}" is produced by nothing` }, { file: this.file, tensor: from });
+      const type = this.types.get(from);
+      if (type !== undefined) this.types.set(output, type);
+      this.define(output, value, "a function or branch");
+    }
+  }
+
   /** ONNX has no implicit conversions: operands of different types mean that the file is not what its author thinks. */
   private checkTypes(ctx: NodeContext, operator: OperatorImporter): void {
     const typed = ctx.node.input.slice(0, operator.sameType ?? 0).flatMap((n) => {
@@ -318,4 +379,12 @@ class Importer {
   private isRead(tensorName: string): boolean {
     return this.readers.has(tensorName);
   }
+}
+
+function opsetsOf(imports: readonly { readonly domain: string; readonly version: Parameters<typeof toNumber>[0] }[]): ReadonlyMap<string, number> {
+  return new Map(imports.map((o) => [o.domain === "ai.onnx" ? "" : o.domain, toNumber(o.version)]));
+}
+
+function isIf(node: NodeProto): boolean {
+  return node.opType === "If" && (node.domain === "" || node.domain === "ai.onnx");
 }

@@ -64,6 +64,9 @@ export interface AttributeProto {
   readonly i: Int64;
   readonly s: Uint8Array;
   readonly t: TensorProto | null;
+  readonly g: GraphProto | null;
+  /** In a function: the attribute of the call that is meant. */
+  readonly refAttrName: string;
   readonly floats: readonly number[];
   readonly ints: readonly Int64[];
   readonly strings: readonly Uint8Array[];
@@ -72,9 +75,21 @@ export interface NodeProto {
   readonly name: string;
   readonly opType: string;
   readonly domain: string;
+  readonly overload: string;
   readonly input: readonly string[];
   readonly output: readonly string[];
   readonly attribute: readonly AttributeProto[];
+}
+export interface FunctionProto {
+  readonly name: string;
+  readonly domain: string;
+  readonly overload: string;
+  readonly input: readonly string[];
+  readonly output: readonly string[];
+  readonly attribute: readonly string[];
+  readonly attributeProto: readonly AttributeProto[];
+  readonly node: readonly NodeProto[];
+  readonly opsetImport: readonly { readonly domain: string; readonly version: Int64 }[];
 }
 export interface DimensionProto {
   readonly dimValue: Int64;
@@ -97,7 +112,7 @@ export interface ModelProto {
   readonly irVersion: Int64;
   readonly opsetImport: readonly { readonly domain: string; readonly version: Int64 }[];
   readonly graph: GraphProto | null;
-  readonly functions: readonly unknown[];
+  readonly functions: readonly FunctionProto[];
 }
 
 let root: protobuf.Root | undefined;

@@ -55,13 +55,14 @@ export interface GraphSpec {
   readonly opset?: number;
   /** Domains that are imported besides ONNX's own. */
   readonly domains?: readonly string[];
+  readonly functions?: readonly object[];
 }
 
 /** Bytes of a model whose graph is written as protobuf objects (names in camel case). */
 export function onnx(g: GraphSpec): Uint8Array {
   const type = messageType("onnx.ModelProto");
   const graph = { name: "g", node: g.node, initializer: g.initializer ?? [], input: g.input ?? [floats("x", [1, 4])], output: g.output ?? [floats("y", [1, 4])] };
-  return type.encode(type.fromObject({ irVersion: 8, opsetImport: [{ domain: "", version: g.opset ?? 17 }, ...(g.domains ?? []).map((domain) => ({ domain, version: 1 }))], graph })).finish();
+  return type.encode(type.fromObject({ irVersion: 8, opsetImport: [{ domain: "", version: g.opset ?? 17 }, ...(g.domains ?? []).map((domain) => ({ domain, version: 1 }))], graph, functions: g.functions ?? [] })).finish();
 }
 
 /** A float input or output; texts are symbolic dimensions. */
