@@ -49,7 +49,7 @@ function operatorFile(o: OperatorImporter): string {
 
 /** ONNX operators that the importer reads. */
 function onnxPage(): string {
-  return `${NOTE}# ONNX operators\n\nShapes are static; the first dimension of an input may be symbolic and counts samples. Shape arithmetic on constants is folded. Opsets ${OPSETS.oldest} to ${OPSETS.newest} are read. Functions that a model defines are read for each call; `If` with a constant condition is the branch that it takes.\n\n${operatorTable()}`.trimEnd() + "\n";
+  return `${NOTE}# ONNX operators\n\nShapes are static; the first dimension of an input may be symbolic and counts samples. Shape arithmetic on constants is folded. Opsets ${OPSETS.oldest} to ${OPSETS.newest} are read. Functions that a model defines are read for each call; \`If\` with a constant condition is the branch that it takes.\n\n${operatorTable()}`.trimEnd() + "\n";
 }
 
 function operatorPage(o: OperatorImporter): string {
