@@ -42,15 +42,19 @@ function panel(e: Exploration, m: Measure): string {
   const { width, height, left, right, top, bottom } = PANEL;
   const intervals = e.points.map((p) => p.initiation_interval);
   const [lo, hi] = [Math.log10(Math.min(...intervals)), Math.log10(Math.max(...intervals, Math.min(...intervals) * 1.01))];
-  const highest = Math.max(...e.points.map(m.of), 1e-9);
-  const scale = highest * 1.06;
+  const values = e.points.map(m.of);
+  const [lowest, highest] = [Math.min(...values), Math.max(...values, 1e-9)];
+  // Over decades, decades.
+  const logarithmic = lowest > 0 && highest > 30 * lowest;
+  const [bottomAt, topAt] = logarithmic ? [Math.floor(Math.log10(lowest)), Math.log10(highest * 1.4)] : [0, highest * 1.06];
   const x = (ii: number): number => left + ((Math.log10(ii) - lo) / Math.max(1e-9, hi - lo)) * (width - left - right - 12) + 6;
-  const y = (v: number): number => height - bottom - (v / scale) * (height - top - bottom);
+  const y = (v: number): number => height - bottom - (((logarithmic ? Math.log10(v) : v) - bottomAt) / (topAt - bottomAt)) * (height - top - bottom);
+  const marks = logarithmic ? Array.from({ length: Math.floor(topAt) - bottomAt + 1 }, (_, i) => 10 ** (bottomAt + i)) : ticks(0, topAt, 5);
   const out = [`<rect class="panel" width="${width}" height="${height}" rx="8"/>`, `<text class="title" x="14" y="22">${m.title}</text>`];
-  for (const t of ticks(0, scale, 5)) out.push(`<line class="grid" x1="${left}" x2="${width - right}" y1="${f(y(t))}" y2="${f(y(t))}"/><text class="soft end" x="${left - 6}" y="${f(y(t) + 4)}">${short(t)}</text>`);
+  for (const t of marks) out.push(`<line class="grid" x1="${left}" x2="${width - right}" y1="${f(y(t))}" y2="${f(y(t))}"/><text class="soft end" x="${left - 6}" y="${f(y(t) + 4)}">${short(t)}</text>`);
   for (let d = Math.ceil(lo); d <= hi; d++) out.push(`<line class="grid" y1="${top}" y2="${height - bottom}" x1="${f(x(10 ** d))}" x2="${f(x(10 ** d))}"/><text class="soft middle" x="${f(x(10 ** d))}" y="${height - bottom + 16}">${short(10 ** d)}</text>`);
   out.push(`<text class="soft middle" x="${(left + width) / 2}" y="${height - 10}">initiation interval (cycles)</text>`);
-  if (m.most !== undefined && m.most <= scale) out.push(`<line class="limit" x1="${left}" x2="${width - right}" y1="${f(y(m.most))}" y2="${f(y(m.most))}"><title>${m.most} on the device</title></line>`);
+  if (m.most !== undefined && m.most <= highest * 1.06) out.push(`<line class="limit" x1="${left}" x2="${width - right}" y1="${f(y(m.most))}" y2="${f(y(m.most))}"><title>${m.most} on the device</title></line>`);
   // The least of this measure up to each interval.
   const best: ParetoPoint[] = [];
   if (m.unit !== "%") for (const p of e.points) if (best.length === 0 || m.of(p) < m.of(best[best.length - 1]!)) best.push(p);
