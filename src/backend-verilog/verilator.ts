@@ -108,7 +108,8 @@ export async function buildSimulation(rtlDir: string, top: string, ports: readon
     ...files, harness(),
   ], { cwd: dir, seconds, step: "translation to C++" });
   const cache = findTool("ccache") === undefined ? "" : "ccache";
-  await runTool("make", ["-C", join(dir, "obj"), "-f", "Vtop.mk", "-j2", "OPT_FAST=-O1", "OPT_GLOBAL=-O1", `OBJCACHE=${cache}`, "simulation"], { seconds, step: "compilation of the simulation" });
+  // The machine's own vector instructions make wide registers nearly twice as fast.
+  await runTool("make", ["-C", join(dir, "obj"), "-f", "Vtop.mk", "-j2", "OPT_FAST=-O2 -march=native", "OPT_GLOBAL=-O1", `OBJCACHE=${cache}`, "simulation"], { seconds, step: "compilation of the simulation" });
   writeFileSync(stamp, digest);
   return { binary, ports, reused: false, buildSeconds: (performance.now() - started) / 1000 };
 }
