@@ -3,7 +3,7 @@ import { allocate, Dense } from "../ir/attributes.js";
 import type { Value } from "../ir/core.js";
 import { u, type RtlModuleBuilder } from "../ir/rtl/builder.js";
 import { addressWidth } from "../ir/rtl/semantics.js";
-import { fixed, typeOfRange } from "../ir/types.js";
+import { fixed, typeOfRange, type BitsType } from "../ir/types.js";
 
 export interface CounterLoop {
   readonly name: string;
@@ -42,7 +42,7 @@ export function moduloCounter(m: RtlModuleBuilder, trips: number, enable: Value,
 
 /** A nest of counters, innermost last, that moves to its next point when `enable`. Counters are built as they are asked for. */
 export class LoopCounters {
-  private readonly counters: { value: Value; last: Value }[];
+  private readonly counters: ModuloCounter[];
   private readonly indices = new Map<string, Value>();
 
   constructor(
@@ -51,7 +51,7 @@ export class LoopCounters {
     enable: Value,
     private readonly prefix: string,
   ) {
-    const built: { value: Value; last: Value }[] = [];
+    const built: ModuloCounter[] = [];
     let carry = enable;
     for (let d = loops.length - 1; d >= 0; d--) {
       const c = moduloCounter(m, loops[d]!.trips, carry, `${prefix}${loops[d]!.name}`);
@@ -67,6 +67,9 @@ export class LoopCounters {
   }
   last(d: number): Value {
     return this.counters[d]!.last;
+  }
+  counter(d: number): ModuloCounter {
+    return this.counters[d]!;
   }
 
   /**
@@ -103,7 +106,8 @@ export class LoopCounters {
 
   /** What the innermost counter moves on: `enable` as it stands now, as a forward value may have been resolved since. */
   private enable(): Value {
-    return this.counters[this.counters.length - 1]!.value.def!.operand(1);
+    const innermost = this.loops.findLastIndex((l) => l.trips > 1);
+    return this.counters[innermost]!.value.def!.operand(1);
   }
 
   /** Loops on which `f` (one number per point of the nest) depends. */
@@ -167,29 +171,91 @@ export class LoopCounters {
   }
 
   /**
+   * `f` at the present point, in a register that moves on with the nest: by a number that depends on the carry where `f` is
+   * affine, otherwise to what a table holds for the next point. Nothing stands between the register and what reads it.
+   * NaN where the number does not matter.
+   */
+  running(f: ArrayLike<number>, hint: string): Value {
+    const known = Array.from(f, (v) => (Number.isNaN(v) ? 0 : v));
+    const deps = this.dependencies(known);
+    const restricted = this.restrict(known, deps);
+    if (restricted.every((v, i) => v === i)) return this.index(deps).value;
+    if (restricted.length <= SMALL_TABLE) return this.ahead(known, hint);
+    const steps = Float64Array.from(f, (v, i) => f[(i + 1) % f.length]! - v);
+    const deltas = this.deltasByCarry(steps);
+    const type = numberType(known);
+    const moves = deltas?.map((d) => d ?? 0);
+    if (moves === undefined || !this.follows(f, moves, 2 ** type.width)) return this.ahead(known, hint);
+    const value = this.m.regDeclare(type, { reset: known[0]!, hint });
+    this.m.connect(value, this.m.add(value, this.muxByCarry(moves, `${hint}_move`), type), this.enable());
+    return value;
+  }
+
+  /** Whether `f` results, modulo `modulus`, from its first number and a move for each level of the carry. */
+  private follows(f: ArrayLike<number>, moves: readonly number[], modulus: number): boolean {
+    let at = Number.isNaN(f[0]) ? 0 : f[0]!;
+    for (let i = 0; i < f.length; i++) {
+      if (!Number.isNaN(f[i]) && (f[i]! - at) % modulus !== 0) return false;
+      at += moves[this.carryLevel(i)]!;
+    }
+    return (at - (Number.isNaN(f[0]) ? 0 : f[0]!)) % modulus === 0;
+  }
+
+  /** `f` at the present point, out of a register that a table loads with the number of the next point when the nest moves there. */
+  private ahead(f: readonly number[], hint: string): Value {
+    const deps = this.dependencies(f);
+    if (deps.length === 0) return this.m.constant(f[0]!, numberType(f));
+    // What comes next follows from an index over neighbouring loops only.
+    const [first, last] = [deps[0]!, deps[deps.length - 1]!];
+    const range = Array.from({ length: last - first + 1 }, (_, k) => first + k);
+    const values = this.restrict(f, range);
+    const next = tableLookup(this.m, this.index(range).value, values.map((_, i) => values[(i + 1) % values.length]!), `${hint}_next`);
+    const value = this.m.regDeclare(numberType(values), { reset: values[0]!, hint });
+    this.m.connect(value, next, this.counters[last]!.value.def!.operand(1));
+    return value;
+  }
+
+  /**
    * What to add when the nest moves on from the present point: `steps[i]` belongs to the move away from point i. Affine
-   * sequences depend only on which loops carry, which takes a multiplexer; others take a table. NaN where no move matters.
+   * sequences depend only on which loops carry, which takes a multiplexer; others take a table, the last trip of the
+   * innermost loop apart where that is all that it decides. NaN where no move matters.
    */
   byCarry(steps: ArrayLike<number>, hint: string): Value {
-    const levels = this.loops.length;
-    const deltas = new Array<number | undefined>(levels + 1).fill(undefined);
-    let uniform = true;
-    for (let i = 0; i < steps.length && uniform; i++) {
-      if (Number.isNaN(steps[i])) continue;
-      // Level of the carry: the number of innermost loops at their last trip.
-      let level = 0;
-      let inner = 1;
-      for (let d = levels - 1; d >= 0; d--) {
-        const { trips } = this.loops[d]!;
-        if (Math.floor(i / inner) % trips !== trips - 1) break;
-        level++;
-        inner *= trips;
-      }
-      deltas[level] ??= steps[i]!;
-      if (deltas[level] !== steps[i]!) uniform = false;
+    const deltas = this.deltasByCarry(steps);
+    if (deltas !== undefined) return this.muxByCarry(deltas, hint);
+    const known = Array.from(steps, (v) => (Number.isNaN(v) ? 0 : v));
+    const inner = this.loops.length - 1;
+    const { trips } = this.loops[inner]!;
+    const at = (trip: number): number[] => known.map((_, i) => known[i - (i % trips) + trip]!);
+    const [body, end] = [at(0), at(trips - 1)];
+    const onlyEnd = trips > 2 && known.every((v, i) => v === (i % trips === trips - 1 ? end : body)[i]);
+    if (!onlyEnd) return this.ahead(known, hint);
+    return this.m.mux(this.last(inner), this.ahead(end, `${hint}_end`), this.ahead(body, hint), undefined, hint);
+  }
+
+  /** Number of innermost loops that stand at their last trip at point i. */
+  private carryLevel(i: number): number {
+    let level = 0;
+    let inner = 1;
+    for (let d = this.loops.length - 1; d >= 0; d--) {
+      const { trips } = this.loops[d]!;
+      if (Math.floor(i / inner) % trips !== trips - 1) break;
+      level++;
+      inner *= trips;
     }
-    if (!uniform) return this.lookup(Array.from(steps, (v) => (Number.isNaN(v) ? 0 : v)), hint);
-    return this.muxByCarry(deltas, hint);
+    return level;
+  }
+
+  /** The steps by level of the carry, where they depend on nothing else; undefined for a level at which none is known. */
+  private deltasByCarry(steps: ArrayLike<number>): (number | undefined)[] | undefined {
+    const deltas = new Array<number | undefined>(this.loops.length + 1).fill(undefined);
+    for (let i = 0; i < steps.length; i++) {
+      if (Number.isNaN(steps[i])) continue;
+      const level = this.carryLevel(i);
+      deltas[level] ??= steps[i]!;
+      if (deltas[level] !== steps[i]!) return undefined;
+    }
+    return deltas;
   }
 
   /** `deltas[k]` where the k innermost loops stand at their last trip and the next one does not. */
@@ -212,12 +278,18 @@ export class LoopCounters {
   }
 }
 
+/** Entries of a table that takes one lookup table of the device, or a few, for each bit. */
+const SMALL_TABLE = 64;
+
+function numberType(values: readonly number[]): BitsType {
+  const { signed, width } = typeOfRange({ lo: Math.min(...values), hi: Math.max(...values) }, 0);
+  return { kind: "bits", signed, width };
+}
+
 /** `values[index]` by logic; a constant where all are equal. */
 export function tableLookup(m: RtlModuleBuilder, index: Value, values: readonly number[], hint: string): Value {
-  const lo = Math.min(...values);
-  const hi = Math.max(...values);
-  const type = typeOfRange({ lo, hi }, 0);
-  if (lo === hi) return m.constant(lo, { kind: "bits", signed: type.signed, width: type.width });
+  const type = numberType(values);
+  if (values.every((v) => v === values[0])) return m.constant(values[0]!, type);
   const elem = fixed(type.width, 0, type.signed);
   const data = allocate(elem, values.length);
   data.set(values);

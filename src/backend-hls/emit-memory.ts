@@ -8,7 +8,7 @@ import { addressWidth } from "../ir/rtl/semantics.js";
 import type { BitsType } from "../ir/types.js";
 import type { Channel } from "./design.js";
 import type { Device } from "./devices.js";
-import { LoopCounters, moduloCounter, tableLookup } from "./emit-counters.js";
+import { LoopCounters, moduloCounter } from "./emit-counters.js";
 import { balance, channelPorts } from "./emit-stream.js";
 import { bankDepth, type Bank, type MemoryPlan } from "./memory-plan.js";
 import { ramStorage } from "./storage.js";
@@ -27,10 +27,10 @@ export function emitMemory(module: Module, name: string, channel: Channel, plan:
   const occupied = balance(m, { lo: Math.min(0, plan.need[plan.need.length - 1]! - plan.words), hi: channel.capacity }, 0, reserve, m.constant(plan.words), sampleDone, "occupied");
   const space = occupied.below(channel.capacity, "space_left");
 
-  const word = moduloCounter(m, plan.words, push, "write_word");
-  const writeSlot = moduloCounter(m, slots, m.and(push, word.last), "write_slot");
+  const writes = new LoopCounters(m, [{ name: "word", trips: plan.words }], push, "write_");
+  const writeSlot = moduloCounter(m, slots, m.and(push, writes.last(0)), "write_slot");
   const readSlot = moduloCounter(m, slots, sampleDone, "read_slot");
-  const ports: BankPorts = { m, device, plan, elem: channel.elem.width, push, pushData, word: word.value, writeSlot: writeSlot.value, readSlot: readSlot.value, slots, steps };
+  const ports: BankPorts = { m, device, plan, elem: channel.elem.width, push, pushData, writes, writeSlot: writeSlot.value, readSlot: readSlot.value, slots, steps };
   const banks = plan.banks.map((b, i) => emitBank(ports, b, i));
 
   // Lanes, one cycle after the step: what selects among banks, and what masks, is delayed along.
@@ -75,7 +75,7 @@ interface BankPorts {
   readonly elem: number;
   readonly push: Value;
   readonly pushData: Value;
-  readonly word: Value;
+  readonly writes: LoopCounters;
   readonly writeSlot: Value;
   readonly readSlot: Value;
   readonly slots: number;
@@ -87,18 +87,17 @@ function emitBank(p: BankPorts, bank: Bank, index: number): Value {
   const { m, slots } = p;
   const data = m.concat([...bank.planes].reverse().map((plane) => m.extract(p.pushData, plane * p.elem, p.elem)));
   if (bank.words.length === 1) {
-    const mine = p.plan.words === 1 ? p.push : m.and(p.push, m.eq(p.word, m.constant(bank.words[0]!)));
+    const mine = p.plan.words === 1 ? p.push : m.and(p.push, m.eq(p.writes.counter(0).value, m.constant(bank.words[0]!)));
     const held = Array.from({ length: slots }, (_, k) => m.reg(data, { enable: slots === 1 ? mine : m.and(mine, m.eq(p.writeSlot, m.constant(k))), hint: `bank_${index}_${k}` }));
     return m.reg(m.select(p.readSlot, held), { hint: `bank_${index}` });
   }
   const depthBits = addressWidth(bank.words.length);
-  const positions = new Array<number>(p.plan.words).fill(-1);
+  const positions = new Array<number>(p.plan.words).fill(NaN);
   bank.words.forEach((w, i) => (positions[w] = i));
-  const everyWord = bank.words.length === p.plan.words;
-  const wen = everyWord ? p.push : m.and(p.push, tableLookup(m, p.word, positions.map((i) => (i < 0 ? 0 : 1)), `bank_${index}_takes`));
-  const position = everyWord ? p.word : tableLookup(m, p.word, positions.map((i) => Math.max(0, i)), `bank_${index}_position`);
-  const address = Float64Array.from(bank.address, (a) => Math.max(0, a));
-  const read = p.steps.lookup(address, `bank_${index}_address`);
+  const takes = p.writes.running(positions.map((i) => (Number.isNaN(i) ? 0 : 1)), `bank_${index}_takes`);
+  const wen = m.and(p.push, takes);
+  const position = p.writes.running(positions, `bank_${index}_position`);
+  const read = p.steps.running(Float64Array.from(bank.address, (a) => (a < 0 ? NaN : a)), `bank_${index}_address`);
   const within = (slot: Value, at: Value): Value => (slots === 1 ? at : m.concat([slot, m.cast(at, u(depthBits))]));
   const depth = bankDepth(bank.words.length, slots);
   return m.memory({

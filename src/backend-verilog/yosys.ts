@@ -81,8 +81,11 @@ export async function synthesize(rtlDir: string, top: string, family: Family, op
       ...(options.frame === undefined ? [] : ["read_verilog frame.v"]),
       // Cells of the device are known only to the flow, which checks.
       `hierarchy -top ${top}`,
+      // Tables that are logic: as memories, the register of their address would be moved behind them.
+      "proc",
+      "memory_map -rom-only a:rom_style=logic",
       // Operands at their true width first: a mapped adder is not narrowed any more.
-      ...(premap ? ["proc", "opt_expr", "opt_clean", "peepopt", "wreduce", "techmap -map adders.v"] : []),
+      ...(premap ? ["opt_expr", "opt_clean", "peepopt", "wreduce", "techmap -map adders.v"] : []),
       `${flow.synth} -top ${top}`,
       "tee -q -o stat.json stat -json",
       "write_json netlist.json",

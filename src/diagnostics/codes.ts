@@ -162,8 +162,8 @@ export const codes = {
     hint: () => "leave --max-error out: its own integers are computed exactly; or export the network before quantization",
   }),
   TO001: error({
-    text: (p: { tool: string; purpose: string; package: string }) => `${p.tool} is not installed; it is needed to ${p.purpose}`,
-    hint: (p) => `install it with: sudo apt-get install ${p.package}`,
+    text: (p: { tool: string; purpose: string; install: string }) => `${p.tool} is not installed; it is needed to ${p.purpose}`,
+    hint: (p) => `install it with: ${p.install}`,
   }),
   TO002: error({
     text: (p: { tool: string; step: string; output: string }) => `${p.tool} failed (${p.step}):\n${p.output}`,
