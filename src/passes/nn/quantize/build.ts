@@ -14,6 +14,7 @@ import { placeOf } from "../../../ir/verify.js";
 import { fixed, rawRange, sameType, showType, tensor, typeOfRange, type FixedType, type Type } from "../../../ir/types.js";
 import { EXACT } from "../integerize.js";
 import { describeValue, placeOfValue } from "./calibrate.js";
+import { spreadBits } from "./formats.js";
 import { constantOf, linearView } from "./linear.js";
 import { VIEWS, type Plan } from "./plan.js";
 import { largestTableError } from "./tables.js";
@@ -418,17 +419,34 @@ class FixedBuilder {
   }
 
   private unary(op: Op): Value {
-    const from = this.plan.argument(op);
     const to = this.plan.format(op.result);
     const x = this.exactOf(op.operand(0));
-    const own = this.elem(x);
-    // An argument that is exact in the table's width already needs no rounding.
-    const argument = own.width <= from.width ? x : this.round(x, from, undefined);
-    const error = largestTableError(strAttr(op, "fn"), this.plan.statsOf(op.operand(0)), this.elem(argument), to);
-    const y = this.b.value("nn.unary", [argument], tensor(shapeOf(op.result), to), { ...op.attrs, "quantize.table_error": error }, op.result.hint);
-    this.final.add(y);
-    this.roundings.push({ float: op.result, fixed: y, type: to });
-    return y;
+    const segments = this.plan.argument(op);
+    let y: Value | undefined;
+    // Coarsest first: what is below a limit takes the finer table.
+    for (const [i, { from }] of [...segments.entries()].reverse()) {
+      const fits = this.elem(x).width <= from.width;
+      // An argument that is exact in the table's width already needs no rounding.
+      const argument = fits ? x : this.round(x, from, undefined);
+      const table = this.table(op, argument, to, i === 0 ? -Infinity : segments[i - 1]!.limit, segments[i]!.limit);
+      if (y === undefined) y = table;
+      else {
+        const limit = this.dense([1], [Math.round(segments[i]!.limit * 2 ** this.elem(x).frac)], typeOfRange({ lo: 0, hi: Math.round(segments[i]!.limit * 2 ** this.elem(x).frac) }, this.elem(x).frac), `${op.result.hint ?? "table"}_limit`);
+        y = this.emit("nn.select_neg", [this.emit("nn.sub", [x, limit], op.operand(0), {}), table, y], op.result, {});
+      }
+      if (fits) break;
+    }
+    this.final.add(y!);
+    this.roundings.push({ float: op.result, fixed: y!, type: to });
+    return y!;
+  }
+
+  /** The table of `op` for an argument that has been rounded; its error is that between `lo` and `hi`. */
+  private table(op: Op, argument: Value, to: FixedType, lo: number, hi: number): Value {
+    const stats = this.plan.statsOf(op.operand(0));
+    const range = { ...stats, min: Math.max(lo, stats.min), max: Math.min(hi, stats.max), values: stats.values.filter((v) => v >= lo && v < hi) };
+    const error = largestTableError(strAttr(op, "fn"), range, this.elem(argument), to);
+    return this.b.value("nn.unary", [argument], tensor(shapeOf(op.result), to), { ...op.attrs, "quantize.table_error": error }, op.result.hint);
   }
 
   /** Reductions and pooling: sums are exact and can be rounded behind; a maximum is of its operand's format. */
@@ -467,12 +485,6 @@ class FixedBuilder {
     this.final.add(y);
     return y;
   }
-}
-
-/** Bits that keep the small ones of constants of different magnitude as precise as the large ones, as far as that is cheap. */
-function spreadBits(values: Float64Array): number {
-  const sizes = [...values].filter((x) => x !== 0).map(Math.abs);
-  return sizes.length < 2 ? 0 : Math.min(10, Math.floor(Math.log2(Math.max(...sizes) / Math.min(...sizes))));
 }
 
 /** Bits of the integers to which a result is rounded, a few operations on; 0 where it is not. */

@@ -61,3 +61,9 @@ export function roomyFormat(stats: TensorStats, width: number): FixedType {
   const frac = unclippedFrac(stats.min * HEADROOM, stats.max * HEADROOM, width, signed);
   return signed ? fixed(width, frac) : ufixed(width, frac);
 }
+
+/** Bits that keep the small ones of constants of different magnitude as precise as the large ones, as far as that is cheap. */
+export function spreadBits(values: Float64Array): number {
+  const sizes = [...values].filter((x) => x !== 0).map(Math.abs);
+  return sizes.length < 2 ? 0 : Math.min(10, Math.floor(Math.log2(Math.max(...sizes) / Math.min(...sizes))));
+}

@@ -4,12 +4,13 @@
  */
 import type { Op, Value } from "../../../ir/core.js";
 import { strAttr } from "../../../ir/define-op.js";
+import { valuesOfDense } from "../../../ir/eval/nn-fixed.js";
 import { fixed, type FixedType } from "../../../ir/types.js";
 import type { TensorStats } from "./calibrate.js";
-import { chooseFormat, roomyFormat } from "./formats.js";
-import { isLinear, macsOf } from "./linear.js";
+import { chooseFormat, roomyFormat, spreadBits } from "./formats.js";
+import { constantOf, isLinear, macsOf } from "./linear.js";
 import type { LayerPrecision, PrecisionSpec } from "./precision.js";
-import { chooseArgument, isRelative, isSteep, relativeResult } from "./tables.js";
+import { chooseArgument, chooseSegments, isRelative, isSteep, relativeResult, type TableSegment } from "./tables.js";
 import type { RoundedWeights } from "./weights.js";
 
 export interface QuantizeOptions {
@@ -94,9 +95,28 @@ export class Plan {
     if (feedsOutput(v)) return precision.output ?? Math.max(16, precision.activations);
     if (v.def?.name === "nn.constant") return LIGHT_WIDTH;
     if (v.def === undefined) return precision.input ?? integerBits(this.statsOf(v)) ?? Math.max(precision.activations, Math.min(FEATURE_WIDTH, precision.activations + this.statsOf(v).spread));
-    if (isScale(v) || feedsSteep(v)) return Math.max(scaleBits, precision.activations);
+    const steep = steepBelow(v);
+    // Sums that a root or reciprocal reads: the small ones count as much as the large ones.
+    if (steep.length > 0) return Math.max(scaleBits + Math.max(0, Math.min(MAX_SPREAD, this.octaves(steep) - SCALE_OCTAVES)), precision.activations);
+    // Rows that a normalisation brings to one size need as much more as the smallest is smaller.
+    const uneven = (roots: readonly Op[]): number => precision.activations + Math.ceil(this.octaves(roots) / 2);
+    if (isScale(v)) return Math.max(scaleBits, precision.activations, Math.min(CENTRED_WIDTH, uneven(scalingRoots(v))));
+    const roots = normalizations(v);
+    if (roots.length > 0) return Math.max(precision.activations, Math.min(LIGHT_WIDTH, uneven(roots) - SMALL_ROW_BITS));
+    const factors = unevenFactor(v);
+    if (factors > 0) return Math.min(FEATURE_WIDTH, precision.activations + factors);
     if (this.weighs(v)) return Math.min(precision.activations, Math.max(precision.weights, WEIGHING_WIDTH));
     return widened(precision.activations, this.feedsLight(v) ? lightBits : 0);
+  }
+
+  /** log2 of the ratio of the arguments that occur at roots and reciprocals. */
+  private octaves(ops: readonly Op[]): number {
+    const each = ops.map((op) => {
+      const { values, max } = this.statsOf(op.operand(0));
+      const least = values.reduce((a, b) => (b > 0 && b < a ? b : a), Infinity);
+      return max > least ? Math.ceil(Math.log2(max / least)) : 0;
+    });
+    return Math.max(0, ...each);
   }
 
   /**
@@ -125,22 +145,28 @@ export class Plan {
     return shift === 0 ? type : { ...type, frac: type.frac + shift };
   }
 
-  private readonly argumentMemo = new Map<string, FixedType>();
+  private readonly argumentMemo = new Map<string, readonly TableSegment[]>();
 
-  /** The format in which `op`, an nn.unary, reads its argument. */
-  argument(op: Op): FixedType {
+  /** Width of the argument of `op`, an nn.unary. */
+  argumentWidth(op: Op): number {
+    return Math.max(...this.argument(op).map((s) => s.from.width));
+  }
+
+  /** The formats in which `op`, an nn.unary, reads its argument, by the size of the argument. */
+  argument(op: Op): readonly TableSegment[] {
     const fn = strAttr(op, "fn");
     const to = this.format(op.result);
     const key = `${op.result.id}:${to.signed}:${to.width}:${to.frac}`;
-    let type = this.argumentMemo.get(key);
-    if (type === undefined) {
+    let segments = this.argumentMemo.get(key);
+    if (segments === undefined) {
       const stated = this.layer(op.result).input;
       const bits = Math.min(MAX_TABLE_BITS, stated ?? (isSteep(fn) ? this.options.reciprocalBits : this.options.tableBits));
       // A width that is stated is taken as it is; otherwise bits that gain nothing are left out.
-      type = chooseArgument(fn, this.statsOf(op.operand(0)), to, bits, stated === undefined ? 1.5 : 1);
-      this.argumentMemo.set(key, type);
+      const stats = this.statsOf(op.operand(0));
+      segments = chooseSegments(fn, stats, chooseArgument(fn, stats, to, bits, stated === undefined ? 1.5 : 1), to, bits);
+      this.argumentMemo.set(key, segments);
     }
-    return type;
+    return segments;
   }
 }
 
@@ -159,6 +185,13 @@ const LIGHT_SHARE = 0.01;
 const WEIGHING_WIDTH = 8;
 /** A table of more entries would be memory by itself. */
 export const MAX_TABLE_BITS = 14;
+/** Octaves of a sum that a scale's width resolves anyway, and most bits beyond them. */
+const SCALE_OCTAVES = 6;
+const MAX_SPREAD = 14;
+/** Bits less than the smallest row of a normalised tensor would need: it is read by others as well. */
+const SMALL_ROW_BITS = 2;
+/** Most bits of a tensor less its mean: what one hardware multiplier squares. */
+const CENTRED_WIDTH = 18;
 /** Light layers stay within what one hardware multiplier takes. */
 const LIGHT_WIDTH = 16;
 
@@ -179,17 +212,43 @@ export function feedsOutput(v: Value): boolean {
   return v.uses.some(({ op }) => op.name === "return" || (VIEWS.has(op.name) && feedsOutput(op.result)));
 }
 
-/** Whether sums of `v` are the argument of a root or reciprocal: squares below a normalisation, of which the small ones count. */
-function feedsSteep(v: Value): boolean {
-  return (
-    v.uses.length > 0 &&
-    v.uses.every(({ op, index }) => {
-      if (op.name === "nn.unary") return isSteep(strAttr(op, "fn"));
-      const other = op.operands[1 - index];
-      const byConstant = (op.name === "nn.mul" || op.name === "nn.add" || op.name === "nn.max") && other?.def?.name === "nn.constant";
-      return (byConstant || op.name === "nn.reduce" || VIEWS.has(op.name)) && feedsSteep(op.result);
-    })
-  );
+/** The roots and reciprocals whose argument are sums of `v`: squares below a normalisation. None where `v` is read elsewhere too. */
+function steepBelow(v: Value): Op[] {
+  const found = v.uses.map(({ op, index }): Op[] => {
+    if (op.name === "nn.unary") return isSteep(strAttr(op, "fn")) ? [op] : [];
+    const other = op.operands[1 - index];
+    const byConstant = (op.name === "nn.mul" || op.name === "nn.add" || op.name === "nn.max") && other?.def?.name === "nn.constant";
+    return byConstant || op.name === "nn.reduce" || VIEWS.has(op.name) ? steepBelow(op.result) : [];
+  });
+  return found.some((f) => f.length === 0) ? [] : found.flat();
+}
+
+/** The roots whose reciprocal is a factor of `v`. */
+function scalingRoots(v: Value): Op[] {
+  const rootOf = (x: Value): Op[] => {
+    while (x.def !== undefined && VIEWS.has(x.def.name)) x = x.def.operand(0);
+    return x.def?.name === "nn.unary" && strAttr(x.def, "fn") === "rsqrt" ? [x.def] : [];
+  };
+  return v.uses.flatMap(({ op, index }) => (VIEWS.has(op.name) ? scalingRoots(op.result) : op.name === "nn.mul" && op.operand(0) !== op.operand(1) ? rootOf(op.operand(1 - index)) : []));
+}
+
+/** The roots whose reciprocal is a factor of a difference between a tensor and its mean, of either of which `v` is a part. */
+function normalizations(v: Value): Op[] {
+  return v.uses.flatMap(({ op, index }) => {
+    if (op.name === "nn.sub") return scalingRoots(op.result);
+    const byConstant = op.name === "nn.mul" && op.operand(1 - index).def?.name === "nn.constant";
+    return VIEWS.has(op.name) || byConstant || op.name === "nn.add" || op.name === "nn.concat" || op.name === "nn.reduce" ? normalizations(op.result) : [];
+  });
+}
+
+/** Bits by which constants differ that `v` meets element by element, where nothing else reads it: what is scaled up is read in fine detail. */
+function unevenFactor(v: Value): number {
+  const each = v.uses.map(({ op, index }) => {
+    if (VIEWS.has(op.name)) return unevenFactor(op.result);
+    const other = op.name === "nn.mul" ? constantOf(op.operand(1 - index)) : undefined;
+    return other === undefined ? 0 : spreadBits(valuesOfDense(other));
+  });
+  return each.includes(0) ? 0 : Math.max(0, ...each);
 }
 
 /** A reciprocal, or a factor that meets one: `t * (1/sum)`. */

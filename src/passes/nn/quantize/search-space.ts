@@ -88,7 +88,7 @@ export class SearchSpace {
     const raise = (i: number, bits: number): void => void (widths[i] = Math.min(this.variables[i]!.max, Math.max(widths[i]!, bits)));
     for (const [op, i] of this.byWeights) raise(i, plan.weightWidth(op));
     for (const [tensor, i] of this.byTensor) raise(i, plan.width(tensor));
-    for (const [op, i] of this.byTable) raise(i, plan.argument(op).width);
+    for (const [op, i] of this.byTable) raise(i, plan.argumentWidth(op));
     return widths;
   }
 

@@ -68,6 +68,39 @@ export function chooseArgument(fn: string, x: TensorStats, to: FixedType, maxBit
   return best.type;
 }
 
+/** A table that is read where the argument is below `limit`, and in no finer segment. */
+export interface TableSegment {
+  readonly limit: number;
+  readonly from: FixedType;
+}
+
+/** Octaves of the argument that one table of a function with relative errors covers. */
+const SEGMENT_OCTAVES = 4;
+const MAX_SEGMENTS = 5;
+/** Mean squared relative error with which one table is good enough: 52 dB. */
+const RELATIVE_TOLERANCE = 2 ** -17;
+
+/**
+ * Tables for an argument that spans orders of magnitude, finest first: each covers some octaves with entries of its own grid,
+ * as the exponent of a floating-point number would choose it. One table, \`whole\`, where that is good enough.
+ */
+export function chooseSegments(fn: string, x: TensorStats, whole: FixedType, to: FixedType, maxBits: number): readonly TableSegment[] {
+  const one = [{ limit: Infinity, from: whole }];
+  if (!isRelative(fn) || x.min < 0 || x.max <= 0) return one;
+  const values = x.values.filter((v) => v > 0);
+  if (tableError(fn, thin(values, 1024), whole, to) <= RELATIVE_TOLERANCE) return one;
+  const least = values.reduce((a, b) => Math.min(a, b), Infinity);
+  const segments: TableSegment[] = [];
+  for (let limit = 2 ** Math.ceil(Math.log2(x.max)); segments.length < MAX_SEGMENTS && limit > least; limit *= 2 ** -SEGMENT_OCTAVES) {
+    const last = segments.length + 1 === MAX_SEGMENTS || limit * 2 ** -SEGMENT_OCTAVES <= least;
+    const low = last ? 0 : limit * 2 ** -SEGMENT_OCTAVES;
+    const inside = values.filter((v) => v >= low && v < limit);
+    const from = chooseArgument(fn, { ...x, min: Math.max(low, x.min), max: Math.min(limit, x.max), values: inside }, to, maxBits);
+    segments.unshift({ limit: segments.length === 0 ? Infinity : limit, from });
+  }
+  return segments.length === 0 ? one : segments;
+}
+
 /**
  * Format of the result of `width` bits: for relative functions the one that holds the largest result and resolves the
  * smallest best, otherwise left to range selection.
