@@ -8,11 +8,13 @@ import { elementCount, type FixedType, type StreamType } from "../ir/types.js";
 import { source } from "../ir/eval/flow.js";
 import { CompilerBug } from "../diagnostics/index.js";
 import { orderOf, portReads, readTable, type ProducerOrder, type ReadTable } from "./access.js";
-import { planMemory, type MemoryPlan } from "./memory-plan.js";
+import { isConstantOperand, isFixedOperand, weightTable, weightWords } from "./datapath.js";
+import { bankDepth, planMemory, type MemoryPlan } from "./memory-plan.js";
 import { planStream, streamCycles, type StreamPlan } from "./stream-plan.js";
 import { planPipeline, type Pipeline } from "./pipeline.js";
 import { planProducts, type ProductPlan } from "./products.js";
 import type { Device } from "./devices.js";
+import { ramStorage, romStorage } from "./storage.js";
 
 export type ChannelPlan = StreamPlan | MemoryPlan;
 
@@ -22,7 +24,8 @@ export interface KernelNode {
   readonly op: Op;
   readonly spec: KernelSpec;
   readonly products: ProductPlan;
-  readonly pipeline: Pipeline;
+  /** Planned anew where the timeline replaces a channel. */
+  pipeline: Pipeline;
   readonly steps: number;
   /** Whether step i completes a result word. */
   readonly emits: Uint8Array;
@@ -70,6 +73,7 @@ export interface Channel {
 export interface Design {
   readonly name: string;
   readonly device: Device;
+  readonly clockMhz: number;
   readonly inputs: InputNode[];
   readonly kernels: KernelNode[];
   readonly outputs: OutputNode[];
@@ -117,7 +121,7 @@ export function elaborate(module: Module, device: Device, clockMhz: number, port
   const outputNames = func.attrs["outputs"] as readonly string[];
   const inputWord = (arg: Value): number => ports.inputs[func.body.args.indexOf(arg)]!;
   const nodes = new Map<Value, KernelNode | InputNode>();
-  const design: Design = { name: module.name, device, inputs: [], kernels: [], outputs: [], channels: [] };
+  const design: Design = { name: module.name, device, clockMhz, inputs: [], kernels: [], outputs: [], channels: [] };
   func.body.args.forEach((arg, i) => {
     const node: InputNode = { kind: "input", name: inputNames[i]!, arg, order: orderOf(arg, inputWord), type: arg.type as StreamType, scale: portScale(func, "input_scales", i), outputs: [] };
     nodes.set(arg, node);
@@ -154,13 +158,14 @@ export function elaborate(module: Module, device: Device, clockMhz: number, port
       const spec = readKernel(op);
       const emits = emissions(spec);
       const products = planProducts(op, spec, device);
-      const pipeline = planPipeline(op, spec, products, device, clockMhz);
+      const pipeline = planPipeline(op, spec, products, device, clockMhz, () => false);
       const node: KernelNode = { kind: "kernel", name: spec.name, op, spec, products, pipeline, steps: emits.length, emits, inputs: [], outputs: [] };
       nodes.set(op.result, node);
       design.kernels.push(node);
       spec.operands.forEach((o, k) => {
         if (source(o.value).def?.name !== "flow.constant") connect(o.value, node, k, o.phase, readTable(spec, k));
       });
+      if (comesLate(design, node)) planAgain(design, node);
     } else if (op.name === "return") {
       op.operands.forEach((v, i) => {
         const type = v.type as StreamType;
@@ -174,6 +179,24 @@ export function elaborate(module: Module, device: Device, clockMhz: number, port
   }
   uniqueChannelNames(design);
   return design;
+}
+
+/** Whether operand i of a kernel comes out of a block RAM. */
+function isLate(design: Design, node: KernelNode, i: number): boolean {
+  const { device } = design;
+  if (isConstantOperand(node.spec, i)) return !isFixedOperand(node.spec, i) && romStorage(device, weightWords(weightTable(node.spec, i)), true).style === "block";
+  const { plan, elem } = node.inputs.find((c) => c.operand === i)!;
+  // How many samples fit is not known yet; two as a rule.
+  return plan.kind === "memory" && plan.banks.some((b) => b.words.length > 1 && ramStorage(device, bankDepth(b.words.length, 2), b.planes.length * elem.width, true).style === "block");
+}
+
+function comesLate(design: Design, node: KernelNode): boolean {
+  return node.spec.operands.some((_, i) => isLate(design, node, i));
+}
+
+/** Plans the pipeline of a kernel for the channels that it has now. */
+export function planAgain(design: Design, node: KernelNode): void {
+  node.pipeline = planPipeline(node.op, node.spec, node.products, design.device, design.clockMhz, (i) => isLate(design, node, i));
 }
 
 function uniqueChannelNames(design: Design): void {

@@ -60,7 +60,8 @@ export interface Pipeline {
 /** Share of the clock period that logic and average routing may take. */
 const USABLE = 0.85;
 
-export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device: Device, clockMhz: number): Pipeline {
+/** `late(i)`: operand i comes out of a block RAM, whose data take a part of the cycle, rather than out of registers. */
+export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device: Device, clockMhz: number, late: (operand: number) => boolean): Pipeline {
   const period = (1000 / clockMhz) * USABLE;
   const base = device.timing.base;
   const stageOf = new Map<Op, number>();
@@ -68,6 +69,16 @@ export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device
   const styleOf = new Map<Op, Storage["style"]>();
   const slots = new Map<Value, Slot>();
   const start: Slot = { stage: 1, ns: base };
+  const memory: Slot = { stage: 1, ns: Math.max(base, device.timing.memory) };
+  const fromMemory = new Set<Value>();
+  /** What the block arguments of a phase stand for, at `stage`. */
+  const operands = (phase: "body" | "epilogue", stage: number): Slot[] =>
+    spec.operands.flatMap((o, i) => (o.phase !== phase ? [] : [stage === memory.stage && late(i) ? memory : { stage, ns: base }]));
+  const bind = (args: readonly Value[], at: readonly Slot[]): void =>
+    args.forEach((v, i) => {
+      slots.set(v, at[i]!);
+      if (at[i] === memory) fromMemory.add(v);
+    });
   const place = (inputs: readonly Slot[], delay: number): Slot => {
     const stage = Math.max(1, ...inputs.map((s) => s.stage));
     const ns = Math.max(base, ...inputs.filter((s) => s.stage === stage).map((s) => s.ns));
@@ -85,12 +96,15 @@ export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device
       // Multipliers sit between registers of their own, which tools fold into the block.
       const inputs = o.operands.map((v) => slots.get(v)!);
       let slot = place(inputs, opDelay(device, o));
+      const cell = multiplies ? multiplierCell(device, o.operand(0).type as FixedType, o.operand(1).type as FixedType) : undefined;
       if (multiplies) {
-        const stage = Math.max(1, ...inputs.map((s) => (s.ns > base ? s.stage + 1 : s.stage)));
+        // A block RAM's data may do without a register in front, where the block begins with one or there is time for both.
+        const direct = device.timing.memory + (cell === undefined ? device.timing.multiply - base : 0) <= period;
+        const ready = (v: Value): boolean => slots.get(v)!.ns <= base || (fromMemory.has(v) && direct);
+        const stage = Math.max(1, ...o.operands.map((v) => slots.get(v)!.stage + (ready(v) ? 0 : 1)));
         slot = { stage, ns: period };
       }
       stageOf.set(o, slot.stage);
-      const cell = multiplies ? multiplierCell(device, o.operand(0).type as FixedType, o.operand(1).type as FixedType) : undefined;
       if (cell !== undefined) {
         cellOf.set(o, cell);
         slot = { stage: slot.stage + cell.latency, ns: base };
@@ -112,11 +126,12 @@ export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device
   let term = start;
   let packStage = 1;
   if (products.kind === "adders") {
+    const varying = late(products.varying) ? memory : start;
     for (const { graph } of plan.units) {
       if (graph === undefined || graphStages.has(graph)) continue;
-      const slotOf: Slot[] = graph.inputs.map(() => start);
+      const slotOf: Slot[] = graph.inputs.map(() => varying);
       for (const n of graph.nodes) slotOf.push(place([slotOf[n.a]!, slotOf[n.b]!], addDelay(device, adderBits(n))));
-      const done = graph.outputs.map((o) => (o.node < 0 ? start : o.negative ? place([slotOf[o.node]!], addDelay(device, spec.accType.width)) : slotOf[o.node]!));
+      const done = graph.outputs.map((o) => (o.node < 0 ? varying : o.negative ? place([slotOf[o.node]!], addDelay(device, spec.accType.width)) : slotOf[o.node]!));
       graphStages.set(graph, { nodes: slotOf.slice(graph.inputs.length).map((s) => s.stage), outputs: done.map((s) => s.stage) });
       term = done.reduce((latest, s) => (later(s, latest) ? s : latest), term);
     }
@@ -124,9 +139,9 @@ export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device
     if (products.kind === "packed") {
       // A borrow is taken from the upper number before the multiplier's register; weights have it from the start.
       const subtracts = products.borrows && !isConstantOperand(spec, products.packed);
-      if (subtracts) packStage = place([start], addDelay(device, elem(products.packed).width)).stage + 1;
-      op.regions[0]!.args.forEach((v) => slots.set(v, { stage: packStage, ns: base }));
-    } else op.regions[0]!.args.forEach((v) => slots.set(v, start));
+      if (subtracts) packStage = place([late(products.packed) ? memory : start], addDelay(device, elem(products.packed).width)).stage + 1;
+    }
+    bind(op.regions[0]!.args, operands("body", packStage));
     term = run(op.regions[0]!);
   }
   let slot = term;
@@ -156,7 +171,7 @@ export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device
   }
   const folded = slot;
   // The other epilogue operands are delayed to arrive with the folded value.
-  op.regions[1]!.args.forEach((a, i) => slots.set(a, i === 0 ? folded : { stage: folded.stage, ns: base }));
+  bind(op.regions[1]!.args, [folded, ...operands("epilogue", folded.stage)]);
   const result = run(op.regions[1]!);
   return { stageOf, cellOf, styleOf, term, treeStages, graphStages, packStage, carryStage, accStage, folded, depth: Math.max(1, result.stage) + 1 };
 }

@@ -5,7 +5,7 @@
  */
 import { CompilerBug } from "../diagnostics/index.js";
 import { channelResources, equivalentLuts } from "./cost.js";
-import { consumerCycles, type Channel, type ChannelPlan, type Design, type InputNode, type KernelNode, type OutputNode } from "./design.js";
+import { consumerCycles, planAgain, type Channel, type ChannelPlan, type Design, type InputNode, type KernelNode, type OutputNode } from "./design.js";
 import type { Device } from "./devices.js";
 import { planMemory } from "./memory-plan.js";
 import { ramStorage } from "./storage.js";
@@ -241,14 +241,16 @@ const MANY_ROWS = 4;
  * A window that runs far behind its producer would hold many rows, each in a bank of its own, and choose among all of them. A
  * memory with addresses is smaller then. Returns whether the channel has become one.
  */
-function holdInMemory(device: Device, c: Channel): boolean {
+function holdInMemory(design: Design, c: Channel): boolean {
   const p = c.plan;
+  const { device } = design;
   if (p.kind === "memory" || p.rows === 1 || c.consumer.kind !== "kernel" || c.capacity <= (p.rows + MANY_ROWS) * p.pitch) return false;
   const memory = planMemory(p.order, p.table);
   const area = (plan: ChannelPlan, capacity: number): number => equivalentLuts(channelResources(device, plan, c.elem, capacity));
   if (area(memory, 2 * memory.words) >= area(p, c.capacity)) return false;
   c.plan = memory;
   c.deep = false;
+  planAgain(design, c.consumer);
   return true;
 }
 
@@ -299,7 +301,7 @@ export function sizeChannels(design: Design): TimelineResult {
       else if (p.rows > 1) c.capacity = Math.max(p.rows, Math.ceil(peak / p.pitch)) * p.pitch;
       else c.capacity = Math.max(1, peak);
       if (!c.deep && isDeep(design.device, c)) c.deep = changed = true;
-      changed = holdInMemory(design.device, c) || changed;
+      changed = holdInMemory(design, c) || changed;
     }
     // Words come at other times now.
     if (changed) continue;
