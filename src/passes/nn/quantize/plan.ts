@@ -94,15 +94,15 @@ export class Plan {
     if (read.length > 0) return Math.max(...read);
     if (feedsOutput(v)) return precision.output ?? Math.max(16, precision.activations);
     if (v.def?.name === "nn.constant") return LIGHT_WIDTH;
-    if (v.def === undefined) return precision.input ?? integerBits(this.statsOf(v)) ?? Math.max(precision.activations, Math.min(FEATURE_WIDTH, precision.activations + this.statsOf(v).spread));
+    // Rows that a normalisation brings to one size need as much more as the smallest is smaller.
+    const uneven = (roots: readonly Op[]): number => precision.activations + Math.ceil(this.octaves(roots) / 2);
+    const normalized = Math.max(precision.activations, Math.min(LIGHT_WIDTH, uneven(normalizations(v)) - SMALL_ROW_BITS));
+    if (v.def === undefined) return precision.input ?? integerBits(this.statsOf(v)) ?? Math.max(normalized, Math.min(FEATURE_WIDTH, precision.activations + this.statsOf(v).spread));
     const steep = steepBelow(v);
     // Sums that a root or reciprocal reads: the small ones count as much as the large ones.
     if (steep.length > 0) return Math.max(scaleBits + Math.max(0, Math.min(MAX_SPREAD, this.octaves(steep) - SCALE_OCTAVES)), precision.activations);
-    // Rows that a normalisation brings to one size need as much more as the smallest is smaller.
-    const uneven = (roots: readonly Op[]): number => precision.activations + Math.ceil(this.octaves(roots) / 2);
     if (isScale(v)) return Math.max(scaleBits, precision.activations, Math.min(CENTRED_WIDTH, uneven(scalingRoots(v))));
-    const roots = normalizations(v);
-    if (roots.length > 0) return Math.max(precision.activations, Math.min(LIGHT_WIDTH, uneven(roots) - SMALL_ROW_BITS));
+    if (normalized > precision.activations) return normalized;
     const factors = unevenFactor(v);
     if (factors > 0) return Math.min(FEATURE_WIDTH, precision.activations + factors);
     if (this.weighs(v)) return Math.min(precision.activations, Math.max(precision.weights, WEIGHING_WIDTH));
