@@ -128,7 +128,7 @@ function datapath(d: Device, op: Op, spec: KernelSpec, plan: ProductPlan, p: Pip
       const stages = p.graphStages.get(unit.graph)!;
       const graph = unit.graph;
       r.lut += graph.nodes.reduce((n, node) => n + (d.family === "ecp5" ? adderBits(node) : adderTables(graph, node)), 0);
-      for (const { width, from, to } of graphValues(unit.graph, stages)) registers(width, from, to);
+      for (const { width, from, to } of graphValues(unit.graph, stages, p.operandStage)) registers(width, from, to);
       unit.graph.outputs.forEach((o, i) => {
         if (o.negative) r.lut += spec.accType.width;
         if (o.node >= 0) registers(outputBits(unit.graph!, o), stages.outputs[i]!, p.accStage ?? p.folded.stage);
@@ -139,7 +139,7 @@ function datapath(d: Device, op: Op, spec: KernelSpec, plan: ProductPlan, p: Pip
     const copies = pair === undefined ? unit.outputs.length : 1;
     if (pair === undefined) {
       for (const o of op.regions[0]!.ops) addTo(r, scaled(opArea(d, o), copies * lanes.terms.length));
-      r.ff += copies * lanes.terms.length * bodyRegisters(op.regions[0]!, p, p.packStage);
+      r.ff += copies * lanes.terms.length * bodyRegisters(op.regions[0]!, p, p.operandStage);
     } else r.dsp += lanes.terms.length;
     const ends = p.treeStages[0] ?? taken;
     const productBits = pair === undefined ? copies * termType.width : pair.shift + termType.width;
@@ -167,12 +167,13 @@ function datapath(d: Device, op: Op, spec: KernelSpec, plan: ProductPlan, p: Pip
   r.ff += outputs * bodyRegisters(op.regions[1]!, p, p.folded.stage);
   const result = op.regions[1]!.terminator.operand(0);
   registers(outputs * spec.resultElem.width, result.def === undefined ? p.folded.stage : (p.stageOf.get(result.def) ?? 0), p.depth);
-  // Operands: a register each where a stream brings them, and as many more as the datapath asks them to wait.
+  // Operands: a register each where a buffer brings them, and as many more as the datapath asks them to wait.
   spec.operands.forEach((o, i) => {
     if (isConstantOperand(spec, i)) return;
     const width = new Set(units.flatMap((u) => u.reads[i]!)).size * elemOf(spec, i).width;
-    r.ff += width;
-    registers(width, 1, o.phase === "body" ? p.packStage : p.folded.stage);
+    const first = Math.min(1, p.operandStage);
+    r.ff += width * first;
+    registers(width, first, o.phase === "body" ? p.operandStage : p.folded.stage);
   });
   if (products.kind === "packed" && products.borrows && !isConstantOperand(spec, products.packed)) {
     const pairs = new Set(units.filter((u) => u.outputs.length === 2).flatMap((u) => u.index[products.packed]![0]!.map((n, t) => `${u.reads[products.packed]![n]}:${u.reads[products.packed]![u.index[products.packed]![1]![t]!]}`)));
@@ -193,9 +194,9 @@ function outputBits(graph: AdderGraph, o: GraphOutput): number {
 }
 
 /** How long each value of a graph is waited for by other sums. */
-function graphValues(graph: AdderGraph, stages: GraphStages): { width: number; from: number; to: number }[] {
+function graphValues(graph: AdderGraph, stages: GraphStages, first: number): { width: number; from: number; to: number }[] {
   const n = graph.inputs.length;
-  const values = [...graph.inputs.map((i) => ({ width: Math.max(1, bitsOfInterval(i)), from: 1, to: 1 })), ...graph.nodes.map((node, i) => ({ width: Math.max(1, bitsOfInterval(node.range)), from: stages.nodes[i]!, to: stages.nodes[i]! }))];
+  const values = [...graph.inputs.map((i) => ({ width: Math.max(1, bitsOfInterval(i)), from: first, to: first })), ...graph.nodes.map((node, i) => ({ width: Math.max(1, bitsOfInterval(node.range)), from: stages.nodes[i]!, to: stages.nodes[i]! }))];
   graph.nodes.forEach((node, i) => {
     for (const v of [node.a, node.b]) values[v]!.to = Math.max(values[v]!.to, stages.nodes[i]!);
   });

@@ -24,7 +24,7 @@ export interface KernelNode {
   readonly op: Op;
   readonly spec: KernelSpec;
   readonly products: ProductPlan;
-  /** Planned anew where the timeline replaces a channel. */
+  /** Follows from the channels, and is planned anew where the timeline replaces one. */
   pipeline: Pipeline;
   readonly steps: number;
   /** Whether step i completes a result word. */
@@ -68,6 +68,8 @@ export interface Channel {
   capacity: number;
   /** Whether a stream's ring is block RAM, from which words are there a cycle later; set by the timeline. */
   deep: boolean;
+  /** Without a buffer: every word is taken in the cycle in which it is there (see `takesAtOnce`). */
+  direct: boolean;
 }
 
 export interface Design {
@@ -148,6 +150,7 @@ export function elaborate(module: Module, device: Device, clockMhz: number, port
       elem: (origin.type as StreamType).elem as FixedType,
       capacity: typeof capacity === "number" ? capacity : 0,
       deep: op?.attrs["deep"] === true,
+      direct: false,
     };
     producer.outputs.push(channel);
     consumer.inputs.push(channel);
@@ -158,14 +161,12 @@ export function elaborate(module: Module, device: Device, clockMhz: number, port
       const spec = readKernel(op);
       const emits = emissions(spec);
       const products = planProducts(op, spec, device);
-      const pipeline = planPipeline(op, spec, products, device, clockMhz, () => false);
-      const node: KernelNode = { kind: "kernel", name: spec.name, op, spec, products, pipeline, steps: emits.length, emits, inputs: [], outputs: [] };
+      const node: KernelNode = { kind: "kernel", name: spec.name, op, spec, products, pipeline: UNPLANNED, steps: emits.length, emits, inputs: [], outputs: [] };
       nodes.set(op.result, node);
       design.kernels.push(node);
       spec.operands.forEach((o, k) => {
         if (source(o.value).def?.name !== "flow.constant") connect(o.value, node, k, o.phase, readTable(spec, k));
       });
-      if (comesLate(design, node)) planAgain(design, node);
     } else if (op.name === "return") {
       op.operands.forEach((v, i) => {
         const type = v.type as StreamType;
@@ -178,7 +179,43 @@ export function elaborate(module: Module, device: Device, clockMhz: number, port
     }
   }
   uniqueChannelNames(design);
+  for (const c of design.channels) c.direct = takesAtOnce(c);
+  for (const k of design.kernels) planKernel(design, k);
   return design;
+}
+
+/** Stands for the pipeline of a kernel whose channels are not known yet. */
+const UNPLANNED = undefined as unknown as Pipeline;
+
+/**
+ * Whether the consumer never lets a word wait: it reads nothing else that could be late, takes each word in one step, and
+ * each step completes a result. Then it runs in lockstep with its producer, and where results leave the last such kernel,
+ * room for them is reserved when the first one fires.
+ */
+function takesAtOnce({ plan, consumer, phase }: Channel): boolean {
+  if (consumer.kind !== "kernel" || phase !== "body" || plan.kind !== "fifo" || plan.held || plan.flushes > 0 || plan.repeat > 1) return false;
+  const { spec, inputs, products, emits } = consumer;
+  if (inputs.length > 1 || products.products.kind === "packed" || emits.includes(0)) return false;
+  if (spec.operands.some((_, i) => isConstantOperand(spec, i) && !isFixedOperand(spec, i))) return false;
+  const wordAStep = plan.table.steps === plan.words && plan.fetches === plan.words && plan.need.every((n, f) => n === f + 1);
+  return wordAStep && !plan.table.element.includes(-1);
+}
+
+/** A channel with a buffer in which results of a kernel or input end up, through kernels in lockstep or none. */
+export interface Sink {
+  readonly channel: Channel;
+  /** Cycles from a firing of the kernel, or a beat of the input, to the push. */
+  readonly delay: number;
+}
+
+export function sinksOf(node: KernelNode | InputNode): Sink[] {
+  const own = node.kind === "kernel" ? node.pipeline.depth : 0;
+  return node.outputs.flatMap((c) => (c.direct && c.consumer.kind === "kernel" ? sinksOf(c.consumer).map((s) => ({ ...s, delay: own + s.delay })) : [{ channel: c, delay: own }]));
+}
+
+/** Whether a kernel fires when its producer says, and never waits. */
+export function inLockstep(node: KernelNode): boolean {
+  return node.inputs.some((c) => c.direct);
 }
 
 /** Whether operand i of a kernel comes out of a block RAM. */
@@ -190,13 +227,15 @@ function isLate(design: Design, node: KernelNode, i: number): boolean {
   return plan.kind === "memory" && plan.banks.some((b) => b.words.length > 1 && ramStorage(device, bankDepth(b.words.length, 2), b.planes.length * elem.width, true).style === "block");
 }
 
-function comesLate(design: Design, node: KernelNode): boolean {
-  return node.spec.operands.some((_, i) => isLate(design, node, i));
-}
-
-/** Plans the pipeline of a kernel for the channels that it has now. */
-export function planAgain(design: Design, node: KernelNode): void {
-  node.pipeline = planPipeline(node.op, node.spec, node.products, design.device, design.clockMhz, (i) => isLate(design, node, i));
+/** Plans the pipeline of a kernel for the channels that it has now; those of its producers come first. */
+export function planKernel(design: Design, node: KernelNode): void {
+  const before = node.inputs.find((c) => c.direct)?.producer;
+  node.pipeline = planPipeline(node.op, node.spec, node.products, design.device, design.clockMhz, {
+    late: (i) => isLate(design, node, i),
+    // Beats of a port go through a register: what is in front of it is not ours.
+    ...(before?.kind === "kernel" && { arrival: before.pipeline.rest }),
+    open: node.outputs.every((c) => c.direct),
+  });
 }
 
 function uniqueChannelNames(design: Design): void {

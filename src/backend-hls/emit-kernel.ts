@@ -2,7 +2,7 @@
  * RTL of a kernel: the step control, the operand registers, the weights in order of use, and one lane per output that
  * is computed side by side. Lanes that do the same are one module.
  *
- * Ports: per input channel `<c>_valid` and `<c>_data` in; per output channel `<c>_space` in; out `fire` (body operands are
+ * Ports: per input channel `<c>_valid` and `<c>_data` in; per channel that must have room `<c>_space` in; out `fire` (body operands are
  * taken), `emit` (epilogue operands are taken, results are reserved), `push` and `result`.
  */
 import { Dense, allocate } from "../ir/attributes.js";
@@ -11,7 +11,7 @@ import { loopNest, type KernelSpec } from "../ir/flow/kernel.js";
 import { RtlModuleBuilder, s, u, type Port } from "../ir/rtl/builder.js";
 import type { BitsType, FixedType } from "../ir/types.js";
 import { accumulatorLoops, isConstantOperand, isFixedOperand, sumType, weightTable, weightWords, type WeightTable } from "./datapath.js";
-import type { KernelNode } from "./design.js";
+import { inLockstep, sinksOf, type Channel, type KernelNode } from "./design.js";
 import type { Device } from "./devices.js";
 import { emitAdderGraph, emitScalarBody, Staged, wires } from "./emit-body.js";
 import { LoopCounters } from "./emit-counters.js";
@@ -27,6 +27,11 @@ interface OperandLanes {
   readonly pair: ((pairs: readonly (readonly [number, number])[]) => Value) | undefined;
 }
 
+/** Channels that must have room before a kernel fires; where it is in lockstep, the first kernel of the chain has seen to that. */
+export function waitsFor(node: KernelNode): readonly Channel[] {
+  return inLockstep(node) ? [] : sinksOf(node).map((s) => s.channel);
+}
+
 export function emitKernel(module: Module, name: string, node: KernelNode, device: Device): Op {
   const { spec, pipeline } = node;
   const ports: Port[] = [
@@ -34,7 +39,7 @@ export function emitKernel(module: Module, name: string, node: KernelNode, devic
       { name: `in${i}_valid`, type: u(1) },
       { name: `in${i}_data`, type: u(c.plan.table.lanes * c.elem.width) },
     ]),
-    ...node.outputs.map((_, i) => ({ name: `out${i}_space`, type: u(1) })),
+    ...waitsFor(node).map((_, i) => ({ name: `out${i}_space`, type: u(1) })),
   ];
   // Lane modules come before the kernel that instantiates them, so they are built on the side.
   const m = new RtlModuleBuilder(module, name, ports, { loc: node.op.loc });
@@ -43,7 +48,7 @@ export function emitKernel(module: Module, name: string, node: KernelNode, devic
   const counters = new LoopCounters(m, nest.map((l) => ({ name: l.name, trips: l.trips })), fire, "step_");
   const emits = m.all(nest.flatMap((l, d) => (l.kind === "reduction" ? [counters.last(d)] : [])), "emits");
   const ready = (phase: "body" | "epilogue"): Value => m.all(node.inputs.flatMap((c, i) => (c.phase === phase ? [m.input(`in${i}_valid`)] : [])));
-  const room = m.all(node.outputs.map((_, i) => m.input(`out${i}_space`)));
+  const room = m.all(waitsFor(node).map((_, i) => m.input(`out${i}_space`)));
   const canEmit = m.and(ready("epilogue"), room);
   const fired = m.and(ready("body"), m.or(m.not(emits), canEmit), "fire");
   m.resolve(fire, fired);
@@ -86,7 +91,7 @@ function operandLanes(m: RtlModuleBuilder, device: Device, node: KernelNode, i: 
   const { spec, pipeline, products } = node;
   const operand = spec.operands[i]!;
   const pairs = products.products.kind === "packed" && products.products.packed === i ? new PairedLanes(node) : undefined;
-  const target = operand.phase === "body" ? (pipeline.packStage) : pipeline.folded.stage;
+  const target = operand.phase === "body" ? pipeline.operandStage : pipeline.folded.stage;
   if (isConstantOperand(spec, i)) {
     const table = weightTable(spec, i);
     if (isFixedOperand(spec, i)) return { ...numbersOf(m, table), pair: undefined };
@@ -104,14 +109,17 @@ function operandLanes(m: RtlModuleBuilder, device: Device, node: KernelNode, i: 
   const k = node.inputs.findIndex((c) => c.operand === i);
   const channel = node.inputs[k]!;
   const data = m.input(`in${k}_data`);
-  // A memory's data come a cycle after the step; a stream's come with it and are registered here.
-  const atOne = channel.plan.kind === "memory" ? data : m.reg(data, { hint: `in${k}_q` });
+  // A memory's data come a cycle after the step; a stream's come with it and are registered here, unless they come straight
+  // from another kernel, which has said when.
+  const straight = channel.direct && channel.producer.kind === "kernel";
+  const first = straight ? 0 : 1;
+  const atFirst = straight || channel.plan.kind === "memory" ? data : m.reg(data, { hint: `in${k}_q` });
   const { width } = channel.elem;
   let packed: Value | undefined;
   let whole: Value | undefined;
   return {
-    lanes: (numbers) => gather(m, (whole ??= m.delay(atOne, target - 1)), numbers, width),
-    pair: pairs && ((list) => gather(m, (packed ??= pairs.join(m, atOne, channel.elem, target)), list.map((p) => pairs.position(p)), pairs.width)),
+    lanes: (numbers) => gather(m, (whole ??= m.delay(atFirst, target - first)), numbers, width),
+    pair: pairs && ((list) => gather(m, (packed ??= pairs.join(m, atFirst, channel.elem, target)), list.map((p) => pairs.position(p)), pairs.width)),
   };
 }
 
@@ -239,7 +247,8 @@ function emitUnit(module: Module, name: string, node: KernelNode, unit: Unit, in
     const folded = pipeline.accStage === undefined ? settle(m, spec, pipeline, sum) : accumulate(m, spec, pipeline, sum, accumulators);
     const epilogueArgs = spec.operands.flatMap((o, i) => (o.phase === "epilogue" ? [new Staged(m, element(i, unit.index[i]![k]![0]!), pipeline.folded.stage)] : []));
     const result = emitScalarBody(module, m, op.regions[1]!, [folded, ...epilogueArgs], pipeline, hint);
-    const last = new Staged(m, m.cast(result.atStage(Math.max(result.stage, pipeline.depth - 1)), wires(spec.resultElem)), pipeline.depth - 1);
+    const end = Math.max(result.stage, pipeline.depth - 1);
+    const last = new Staged(m, m.cast(result.atStage(end), wires(spec.resultElem)), end);
     return [resultName(unit, k), last.atStage(pipeline.depth)];
   });
   return m.finish(Object.fromEntries(results));
@@ -251,7 +260,7 @@ function unitSums(module: Module, m: RtlModuleBuilder, node: KernelNode, unit: U
   const { products, lanes } = node.products;
   const termType = op.regions[0]!.terminator.operand(0).type as FixedType;
   if (products.kind === "adders") {
-    const data = unit.reads[products.varying]!.map((_, n) => new Staged(m, element(products.varying, n), 1));
+    const data = unit.reads[products.varying]!.map((_, n) => new Staged(m, element(products.varying, n), pipeline.operandStage));
     return emitAdderGraph(m, unit.graph!, data, pipeline.graphStages.get(unit.graph!)!, wires(spec.accType)).map((value) => ({ value, carry: undefined }));
   }
   if (products.kind === "packed" && unit.outputs.length === 2) {
@@ -263,7 +272,7 @@ function unitSums(module: Module, m: RtlModuleBuilder, node: KernelNode, unit: U
     const terms = lanes.terms.map((_, t): Partial => {
       const args = body.map((i) => {
         const fixed = unit.constants.get(i);
-        return fixed === undefined ? new Staged(m, element(i, unit.index[i]![k]![t]!), pipeline.packStage) : Staged.constant(m, m.constant(fixed[k]![t]!, wires((spec.operands[i]!.value.type as { elem: FixedType }).elem)));
+        return fixed === undefined ? new Staged(m, element(i, unit.index[i]![k]![t]!), pipeline.operandStage) : Staged.constant(m, m.constant(fixed[k]![t]!, wires((spec.operands[i]!.value.type as { elem: FixedType }).elem)));
       });
       return { value: emitScalarBody(module, m, op.regions[0]!, args, pipeline, lanes.terms.length === 1 ? "term" : `term${t}`), carry: undefined };
     });
@@ -280,7 +289,7 @@ function packedProduct(m: RtlModuleBuilder, node: KernelNode, packing: Packing, 
   const low = m.cast(m.extract(m.input("pairs"), at, b.width, b.signed), { kind: "bits", signed: b.signed, width: packing.shift });
   const packed = m.extract(m.concat([m.extract(m.input("pairs"), at + b.width, upper), low]), 0, packing.shift + upper, b.signed);
   const stage = pipeline.stageOf.get(op.regions[0]!.ops[0]!)!;
-  const args = [new Staged(m, packed, pipeline.packStage).atStage(stage), new Staged(m, a, pipeline.packStage).atStage(stage)] as const;
+  const args = [new Staged(m, packed, pipeline.operandStage).atStage(stage), new Staged(m, a, pipeline.operandStage).atStage(stage)] as const;
   const product = new Staged(m, m.mul(args[0], args[1], undefined, `product${t}`), stage);
   // The product goes through its register as a whole, so that tools keep it in the block.
   const done = product.atStage(stage + 1);

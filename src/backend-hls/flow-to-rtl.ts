@@ -1,12 +1,13 @@
 /** A sized design as an rtl program: kernels, channels, and the top that joins them behind AXI4-Stream ports. */
 import { Module, type Op, type Value } from "../ir/core.js";
 import { RtlModuleBuilder, u, type Port } from "../ir/rtl/builder.js";
-import { beats, type Channel, type Design, type InputNode, type KernelNode, type OutputNode } from "./design.js";
+import { beats, inLockstep, sinksOf, type Channel, type Design, type InputNode, type KernelNode, type OutputNode } from "./design.js";
 import type { Device } from "./devices.js";
 import { moduloCounter } from "./emit-counters.js";
-import { emitKernel } from "./emit-kernel.js";
+import { emitKernel, waitsFor } from "./emit-kernel.js";
 import { emitMemory } from "./emit-memory.js";
 import { channelPorts, emitStream } from "./emit-stream.js";
+import type { StreamPlan } from "./stream-plan.js";
 
 /** An AXI4-Stream port of the generated core. */
 export interface AxisPort {
@@ -47,13 +48,13 @@ export function lowerToRtl(design: Design): RtlDesign {
     return name;
   };
   const channelModules = new Map<Channel, Op>();
-  for (const c of design.channels) channelModules.set(c, emitChannel(module, unique(`ch_${c.name}`), c, design.device));
+  for (const c of design.channels) if (!c.direct) channelModules.set(c, emitChannel(module, unique(`ch_${c.name}`), c, design.device));
   const kernelModules = new Map<KernelNode, Op>();
   for (const k of design.kernels) kernelModules.set(k, emitKernel(module, unique(k.name), k, design.device));
   const ports = axisPorts(design);
   emitTop(module, top, design, channelModules, kernelModules, ports);
   const nameOf = (op: Op | undefined): string => String(op!.attrs["sym"]);
-  const kernels = design.kernels.map((k) => [nameOf(kernelModules.get(k)), ...k.inputs.map((c) => nameOf(channelModules.get(c)))]);
+  const kernels = design.kernels.map((k) => [nameOf(kernelModules.get(k)), ...k.inputs.filter((c) => !c.direct).map((c) => nameOf(channelModules.get(c)))]);
   return { module, top, ports, kernels };
 }
 
@@ -95,6 +96,12 @@ function formatOf(frac: number, scale: number): { frac: number; scale?: number }
   return Number.isInteger(steps) ? { frac: frac - steps } : { frac, scale };
 }
 
+/** The lanes of the step that takes a word as it comes. */
+function lanesOf(m: RtlModuleBuilder, c: Channel, word: Value): Value {
+  const { tapPlane, table } = c.plan as StreamPlan;
+  return m.concat(Array.from({ length: table.lanes }, (_, lane) => m.extract(word, tapPlane[lane]! * c.elem.width, c.elem.width)).reverse());
+}
+
 function emitTop(module: Module, top: string, design: Design, channels: ReadonlyMap<Channel, Op>, kernels: ReadonlyMap<KernelNode, Op>, ports: readonly AxisPort[]): void {
   const inputs: Port[] = ports.flatMap((p) =>
     p.direction === "input"
@@ -105,38 +112,49 @@ function emitTop(module: Module, top: string, design: Design, channels: Readonly
   // Every channel's inputs are forward values, so that instances may be joined in loops.
   const wires = new Map<Channel, Record<string, Value>>();
   const outs = new Map<Channel, Record<string, Value>>();
-  for (const c of design.channels) {
+  for (const c of channels.keys()) {
     const ins = Object.fromEntries(channelPorts(c).map((p) => [p.name, m.forward(p.type, `${c.name}_${p.name}`)]));
     wires.set(c, ins);
     outs.set(c, m.instance(channels.get(c)!, String(channels.get(c)!.attrs["sym"]), ins));
   }
-  const produce = (c: Channel, reserve: Value, push: Value, data: Value): void => {
-    m.resolve(wires.get(c)!["reserve"]!, reserve);
-    m.resolve(wires.get(c)!["push"]!, push);
-    m.resolve(wires.get(c)!["push_data"]!, data);
+  // What goes to a kernel without a buffer: its producer's word, and that it is there.
+  const straight = new Map<Channel, { readonly valid: Value; readonly data: Value }>();
+  const produce = (node: KernelNode | InputNode, push: Value, data: Value): void => {
+    for (const c of node.outputs) {
+      if (c.direct) straight.set(c, { valid: push, data: lanesOf(m, c, data) });
+      else {
+        m.resolve(wires.get(c)!["push"]!, push);
+        m.resolve(wires.get(c)!["push_data"]!, data);
+      }
+    }
   };
+  const reserve = (node: KernelNode | InputNode, when: Value): void => {
+    for (const { channel } of sinksOf(node)) m.resolve(wires.get(channel)!["reserve"]!, when);
+  };
+  const result: Record<string, Value> = {};
+  design.inputs.forEach((node, i) => {
+    const p = ports[i]!;
+    const ready = m.all(sinksOf(node).map((s) => outs.get(s.channel)!["space"]!), `${p.prefix}_tready`);
+    const push = m.and(m.input(`${p.prefix}_tvalid`), ready, `${p.prefix}_push`);
+    produce(node, push, m.extract(m.input(`${p.prefix}_tdata`), 0, p.elementsPerBeat * p.width));
+    reserve(node, push);
+    result[`${p.prefix}_tready`] = ready;
+  });
   for (const k of design.kernels) {
     m.loc = k.op.loc;
     const ins: Record<string, Value> = {};
     k.inputs.forEach((c, i) => {
-      ins[`in${i}_valid`] = outs.get(c)!["valid"]!;
-      ins[`in${i}_data`] = outs.get(c)!["data"]!;
+      const { valid, data } = straight.get(c) ?? (outs.get(c) as { valid: Value; data: Value });
+      ins[`in${i}_valid`] = valid;
+      ins[`in${i}_data`] = data;
     });
-    k.outputs.forEach((c, i) => (ins[`out${i}_space`] = outs.get(c)!["space"]!));
+    waitsFor(k).forEach((c, i) => (ins[`out${i}_space`] = outs.get(c)!["space"]!));
     const r = m.instance(kernels.get(k)!, String(kernels.get(k)!.attrs["sym"]), ins);
-    for (const c of k.inputs) m.resolve(wires.get(c)!["take"]!, c.phase === "body" ? r["fire"]! : r["emit"]!);
-    for (const c of k.outputs) produce(c, r["emit"]!, r["push"]!, r["result"]!);
+    for (const c of k.inputs) if (!c.direct) m.resolve(wires.get(c)!["take"]!, c.phase === "body" ? r["fire"]! : r["emit"]!);
+    produce(k, r["push"]!, r["result"]!);
+    if (!inLockstep(k)) reserve(k, r["emit"]!);
   }
   m.loc = { nodes: [] };
-  const result: Record<string, Value> = {};
-  design.inputs.forEach((node, i) => {
-    const p = ports[i]!;
-    const ready = m.all(node.outputs.map((c) => outs.get(c)!["space"]!), `${p.prefix}_tready`);
-    const push = m.and(m.input(`${p.prefix}_tvalid`), ready, `${p.prefix}_push`);
-    const data = m.extract(m.input(`${p.prefix}_tdata`), 0, p.elementsPerBeat * p.width);
-    for (const c of node.outputs) produce(c, push, push, data);
-    result[`${p.prefix}_tready`] = ready;
-  });
   design.outputs.forEach((node, i) => {
     const p = ports[design.inputs.length + i]!;
     const c = node.inputs[0]!;

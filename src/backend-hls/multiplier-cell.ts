@@ -15,10 +15,12 @@ export interface MultiplierCell {
   readonly width: number;
   /** Clock edges from factors to product. */
   readonly latency: number;
+  /** Nanoseconds from the edge that gives the product to logic: blocks stand in columns, away from most of it. */
+  readonly exit: number;
 }
 
 const CELLS: Readonly<Partial<Record<Device["family"], MultiplierCell>>> = {
-  ecp5: { name: "ecp5_mult18x18", width: 18, latency: 3 },
+  ecp5: { name: "ecp5_mult18x18", width: 18, latency: 3, exit: 3.5 },
 };
 
 /** The cell for a product of these factors; undefined where it is inferred, or no multiplier block. */

@@ -45,8 +45,8 @@ export interface Pipeline {
   readonly term: Slot;
   readonly treeStages: readonly number[];
   readonly graphStages: ReadonlyMap<AdderGraph, GraphStages>;
-  /** Stage in which the operands of packed products are there. */
-  readonly packStage: number;
+  /** Stage in which the operands of the body are there: 1, behind their registers; 0 straight from another kernel; later for packed products. */
+  readonly operandStage: number;
   /** Stage in which the upper sums of packed products take up their last carry, where no accumulator does. */
   readonly carryStage: number | undefined;
   /** Stage of the accumulator; undefined without sequential reduction loops. */
@@ -55,32 +55,49 @@ export interface Pipeline {
   readonly folded: Slot;
   /** Cycles from a firing step to the push of its result. */
   readonly depth: number;
+  /** Nanoseconds into that cycle at which the result is there, where no register stands behind it. */
+  readonly rest: number;
+}
+
+/** What is around a kernel, as far as its pipeline needs to know. */
+export interface Surroundings {
+  /** Whether operand i comes out of a block RAM, whose data take a part of the cycle, rather than out of registers. */
+  readonly late: (operand: number) => boolean;
+  /** Where the body's operand comes straight from another kernel: nanoseconds into the firing cycle at which it is there. */
+  readonly arrival?: number;
+  /** Whether the result goes on to kernels that take it as it is, without a register behind it. */
+  readonly open: boolean;
 }
 
 /** Share of the clock period that logic and average routing may take. */
 const USABLE = 0.85;
 
-/** `late(i)`: operand i comes out of a block RAM, whose data take a part of the cycle, rather than out of registers. */
-export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device: Device, clockMhz: number, late: (operand: number) => boolean): Pipeline {
+export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device: Device, clockMhz: number, { late, arrival, open }: Surroundings): Pipeline {
   const period = (1000 / clockMhz) * USABLE;
   const base = device.timing.base;
   const stageOf = new Map<Op, number>();
   const cellOf = new Map<Op, MultiplierCell>();
   const styleOf = new Map<Op, Storage["style"]>();
   const slots = new Map<Value, Slot>();
-  const start: Slot = { stage: 1, ns: base };
+  const start: Slot = arrival === undefined ? { stage: 1, ns: base } : { stage: 0, ns: Math.max(base, arrival) };
   const memory: Slot = { stage: 1, ns: Math.max(base, device.timing.memory) };
   const fromMemory = new Set<Value>();
-  /** What the block arguments of a phase stand for, at `stage`. */
-  const operands = (phase: "body" | "epilogue", stage: number): Slot[] =>
-    spec.operands.flatMap((o, i) => (o.phase !== phase ? [] : [stage === memory.stage && late(i) ? memory : { stage, ns: base }]));
-  const bind = (args: readonly Value[], at: readonly Slot[]): void =>
-    args.forEach((v, i) => {
-      slots.set(v, at[i]!);
-      if (at[i] === memory) fromMemory.add(v);
+  /** Binds the block arguments of a phase to operands that are there in `stage`, and `folded` in front of them. */
+  const bind = (phase: "body" | "epilogue", stage: number, folded?: Slot): void => {
+    const args = op.regions[phase === "body" ? 0 : 1]!.args;
+    if (folded !== undefined) slots.set(args[0]!, folded);
+    const operands = spec.operands.flatMap((o, i) => (o.phase === phase ? [i] : []));
+    operands.forEach((i, k) => {
+      const v = args[k + (folded === undefined ? 0 : 1)]!;
+      const constant = isConstantOperand(spec, i);
+      // Tables of weights are read in the cycle before; what else waits, waits in registers.
+      const isLate = late(i) && (constant || stage === memory.stage);
+      if (isLate) fromMemory.add(v);
+      slots.set(v, isLate ? { stage, ns: memory.ns } : !constant && stage === start.stage ? start : { stage, ns: base });
     });
+  };
   const place = (inputs: readonly Slot[], delay: number): Slot => {
-    const stage = Math.max(1, ...inputs.map((s) => s.stage));
+    const stage = Math.max(start.stage, ...inputs.map((s) => s.stage));
     const ns = Math.max(base, ...inputs.filter((s) => s.stage === stage).map((s) => s.ns));
     // An operator longer than a period gets a stage of its own; the device model then misses the clock and says so.
     return ns + delay > period && ns > base ? { stage: stage + 1, ns: base + delay } : { stage, ns: ns + delay };
@@ -101,13 +118,13 @@ export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device
         // A block RAM's data may do without a register in front, where the block begins with one or there is time for both.
         const direct = device.timing.memory + (cell === undefined ? device.timing.multiply - base : 0) <= period;
         const ready = (v: Value): boolean => slots.get(v)!.ns <= base || (fromMemory.has(v) && direct);
-        const stage = Math.max(1, ...o.operands.map((v) => slots.get(v)!.stage + (ready(v) ? 0 : 1)));
+        const stage = Math.max(start.stage, ...o.operands.map((v) => slots.get(v)!.stage + (ready(v) ? 0 : 1)));
         slot = { stage, ns: period };
       }
       stageOf.set(o, slot.stage);
       if (cell !== undefined) {
         cellOf.set(o, cell);
-        slot = { stage: slot.stage + cell.latency, ns: base };
+        slot = { stage: slot.stage + cell.latency, ns: Math.max(base, cell.exit) };
       }
       if (o.name === "fx.table") {
         const registered = isRegisteredTable(o);
@@ -124,7 +141,7 @@ export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device
   const graphStages = new Map<AdderGraph, GraphStages>();
   const treeStages: number[] = [];
   let term = start;
-  let packStage = 1;
+  let operandStage = start.stage;
   if (products.kind === "adders") {
     const varying = late(products.varying) ? memory : start;
     for (const { graph } of plan.units) {
@@ -139,9 +156,9 @@ export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device
     if (products.kind === "packed") {
       // A borrow is taken from the upper number before the multiplier's register; weights have it from the start.
       const subtracts = products.borrows && !isConstantOperand(spec, products.packed);
-      if (subtracts) packStage = place([late(products.packed) ? memory : start], addDelay(device, elem(products.packed).width)).stage + 1;
+      if (subtracts) operandStage = place([late(products.packed) ? memory : start], addDelay(device, elem(products.packed).width)).stage + 1;
     }
-    bind(op.regions[0]!.args, operands("body", packStage));
+    bind("body", operandStage);
     term = run(op.regions[0]!);
   }
   let slot = term;
@@ -171,9 +188,11 @@ export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device
   }
   const folded = slot;
   // The other epilogue operands are delayed to arrive with the folded value.
-  bind(op.regions[1]!.args, [folded, ...operands("epilogue", folded.stage)]);
+  bind("epilogue", folded.stage, folded);
   const result = run(op.regions[1]!);
-  return { stageOf, cellOf, styleOf, term, treeStages, graphStages, packStage, carryStage, accStage, folded, depth: Math.max(1, result.stage) + 1 };
+  const last = Math.max(start.stage, result.stage);
+  const end = open ? { depth: last, rest: result.ns } : { depth: last + 1, rest: base };
+  return { stageOf, cellOf, styleOf, term, treeStages, graphStages, operandStage, carryStage, accStage, folded, ...end };
 }
 
 function later(a: Slot, b: Slot): boolean {

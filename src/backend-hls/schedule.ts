@@ -116,7 +116,7 @@ export function insertChannels(module: Module, device: Device, clockMhz: number)
     const index = c.consumer.kind === "kernel" ? c.operand : plain.outputs.indexOf(c.consumer);
     const v = consumer.operand(index);
     const b = Builder.before(consumer);
-    const channel = b.value("flow.channel", [v], v.type, { sym: c.name, kind: c.plan.kind, capacity: c.capacity, ...(c.deep && { deep: true }), ...(c.plan.kind !== "memory" && c.plan.flushes > 0 && { merges_flush: c.plan.mergesFlush }) }, c.name);
+    const channel = b.value("flow.channel", [v], v.type, { sym: c.name, kind: c.direct ? "direct" : c.plan.kind, capacity: c.capacity, ...(c.deep && { deep: true }), ...(c.plan.kind !== "memory" && c.plan.flushes > 0 && { merges_flush: c.plan.mergesFlush }) }, c.name);
     consumer.setOperand(index, channel);
   }
   for (const k of plain.kernels) k.op.attrs["depth"] = k.pipeline.depth;
@@ -134,7 +134,7 @@ export function nodeResources(node: KernelNode, device: Device): Resources {
   return kernelResources(device, node.op, node.spec, node);
 }
 export function channelArea(c: Channel, device: Device): Resources {
-  return channelResources(device, c.plan, c.elem, c.capacity, c.deep);
+  return c.direct ? noResources() : channelResources(device, c.plan, c.elem, c.capacity, c.deep);
 }
 
 /** Estimated area of everything. */

@@ -5,7 +5,7 @@
  */
 import { CompilerBug } from "../diagnostics/index.js";
 import { channelResources, equivalentLuts } from "./cost.js";
-import { consumerCycles, planAgain, type Channel, type ChannelPlan, type Design, type InputNode, type KernelNode, type OutputNode } from "./design.js";
+import { consumerCycles, inLockstep, planKernel, sinksOf, type Channel, type ChannelPlan, type Design, type InputNode, type KernelNode, type OutputNode } from "./design.js";
 import type { Device } from "./devices.js";
 import { planMemory } from "./memory-plan.js";
 import { ramStorage } from "./storage.js";
@@ -133,16 +133,18 @@ class ChannelState {
 /** Runs the design; throws where it cannot finish, which would be a deadlock. */
 export function runTimeline(design: Design, options: TimelineOptions): TimelineResult {
   const states = new Map<Channel, ChannelState>();
-  for (const c of design.channels) states.set(c, new ChannelState(c, !options.unbounded));
+  for (const c of design.channels) if (!c.direct) states.set(c, new ChannelState(c, !options.unbounded));
   const of = (cs: readonly Channel[]): ChannelState[] => cs.map((c) => states.get(c)!);
-  const inputs = design.inputs.map((node: InputNode) => ({ node, words: node.order.words, sent: 0, outputs: of(node.outputs) }));
-  const kernels = design.kernels.map((node) => ({
+  const into = (node: KernelNode | InputNode): { state: ChannelState; delay: number }[] => sinksOf(node).map((s) => ({ state: states.get(s.channel)!, delay: s.delay }));
+  const inputs = design.inputs.map((node: InputNode) => ({ node, words: node.order.words, sent: 0, outputs: into(node) }));
+  // Kernels in lockstep do what the first of them does, later.
+  const kernels = design.kernels.filter((k) => !inLockstep(k)).map((node) => ({
     node,
     step: 0,
     sample: 0,
     body: of(node.inputs.filter((c) => c.phase === "body")),
     epilogue: of(node.inputs.filter((c) => c.phase === "epilogue")),
-    outputs: of(node.outputs),
+    outputs: into(node),
     fired: false,
     first: -1,
     last: -1,
@@ -153,19 +155,19 @@ export function runTimeline(design: Design, options: TimelineOptions): TimelineR
   const sampleEnd: number[] = [];
   let cycle = 0;
   let quiet = 0;
-  const longest = Math.max(...design.kernels.map((k) => k.pipeline.depth), 1) + options.pace + 64;
+  const longest = design.kernels.reduce((n, k) => n + k.pipeline.depth, 1) + options.pace + 64;
   const done = (): boolean => outputs.every((o) => o.taken === o.beats * options.samples);
   while (!done()) {
     for (const s of all) s.beginCycle(cycle);
     let moved = false;
     for (const k of kernels) {
       const emits = k.node.emits[k.step] === 1;
-      k.fired = k.body.every((s) => s.valid()) && (!emits || (k.epilogue.every((s) => s.valid()) && k.outputs.every((s) => s.hasSpace())));
+      k.fired = k.body.every((s) => s.valid()) && (!emits || (k.epilogue.every((s) => s.valid()) && k.outputs.every((o) => o.state.hasSpace())));
     }
     for (const o of outputs) o.fired = o.taken < o.beats * options.samples && o.input.valid();
     const sends = inputs.map((i) => {
       const sample = Math.floor(i.sent / i.words);
-      return i.sent < i.words * options.samples && cycle >= sample * options.pace && i.outputs.every((s) => s.hasSpace());
+      return i.sent < i.words * options.samples && cycle >= sample * options.pace && i.outputs.every((o) => o.state.hasSpace());
     });
     const firedOn = new Set<ChannelState>();
     kernels.forEach((k) => {
@@ -178,9 +180,9 @@ export function runTimeline(design: Design, options: TimelineOptions): TimelineR
       k.body.forEach((s) => firedOn.add(s));
       if (k.node.emits[k.step] === 1) {
         k.epilogue.forEach((s) => firedOn.add(s));
-        for (const s of k.outputs) {
-          s.reserve();
-          s.push(cycle + k.node.pipeline.depth);
+        for (const o of k.outputs) {
+          o.state.reserve();
+          o.state.push(cycle + o.delay);
         }
       }
       if (++k.step === k.node.steps) {
@@ -200,9 +202,9 @@ export function runTimeline(design: Design, options: TimelineOptions): TimelineR
       const i = inputs[n]!;
       if (i.sent % i.words === 0) sampleStart[i.sent / i.words] ??= cycle;
       i.sent++;
-      for (const s of i.outputs) {
-        s.reserve();
-        s.push(cycle);
+      for (const o of i.outputs) {
+        o.state.reserve();
+        o.state.push(cycle + o.delay);
       }
     });
     for (const s of all) s.endCycle(firedOn.has(s));
@@ -250,7 +252,7 @@ function holdInMemory(design: Design, c: Channel): boolean {
   if (area(memory, 2 * memory.words) >= area(p, c.capacity)) return false;
   c.plan = memory;
   c.deep = false;
-  planAgain(design, c.consumer);
+  planKernel(design, c.consumer);
   return true;
 }
 
@@ -295,6 +297,7 @@ export function sizeChannels(design: Design): TimelineResult {
     }
     let changed = false;
     for (const c of design.channels) {
+      if (c.direct) continue;
       const peak = free.peak.get(c)!;
       const p = c.plan;
       if (p.kind === "memory") c.capacity = Math.ceil(peak / p.words) * p.words;

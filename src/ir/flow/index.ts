@@ -63,7 +63,7 @@ const ops: readonly OpDef[] = [
     verify: verifyKernel },
   { name: "flow.channel", summary: "The elastic buffer between a producer and one consumer operand.", operands: ["x"], results: ["y"], traits: ["pure"],
     attrs: {
-      kind: { kind: "string", oneOf: ["fifo", "window", "memory"], doc: "realization" },
+      kind: { kind: "string", oneOf: ["fifo", "window", "memory", "direct"], doc: "realization; direct without a buffer" },
       capacity: { kind: "int", doc: "words of the producer that fit" },
       deep: { kind: "bool", optional: true, doc: "the words are in block RAM, from which they come a cycle later" },
       sym: { kind: "string", doc: "name of the Verilog module" },
