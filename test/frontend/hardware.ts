@@ -24,6 +24,8 @@ export interface HardwareRun {
   readonly expected: readonly (readonly DenseData[])[];
   readonly simulated: readonly (readonly number[])[][];
   readonly predicted: { readonly latency: number; readonly interval: number };
+  /** Names of the channels without a buffer. */
+  readonly direct: readonly string[];
   /** The same samples again, with ports that pause in the cycles in which `stall` says so. */
   readonly stalled: (stall: () => boolean) => (readonly number[])[][];
   /** Cycle of each sample's last beat. */
@@ -57,10 +59,10 @@ export function throughHardware(network: Module, samples: readonly Sample[], ii:
   const expected = raw.map((inputs) => program.run(inputs).map((d) => d.slice()));
   const on = options.target ?? "device=xcu280,clock=250";
   run(run(fixed, LOWER_PIPELINE), `unroll{${on},ii=${ii}},insert-channels{${on}},lower-to-rtl{${on}}`);
-  const { timeline } = context.get<Scheduled>(SCHEDULED)!;
+  const { timeline, design: scheduled } = context.get<Scheduled>(SCHEDULED)!;
   const design = context.get<RtlDesign>(RTL_DESIGN)!;
   const { simulated, measured, ends } = simulate(design, raw, () => false);
-  return { stalled: (stall) => simulate(design, raw, stall).simulated, accuracy, expected, simulated, predicted: { latency: timeline.latency, interval: timeline.initiationInterval }, measured, ends };
+  return { stalled: (stall) => simulate(design, raw, stall).simulated, accuracy, expected, simulated, predicted: { latency: timeline.latency, interval: timeline.initiationInterval }, direct: scheduled.channels.filter((c) => c.direct).map((c) => c.name), measured, ends };
 }
 
 function rawOf(fixed: Module, i: number, values: Float64Array): DenseData {
