@@ -41,8 +41,8 @@ export class Staged {
   }
 }
 
-/** Builds a body in a module of `program`; `args` are the values of its arguments. Returns the yielded value. */
-export function emitScalarBody(program: Module, m: RtlModuleBuilder, block: Block, args: readonly Staged[], pipeline: Pipeline, hint: string): Staged {
+/** Builds a body in a module of `program`; `args` are the values of its arguments, the first one negated where `negated`. Returns the yielded value. */
+export function emitScalarBody(program: Module, m: RtlModuleBuilder, block: Block, args: readonly Staged[], pipeline: Pipeline, hint: string, negated = false): Staged {
   const env = new Map<Value, Staged>();
   block.args.forEach((a, i) => env.set(a, args[i]!));
   let cells = 0;
@@ -56,7 +56,7 @@ export function emitScalarBody(program: Module, m: RtlModuleBuilder, block: Bloc
     const operands = op.operands.map((v) => env.get(v)!.atStage(stage));
     const name = `${hint}_${op.name.slice(3)}`;
     const cell = pipeline.cellOf.get(op);
-    const { value, latency } = cell === undefined ? emitOp(m, op, operands, pipeline, name) : emitCell(program, m, cell, op, operands, cells++ === 0 ? name : `${name}_${cells}`);
+    const { value, latency } = cell === undefined ? emitOp(m, op, operands, pipeline, name, negated ? op.operands.indexOf(block.args[0]!) : -1) : emitCell(program, m, cell, op, operands, cells++ === 0 ? name : `${name}_${cells}`);
     env.set(op.result, new Staged(m, value, stage + latency));
   }
   throw new Error("body without fx.yield");
@@ -77,9 +77,9 @@ function intervalType(r: Interval): BitsType {
 
 /**
  * The outputs of an adder graph as numbers of `type`, in their stages. Low bits of the first summand that lie below the
- * second go around the adder.
+ * second go around the adder. Negative outputs keep the sign that the graph gives them where `absorbsSign`.
  */
-export function emitAdderGraph(m: RtlModuleBuilder, graph: AdderGraph, inputs: readonly Staged[], stages: GraphStages, type: BitsType): Staged[] {
+export function emitAdderGraph(m: RtlModuleBuilder, graph: AdderGraph, inputs: readonly Staged[], stages: GraphStages, type: BitsType, absorbsSign = false): Staged[] {
   const values = [...inputs];
   graph.nodes.forEach((n, i) => {
     const stage = stages.nodes[i]!;
@@ -95,7 +95,7 @@ export function emitAdderGraph(m: RtlModuleBuilder, graph: AdderGraph, inputs: r
     if (o.node < 0) return Staged.constant(m, m.constant(0, type));
     const stage = stages.outputs[i]!;
     const shifted = m.shl(values[o.node]!.atStage(stage), o.shift);
-    return new Staged(m, o.negative ? m.neg(shifted, type) : m.cast(shifted, type), stage);
+    return new Staged(m, !o.negative ? m.cast(shifted, type) : absorbsSign ? shifted : m.neg(shifted, type), stage);
   });
 }
 
@@ -107,7 +107,8 @@ function timesConstant(m: RtlModuleBuilder, x: Value, range: Interval, c: number
   return emitAdderGraph(m, graph, [new Staged(m, x, 0)], { nodes: graph.nodes.map(() => 0), outputs: [0] }, type)[0]!.value;
 }
 
-function emitOp(m: RtlModuleBuilder, op: Op, x: readonly Value[], pipeline: Pipeline, hint: string): { value: Value; latency: number } {
+/** `minus`: summand whose negative is at hand, or -1. */
+function emitOp(m: RtlModuleBuilder, op: Op, x: readonly Value[], pipeline: Pipeline, hint: string, minus: number): { value: Value; latency: number } {
   const to = op.result.type as FixedType;
   const type = wires(to);
   const from = op.operands.map((v) => v.type as FixedType);
@@ -118,7 +119,7 @@ function emitOp(m: RtlModuleBuilder, op: Op, x: readonly Value[], pipeline: Pipe
   const done = (value: Value): { value: Value; latency: number } => ({ value, latency: 0 });
   switch (op.name) {
     case "fx.add":
-      return done(m.add(aligned(0), aligned(1), type, hint));
+      return done(minus < 0 ? m.add(aligned(0), aligned(1), type, hint) : m.sub(aligned(1 - minus), aligned(minus), type, hint));
     case "fx.sub":
       return done(m.sub(aligned(0), aligned(1), type, hint));
     case "fx.mul": {

@@ -245,8 +245,15 @@ function emitUnit(module: Module, name: string, node: KernelNode, unit: Unit, in
   const results = sums.map((sum, k): [string, Value] => {
     const hint = sums.length === 1 ? "out" : `out${k}`;
     const folded = pipeline.accStage === undefined ? settle(m, spec, pipeline, sum) : accumulate(m, spec, pipeline, sum, accumulators);
-    const epilogueArgs = spec.operands.flatMap((o, i) => (o.phase === "epilogue" ? [new Staged(m, element(i, unit.index[i]![k]![0]!), pipeline.folded.stage)] : []));
-    const result = emitScalarBody(module, m, op.regions[1]!, [folded, ...epilogueArgs], pipeline, hint);
+    const epilogueArgs = spec.operands.flatMap((o, i) => {
+      if (o.phase !== "epilogue") return [];
+      const built = unit.constants.get(i);
+      if (built !== undefined) return [Staged.constant(m, m.constant(built[k]![0]!, wires(elemOf(i))))];
+      // Numbers at a port wait for nothing.
+      return [new Staged(m, element(i, unit.index[i]![k]![0]!), pipeline.folded.stage, isFixedOperand(spec, i))];
+    });
+    const negated = pipeline.absorbsSign && unit.graph?.outputs[k]!.negative === true;
+    const result = emitScalarBody(module, m, op.regions[1]!, [folded, ...epilogueArgs], pipeline, hint, negated);
     const end = Math.max(result.stage, pipeline.depth - 1);
     const last = new Staged(m, m.cast(result.atStage(end), wires(spec.resultElem)), end);
     return [resultName(unit, k), last.atStage(pipeline.depth)];
@@ -261,7 +268,7 @@ function unitSums(module: Module, m: RtlModuleBuilder, node: KernelNode, unit: U
   const termType = op.regions[0]!.terminator.operand(0).type as FixedType;
   if (products.kind === "adders") {
     const data = unit.reads[products.varying]!.map((_, n) => new Staged(m, element(products.varying, n), pipeline.operandStage));
-    return emitAdderGraph(m, unit.graph!, data, pipeline.graphStages.get(unit.graph!)!, wires(spec.accType)).map((value) => ({ value, carry: undefined }));
+    return emitAdderGraph(m, unit.graph!, data, pipeline.graphStages.get(unit.graph!)!, wires(spec.accType), pipeline.absorbsSign).map((value) => ({ value, carry: undefined }));
   }
   if (products.kind === "packed" && unit.outputs.length === 2) {
     const terms = lanes.terms.map((_, t) => packedProduct(m, node, products, element(products.shared, unit.index[products.shared]![0]![t]!), t));

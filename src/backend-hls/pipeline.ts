@@ -7,7 +7,7 @@ import type { Block, Op, Value } from "../ir/core.js";
 import { denseAttr } from "../ir/define-op.js";
 import type { KernelSpec } from "../ir/flow/kernel.js";
 import type { FixedType } from "../ir/types.js";
-import { adderBits, type AdderGraph } from "./adder-graph.js";
+import { adderBits, type AdderGraph, type GraphOutput } from "./adder-graph.js";
 import { accumulatorLoops, isConstantOperand, opIsMultiplier, sumType } from "./datapath.js";
 import type { Device } from "./devices.js";
 import { multiplierCell, type MultiplierCell } from "./multiplier-cell.js";
@@ -45,6 +45,8 @@ export interface Pipeline {
   readonly term: Slot;
   readonly treeStages: readonly number[];
   readonly graphStages: ReadonlyMap<AdderGraph, GraphStages>;
+  /** Whether the epilogue's first addition subtracts what an adder graph gives with the wrong sign. */
+  readonly absorbsSign: boolean;
   /** Stage in which the operands of the body are there: 1, behind their registers; 0 straight from another kernel; later for packed products. */
   readonly operandStage: number;
   /** Stage in which the upper sums of packed products take up their last carry, where no accumulator does. */
@@ -140,15 +142,17 @@ export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device
   const termType = op.regions[0]!.terminator.operand(0).type as FixedType;
   const graphStages = new Map<AdderGraph, GraphStages>();
   const treeStages: number[] = [];
+  const absorbsSign = products.kind === "adders" && accumulatorLoops(spec).reductions.length === 0 && isAddedOnce(op.regions[1]!.args[0]!);
   let term = start;
   let operandStage = start.stage;
   if (products.kind === "adders") {
+    const negates = (o: GraphOutput): boolean => o.negative && !absorbsSign;
     const varying = late(products.varying) ? memory : start;
     for (const { graph } of plan.units) {
       if (graph === undefined || graphStages.has(graph)) continue;
       const slotOf: Slot[] = graph.inputs.map(() => varying);
       for (const n of graph.nodes) slotOf.push(place([slotOf[n.a]!, slotOf[n.b]!], addDelay(device, adderBits(n))));
-      const done = graph.outputs.map((o) => (o.node < 0 ? varying : o.negative ? place([slotOf[o.node]!], addDelay(device, spec.accType.width)) : slotOf[o.node]!));
+      const done = graph.outputs.map((o) => (o.node < 0 ? varying : negates(o) ? place([slotOf[o.node]!], addDelay(device, spec.accType.width)) : slotOf[o.node]!));
       graphStages.set(graph, { nodes: slotOf.slice(graph.inputs.length).map((s) => s.stage), outputs: done.map((s) => s.stage) });
       term = done.reduce((latest, s) => (later(s, latest) ? s : latest), term);
     }
@@ -192,7 +196,12 @@ export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device
   const result = run(op.regions[1]!);
   const last = Math.max(start.stage, result.stage);
   const end = open ? { depth: last, rest: result.ns } : { depth: last + 1, rest: base };
-  return { stageOf, cellOf, styleOf, term, treeStages, graphStages, operandStage, carryStage, accStage, folded, ...end };
+  return { stageOf, cellOf, styleOf, term, treeStages, graphStages, absorbsSign, operandStage, carryStage, accStage, folded, ...end };
+}
+
+/** Whether a sum with something else is all that reads `v`. */
+function isAddedOnce(v: Value): boolean {
+  return v.uses.length === 1 && v.uses[0]!.op.name === "fx.add";
 }
 
 function later(a: Slot, b: Slot): boolean {

@@ -26,7 +26,7 @@ export interface Unit {
   readonly reads: readonly (readonly number[])[];
   /** Where output o finds the operand of term t: `index[operand][o][t]` counts within `reads`. Epilogue operands have one term. */
   readonly index: readonly (readonly (readonly number[])[])[];
-  /** Fixed weights: `constants[operand][o][t]`. */
+  /** Numbers that are built into the module: `constants[operand][o][t]`, one term in the epilogue. */
   readonly constants: ReadonlyMap<number, readonly (readonly number[])[]>;
   /** For `adders`: sums over the lanes of the varying operand. */
   readonly graph?: AdderGraph;
@@ -142,10 +142,12 @@ function adderPlan(spec: KernelSpec, lanes: Lanes, numbers: (i: number, out: Lan
       for (const t of used) sums.set(all[t]!, sums.get(all[t]!)! + r[t]!);
       return [...sums.values()];
     });
-    const rest = spec.operands.map((o, i) => (i === varying || i === weights ? [] : outputs.map((n) => (o.phase === "epilogue" ? numbers(i, lanes.outputs[n]!) : []))));
+    // Outputs that share a matrix share what is added to it, as a rule.
+    const constants = new Map(spec.operands.flatMap((o, i) => (o.phase === "epilogue" && isFixedOperand(spec, i) ? [[i, outputs.map((n) => numbers(i, lanes.outputs[n]!).map((w) => weightTable(spec, i).rows[0]![w]!))] as const] : [])));
+    const rest = spec.operands.map((o, i) => (i === varying || i === weights ? [] : outputs.map((n) => (o.phase === "epilogue" && !constants.has(i) ? numbers(i, lanes.outputs[n]!) : []))));
     const reads = rest.map((r, i) => (i === varying ? distinct : [...new Set(r.flat())]));
     const index = rest.map((r, i) => r.map((w) => w.map((n) => reads[i]!.indexOf(n))));
-    return { key: JSON.stringify([index, columns]), outputs, reads, index, constants: new Map(), graph: cachedGraph(columns, range) };
+    return { key: JSON.stringify([index, columns, [...constants]]), outputs, reads, index, constants, graph: cachedGraph(columns, range) };
   });
   return { products: { kind: "adders", varying, weights }, lanes, units };
 }
