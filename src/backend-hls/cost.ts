@@ -130,7 +130,7 @@ function datapath(d: Device, op: Op, spec: KernelSpec, plan: ProductPlan, p: Pip
       r.lut += graph.nodes.reduce((n, node) => n + (d.family === "ecp5" ? adderBits(node) : adderTables(graph, node)), 0);
       for (const { width, from, to } of graphValues(unit.graph, stages, p.operandStage)) registers(width, from, to);
       unit.graph.outputs.forEach((o, i) => {
-        if (o.negative) r.lut += spec.accType.width;
+        if (o.negative && !p.absorbsSign) r.lut += spec.accType.width;
         if (o.node >= 0) registers(outputBits(unit.graph!, o), stages.outputs[i]!, p.accStage ?? p.folded.stage);
       });
       continue;

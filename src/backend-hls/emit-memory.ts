@@ -22,7 +22,7 @@ export function emitMemory(module: Module, name: string, channel: Channel, plan:
 
   const needSteps = Int32Array.from(plan.need, (n, i) => (i + 1 < plan.need.length ? plan.need[i + 1]! : plan.need[0]! + plan.words) - n);
   const lead = balance(m, { lo: -Math.max(plan.need[0]!, ...needSteps), hi: channel.capacity }, -plan.need[0]!, push, steps.byCarry(needSteps, "need_step"), take, "lead");
-  const valid = m.not(lead.negative, "available");
+  const valid = lead.present("available");
   // Words that no step reads are released before they arrive, so the balance may go below zero.
   const occupied = balance(m, { lo: Math.min(0, plan.need[plan.need.length - 1]! - plan.words), hi: channel.capacity }, 0, reserve, m.constant(plan.words), sampleDone, "occupied");
   const space = occupied.below(channel.capacity, "space_left");

@@ -24,8 +24,8 @@ export function channelPorts(channel: Channel): { name: string; type: BitsType }
 
 /** Register that goes up and down, and whether it is less than a limit. */
 export interface Balance {
-  readonly negative: Value;
-  /** A register of its own that moves along: a comparison would stand in front of everything that waits for room. */
+  /** Whether it is 0 or more. As the next one, a register of its own that moves along: what waits for it starts from there. */
+  readonly present: (hint: string) => Value;
   readonly below: (limit: number, hint: string) => Value;
 }
 
@@ -41,7 +41,13 @@ export function balance(m: RtlModuleBuilder, range: { lo: number; hi: number }, 
   const choose = (of: BitsType, idle: Value, raised: Value, lowered: Value, both: Value): Value => m.mux(enable, m.mux(up, both, lowered, of), m.mux(up, raised, idle, of), of);
   const sum = (by: Value): Value => m.cast(m.add(q, by), type);
   m.connect(q, choose(type, q, sum(one), sum(m.neg(down)), sum(m.sub(one, down))));
-  const negative = t.signed ? m.extract(q, t.width - 1, 1) : m.constant(0, u(1));
+  const present = (name: string): Value => {
+    if (!t.signed) return m.constant(1, u(1));
+    const flag = m.regDeclare(u(1), { reset: initial < 0 ? 0 : 1, hint: name });
+    const positive = (v: Value): Value => m.not(m.extract(v, t.width - 1, 1));
+    m.connect(flag, choose(u(1), positive(q), positive(sum(one)), positive(sum(m.neg(down))), positive(sum(m.sub(one, down)))));
+    return flag;
+  };
   const below = (limit: number, name: string): Value => {
     const flag = m.regDeclare(u(1), { reset: initial < limit ? 1 : 0, hint: name });
     const less = (than: Value): Value => m.lt(q, than);
@@ -49,7 +55,7 @@ export function balance(m: RtlModuleBuilder, range: { lo: number; hi: number }, 
     m.connect(flag, choose(u(1), less(bound), less(m.constant(limit - 1)), less(m.add(bound, down)), less(m.sub(m.add(bound, down), one))));
     return flag;
   };
-  return { negative, below };
+  return { present, below };
 }
 
 export function emitStream(module: Module, name: string, channel: Channel, plan: StreamPlan, pad: number): Op {
@@ -114,7 +120,7 @@ export function emitStream(module: Module, name: string, channel: Channel, plan:
   const needStep = Int32Array.from({ length: plan.fetches }, (_, f) => (f + 1 < plan.fetches ? plan.need[f + 1]! : plan.need[0]! + plan.words) - plan.need[f]!);
   const releaseStep = Int32Array.from({ length: plan.fetches }, (_, f) => (f + 1 === plan.fetches ? plan.words : plan.release[f]!) - (f === 0 ? 0 : plan.release[f - 1]!));
   const lead = balance(m, { lo: -Math.max(...needStep, plan.need[0]!), hi: channel.capacity }, -plan.need[0]!, channel.deep ? m.reg(push, { reset: 0, hint: "pushed" }) : push, at(needStep, "need_step"), fetchLater, "lead");
-  const available = m.not(lead.negative, "available");
+  const available = lead.present("available");
   const fetch = plan.mergesFlush ? m.and(advance, available, "fetch") : m.all([advance, available, m.not(flushing)], "fetch");
   const shift = m.and(advance, m.or(flushing, available), "shift");
   m.resolve(fetchLater, fetch);
