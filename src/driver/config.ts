@@ -24,7 +24,10 @@ export interface Settings {
 /** Half of the samples tell whether the other half has told the truth. */
 const HELD_OUT = 0.5;
 
-const KEYS = ["device", "clock_mhz", "target_ii", "target_rate", "budget", "minimize", "axis_width", "calib", "precision", "max_error", "hold_out"];
+const KEYS = ["device", "clock_mhz", "target_ii", "target_rate", "budget", "unroll", "minimize", "axis_width", "calib", "precision", "max_error", "hold_out"];
+
+/** Of these one says how fast a design is. */
+const TARGETS = ["target_ii", "target_rate", "budget", "unroll"];
 
 /** @errors CF003 */
 export function resolveSettings(options: CompileOptions, session: Session): Settings {
@@ -43,9 +46,12 @@ export function resolveSettings(options: CompileOptions, session: Session): Sett
     return v;
   };
   const fromFile = (): Target | undefined => {
-    const [ii, rate] = [number("target_ii"), number("target_rate")];
+    const stated = TARGETS.filter((key) => file[key] !== undefined);
+    if (stated.length > 1) throw UserError.of("CF003", { what: `${stated.join(" and ")} are given; one of them is needed` }, { file: at });
+    const [ii, rate, unroll] = [number("target_ii"), number("target_rate"), text("unroll")];
     if (ii !== undefined) return { kind: "ii", cycles: Math.floor(ii) };
     if (rate !== undefined) return { kind: "rate", hz: rate };
+    if (unroll !== undefined) return { kind: "unroll", options: unroll };
     return file["budget"] === undefined ? undefined : { kind: "budget", limits: budgetOf(file["budget"], at) };
   };
   const calib = text("calib");

@@ -52,6 +52,7 @@ const cases: readonly Case[] = [
   { what: "a device that is not known", args: () => [model, "--device", "xcnone"], says: [/FL001.*xcnone/, /xcu280.*lfe5um5g-85f/] },
   { what: "an unknown precision", args: () => [model, "--calib", calib, "--precision", "eight"], says: [/QU001.*eight/] },
   { what: "an unknown key in the configuration", args: () => [model, "--config", file("c.yaml", "devise: xcu280\n")], says: [/CF003.*devise.*device/] },
+  { what: "two targets in the configuration", args: () => [model, "--config", file("t.yaml", "target_ii: 100\nbudget: { dsp: 50 }\n")], says: [/CF003.*target_ii and budget are given/] },
   { what: "a layer that the network does not have", args: () => [model, "--calib", calib, "--config", file("l.yaml", "precision: { layers: { /conv9/Conv: 12 } }\n")], says: [/\/conv9\/Conv/] },
 ];
 
