@@ -228,7 +228,7 @@ function isLate(design: Design, node: KernelNode, i: number): boolean {
 }
 
 /** Plans the pipeline of a kernel for the channels that it has now; those of its producers come first. */
-export function planKernel(design: Design, node: KernelNode): void {
+function planKernel(design: Design, node: KernelNode): void {
   const before = node.inputs.find((c) => c.direct)?.producer;
   node.pipeline = planPipeline(node.op, node.spec, node.products, design.device, design.clockMhz, {
     late: (i) => isLate(design, node, i),
@@ -236,6 +236,12 @@ export function planKernel(design: Design, node: KernelNode): void {
     ...(before?.kind === "kernel" && { arrival: before.pipeline.rest }),
     open: node.outputs.every((c) => c.direct),
   });
+}
+
+/** Plans a kernel anew whose channels have changed, and those that begin where it ends. */
+export function replanKernel(design: Design, node: KernelNode): void {
+  planKernel(design, node);
+  for (const c of node.outputs) if (c.direct && c.consumer.kind === "kernel") replanKernel(design, c.consumer);
 }
 
 function uniqueChannelNames(design: Design): void {

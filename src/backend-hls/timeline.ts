@@ -5,7 +5,7 @@
  */
 import { CompilerBug } from "../diagnostics/index.js";
 import { channelResources, equivalentLuts } from "./cost.js";
-import { consumerCycles, inLockstep, planKernel, sinksOf, type Channel, type ChannelPlan, type Design, type InputNode, type KernelNode, type OutputNode } from "./design.js";
+import { consumerCycles, inLockstep, replanKernel, sinksOf, type Channel, type ChannelPlan, type Design, type InputNode, type KernelNode, type OutputNode } from "./design.js";
 import type { Device } from "./devices.js";
 import { planMemory } from "./memory-plan.js";
 import { ramStorage } from "./storage.js";
@@ -21,8 +21,6 @@ export interface TimelineResult {
   readonly ends: readonly number[];
   /** Most words reserved and not yet released, per channel. */
   readonly peak: ReadonlyMap<Channel, number>;
-  /** Cycles in which each kernel fires, first and last, of the first sample. */
-  readonly active: ReadonlyMap<KernelNode, { first: number; last: number }>;
   readonly cycles: number;
 }
 
@@ -141,13 +139,10 @@ export function runTimeline(design: Design, options: TimelineOptions): TimelineR
   const kernels = design.kernels.filter((k) => !inLockstep(k)).map((node) => ({
     node,
     step: 0,
-    sample: 0,
     body: of(node.inputs.filter((c) => c.phase === "body")),
     epilogue: of(node.inputs.filter((c) => c.phase === "epilogue")),
     outputs: into(node),
     fired: false,
-    first: -1,
-    last: -1,
   }));
   const outputs = design.outputs.map((node: OutputNode) => ({ node, input: states.get(node.inputs[0]!)!, beats: node.inputs[0]!.plan.table.steps, taken: 0, fired: false }));
   const all = [...states.values()];
@@ -173,10 +168,6 @@ export function runTimeline(design: Design, options: TimelineOptions): TimelineR
     kernels.forEach((k) => {
       if (!k.fired) return;
       moved = true;
-      if (k.sample === 0) {
-        if (k.first < 0) k.first = cycle;
-        k.last = cycle;
-      }
       k.body.forEach((s) => firedOn.add(s));
       if (k.node.emits[k.step] === 1) {
         k.epilogue.forEach((s) => firedOn.add(s));
@@ -185,10 +176,7 @@ export function runTimeline(design: Design, options: TimelineOptions): TimelineR
           o.state.push(cycle + o.delay);
         }
       }
-      if (++k.step === k.node.steps) {
-        k.step = 0;
-        k.sample++;
-      }
+      if (++k.step === k.node.steps) k.step = 0;
     });
     outputs.forEach((o) => {
       if (!o.fired) return;
@@ -223,7 +211,6 @@ export function runTimeline(design: Design, options: TimelineOptions): TimelineR
     steadyInterval: n > STEADY_SAMPLES ? (sampleEnd[n - 1]! - sampleEnd[n - 1 - STEADY_SAMPLES]!) / STEADY_SAMPLES : cycle,
     ends: sampleEnd,
     peak: new Map(all.map((s) => [s.channel, s.peak])),
-    active: new Map(kernels.map((k) => [k.node, { first: k.first, last: k.last }])),
     cycles: cycle,
   };
 }
@@ -252,7 +239,7 @@ function holdInMemory(design: Design, c: Channel): boolean {
   if (area(memory, 2 * memory.words) >= area(p, c.capacity)) return false;
   c.plan = memory;
   c.deep = false;
-  planKernel(design, c.consumer);
+  replanKernel(design, c.consumer);
   return true;
 }
 
