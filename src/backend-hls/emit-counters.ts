@@ -106,8 +106,11 @@ export class LoopCounters {
 
   /** What the innermost counter moves on: `enable` as it stands now, as a forward value may have been resolved since. */
   private enable(): Value {
-    const innermost = this.loops.findLastIndex((l) => l.trips > 1);
-    return this.counters[innermost]!.value.def!.operand(1);
+    return this.counters[this.innermost()]!.value.def!.operand(1);
+  }
+  /** The innermost loop that moves. */
+  private innermost(): number {
+    return this.loops.findLastIndex((l) => l.trips > 1);
   }
 
   /** Loops on which `f` (one number per point of the nest) depends. */
@@ -216,13 +219,13 @@ export class LoopCounters {
   }
 
   /**
-   * What to add when the nest moves on from the present point: `steps[i]` belongs to the move away from point i. Affine
-   * sequences depend only on which loops carry, which takes a multiplexer; others take a table, the last trip of the
-   * innermost loop apart where that is all that it decides. NaN where no move matters.
+   * What to add when the nest moves on from the present point, out of a register: `steps[i]` belongs to the move away from
+   * point i. Affine sequences depend only on which loops carry, which takes a multiplexer; others take a table, the last
+   * trip of the innermost loop apart where that is all that it decides. NaN where no move matters.
    */
   byCarry(steps: ArrayLike<number>, hint: string): Value {
     const deltas = this.deltasByCarry(steps);
-    if (deltas !== undefined) return this.muxByCarry(deltas, hint);
+    if (deltas !== undefined) return this.deltaAhead(deltas, hint);
     const known = Array.from(steps, (v) => (Number.isNaN(v) ? 0 : v));
     const inner = this.loops.length - 1;
     const { trips } = this.loops[inner]!;
@@ -258,20 +261,37 @@ export class LoopCounters {
     return deltas;
   }
 
-  /** `deltas[k]` where the k innermost loops stand at their last trip and the next one does not. */
-  private muxByCarry(deltas: readonly (number | undefined)[], hint: string): Value {
+  /** `deltas[k]` where the k innermost loops stand at their last trip and the next one does not, out of a register. */
+  private deltaAhead(deltas: readonly (number | undefined)[], hint: string): Value {
+    const next = this.muxByCarry(deltas, hint, (d) => this.lastNext(d));
+    if (next.def?.name === "rtl.constant") return next;
+    const value = this.m.regDeclare(next.type as BitsType, { reset: deltas[this.carryLevel(0)] ?? 0, hint });
+    this.m.connect(value, next, this.enable());
+    return value;
+  }
+
+  /** All loops from `d` inwards will stand at their last trip when the nest has moved on. */
+  private lastNext(d: number): Value {
+    // One step before, the innermost of them is one trip away, and the others are there.
+    const inner = this.innermost();
+    const { trips } = this.loops[inner]!;
+    const others = this.counters.slice(d, inner).map((c) => c.last);
+    return this.m.all([...others, this.m.eq(this.counters[inner]!.value, this.m.constant(trips - 2))]);
+  }
+
+  /** `deltas[k]` where the k innermost loops are at their last trip and the next one is not; `last` tells. */
+  private muxByCarry(deltas: readonly (number | undefined)[], hint: string, last: (from: number) => Value = (d) => this.lastFrom(d)): Value {
     const levels = this.loops.length;
-    const type = typeOfRange({ lo: Math.min(...deltas.map((d) => d ?? 0)), hi: Math.max(...deltas.map((d) => d ?? 0)) }, 0);
-    const bitsType = { kind: "bits", signed: type.signed, width: type.width } as const;
-    let value = this.m.constant(deltas[levels] ?? 0, bitsType);
+    const type = numberType(deltas.map((d) => d ?? 0));
+    let value = this.m.constant(deltas[levels] ?? 0, type);
     // What `value` is where its innermost choice is not taken: a level with the same number needs no choice of its own.
     let otherwise = deltas[levels];
     for (let level = levels - 1; level >= 0; level--) {
       const d = deltas[level];
       if (d === undefined || d === otherwise) continue;
-      const move = this.m.constant(d, bitsType);
+      const move = this.m.constant(d, type);
       // Carry level above `level` needs the loop just outside to be at its last trip too.
-      value = otherwise === undefined ? move : this.m.mux(this.lastFrom(levels - level - 1), value, move, bitsType, hint);
+      value = otherwise === undefined ? move : this.m.mux(last(levels - level - 1), value, move, type, hint);
       otherwise = d;
     }
     return value;
