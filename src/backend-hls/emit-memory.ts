@@ -9,7 +9,7 @@ import type { BitsType } from "../ir/types.js";
 import type { Channel } from "./design.js";
 import type { Device } from "./devices.js";
 import { LoopCounters, moduloCounter } from "./emit-counters.js";
-import { balance, channelPorts } from "./emit-stream.js";
+import { balance, channelPorts, fallOf } from "./emit-stream.js";
 import { bankDepth, type Bank, type MemoryPlan } from "./memory-plan.js";
 import { ramStorage } from "./storage.js";
 
@@ -21,10 +21,10 @@ export function emitMemory(module: Module, name: string, channel: Channel, plan:
   const sampleDone = m.and(take, steps.lastFrom(0), "sample_done");
 
   const needSteps = Int32Array.from(plan.need, (n, i) => (i + 1 < plan.need.length ? plan.need[i + 1]! : plan.need[0]! + plan.words) - n);
-  const lead = balance(m, { lo: -Math.max(plan.need[0]!, ...needSteps), hi: channel.capacity }, -plan.need[0]!, push, steps.byCarry(needSteps, "need_step"), take, "lead");
+  const lead = balance(m, { lo: -Math.max(plan.need[0]!, ...needSteps), hi: channel.capacity }, -plan.need[0]!, push, fallOf(needSteps, "need_step", (f, hint) => steps.byCarry(f, hint)), take, "lead");
   const valid = lead.present("available");
   // Words that no step reads are released before they arrive, so the balance may go below zero.
-  const occupied = balance(m, { lo: Math.min(0, plan.need[plan.need.length - 1]! - plan.words), hi: channel.capacity }, 0, reserve, m.constant(plan.words), sampleDone, "occupied");
+  const occupied = balance(m, { lo: Math.min(0, plan.need[plan.need.length - 1]! - plan.words), hi: channel.capacity }, 0, reserve, { by: m.constant(plan.words), less: m.constant(plan.words - 1) }, sampleDone, "occupied");
   const space = occupied.below(channel.capacity, "space_left");
 
   const writes = new LoopCounters(m, [{ name: "word", trips: plan.words }], push, "write_");

@@ -29,30 +29,41 @@ export interface Balance {
   readonly below: (limit: number, hint: string) => Value;
 }
 
+/** What a balance goes down by, and one less: where it goes up as well, one sum is enough. */
+export interface Fall {
+  readonly by: Value;
+  readonly less: Value;
+}
+
+export function fallOf(steps: ArrayLike<number>, hint: string, running: (steps: ArrayLike<number>, hint: string) => Value): Fall {
+  return { by: running(steps, hint), less: running(Array.from(steps, (n) => n - 1), `${hint}_less`) };
+}
+
 /**
- * Register that goes up by one with `up` and down by `down` with `enable`. Both signals come late in a cycle, so they only
- * choose between sums that are there before them.
+ * Register that goes up by one with `up` and falls with `enable`. Both signals come late in a cycle, so they only choose
+ * between sums that are there before them.
  */
-export function balance(m: RtlModuleBuilder, range: { lo: number; hi: number }, initial: number, up: Value, down: Value, enable: Value, hint: string): Balance {
+export function balance(m: RtlModuleBuilder, range: { lo: number; hi: number }, initial: number, up: Value, { by, less }: Fall, enable: Value, hint: string): Balance {
   const t = typeOfRange({ lo: Math.min(range.lo, initial), hi: Math.max(range.hi, initial, 1) }, 0);
   const type: BitsType = { kind: "bits", signed: t.signed, width: t.width };
   const q = m.regDeclare(type, { reset: initial, hint });
   const one = m.constant(1);
-  const choose = (of: BitsType, idle: Value, raised: Value, lowered: Value, both: Value): Value => m.mux(enable, m.mux(up, both, lowered, of), m.mux(up, raised, idle, of), of);
-  const sum = (by: Value): Value => m.cast(m.add(q, by), type);
-  m.connect(q, choose(type, q, sum(one), sum(m.neg(down)), sum(m.sub(one, down))));
+  const choose = (of: BitsType, idle: Value, higher: Value, lower: Value, both: Value): Value => m.mux(enable, m.mux(up, both, lower, of), m.mux(up, higher, idle, of), of);
+  const raised = m.cast(m.add(q, one), type);
+  const lowered = (down: Value): Value => m.cast(m.sub(q, down), type);
+  m.connect(q, choose(type, q, raised, lowered(by), lowered(less)));
   const present = (name: string): Value => {
     if (!t.signed) return m.constant(1, u(1));
     const flag = m.regDeclare(u(1), { reset: initial < 0 ? 0 : 1, hint: name });
     const positive = (v: Value): Value => m.not(m.extract(v, t.width - 1, 1));
-    m.connect(flag, choose(u(1), positive(q), positive(sum(one)), positive(sum(m.neg(down))), positive(sum(m.sub(one, down)))));
+    m.connect(flag, choose(u(1), positive(q), positive(raised), positive(lowered(by)), positive(lowered(less))));
     return flag;
   };
   const below = (limit: number, name: string): Value => {
     const flag = m.regDeclare(u(1), { reset: initial < limit ? 1 : 0, hint: name });
-    const less = (than: Value): Value => m.lt(q, than);
+    const under = (than: Value): Value => m.lt(q, than);
     const bound = m.constant(limit);
-    m.connect(flag, choose(u(1), less(bound), less(m.constant(limit - 1)), less(m.add(bound, down)), less(m.sub(m.add(bound, down), one))));
+    m.connect(flag, choose(u(1), under(bound), under(m.constant(limit - 1)), under(m.add(bound, by)), under(m.add(bound, less))));
     return flag;
   };
   return { present, below };
@@ -116,10 +127,10 @@ export function emitStream(module: Module, name: string, channel: Channel, plan:
     if (merged !== undefined) m.connect(merged, m.or(m.and(flag, fetchLater), m.and(merged, m.not(leaves))));
     flushing = flag;
   }
-  const at = (values: Int32Array, hint: string): Value => fetches?.byCarry(values, hint) ?? m.constant(values[0]!);
+  const at = (values: ArrayLike<number>, hint: string): Value => fetches?.byCarry(values, hint) ?? m.constant(values[0]!);
   const needStep = Int32Array.from({ length: plan.fetches }, (_, f) => (f + 1 < plan.fetches ? plan.need[f + 1]! : plan.need[0]! + plan.words) - plan.need[f]!);
   const releaseStep = Int32Array.from({ length: plan.fetches }, (_, f) => (f + 1 === plan.fetches ? plan.words : plan.release[f]!) - (f === 0 ? 0 : plan.release[f - 1]!));
-  const lead = balance(m, { lo: -Math.max(...needStep, plan.need[0]!), hi: channel.capacity }, -plan.need[0]!, channel.deep ? m.reg(push, { reset: 0, hint: "pushed" }) : push, at(needStep, "need_step"), fetchLater, "lead");
+  const lead = balance(m, { lo: -Math.max(...needStep, plan.need[0]!), hi: channel.capacity }, -plan.need[0]!, channel.deep ? m.reg(push, { reset: 0, hint: "pushed" }) : push, fallOf(needStep, "need_step", at), fetchLater, "lead");
   const available = lead.present("available");
   const fetch = plan.mergesFlush ? m.and(advance, available, "fetch") : m.all([advance, available, m.not(flushing)], "fetch");
   const shift = m.and(advance, m.or(flushing, available), "shift");
@@ -127,7 +138,7 @@ export function emitStream(module: Module, name: string, channel: Channel, plan:
   m.resolve(shiftLater, shift);
   // Rows that no window reads are released before they arrive, so the balance may go below zero.
   const ahead = Math.min(0, ...plan.need.map((n, f) => n - (f + 1 === plan.fetches ? plan.words : plan.release[f]!)));
-  const occupied = balance(m, { lo: ahead, hi: channel.capacity }, 0, reserve, at(releaseStep, "release_step"), fetch, "occupied");
+  const occupied = balance(m, { lo: ahead, hi: channel.capacity }, 0, reserve, fallOf(releaseStep, "release_step", at), fetch, "occupied");
   const space = occupied.below(channel.capacity, "space_left");
 
   // Ring memory: one bank, or one bank per row.

