@@ -58,7 +58,7 @@ export interface SimulationResult {
   readonly cycles: number;
   /** First input beat to last output beat of the first sample, both inclusive. */
   readonly latency: number;
-  /** Median distance of the last output beats of neighbouring samples; undefined for one sample. */
+  /** Mean distance of the last output beats of neighbouring samples, rounded up, without filling and draining; undefined for one sample. */
   readonly initiationInterval: number | undefined;
   readonly initiationIntervalMin: number | undefined;
   readonly initiationIntervalMax: number | undefined;
