@@ -322,8 +322,11 @@ private:
         const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count();
         const uint64_t n = samplesOut();
         std::vector<uint64_t> distances;
-        // Without the filling and the draining of the pipeline.
-        for (uint64_t k = 1 + n / 4; k < n - n / 4 || (k < n && distances.empty()); k++) distances.push_back(lastOut(k) - lastOut(k - 1));
+        // Without the draining of the pipeline and, where there are samples enough, without its filling.
+        uint64_t full = 1;
+        while (full < n && firstIn(full) <= lastOut(0)) full++;
+        const uint64_t begin = 1 + std::max(n / 4, full < n - n / 4 ? full : 0);
+        for (uint64_t k = begin; k < n - n / 4 || (k < n && distances.empty()); k++) distances.push_back(lastOut(k) - lastOut(k - 1));
         // Distances may alternate; whole groups of four, as the prediction takes them, and a rare odd one does not count.
         const size_t used = distances.size() < 4 ? distances.size() : distances.size() / 4 * 4;
         const double mean = used == 0 ? 0.0 : std::accumulate(distances.begin(), distances.begin() + used, 0.0) / used;

@@ -26,8 +26,9 @@ export interface TimelineResult {
 
 /** Distances at the end of a run that count as steady. */
 const STEADY_SAMPLES = 4;
-/** Samples of the run that confirms the prediction: enough to fill the pipeline. */
-const CONFIRMING_SAMPLES = 10;
+/** Samples of a first run, and those of one that fills a pipeline of so many cycles and then shows it steady. */
+const FIRST_SAMPLES = 10;
+const fillingSamples = (latency: number, pace: number): number => Math.ceil(latency / pace) + STEADY_SAMPLES + 2;
 
 export interface TimelineOptions {
   readonly samples: number;
@@ -276,8 +277,13 @@ function separateFlushes(design: Design): boolean {
  */
 export function sizeChannels(design: Design): TimelineResult {
   let pace = lowerBound(design);
+  let samples = FIRST_SAMPLES;
   for (let attempt = 0; attempt < 12; attempt++) {
-    const free = runTimeline(design, { samples: CONFIRMING_SAMPLES, pace, unbounded: true });
+    let free = runTimeline(design, { samples, pace, unbounded: true });
+    if (free.steadyInterval <= pace && samples < fillingSamples(free.latency, pace)) {
+      samples = fillingSamples(free.latency, pace);
+      free = runTimeline(design, { samples, pace, unbounded: true });
+    }
     if (free.steadyInterval > pace) {
       pace = Math.ceil(free.steadyInterval);
       continue;
@@ -295,7 +301,7 @@ export function sizeChannels(design: Design): TimelineResult {
     }
     // Words come at other times now.
     if (changed) continue;
-    const full = runTimeline(design, { samples: CONFIRMING_SAMPLES, pace: 0, unbounded: false });
+    const full = runTimeline(design, { samples, pace: 0, unbounded: false });
     // While the pipeline fills, samples may leave closer together than any kernel could go on, and the next ones after a longer time.
     if (full.ends.every((end, s) => end <= free.ends[s]!)) return { ...full, initiationInterval: Math.min(pace, Math.max(lowerBound(design), Math.ceil(full.steadyInterval))) };
     if (!separateFlushes(design)) throw new CompilerBug(`channels sized for ${pace} cycles a sample reach only ${full.steadyInterval}`);

@@ -93,9 +93,10 @@ function problemOf(program: Program): string | undefined {
     if (run.measured.latency !== run.predicted.latency) return `latency ${run.measured.latency}, predicted ${run.predicted.latency}`;
     // Samples that left early while the pipeline filled may be followed by longer distances, for a while. Parts that do
     // not depend on one another need not wait for each other, and end sooner.
-    const interval = (run.ends[9]! - run.ends[5]!) / 4;
+    const last = run.ends.length - 1;
+    const interval = (run.ends[last]! - run.ends[last - 4]!) / 4;
     const independent = network.func.body.terminator.operands.length + args.length > 2;
-    const slower = run.ends.slice(0, 9).every((end, s) => run.ends[9]! - end > (9 - s) * run.predicted.interval);
+    const slower = run.ends.slice(0, last).every((end, s) => run.ends[last]! - end > (last - s) * run.predicted.interval);
     if (slower) return `samples end at ${run.ends.join(", ")}, predicted interval ${run.predicted.interval}`;
     return interval === run.predicted.interval || interval > run.predicted.interval || independent ? undefined : `interval ${interval}, predicted ${run.predicted.interval}`;
   } catch (e) {
