@@ -4,9 +4,9 @@
  *
  * Every weight is taken apart into canonical signed digits, so that an output is a sum of terms (variable, shift, sign).
  * Pairs of terms that occur in several outputs (or several times in one, shifted) become variables of their own, the most
- * profitable first; what remains of each output is summed in a tree. Both steps keep within a depth limit: an output whose
- * terms have depths d_i can be summed in depth D exactly if sum(2^d_i) <= 2^D (Kraft), so each replacement is checked
- * against what the output has left.
+ * profitable first; what remains of each output is summed in a tree. Both steps keep within the least depth of the output of
+ * most terms: one whose terms have depths d_i can be summed in depth D exactly if sum(2^d_i) <= 2^D (Kraft), so each
+ * replacement is checked against what the output has left.
  *
  * Common subexpressions over signed digits: R. I. Hartley, "Subexpression sharing in filters using canonic signed digit
  * multipliers", IEEE TCAS-II 43 (1996); greedy choice weighted by overlapping bits and the depth limit for FPGA logic:
@@ -19,7 +19,10 @@ export interface Interval {
   readonly hi: number;
 }
 
-/** `a + (b << shift)`, or `a - (b << shift)`: the low bits of `a` pass by the adder. Values are numbered, inputs first. */
+/**
+ * `a + (b << shift)`, or `a - (b << shift)`: the low bits of `a` pass by the adder. A negative shift moves `a` up instead.
+ * Values are numbered, inputs first.
+ */
 export interface AdderNode {
   readonly a: number;
   readonly b: number;
@@ -38,16 +41,12 @@ export interface GraphOutput {
 }
 
 export interface AdderGraph {
+  /** The vector, and behind it numbers that are added: ranges of a single value. */
   readonly inputs: readonly Interval[];
+  readonly constants: number;
   /** Value number `inputs.length + i`. */
   readonly nodes: readonly AdderNode[];
   readonly outputs: readonly GraphOutput[];
-  readonly depth: number;
-}
-
-export interface AdderGraphOptions {
-  /** Additions that an output may be deeper than its balanced tree of digits. */
-  readonly slack?: number;
 }
 
 /** Bits of an integer interval as a two's complement or, if nothing is negative, unsigned number. */
@@ -59,7 +58,7 @@ export function bitsOfInterval(r: Interval): number {
 
 /** Bits in which the adder of a node works. */
 export function adderBits(n: AdderNode): number {
-  return Math.max(1, bitsOfInterval(n.range) - n.shift);
+  return Math.max(1, bitsOfInterval(n.range) - Math.max(0, n.shift));
 }
 
 /**
@@ -114,14 +113,17 @@ function patternKey(a: number, b: number, shift: number, sign: number): number {
 const MAX_PAIRS = 2e6;
 
 /**
- * The graph of `y = matrix x`: `matrix[o][i]` are integers, `inputs[i]` the range of x_i. Values are exact, and fit a
- * double: |y| < 2^53.
+ * The graph of `y = matrix x + added`: `matrix[o][i]` are integers, `inputs[i]` the range of x_i. Values are exact, and fit
+ * a double: |y| < 2^53. It is no deeper than the output of most terms must be. With numbers to add no output is negative.
  */
-export function buildAdderGraph(matrix: readonly ArrayLike<number>[], inputs: readonly Interval[], options: AdderGraphOptions = {}): AdderGraph {
-  const builder = new GraphBuilder(inputs);
+export function buildAdderGraph(matrix: readonly ArrayLike<number>[], inputs: readonly Interval[], added?: ArrayLike<number>): AdderGraph {
+  const constants = added === undefined ? [] : [...new Set(Array.from(added))];
+  const builder = new GraphBuilder([...inputs, ...constants.map((c) => ({ lo: c, hi: c }))]);
   const rows = matrix.map((row) => inputs.flatMap(({ lo, hi }, v): Term[] => (lo === 0 && hi === 0 ? [] : signedDigitsOf(row[v]!).map((d) => ({ v, ...d })))));
-  const limit = Math.ceil(Math.log2(Math.max(1, ...rows.map((r) => r.length)))) + (options.slack ?? 0);
-  const left = rows.map((terms) => 2 ** limit - terms.length);
+  const leaf = (r: number): Term[] => (added === undefined || added[r] === 0 ? [] : [{ v: inputs.length + constants.indexOf(added[r]!), shift: 0, sign: 1 }]);
+  const size = rows.map((terms, r) => terms.length + leaf(r).length);
+  const limit = Math.ceil(Math.log2(Math.max(1, ...size)));
+  const left = size.map((n) => 2 ** limit - n);
   const pairs = rows.reduce((n, r) => n + (r.length * (r.length - 1)) / 2, 0);
   const blocks = Math.max(1, Math.min(inputs.length, Math.ceil(pairs / MAX_PAIRS)));
   const remaining = rows.map((): Term[] => []);
@@ -131,7 +133,11 @@ export function buildAdderGraph(matrix: readonly ArrayLike<number>[], inputs: re
     new Sharing(builder, part, left).run();
     part.forEach((terms, r) => remaining[r]!.push(...terms));
   }
-  return builder.finish(remaining.map((terms) => builder.sum(terms)));
+  const outputs = remaining.map((terms, r) => {
+    const sum = builder.sum([...terms, ...leaf(r)], added !== undefined);
+    return added !== undefined && sum.negative ? builder.negate(sum, inputs.length + constants.indexOf(0)) : sum;
+  });
+  return builder.finish(outputs, constants.length);
 }
 
 class GraphBuilder {
@@ -144,12 +150,16 @@ class GraphBuilder {
     this.depths = inputs.map(() => 0);
   }
 
-  /** `a + (b << shift)` or `a - (b << shift)`. */
+  /** The output with its sign put right; node `zero` is 0. */
+  negate(o: GraphOutput, zero: number): GraphOutput {
+    return { node: this.add(zero, o.node, o.shift, true), shift: 0, negative: false };
+  }
+
+  /** See `AdderNode`. */
   add(a: number, b: number, shift: number, subtract: boolean): number {
-    const [ra, rb] = [this.ranges[a]!, this.ranges[b]!];
-    const s = (subtract ? -1 : 1) * 2 ** shift;
-    const [lo, hi] = s > 0 ? [rb.lo * s, rb.hi * s] : [rb.hi * s, rb.lo * s];
-    const range = a === b ? multiple(ra, 1 + s) : { lo: ra.lo + lo, hi: ra.hi + hi };
+    const [p, q] = [2 ** Math.max(0, -shift), (subtract ? -1 : 1) * 2 ** Math.max(0, shift)];
+    const [x, y] = [multiple(this.ranges[a]!, p), multiple(this.ranges[b]!, q)];
+    const range = a === b ? multiple(this.ranges[a]!, p + q) : { lo: x.lo + y.lo, hi: x.hi + y.hi };
     const depth = Math.max(this.depths[a]!, this.depths[b]!) + 1;
     this.nodes.push({ a, b, shift, subtract, range, depth });
     this.ranges.push(range);
@@ -157,8 +167,11 @@ class GraphBuilder {
     return this.ranges.length - 1;
   }
 
-  /** Sum of an output's terms in a tree of least depth: the shallowest two first, of those the nearest in place. */
-  sum(terms: readonly Term[]): GraphOutput {
+  /**
+   * Sum of an output's terms in a tree of least depth: the shallowest two first, of those the nearest in place. Where the
+   * sum is to have its own sign, the last subtraction may begin with the upper term; it is a longer one then.
+   */
+  sum(terms: readonly Term[], ownSign: boolean): GraphOutput {
     if (terms.length === 0) return { node: -1, shift: 0, negative: false };
     const open = terms.map((t) => ({ ...t }));
     while (open.length > 1) {
@@ -179,7 +192,7 @@ class GraphBuilder {
       const [x, y] = [open[first]!, open[best]!];
       open.splice(best, 1);
       open.splice(first, 1);
-      open.push(this.join(x, y));
+      open.push(ownSign && open.length === 0 ? this.joinLast(x, y) : this.join(x, y));
     }
     const t = open[0]!;
     return { node: t.v, shift: t.shift, negative: t.sign < 0 };
@@ -191,13 +204,20 @@ class GraphBuilder {
   }
 
   private join(x: Term, y: Term): Term {
-    const [low, high] = x.shift <= y.shift ? [x, y] : [y, x];
+    // The lower term gives the sum its sign.
+    const [low, high] = x.shift < y.shift || (x.shift === y.shift && x.sign >= y.sign) ? [x, y] : [y, x];
     const v = this.add(low.v, high.v, high.shift - low.shift, low.sign !== high.sign);
     return { v, shift: low.shift, sign: low.sign };
   }
 
-  finish(outputs: readonly GraphOutput[]): AdderGraph {
-    return prune({ inputs: this.inputs, nodes: this.nodes, outputs, depth: 0 });
+  private joinLast(x: Term, y: Term): Term {
+    const [low, high] = x.shift <= y.shift ? [x, y] : [y, x];
+    if (low.sign > 0 || high.sign < 0) return this.join(x, y);
+    return { v: this.add(high.v, low.v, low.shift - high.shift, true), shift: low.shift, sign: 1 };
+  }
+
+  finish(outputs: readonly GraphOutput[], constants: number): AdderGraph {
+    return prune({ inputs: this.inputs, constants, nodes: this.nodes, outputs });
   }
 }
 
@@ -326,7 +346,7 @@ class Sharing {
   }
 }
 
-/** Drops what no output needs, and works out the depth. */
+/** Drops what no output needs. */
 function prune(g: AdderGraph): AdderGraph {
   const n = g.inputs.length;
   const live = new Uint8Array(n + g.nodes.length);
@@ -341,15 +361,14 @@ function prune(g: AdderGraph): AdderGraph {
     nodes.push({ ...node, a: renamed[node.a]!, b: renamed[node.b]! });
   });
   const outputs = g.outputs.map((o) => (o.node < 0 ? o : { ...o, node: renamed[o.node]! }));
-  const depth = outputs.reduce((m, o) => Math.max(m, o.node < n ? 0 : nodes[o.node - n]!.depth), 0);
-  return { inputs: g.inputs, nodes, outputs, depth };
+  return { ...g, nodes, outputs };
 }
 
 /** The outputs for given inputs: the definition of the graph, for tests and models. */
 export function evaluateAdderGraph(g: AdderGraph, x: readonly bigint[]): bigint[] {
-  const values = [...x];
+  const values = [...x, ...g.inputs.slice(x.length).map((c) => BigInt(c.lo))];
   for (const n of g.nodes) {
-    const [a, b] = [values[n.a]!, values[n.b]! << BigInt(n.shift)];
+    const [a, b] = [values[n.a]! << BigInt(Math.max(0, -n.shift)), values[n.b]! << BigInt(Math.max(0, n.shift))];
     values.push(n.subtract ? a - b : a + b);
   }
   return g.outputs.map((o) => (o.node < 0 ? 0n : (o.negative ? -values[o.node]! : values[o.node]!) << BigInt(o.shift)));

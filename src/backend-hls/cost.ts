@@ -163,10 +163,10 @@ function datapath(d: Device, op: Op, spec: KernelSpec, plan: ProductPlan, p: Pip
     r.lut += outputs * accumulatorLuts(spec);
     r.ff += outputs * spec.accType.width;
   }
-  for (const o of op.regions[1]!.ops) addTo(r, scaled(opArea(d, o), outputs));
+  for (const o of op.regions[1]!.ops) if (products.kind !== "adders" || o !== products.adds) addTo(r, scaled(opArea(d, o), outputs));
   r.ff += outputs * bodyRegisters(op.regions[1]!, p, p.folded.stage);
   const result = op.regions[1]!.terminator.operand(0);
-  registers(outputs * spec.resultElem.width, result.def === undefined ? p.folded.stage : (p.stageOf.get(result.def) ?? 0), p.depth);
+  registers(outputs * spec.resultElem.width, (result.def === undefined ? undefined : p.stageOf.get(result.def)) ?? p.folded.stage, p.depth);
   // Operands: a register each where a buffer brings them, and as many more as the datapath asks them to wait.
   spec.operands.forEach((o, i) => {
     if (isConstantOperand(spec, i)) return;
@@ -196,7 +196,8 @@ function outputBits(graph: AdderGraph, o: GraphOutput): number {
 /** How long each value of a graph is waited for by other sums. */
 function graphValues(graph: AdderGraph, stages: GraphStages, first: number): { width: number; from: number; to: number }[] {
   const n = graph.inputs.length;
-  const values = [...graph.inputs.map((i) => ({ width: Math.max(1, bitsOfInterval(i)), from: first, to: first })), ...graph.nodes.map((node, i) => ({ width: Math.max(1, bitsOfInterval(node.range)), from: stages.nodes[i]!, to: stages.nodes[i]! }))];
+  const data = n - graph.constants;
+  const values = [...graph.inputs.map((i, k) => ({ width: k < data ? Math.max(1, bitsOfInterval(i)) : 0, from: first, to: first })), ...graph.nodes.map((node, i) => ({ width: Math.max(1, bitsOfInterval(node.range)), from: stages.nodes[i]!, to: stages.nodes[i]! }))];
   graph.nodes.forEach((node, i) => {
     for (const v of [node.a, node.b]) values[v]!.to = Math.max(values[v]!.to, stages.nodes[i]!);
   });
@@ -208,7 +209,8 @@ function graphValues(graph: AdderGraph, stages: GraphStages, first: number): { w
 
 /** Registers between the operations of a body, one lane: each value until its last reader. */
 function bodyRegisters(block: Block, p: Pipeline, start: number): number {
-  const made = (v: Value): number => (v.def === undefined ? start : (p.stageOf.get(v.def) ?? 0) + (p.cellOf.get(v.def)?.latency ?? 0));
+  // What has no stage of its own is there from the start: arguments, and sums that an adder graph has done.
+  const made = (v: Value): number => (v.def === undefined || !p.stageOf.has(v.def) ? start : p.stageOf.get(v.def)! + (p.cellOf.get(v.def)?.latency ?? 0));
   const last = new Map<Value, number>();
   for (const o of block.ops) {
     const stage = p.stageOf.get(o);
@@ -277,7 +279,7 @@ function adderLuts(spec: KernelSpec, product: readonly [number, number], weights
     const columns = Math.min(rows.values().next().value!.length, SAMPLED_WEIGHTS / 4);
     const sample = [...rows.values()].slice(0, Math.max(1, Math.floor(SAMPLED_WEIGHTS / columns))).map((r) => r.slice(0, columns));
     const range = rawRange(elemOf(spec, product[0] === weights ? product[1] : product[0]));
-    const graph = buildAdderGraph(sample, sample[0]!.map(() => range), { slack: 1 });
+    const graph = buildAdderGraph(sample, sample[0]!.map(() => range));
     luts = graph.nodes.reduce((n, node) => n + adderTables(graph, node), 0) / (sample.length * columns);
     adderCosts.set(dense, luts);
   }
@@ -299,7 +301,7 @@ function blockShare(d: Device, spec: KernelSpec, product: readonly [number, numb
 }
 
 /** Area of one channel with room for `capacity` words. */
-export function channelResources(d: Device, plan: ChannelPlan, elem: FixedType, capacity: number, deep = false): Resources {
+export function channelResources(d: Device, plan: ChannelPlan, elem: FixedType, capacity: number, { deep = false, through = false } = {}): Resources {
   const r = noResources();
   const wordBits = plan.order.planes * elem.width;
   if (plan.kind === "memory") {
@@ -331,6 +333,7 @@ export function channelResources(d: Device, plan: ChannelPlan, elem: FixedType, 
   if (ringDepth * rings > 1) store(r, ramStorage(d, ringDepth, wordBits, deep), rings);
   if (plan.rows > 1) r.lut += plan.rows * wordBits * muxLuts(d, rings);
   r.ff += (plan.held ? 2 : 1) * plan.rows * plan.columns * wordBits;
+  if (through) r.lut += wordBits;
   for (let lane = 0; lane < plan.table.lanes; lane++) {
     const sources = new Set<number>();
     for (let m = 0; m < plan.repeat; m++) {

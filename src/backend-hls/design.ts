@@ -68,6 +68,8 @@ export interface Channel {
   capacity: number;
   /** Whether a stream's ring is block RAM, from which words are there a cycle later; set by the timeline. */
   deep: boolean;
+  /** Whether a word goes by an empty buffer, and is there the cycle after its push. */
+  through: boolean;
   /** Without a buffer: every word is taken in the cycle in which it is there (see `takesAtOnce`). */
   direct: boolean;
 }
@@ -150,6 +152,7 @@ export function elaborate(module: Module, device: Device, clockMhz: number, port
       elem: (origin.type as StreamType).elem as FixedType,
       capacity: typeof capacity === "number" ? capacity : 0,
       deep: op?.attrs["deep"] === true,
+      through: false,
       direct: false,
     };
     producer.outputs.push(channel);
@@ -180,6 +183,7 @@ export function elaborate(module: Module, device: Device, clockMhz: number, port
   }
   uniqueChannelNames(design);
   for (const c of design.channels) c.direct = takesAtOnce(c);
+  for (const c of design.channels) c.through = goesThrough(c);
   for (const k of design.kernels) planKernel(design, k);
   return design;
 }
@@ -193,12 +197,29 @@ const UNPLANNED = undefined as unknown as Pipeline;
  * room for them is reserved when the first one fires.
  */
 function takesAtOnce({ plan, consumer, phase }: Channel): boolean {
-  if (consumer.kind !== "kernel" || phase !== "body" || plan.kind !== "fifo" || plan.held || plan.flushes > 0 || plan.repeat > 1) return false;
+  if (consumer.kind !== "kernel" || phase !== "body" || !wordAStep(plan)) return false;
   const { spec, inputs, products, emits } = consumer;
   if (inputs.length > 1 || products.products.kind === "packed" || emits.includes(0)) return false;
   if (spec.operands.some((_, i) => isConstantOperand(spec, i) && !isFixedOperand(spec, i))) return false;
-  const wordAStep = plan.table.steps === plan.words && plan.fetches === plan.words && plan.need.every((n, f) => n === f + 1);
-  return wordAStep && !plan.table.element.includes(-1);
+  return !plan.table.element.includes(-1);
+}
+
+/** Whether each step takes the next word. */
+function wordAStep(plan: ChannelPlan): boolean {
+  if (plan.kind !== "fifo" || plan.held || plan.flushes > 0 || plan.repeat > 1) return false;
+  return plan.table.steps === plan.words && plan.fetches === plan.words && plan.need.every((n, f) => n === f + 1);
+}
+
+/** Bits of a word up to which a table for each is a small price for two cycles. */
+const NARROW_WORD = 64;
+
+/**
+ * Whether words for an output port go by an empty buffer. Wide ones do only where a sample is one word: of many words the last
+ * is what latency counts, and its way through the ring is a small part.
+ */
+function goesThrough({ plan, elem, producer, consumer, deep }: Channel): boolean {
+  if (consumer.kind !== "output" || producer.kind !== "kernel" || deep || !wordAStep(plan)) return false;
+  return plan.words === 1 || plan.order.planes * elem.width <= NARROW_WORD;
 }
 
 /** A channel with a buffer in which results of a kernel or input end up, through kernels in lockstep or none. */
@@ -230,11 +251,12 @@ function isLate(design: Design, node: KernelNode, i: number): boolean {
 /** Plans the pipeline of a kernel for the channels that it has now; those of its producers come first. */
 function planKernel(design: Design, node: KernelNode): void {
   const before = node.inputs.find((c) => c.direct)?.producer;
+  const { timing } = design.device;
   node.pipeline = planPipeline(node.op, node.spec, node.products, design.device, design.clockMhz, {
     late: (i) => isLate(design, node, i),
-    // Beats of a port go through a register: what is in front of it is not ours.
-    ...(before?.kind === "kernel" && { arrival: before.pipeline.rest }),
-    open: node.outputs.every((c) => c.direct),
+    // Beats of a port come out of a register in front of it.
+    ...(before !== undefined && { arrival: before.kind === "kernel" ? before.pipeline.rest : timing.base }),
+    ...(node.outputs.every((c) => c.direct || c.through) && { exit: node.outputs.some((c) => c.through) ? timing.lut : 0 }),
   });
 }
 

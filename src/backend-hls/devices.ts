@@ -3,15 +3,19 @@
  *
  * Capacities are the vendors' (AMD DS962 and DS890 for the UltraScale+ parts, DS180 and DS190 for the 7 series, Lattice
  * FPGA-DS-02012 for ECP5, FPGA-DS-02008 and FPGA-DS-02029 for iCE40). Delays are linear fits, logic and average routing
- * together, meant for placing pipeline registers: ECP5's come from routed adder chains (1.3 ns + 1.46 ns per chained 16-bit
- * add) and from block RAM in routed designs (4.3 ns and the route); those of the other families are scaled from data sheet figures and are estimates.
+ * together, meant for placing pipeline registers. Those of ECP5 and iCE40 come from routed designs: chains of 1 to 4 sums of
+ * 8, 16 and 32 bits with nextpnr (ECP5 speed grade 8: 1.2 to 1.3 ns a sum and 0.03 ns a bit of the last one; HX8K: 1.3 and
+ * 0.15; UP5K: 3.6 and 0.35), ECP5's also from block RAM (4.3 ns and the route). Those of the AMD families are scaled from data
+ * sheet figures and are estimates.
  */
 export interface Timing {
   /** Clock-to-output, set-up and the first route of a path, ns. */
   readonly base: number;
   /** One level of logic with its route, ns. */
   readonly lut: number;
-  /** Carry per bit, ns. */
+  /** One sum in a chain of sums with its route, without the carry, ns. */
+  readonly add: number;
+  /** Carry per bit, ns; only the last sum of a chain waits for it. */
   readonly carry: number;
   /** From the end of a carry chain through what it selects, with the route to all bits of it, ns. */
   readonly select: number;
@@ -38,17 +42,17 @@ export interface Device {
   readonly timing: Timing;
 }
 
-const up: Timing = { base: 0.5, lut: 0.45, carry: 0.012, select: 0.55, multiply: 2.2, memory: 1.2 };
-const seven: Timing = { base: 0.9, lut: 0.7, carry: 0.025, select: 1.1, multiply: 3.2, memory: 2.7 };
-const ecp5: Timing = { base: 1.3, lut: 0.9, carry: 0.035, select: 2.3, multiply: 4.2, memory: 5.9 };
-const ice40: Timing = { base: 2.0, lut: 1.6, carry: 0.13, select: 2.6, multiply: 9.0, memory: 4.0 };
-const iceUp: Timing = { base: 3.6, lut: 2.9, carry: 0.28, select: 4.7, multiply: 17, memory: 7.2 };
+const up: Timing = { base: 0.5, lut: 0.45, add: 0.45, carry: 0.012, select: 0.55, multiply: 2.2, memory: 1.2 };
+const seven: Timing = { base: 0.9, lut: 0.7, add: 0.7, carry: 0.025, select: 1.1, multiply: 3.2, memory: 2.7 };
+const ecp5: Timing = { base: 1.3, lut: 0.9, add: 1.2, carry: 0.028, select: 2.3, multiply: 4.2, memory: 5.9 };
+const ice40: Timing = { base: 2.0, lut: 1.6, add: 1.3, carry: 0.15, select: 2.6, multiply: 9.0, memory: 4.0 };
+const iceUp: Timing = { base: 3.6, lut: 2.9, add: 3.6, carry: 0.35, select: 4.7, multiply: 17, memory: 7.2 };
 
 export const devices: readonly Device[] = [
   { name: "xcu280", family: "xcup", title: "AMD Alveo U280 (Virtex UltraScale+ HBM)", lut: 1303680, ff: 2607360, dsp: 9024, bram: 2016, bramBits: 36864, lutInputs: 6, dspWidths: [27, 18], timing: up },
   { name: "xcku5p", family: "xcup", title: "AMD Kintex UltraScale+ KU5P", lut: 216960, ff: 433920, dsp: 1824, bram: 480, bramBits: 36864, lutInputs: 6, dspWidths: [27, 18], timing: up },
   { name: "xc7k325t", family: "xc7", title: "AMD Kintex-7 325T", lut: 203800, ff: 407600, dsp: 840, bram: 445, bramBits: 36864, lutInputs: 6, dspWidths: [25, 18], timing: seven },
-  { name: "xc7z020", family: "xc7", title: "AMD Zynq-7020", lut: 53200, ff: 106400, dsp: 220, bram: 140, bramBits: 36864, lutInputs: 6, dspWidths: [25, 18], timing: { ...seven, base: 1.1, lut: 0.85, multiply: 3.8, memory: 3.2 } },
+  { name: "xc7z020", family: "xc7", title: "AMD Zynq-7020", lut: 53200, ff: 106400, dsp: 220, bram: 140, bramBits: 36864, lutInputs: 6, dspWidths: [25, 18], timing: { ...seven, base: 1.1, lut: 0.85, add: 0.85, multiply: 3.8, memory: 3.2 } },
   { name: "lfe5um5g-85f", family: "ecp5", title: "Lattice ECP5UM5G-85F", lut: 83640, ff: 83640, dsp: 156, bram: 208, bramBits: 18432, lutInputs: 4, dspWidths: [18, 18], timing: ecp5 },
   { name: "ice40hx8k", family: "ice40", title: "Lattice iCE40 HX8K", lut: 7680, ff: 7680, dsp: 0, bram: 32, bramBits: 4096, lutInputs: 4, dspWidths: [16, 16], timing: ice40 },
   { name: "ice40up5k", family: "ice40", title: "Lattice iCE40 UP5K", lut: 5280, ff: 5280, dsp: 8, bram: 30, bramBits: 4096, lutInputs: 4, dspWidths: [16, 16], timing: iceUp },

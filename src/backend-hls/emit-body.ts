@@ -41,8 +41,11 @@ export class Staged {
   }
 }
 
-/** Builds a body in a module of `program`; `args` are the values of its arguments, the first one negated where `negated`. Returns the yielded value. */
-export function emitScalarBody(program: Module, m: RtlModuleBuilder, block: Block, args: readonly Staged[], pipeline: Pipeline, hint: string, negated = false): Staged {
+/**
+ * Builds a body in a module of `program`; `args` are the values of its arguments, the first one negated where `negated`, and
+ * with the addition `done` already in it. Returns the yielded value.
+ */
+export function emitScalarBody(program: Module, m: RtlModuleBuilder, block: Block, args: readonly Staged[], pipeline: Pipeline, hint: string, negated = false, done?: Op): Staged {
   const env = new Map<Value, Staged>();
   block.args.forEach((a, i) => env.set(a, args[i]!));
   let cells = 0;
@@ -50,6 +53,10 @@ export function emitScalarBody(program: Module, m: RtlModuleBuilder, block: Bloc
     if (op.name === "fx.yield") return env.get(op.operand(0))!;
     if (op.name === "fx.constant") {
       env.set(op.result, Staged.constant(m, m.constant(intAttr(op, "raw"), wires(op.result.type as FixedType))));
+      continue;
+    }
+    if (op === done) {
+      env.set(op.result, args[0]!);
       continue;
     }
     const stage = pipeline.stageOf.get(op)!;
@@ -80,11 +87,16 @@ function intervalType(r: Interval): BitsType {
  * second go around the adder. Negative outputs keep the sign that the graph gives them where `absorbsSign`.
  */
 export function emitAdderGraph(m: RtlModuleBuilder, graph: AdderGraph, inputs: readonly Staged[], stages: GraphStages, type: BitsType, absorbsSign = false): Staged[] {
-  const values = [...inputs];
+  const values = [...inputs, ...graph.inputs.slice(inputs.length).map((c) => Staged.constant(m, m.constant(c.lo, intervalType(c))))];
   graph.nodes.forEach((n, i) => {
     const stage = stages.nodes[i]!;
     const [a, b] = [values[n.a]!.atStage(stage), values[n.b]!.atStage(stage)];
     const t = intervalType(n.range);
+    if (n.shift < 0) {
+      const up = m.shl(a, -n.shift);
+      values.push(new Staged(m, n.subtract ? m.sub(up, b, t) : m.add(up, b, t), stage));
+      return;
+    }
     const high = { kind: "bits", signed: t.signed, width: Math.max(1, t.width - n.shift) } as const;
     const top = n.shift === 0 ? a : m.shr(a, n.shift);
     const sum = n.subtract ? m.sub(top, b, high) : m.add(top, b, high);

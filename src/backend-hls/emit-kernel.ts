@@ -110,10 +110,9 @@ function operandLanes(m: RtlModuleBuilder, device: Device, node: KernelNode, i: 
   const channel = node.inputs[k]!;
   const data = m.input(`in${k}_data`);
   // A memory's data come a cycle after the step; a stream's come with it and are registered here, unless they come straight
-  // from another kernel, which has said when.
-  const straight = channel.direct && channel.producer.kind === "kernel";
-  const first = straight ? 0 : 1;
-  const atFirst = straight || channel.plan.kind === "memory" ? data : m.reg(data, { hint: `in${k}_q` });
+  // from another kernel or from a port.
+  const first = channel.direct ? 0 : 1;
+  const atFirst = channel.direct || channel.plan.kind === "memory" ? data : m.reg(data, { hint: `in${k}_q` });
   const { width } = channel.elem;
   let packed: Value | undefined;
   let whole: Value | undefined;
@@ -247,13 +246,17 @@ function emitUnit(module: Module, name: string, node: KernelNode, unit: Unit, in
     const folded = pipeline.accStage === undefined ? settle(m, spec, pipeline, sum) : accumulate(m, spec, pipeline, sum, accumulators);
     const epilogueArgs = spec.operands.flatMap((o, i) => {
       if (o.phase !== "epilogue") return [];
+      // An operand that the graphs have added is not read: any number does.
+      if (unit.reads[i]!.length === 0 && !unit.constants.has(i)) return [Staged.constant(m, m.constant(0, wires(elemOf(i))))];
       const built = unit.constants.get(i);
       if (built !== undefined) return [Staged.constant(m, m.constant(built[k]![0]!, wires(elemOf(i))))];
       // Numbers at a port wait for nothing.
       return [new Staged(m, element(i, unit.index[i]![k]![0]!), pipeline.folded.stage, isFixedOperand(spec, i))];
     });
+    const { products } = node.products;
+    const added = products.kind === "adders" ? products.adds : undefined;
     const negated = pipeline.absorbsSign && unit.graph?.outputs[k]!.negative === true;
-    const result = emitScalarBody(module, m, op.regions[1]!, [folded, ...epilogueArgs], pipeline, hint, negated);
+    const result = emitScalarBody(module, m, op.regions[1]!, [folded, ...epilogueArgs], pipeline, hint, negated, added);
     const end = Math.max(result.stage, pipeline.depth - 1);
     const last = new Staged(m, m.cast(result.atStage(end), wires(spec.resultElem)), end);
     return [resultName(unit, k), last.atStage(pipeline.depth)];
@@ -268,7 +271,7 @@ function unitSums(module: Module, m: RtlModuleBuilder, node: KernelNode, unit: U
   const termType = op.regions[0]!.terminator.operand(0).type as FixedType;
   if (products.kind === "adders") {
     const data = unit.reads[products.varying]!.map((_, n) => new Staged(m, element(products.varying, n), pipeline.operandStage));
-    return emitAdderGraph(m, unit.graph!, data, pipeline.graphStages.get(unit.graph!)!, wires(spec.accType), pipeline.absorbsSign).map((value) => ({ value, carry: undefined }));
+    return emitAdderGraph(m, unit.graph!, data, pipeline.graphStages.get(unit.graph!)!, wires((products.adds?.result.type as FixedType | undefined) ?? spec.accType), pipeline.absorbsSign).map((value) => ({ value, carry: undefined }));
   }
   if (products.kind === "packed" && unit.outputs.length === 2) {
     const terms = lanes.terms.map((_, t) => packedProduct(m, node, products, element(products.shared, unit.index[products.shared]![0]![t]!), t));

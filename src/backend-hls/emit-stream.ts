@@ -131,7 +131,9 @@ export function emitStream(module: Module, name: string, channel: Channel, plan:
   const needStep = Int32Array.from({ length: plan.fetches }, (_, f) => (f + 1 < plan.fetches ? plan.need[f + 1]! : plan.need[0]! + plan.words) - plan.need[f]!);
   const releaseStep = Int32Array.from({ length: plan.fetches }, (_, f) => (f + 1 === plan.fetches ? plan.words : plan.release[f]!) - (f === 0 ? 0 : plan.release[f - 1]!));
   const lead = balance(m, { lo: -Math.max(...needStep, plan.need[0]!), hi: channel.capacity }, -plan.need[0]!, channel.deep ? m.reg(push, { reset: 0, hint: "pushed" }) : push, fallOf(needStep, "need_step", at), fetchLater, "lead");
-  const available = lead.present("available");
+  // A word on its way into an empty ring may go by it.
+  const inRing = lead.present("available");
+  const available = channel.through ? m.or(inRing, push) : inRing;
   const fetch = plan.mergesFlush ? m.and(advance, available, "fetch") : m.all([advance, available, m.not(flushing)], "fetch");
   const shift = m.and(advance, m.or(flushing, available), "shift");
   m.resolve(fetchLater, fetch);
@@ -143,6 +145,7 @@ export function emitStream(module: Module, name: string, channel: Channel, plan:
 
   // Ring memory: one bank, or one bank per row.
   const fetchedRows = plan.rows > 1 ? rowRing(m, channel, plan, push, pushData, column!, rowDone!, visit!) : [wordRing(m, channel, word, push, pushData, fetch)];
+  if (channel.through) fetchedRows[0] = m.mux(inRing, fetchedRows[0]!, pushData, word);
 
   // Taps: row r, column c; column 0 is the newest.
   const depth = new Int32Array(plan.rows).fill(0);

@@ -32,8 +32,17 @@ function widthOf(op: Op, i: number): FixedType {
   return op.operand(i).type as FixedType;
 }
 
+/**
+ * A sum on its own. Of a chain of sums only the last one's carry counts: each begins at its low bits, which the one before
+ * has first.
+ */
 export function addDelay(d: Device, width: number): number {
-  return d.timing.lut + width * d.timing.carry;
+  return d.timing.add + carryDelay(d, width);
+}
+
+/** From the lowest bit of a sum to its highest. */
+export function carryDelay(d: Device, width: number): number {
+  return width * d.timing.carry;
 }
 
 /** The larger or smaller of two numbers. */
@@ -63,11 +72,8 @@ export function opDelay(d: Device, op: Op): number {
       return (constantOf(op, 0) ?? constantOf(op, 1)) === 0 ? d.timing.lut : chooseDelay(d, to!.width);
     case "fx.select_neg":
       return d.timing.lut;
-    case "fx.requantize": {
-      const from = widthOf(op, 0);
-      const rounds = from.frac > to!.frac && (op.attrs["rounding"] === "half-up" || op.attrs["rounding"] === "half-even");
-      return (rounds ? addDelay(d, from.width) : 0) + (saturates(op) ? 2 * d.timing.lut : 0);
-    }
+    case "fx.requantize":
+      return requantizeDelay(d, op).all;
     case "fx.table": {
       // From 512 entries on the table is read through a register (datapath.ts).
       const width = widthOf(op, 0).width;
@@ -77,6 +83,29 @@ export function opDelay(d: Device, op: Op): number {
     default:
       throw new Error(`no delay for ${op.name}`);
   }
+}
+
+/**
+ * Delays of a requantization: from the last bit of its argument, and from the low bits, of which a sum has the first ones
+ * earlier. `lowBits`: bits up to the lowest one of the result.
+ */
+export function requantizeDelay(d: Device, op: Op): { readonly all: number; readonly high: number; readonly low: number; readonly lowBits: number } {
+  const { lut } = d.timing;
+  const [from, to] = [op.operand(0).type as FixedType, op.result.type as FixedType];
+  const rounding = op.attrs["rounding"] as string;
+  const shift = from.frac - to.frac;
+  const rounds = shift > 0 && (rounding === "half-up" || rounding === "half-even") ? addDelay(d, from.width) : 0;
+  // Each bit of the result looks at itself and at the bits above the format; the lowest one at a tie first.
+  const above = saturates(op) ? levels(d, 1 + Math.max(1, from.width - shift - to.width + (to.signed ? 1 : 0))) * lut : 0;
+  const tie = shift > 0 && rounding.endsWith("half-even") ? levels(d, shift + 1) * lut : 0;
+  const high = rounds + above;
+  const low = rounds + tie + (saturates(op) ? lut : 0);
+  return { all: Math.max(high, low), high, low, lowBits: Math.max(0, shift) + 1 };
+}
+
+/** Levels of lookup tables for a function of so many bits that is an AND of them or little else. */
+function levels(d: Device, inputs: number): number {
+  return Math.max(1, Math.ceil(Math.log(inputs) / Math.log(d.lutInputs) - 1e-9));
 }
 
 /** Whether a requantization must compare against the limits of its result. */

@@ -7,11 +7,11 @@ import type { Block, Op, Value } from "../ir/core.js";
 import { denseAttr } from "../ir/define-op.js";
 import type { KernelSpec } from "../ir/flow/kernel.js";
 import type { FixedType } from "../ir/types.js";
-import { adderBits, type AdderGraph, type GraphOutput } from "./adder-graph.js";
+import { bitsOfInterval, type AdderGraph, type GraphOutput } from "./adder-graph.js";
 import { accumulatorLoops, isConstantOperand, opIsMultiplier, sumType } from "./datapath.js";
 import type { Device } from "./devices.js";
 import { multiplierCell, type MultiplierCell } from "./multiplier-cell.js";
-import { addDelay, chooseDelay, opDelay } from "./operators.js";
+import { addDelay, carryDelay, chooseDelay, opDelay, requantizeDelay } from "./operators.js";
 import type { ProductPlan } from "./products.js";
 import { romStorage, type Storage } from "./storage.js";
 
@@ -22,10 +22,11 @@ export function isRegisteredTable(op: Op): boolean {
   return denseAttr(op, "values").data.length >= REGISTERED_TABLE;
 }
 
-/** Point in time: a stage, and nanoseconds since its clock edge. */
+/** Point in time: a stage, and nanoseconds since its clock edge; of a sum, also when its lowest bits are there. */
 export interface Slot {
   readonly stage: number;
   readonly ns: number;
+  readonly low?: number;
 }
 
 /** Stage of each sum of an adder graph, and of each output: a later one where it must still be negated. */
@@ -65,16 +66,17 @@ export interface Pipeline {
 export interface Surroundings {
   /** Whether operand i comes out of a block RAM, whose data take a part of the cycle, rather than out of registers. */
   readonly late: (operand: number) => boolean;
-  /** Where the body's operand comes straight from another kernel: nanoseconds into the firing cycle at which it is there. */
+  /** Where the body's operand comes straight from another kernel or a port: nanoseconds into the firing cycle at which it is there. */
   readonly arrival?: number;
-  /** Whether the result goes on to kernels that take it as it is, without a register behind it. */
-  readonly open: boolean;
+  /** Where the result goes on as it is, without a register behind it: nanoseconds that at least are left for what takes it. */
+  readonly exit?: number;
 }
 
 /** Share of the clock period that logic and average routing may take. */
 const USABLE = 0.85;
 
-export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device: Device, clockMhz: number, { late, arrival, open }: Surroundings): Pipeline {
+export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device: Device, clockMhz: number, { late, arrival, exit }: Surroundings): Pipeline {
+  const { products } = plan;
   const period = (1000 / clockMhz) * USABLE;
   const base = device.timing.base;
   const stageOf = new Map<Op, number>();
@@ -104,9 +106,45 @@ export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device
     // An operator longer than a period gets a stage of its own; the device model then misses the clock and says so.
     return ns + delay > period && ns > base ? { stage: stage + 1, ns: base + delay } : { stage, ns: ns + delay };
   };
+  /** A sum of `width` bits begins with the low bits of its summands; the carry runs through the last one of a chain only. */
+  const placeSum = (inputs: readonly Slot[], width: number, before = 0): Slot => {
+    const stage = Math.max(start.stage, ...inputs.map((s) => s.stage));
+    const delay = before + device.timing.add;
+    const carry = carryDelay(device, width);
+    const low = Math.max(base, ...inputs.filter((s) => s.stage === stage).map((s) => s.low ?? s.ns)) + delay;
+    return low + carry > period && low > base + delay ? { stage: stage + 1, ns: base + delay + carry, low: base + delay } : { stage, ns: low + carry, low };
+  };
+  /** What reads the low bits of a sum need not wait for its carry. */
+  const placeRequantize = (input: Slot, o: Op): Slot => {
+    const { all, high, low, lowBits } = requantizeDelay(device, o);
+    const at = place([input], 0);
+    const early = Math.max(at.ns + high, (input.low === undefined || input.stage < at.stage ? at.ns : input.low + carryDelay(device, lowBits)) + low);
+    return early <= period ? { stage: at.stage, ns: early } : place([input], all);
+  };
+  const placeOp = (o: Op, inputs: readonly Slot[]): Slot => {
+    switch (o.name) {
+      case "fx.add":
+      case "fx.sub":
+        return placeSum(inputs, (o.result.type as FixedType).width);
+      case "fx.requantize":
+        return placeRequantize(inputs[0]!, o);
+      default: {
+        const delay = opDelay(device, o);
+        // Only wires: a product by a power of two.
+        const slot = place(inputs, delay);
+        const { low } = inputs.find((s) => s.stage === slot.stage && s.ns === slot.ns) ?? {};
+        return delay > 0 || low === undefined ? slot : { ...slot, low };
+      }
+    }
+  };
   const run = (block: Block): Slot => {
     for (const o of block.ops) {
       if (o.name === "fx.yield") return slots.get(o.operand(0))!;
+      if (products.kind === "adders" && o === products.adds) {
+        // The graphs have done it.
+        slots.set(o.result, slots.get(block.args[0]!)!);
+        continue;
+      }
       if (o.name === "fx.constant") {
         slots.set(o.result, { stage: 0, ns: 0 });
         continue;
@@ -114,12 +152,12 @@ export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device
       const multiplies = o.name === "fx.mul" && opIsMultiplier(o);
       // Multipliers sit between registers of their own, which tools fold into the block.
       const inputs = o.operands.map((v) => slots.get(v)!);
-      let slot = place(inputs, opDelay(device, o));
+      let slot = placeOp(o, inputs);
       const cell = multiplies ? multiplierCell(device, o.operand(0).type as FixedType, o.operand(1).type as FixedType) : undefined;
       if (multiplies) {
         // A block RAM's data may do without a register in front, where the block begins with one or there is time for both.
         const direct = device.timing.memory + (cell === undefined ? device.timing.multiply - base : 0) <= period;
-        const ready = (v: Value): boolean => slots.get(v)!.ns <= base || (fromMemory.has(v) && direct);
+        const ready = (v: Value): boolean => (slots.get(v)!.ns <= base && slots.get(v)!.stage > 0) || (fromMemory.has(v) && direct);
         const stage = Math.max(start.stage, ...o.operands.map((v) => slots.get(v)!.stage + (ready(v) ? 0 : 1)));
         slot = { stage, ns: period };
       }
@@ -137,12 +175,12 @@ export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device
     }
     throw new Error("body without fx.yield");
   };
-  const { products, lanes } = plan;
+  const { lanes } = plan;
   const elem = (i: number): FixedType => (spec.operands[i]!.value.type as { elem: FixedType }).elem;
   const termType = op.regions[0]!.terminator.operand(0).type as FixedType;
   const graphStages = new Map<AdderGraph, GraphStages>();
   const treeStages: number[] = [];
-  const absorbsSign = products.kind === "adders" && accumulatorLoops(spec).reductions.length === 0 && isAddedOnce(op.regions[1]!.args[0]!);
+  const absorbsSign = products.kind === "adders" && accumulatorLoops(spec).reductions.length === 0 && products.adds === undefined && isAddedOnce(op.regions[1]!.args[0]!);
   let term = start;
   let operandStage = start.stage;
   if (products.kind === "adders") {
@@ -150,9 +188,9 @@ export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device
     const varying = late(products.varying) ? memory : start;
     for (const { graph } of plan.units) {
       if (graph === undefined || graphStages.has(graph)) continue;
-      const slotOf: Slot[] = graph.inputs.map(() => varying);
-      for (const n of graph.nodes) slotOf.push(place([slotOf[n.a]!, slotOf[n.b]!], addDelay(device, adderBits(n))));
-      const done = graph.outputs.map((o) => (o.node < 0 ? varying : negates(o) ? place([slotOf[o.node]!], addDelay(device, spec.accType.width)) : slotOf[o.node]!));
+      const slotOf: Slot[] = graph.inputs.map((_, i) => (i < graph.inputs.length - graph.constants ? varying : { stage: start.stage, ns: 0 }));
+      for (const n of graph.nodes) slotOf.push(placeSum([slotOf[n.a]!, slotOf[n.b]!], bitsOfInterval(n.range)));
+      const done = graph.outputs.map((o) => (o.node < 0 ? varying : negates(o) ? placeSum([slotOf[o.node]!], spec.accType.width) : slotOf[o.node]!));
       graphStages.set(graph, { nodes: slotOf.slice(graph.inputs.length).map((s) => s.stage), outputs: done.map((s) => s.stage) });
       term = done.reduce((latest, s) => (later(s, latest) ? s : latest), term);
     }
@@ -172,7 +210,7 @@ export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device
     for (let n = lanes.terms.length, covered = 1; n > 1; n = Math.ceil(n / 2)) {
       covered *= 2;
       const width = spec.combiner === "add" ? sumType(termType, covered, spec.accType).width + carry : spec.accType.width;
-      slot = place([slot], spec.combiner === "add" ? addDelay(device, width) : chooseDelay(device, width));
+      slot = spec.combiner === "add" ? placeSum([slot], width) : place([slot], chooseDelay(device, width));
       treeStages.push(slot.stage);
     }
   }
@@ -180,14 +218,15 @@ export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device
   let accStage: number | undefined;
   if (reductions.length > 0) {
     const { width } = spec.accType;
-    const delay = device.timing.lut + (spec.combiner === "add" ? addDelay(device, width) : chooseDelay(device, width));
-    slot = place([slot], delay);
+    // The accumulator chooses between its value and a start.
+    const { lut } = device.timing;
+    slot = spec.combiner === "add" ? placeSum([slot], width, lut) : place([slot], lut + chooseDelay(device, width));
     accStage = slot.stage;
     slot = { stage: slot.stage + 1, ns: base };
   }
   let carryStage: number | undefined;
   if (reductions.length === 0 && products.kind === "packed" && products.borrows) {
-    slot = place([slot], addDelay(device, spec.accType.width));
+    slot = placeSum([slot], spec.accType.width);
     carryStage = slot.stage;
   }
   const folded = slot;
@@ -195,7 +234,7 @@ export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device
   bind("epilogue", folded.stage, folded);
   const result = run(op.regions[1]!);
   const last = Math.max(start.stage, result.stage);
-  const end = open ? { depth: last, rest: result.ns } : { depth: last + 1, rest: base };
+  const end = exit !== undefined && (result.stage < last || result.ns + exit <= period) ? { depth: last, rest: result.stage < last ? base : result.ns } : { depth: last + 1, rest: base };
   return { stageOf, cellOf, styleOf, term, treeStages, graphStages, absorbsSign, operandStage, carryStage, accStage, folded, ...end };
 }
 

@@ -14,7 +14,7 @@ import type { KernelSpec } from "../ir/flow/kernel.js";
 import { rawRange, type FixedType } from "../ir/types.js";
 import { lanePoints, readTable } from "./access.js";
 import { bitsOfInterval, buildAdderGraph, type AdderGraph, type Interval } from "./adder-graph.js";
-import { isFixedOperand, kernelLanes, laneFinder, weightTable, type LanePoint, type Lanes } from "./datapath.js";
+import { accumulatorLoops, isFixedOperand, kernelLanes, laneFinder, weightTable, type LanePoint, type Lanes } from "./datapath.js";
 import type { Device } from "./devices.js";
 
 /** Output lanes that are one rtl module. Units with equal keys are instances of the same one. */
@@ -44,7 +44,13 @@ export interface Packing {
 
 export type Products =
   | { readonly kind: "each" }
-  | { readonly kind: "adders"; readonly varying: number; readonly weights: number }
+  | {
+      readonly kind: "adders";
+      readonly varying: number;
+      readonly weights: number;
+      /** The epilogue's addition of constants, where the graphs do it as well. */
+      readonly adds: Op | undefined;
+    }
   | ({ readonly kind: "packed" } & Packing);
 
 export interface ProductPlan {
@@ -83,7 +89,7 @@ export function planProducts(op: Op, spec: KernelSpec, device: Device): ProductP
   const choice = spec.schedule?.multiply;
   if (product !== undefined && choice !== "dsp") {
     const weights = product.find((i) => isFixedOperand(spec, i));
-    if (weights !== undefined) return adderPlan(spec, lanes, numbers, product[0] === weights ? product[1] : product[0], weights);
+    if (weights !== undefined) return adderPlan(op, spec, lanes, numbers, product[0] === weights ? product[1] : product[0], weights);
   }
   if (product !== undefined && choice !== "logic") {
     for (const [shared, packed] of [product, [product[1], product[0]] as const]) {
@@ -120,8 +126,23 @@ function unitOf(spec: KernelSpec, lanes: Lanes, numbers: (i: number, out: LanePo
 
 // --- constant matrices ------------------------------------------------------------------------------------------------
 
+/** The epilogue's first operation, where it adds a constant per lane to a sum that is whole: its operand, and the places it is moved up. */
+function constantAddition(op: Op, spec: KernelSpec): { readonly add: Op; readonly operand: number; readonly shift: number } | undefined {
+  const epilogue = op.regions[1]!;
+  const sum = epilogue.args[0]!;
+  const add = sum.uses[0]?.op;
+  if (sum.uses.length !== 1 || add?.name !== "fx.add" || accumulatorLoops(spec).reductions.length > 0) return undefined;
+  const other = add.operands.find((v) => v !== sum);
+  const operands = spec.operands.flatMap((o, i) => (o.phase === "epilogue" ? [i] : []));
+  const operand = other === undefined ? undefined : operands[epilogue.args.indexOf(other) - 1];
+  if (operand === undefined || !isFixedOperand(spec, operand)) return undefined;
+  const [to, from] = [add.result.type as FixedType, elemOf(spec, operand)];
+  return to.frac !== (sum.type as FixedType).frac || from.frac > to.frac ? undefined : { add, operand, shift: to.frac - from.frac };
+}
+
 /** Outputs that read the same lanes of the varying operand are rows of one matrix. */
-function adderPlan(spec: KernelSpec, lanes: Lanes, numbers: (i: number, out: LanePoint) => number[], varying: number, weights: number): ProductPlan {
+function adderPlan(op: Op, spec: KernelSpec, lanes: Lanes, numbers: (i: number, out: LanePoint) => number[], varying: number, weights: number): ProductPlan {
+  const addition = constantAddition(op, spec);
   const groups = new Map<string, number[]>();
   lanes.outputs.forEach((out, n) => {
     const key = numbers(varying, out).join();
@@ -142,26 +163,28 @@ function adderPlan(spec: KernelSpec, lanes: Lanes, numbers: (i: number, out: Lan
       for (const t of used) sums.set(all[t]!, sums.get(all[t]!)! + r[t]!);
       return [...sums.values()];
     });
+    const fixed = (i: number): number[][] => outputs.map((n) => numbers(i, lanes.outputs[n]!).map((w) => weightTable(spec, i).rows[0]![w]!));
+    const added = addition === undefined ? undefined : fixed(addition.operand).map((c) => c[0]! * 2 ** addition.shift);
     // Outputs that share a matrix share what is added to it, as a rule.
-    const constants = new Map(spec.operands.flatMap((o, i) => (o.phase === "epilogue" && isFixedOperand(spec, i) ? [[i, outputs.map((n) => numbers(i, lanes.outputs[n]!).map((w) => weightTable(spec, i).rows[0]![w]!))] as const] : [])));
-    const rest = spec.operands.map((o, i) => (i === varying || i === weights ? [] : outputs.map((n) => (o.phase === "epilogue" && !constants.has(i) ? numbers(i, lanes.outputs[n]!) : []))));
+    const constants = new Map(spec.operands.flatMap((o, i) => (o.phase === "epilogue" && isFixedOperand(spec, i) && i !== addition?.operand ? [[i, fixed(i)] as const] : [])));
+    const rest = spec.operands.map((o, i) => (i === varying || i === weights ? [] : outputs.map((n) => (o.phase === "epilogue" && !constants.has(i) && i !== addition?.operand ? numbers(i, lanes.outputs[n]!) : []))));
     const reads = rest.map((r, i) => (i === varying ? distinct : [...new Set(r.flat())]));
     const index = rest.map((r, i) => r.map((w) => w.map((n) => reads[i]!.indexOf(n))));
-    return { key: JSON.stringify([index, columns, [...constants]]), outputs, reads, index, constants, graph: cachedGraph(columns, range) };
+    return { key: JSON.stringify([index, columns, added, [...constants]]), outputs, reads, index, constants, graph: cachedGraph(columns, range, added) };
   });
-  return { products: { kind: "adders", varying, weights }, lanes, units };
+  return { products: { kind: "adders", varying, weights, adds: addition?.add }, lanes, units };
 }
 
 /** Graphs are worth keeping: the same matrix comes up with every schedule that is tried. */
 const graphs = new Map<string, AdderGraph>();
 const MAX_GRAPHS = 256;
 
-function cachedGraph(matrix: readonly (readonly number[])[], range: Interval): AdderGraph {
-  const key = JSON.stringify([range.lo, range.hi, matrix]);
+function cachedGraph(matrix: readonly (readonly number[])[], range: Interval, added: readonly number[] | undefined): AdderGraph {
+  const key = JSON.stringify([range.lo, range.hi, matrix, added]);
   let graph = graphs.get(key);
   if (graph === undefined) {
     if (graphs.size >= MAX_GRAPHS) graphs.delete(graphs.keys().next().value!);
-    graph = buildAdderGraph(matrix, matrix[0]!.map(() => range), { slack: 1 });
+    graph = buildAdderGraph(matrix, matrix[0]!.map(() => range), added);
     graphs.set(key, graph);
   }
   return graph;

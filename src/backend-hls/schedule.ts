@@ -134,7 +134,7 @@ export function nodeResources(node: KernelNode, device: Device): Resources {
   return kernelResources(device, node.op, node.spec, node);
 }
 export function channelArea(c: Channel, device: Device): Resources {
-  return c.direct ? noResources() : channelResources(device, c.plan, c.elem, c.capacity, c.deep);
+  return c.direct ? noResources() : channelResources(device, c.plan, c.elem, c.capacity, c);
 }
 
 /** Estimated area of everything. */

@@ -65,7 +65,8 @@ class ChannelState {
   hasSpace(): boolean {
     return !this.bounded || this.reserved - this.released < this.channel.capacity;
   }
-  beginCycle(cycle: number): void {
+  /** Words that are there for the consumer, and before the end of the cycle those that are on their way into the taps. */
+  receive(cycle: number): void {
     while (this.nextArrival < this.arrivals.length && this.arrivals[this.nextArrival]! <= cycle) {
       this.nextArrival++;
       this.arrived++;
@@ -73,7 +74,7 @@ class ChannelState {
   }
   /** A word that is pushed at the end of `cycle`. */
   push(cycle: number): void {
-    this.arrivals.push(cycle + (this.channel.deep ? 2 : 1));
+    this.arrivals.push(cycle + (this.channel.deep ? 2 : this.channel.through ? 0 : 1));
   }
   reserve(): void {
     this.reserved++;
@@ -154,7 +155,7 @@ export function runTimeline(design: Design, options: TimelineOptions): TimelineR
   const longest = design.kernels.reduce((n, k) => n + k.pipeline.depth, 1) + options.pace + 64;
   const done = (): boolean => outputs.every((o) => o.taken === o.beats * options.samples);
   while (!done()) {
-    for (const s of all) s.beginCycle(cycle);
+    for (const s of all) s.receive(cycle);
     let moved = false;
     for (const k of kernels) {
       const emits = k.node.emits[k.step] === 1;
@@ -196,7 +197,10 @@ export function runTimeline(design: Design, options: TimelineOptions): TimelineR
         o.state.push(cycle + o.delay);
       }
     });
-    for (const s of all) s.endCycle(firedOn.has(s));
+    for (const s of all) {
+      s.receive(cycle);
+      s.endCycle(firedOn.has(s));
+    }
     quiet = moved ? 0 : quiet + 1;
     if (quiet > longest) {
       const waiting = outputs.filter((o) => o.taken < o.beats * options.samples).map((o) => o.node.name);
@@ -296,7 +300,13 @@ export function sizeChannels(design: Design): TimelineResult {
       if (p.kind === "memory") c.capacity = Math.ceil(peak / p.words) * p.words;
       else if (p.rows > 1) c.capacity = Math.max(p.rows, Math.ceil(peak / p.pitch)) * p.pitch;
       else c.capacity = Math.max(1, peak);
-      if (!c.deep && isDeep(design.device, c)) c.deep = changed = true;
+      if (!c.deep && isDeep(design.device, c)) {
+        c.deep = changed = true;
+        if (c.through && c.producer.kind === "kernel") {
+          c.through = false;
+          replanKernel(design, c.producer);
+        }
+      }
       changed = holdInMemory(design, c) || changed;
     }
     // Words come at other times now.

@@ -52,6 +52,13 @@ describe("kernels in lockstep", () => {
     });
     expect(latency[0]).toBeLessThan(latency[1]!);
   });
+  it("have no register but the output port's where a cycle is long enough", () => {
+    const rnd = mulberry32(8);
+    const net: Net = { nodes: [], initializer: [] };
+    dense(net, rnd, "x", "h", "Relu");
+    dense(net, rnd, "h", "y", "Relu");
+    expect(run(net, rnd, 1, 20).predicted).toEqual({ latency: 2, interval: 1 });
+  });
   it("fork to others, and join behind buffers", () => {
     const rnd = mulberry32(9);
     const net: Net = { nodes: [], initializer: [] };
