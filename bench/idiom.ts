@@ -102,6 +102,18 @@ export function agreementOf(got: readonly ArrayLike<number>[], want: readonly Ar
   return { argmax: rows === 0 ? null : same / rows, sqnr_db: Number.isFinite(sqnr) ? sqnr : null, max_abs_error: worst, equal: elements === 0 ? 1 : equal / elements };
 }
 
+/** A data file with the samples as often as it takes to fill the pipeline and then to see it full for a while. */
+function fillingData(samples: Samples, design: { readonly latency: number; readonly initiation_interval: number }, work: string): string {
+  const times = Math.ceil((2 * Math.ceil(design.latency / design.initiation_interval) + 8) / samples.count);
+  const path = join(work, "filling.npz");
+  writeFileSync(path, writeNpz(new Map([...samples.inputs].map(([name, { shape, data }]) => {
+    const all = new Float32Array(times * data.length);
+    for (let t = 0; t < times; t++) all.set(data, t * data.length);
+    return [name, { shape: [times * shape[0]!, ...shape.slice(1)], data: all }];
+  }))));
+  return path;
+}
+
 /** @param work a folder for the design, which is removed afterwards */
 export async function measureIdiom(dir: string, work: string, verilator: boolean): Promise<IdiomRecord> {
   const name = basename(dir);
@@ -117,7 +129,7 @@ export async function measureIdiom(dir: string, work: string, verilator: boolean
     await runDesign(design, { input: data, output: out }, newSession());
     const arrays = readArrays(readFileSync(out), out);
     const got = report.ports.filter((p) => p.direction === "output").map((p) => arrays.get(p.name)!.data);
-    const simulated = verilator && report.macs < MAX_SIMULATED_MACS ? await simulateDesign(design, { input: data, output: join(work, "sim.npz") }, newSession()) : undefined;
+    const simulated = verilator && report.macs < MAX_SIMULATED_MACS ? await simulateDesign(design, { input: fillingData(samples, report, work), output: join(work, "sim.npz") }, newSession()) : undefined;
     return {
       name,
       samples: samples.count,

@@ -24,7 +24,7 @@ function row(r: IdiomRecord): string[] {
   return [r.name, String(r.macs), String(r.initiation_interval), String(r.latency), String(r.multipliers), String(r.resources!.lut), String(r.resources!.dsp), String(r.resources!.bram), a.argmax === null ? "" : percent(a.argmax), a.sqnr_db === null ? "exact" : a.sqnr_db.toFixed(1), percent(a.equal), simulated];
 }
 
-/** Predicted latency, and an interval that is never worse than predicted: a few samples need not fill the pipeline. */
+/** Predicted latency, and an interval that is never worse than predicted: parts that do not depend on one another may end sooner. */
 function onTime(r: IdiomRecord): boolean {
   return r.verilator!.latency === r.latency && r.verilator!.initiation_interval <= r.initiation_interval!;
 }
