@@ -168,7 +168,14 @@ export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device
       }
       if (o.name === "fx.table") {
         const registered = isRegisteredTable(o);
-        styleOf.set(o, romStorage(device, denseAttr(o, "values"), registered).style);
+        const { style } = romStorage(device, denseAttr(o, "values"), registered);
+        styleOf.set(o, style);
+        const [index] = inputs;
+        if (style !== "block" && (o.operand(0).type as FixedType).width > device.lutInputs && slot.stage === index!.stage && index!.ns > base) {
+          // Synthesis would map a table in logic together with what computes its index, for depth, in many times the area.
+          slot = place([{ stage: index!.stage + 1, ns: base }], opDelay(device, o));
+          stageOf.set(o, slot.stage);
+        }
         if (registered) slot = { stage: slot.stage + 1, ns: base };
       }
       slots.set(o.result, slot);
