@@ -11,8 +11,9 @@ import { bitsOfInterval, type AdderGraph, type GraphOutput } from "./adder-graph
 import { accumulatorLoops, isConstantOperand, opIsMultiplier, sumType } from "./datapath.js";
 import type { Device } from "./devices.js";
 import { multiplierCell, type MultiplierCell } from "./multiplier-cell.js";
-import { addDelay, carryDelay, chooseDelay, opDelay, requantizeDelay } from "./operators.js";
+import { addDelay, chooseDelay, opDelay } from "./operators.js";
 import type { ProductPlan } from "./products.js";
+import { StageClock, type Slot } from "./stage-clock.js";
 import { romStorage, type Storage } from "./storage.js";
 
 /** Tables of at least this many entries are read through a register, so that block RAM can hold them. */
@@ -20,13 +21,6 @@ const REGISTERED_TABLE = 512;
 
 export function isRegisteredTable(op: Op): boolean {
   return denseAttr(op, "values").data.length >= REGISTERED_TABLE;
-}
-
-/** Point in time: a stage, and nanoseconds since its clock edge; of a sum, also when its lowest bits are there. */
-export interface Slot {
-  readonly stage: number;
-  readonly ns: number;
-  readonly low?: number;
 }
 
 /** Stage of each sum of an adder graph, and of each output: a later one where it must still be negated. */
@@ -72,18 +66,16 @@ export interface Surroundings {
   readonly exit?: number;
 }
 
-/** Share of the clock period that logic and average routing may take. */
-const USABLE = 0.85;
-
 export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device: Device, clockMhz: number, { late, arrival, exit }: Surroundings): Pipeline {
   const { products } = plan;
-  const period = (1000 / clockMhz) * USABLE;
-  const base = device.timing.base;
+  const { base } = device.timing;
   const stageOf = new Map<Op, number>();
   const cellOf = new Map<Op, MultiplierCell>();
   const styleOf = new Map<Op, Storage["style"]>();
   const slots = new Map<Value, Slot>();
   const start: Slot = arrival === undefined ? { stage: 1, ns: base } : { stage: 0, ns: Math.max(base, arrival) };
+  const clock = new StageClock(device, clockMhz, start.stage);
+  const { period } = clock;
   const memory: Slot = { stage: 1, ns: Math.max(base, device.timing.memory) };
   const fromMemory = new Set<Value>();
   /** Binds the block arguments of a phase to operands that are there in `stage`, and `folded` in front of them. */
@@ -100,43 +92,6 @@ export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device
       slots.set(v, isLate ? { stage, ns: memory.ns } : !constant && stage === start.stage ? start : { stage, ns: base });
     });
   };
-  const place = (inputs: readonly Slot[], delay: number): Slot => {
-    const stage = Math.max(start.stage, ...inputs.map((s) => s.stage));
-    const ns = Math.max(base, ...inputs.filter((s) => s.stage === stage).map((s) => s.ns));
-    // An operator longer than a period gets a stage of its own; the device model then misses the clock and says so.
-    return ns + delay > period && ns > base ? { stage: stage + 1, ns: base + delay } : { stage, ns: ns + delay };
-  };
-  /** A sum of `width` bits begins with the low bits of its summands; the carry runs through the last one of a chain only. */
-  const placeSum = (inputs: readonly Slot[], width: number, before = 0): Slot => {
-    const stage = Math.max(start.stage, ...inputs.map((s) => s.stage));
-    const delay = before + device.timing.add;
-    const carry = carryDelay(device, width);
-    const low = Math.max(base, ...inputs.filter((s) => s.stage === stage).map((s) => s.low ?? s.ns)) + delay;
-    return low + carry > period && low > base + delay ? { stage: stage + 1, ns: base + delay + carry, low: base + delay } : { stage, ns: low + carry, low };
-  };
-  /** What reads the low bits of a sum need not wait for its carry. */
-  const placeRequantize = (input: Slot, o: Op): Slot => {
-    const { all, high, low, lowBits } = requantizeDelay(device, o);
-    const at = place([input], 0);
-    const early = Math.max(at.ns + high, (input.low === undefined || input.stage < at.stage ? at.ns : input.low + carryDelay(device, lowBits)) + low);
-    return early <= period ? { stage: at.stage, ns: early } : place([input], all);
-  };
-  const placeOp = (o: Op, inputs: readonly Slot[]): Slot => {
-    switch (o.name) {
-      case "fx.add":
-      case "fx.sub":
-        return placeSum(inputs, (o.result.type as FixedType).width);
-      case "fx.requantize":
-        return placeRequantize(inputs[0]!, o);
-      default: {
-        const delay = opDelay(device, o);
-        // Only wires: a product by a power of two.
-        const slot = place(inputs, delay);
-        const { low } = inputs.find((s) => s.stage === slot.stage && s.ns === slot.ns) ?? {};
-        return delay > 0 || low === undefined ? slot : { ...slot, low };
-      }
-    }
-  };
   const run = (block: Block): Slot => {
     for (const o of block.ops) {
       if (o.name === "fx.yield") return slots.get(o.operand(0))!;
@@ -152,7 +107,7 @@ export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device
       const multiplies = o.name === "fx.mul" && opIsMultiplier(o);
       // Multipliers sit between registers of their own, which tools fold into the block.
       const inputs = o.operands.map((v) => slots.get(v)!);
-      let slot = placeOp(o, inputs);
+      let slot = clock.operation(o, inputs);
       const cell = multiplies ? multiplierCell(device, o.operand(0).type as FixedType, o.operand(1).type as FixedType) : undefined;
       if (multiplies) {
         // A block RAM's data may do without a register in front, where the block begins with one or there is time for both.
@@ -173,7 +128,7 @@ export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device
         const [index] = inputs;
         if (style !== "block" && (o.operand(0).type as FixedType).width > device.lutInputs && slot.stage === index!.stage && index!.ns > base) {
           // Synthesis would map a table in logic together with what computes its index, for depth, in many times the area.
-          slot = place([{ stage: index!.stage + 1, ns: base }], opDelay(device, o));
+          slot = clock.place([{ stage: index!.stage + 1, ns: base }], opDelay(device, o));
           stageOf.set(o, slot.stage);
         }
         if (registered) slot = { stage: slot.stage + 1, ns: base };
@@ -196,8 +151,8 @@ export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device
     for (const { graph } of plan.units) {
       if (graph === undefined || graphStages.has(graph)) continue;
       const slotOf: Slot[] = graph.inputs.map((_, i) => (i < graph.inputs.length - graph.constants ? varying : { stage: start.stage, ns: 0 }));
-      for (const n of graph.nodes) slotOf.push(placeSum([slotOf[n.a]!, slotOf[n.b]!], bitsOfInterval(n.range)));
-      const done = graph.outputs.map((o) => (o.node < 0 ? varying : negates(o) ? placeSum([slotOf[o.node]!], spec.accType.width) : slotOf[o.node]!));
+      for (const n of graph.nodes) slotOf.push(clock.sum([slotOf[n.a]!, slotOf[n.b]!], bitsOfInterval(n.range)));
+      const done = graph.outputs.map((o) => (o.node < 0 ? varying : negates(o) ? clock.sum([slotOf[o.node]!], spec.accType.width) : slotOf[o.node]!));
       graphStages.set(graph, { nodes: slotOf.slice(graph.inputs.length).map((s) => s.stage), outputs: done.map((s) => s.stage) });
       term = done.reduce((latest, s) => (later(s, latest) ? s : latest), term);
     }
@@ -205,7 +160,7 @@ export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device
     if (products.kind === "packed") {
       // A borrow is taken from the upper number before the multiplier's register; weights have it from the start.
       const subtracts = products.borrows && !isConstantOperand(spec, products.packed);
-      if (subtracts) operandStage = place([late(products.packed) ? memory : start], addDelay(device, elem(products.packed).width)).stage + 1;
+      if (subtracts) operandStage = clock.place([late(products.packed) ? memory : start], addDelay(device, elem(products.packed).width)).stage + 1;
     }
     bind("body", operandStage);
     term = run(op.regions[0]!);
@@ -217,7 +172,7 @@ export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device
     for (let n = lanes.terms.length, covered = 1; n > 1; n = Math.ceil(n / 2)) {
       covered *= 2;
       const width = spec.combiner === "add" ? sumType(termType, covered, spec.accType).width + carry : spec.accType.width;
-      slot = spec.combiner === "add" ? placeSum([slot], width) : place([slot], chooseDelay(device, width));
+      slot = spec.combiner === "add" ? clock.sum([slot], width) : clock.place([slot], chooseDelay(device, width));
       treeStages.push(slot.stage);
     }
   }
@@ -227,13 +182,13 @@ export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device
     const { width } = spec.accType;
     // The accumulator chooses between its value and a start.
     const { lut } = device.timing;
-    slot = spec.combiner === "add" ? placeSum([slot], width, lut) : place([slot], lut + chooseDelay(device, width));
+    slot = spec.combiner === "add" ? clock.sum([slot], width, lut) : clock.place([slot], lut + chooseDelay(device, width));
     accStage = slot.stage;
     slot = { stage: slot.stage + 1, ns: base };
   }
   let carryStage: number | undefined;
   if (reductions.length === 0 && products.kind === "packed" && products.borrows) {
-    slot = placeSum([slot], spec.accType.width);
+    slot = clock.sum([slot], spec.accType.width);
     carryStage = slot.stage;
   }
   const folded = slot;
