@@ -50,7 +50,7 @@ function panel(e: Exploration, m: Measure): string {
   const x = (ii: number): number => left + ((Math.log10(ii) - lo) / Math.max(1e-9, hi - lo)) * (width - left - right - 12) + 6;
   const y = (v: number): number => height - bottom - (((logarithmic ? Math.log10(v) : v) - bottomAt) / (topAt - bottomAt)) * (height - top - bottom);
   const marks = logarithmic ? Array.from({ length: Math.floor(topAt) - bottomAt + 1 }, (_, i) => 10 ** (bottomAt + i)) : ticks(0, topAt, 5);
-  const out = [`<rect class="panel" width="${width}" height="${height}" rx="8"/>`, `<text class="title" x="14" y="22">${m.title}</text>`];
+  const out = [`<rect class="panel" width="${width}" height="${height}" rx="8"/>`, `<text class="title" x="14" y="22">${m.title}${m.unit === "" ? "" : ` (${m.unit})`}</text>`];
   for (const t of marks) out.push(`<line class="grid" x1="${left}" x2="${width - right}" y1="${f(y(t))}" y2="${f(y(t))}"/><text class="soft end" x="${left - 6}" y="${f(y(t) + 4)}">${short(t)}</text>`);
   for (let d = Math.ceil(lo); d <= hi; d++) out.push(`<line class="grid" y1="${top}" y2="${height - bottom}" x1="${f(x(10 ** d))}" x2="${f(x(10 ** d))}"/><text class="soft middle" x="${f(x(10 ** d))}" y="${height - bottom + 16}">${short(10 ** d)}</text>`);
   out.push(`<text class="soft middle" x="${(left + width) / 2}" y="${height - 10}">initiation interval (cycles)</text>`);
