@@ -129,7 +129,7 @@ export async function measureIdiom(dir: string, work: string, verilator: boolean
     await runDesign(design, { input: data, output: out }, newSession());
     const arrays = readArrays(readFileSync(out), out);
     const got = report.ports.filter((p) => p.direction === "output").map((p) => arrays.get(p.name)!.data);
-    const simulated = verilator && report.macs < MAX_SIMULATED_MACS ? await simulateDesign(design, { input: fillingData(samples, report, work), output: join(work, "sim.npz") }, newSession()) : undefined;
+    const simulated = verilator && report.macs < MAX_SIMULATED_MACS ? await simulateDesign(design, { input: fillingData(samples, report, work), output: join(work, "sim.npz"), quickBuild: true }, newSession()) : undefined;
     return {
       name,
       samples: samples.count,

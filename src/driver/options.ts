@@ -61,6 +61,8 @@ export interface SimulateOptions extends RunOptions {
   /** Probability that a port pauses in a cycle. */
   readonly stall?: number;
   readonly seed?: number;
+  /** Build in half the time a simulation that is slower: for a few samples. */
+  readonly quickBuild?: boolean;
 }
 
 export interface CompareOptions {

@@ -38,10 +38,10 @@ describe("random networks in Verilator", () => {
     const dir = join(work, `net${seed}`);
     const report = await compileModel(path, { out: dir, calib: data }, newSession());
     expect(await lintVerilog(join(dir, "rtl"), `net${seed}`), model.text).toEqual([]);
-    const free = await simulateDesign(dir, { input: data, output: join(work, "free.npz") }, newSession());
+    const free = await simulateDesign(dir, { input: data, output: join(work, "free.npz"), quickBuild: true }, newSession());
     expect(free, model.text).toMatchObject({ samples: SAMPLES, mismatches: 0, latency: report.latency });
     expect(free.initiation_interval, model.text).toBeLessThanOrEqual(report.initiation_interval);
-    const stalled = await simulateDesign(dir, { input: data, output: join(work, "stalled.npz"), stall: 0.3, seed }, newSession());
+    const stalled = await simulateDesign(dir, { input: data, output: join(work, "stalled.npz"), stall: 0.3, seed, quickBuild: true }, newSession());
     expect(stalled, model.text).toMatchObject({ samples: SAMPLES, mismatches: 0 });
   });
 });

@@ -47,7 +47,7 @@ describe.skipIf(missing !== undefined)(`networks of other exporters${missing ===
     // One input element per cycle.
     expect(report.initiation_interval).toBeLessThanOrEqual(report.ports[0]!.shape.reduce((n, d) => n * d, 1));
     if (cosim) {
-      const r = await simulateDesign(dir, { input: test, output: join(work, `${name}.npz`) }, newSession());
+      const r = await simulateDesign(dir, { input: test, output: join(work, `${name}.npz`), quickBuild: true }, newSession());
       expect(r).toMatchObject({ mismatches: 0, initiation_interval: report.initiation_interval, latency: report.latency });
     } else {
       const r = await runDesign(dir, { input: test, output: join(work, `${name}.npz`) }, newSession());

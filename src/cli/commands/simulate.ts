@@ -10,6 +10,7 @@ interface Flags extends GlobalOptions {
   readonly output: string;
   readonly stall?: number;
   readonly seed?: number;
+  readonly quickBuild?: boolean;
   readonly raw?: boolean;
   readonly json?: boolean;
 }
@@ -23,6 +24,7 @@ export function simulateCommand(env: CliEnv): Command {
     .requiredOption("--output <data>", "outputs of the simulation (.npz)")
     .option("--stall <probability>", "let both ports pause at random, with this probability per cycle", probability)
     .option("--seed <n>", "seed of the pauses", nonNegativeInteger)
+    .option("--quick-build", "build in half the time a simulation that is slower: for a few samples")
     .option("--raw", "write raw integers instead of float32 values")
     .option("--json", "print the measurements as JSON")
     .addHelpText("after", `
@@ -38,6 +40,7 @@ Examples:
           input: flags.input,
           output: flags.output,
           raw: flags.raw === true,
+          quickBuild: flags.quickBuild === true,
           ...(flags.stall !== undefined && { stall: flags.stall }),
           ...(flags.seed !== undefined && { seed: flags.seed }),
         }, session);
