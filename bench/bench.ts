@@ -70,7 +70,7 @@ async function measure(d: BenchDesign, level: Level): Promise<QualityRecord | un
   const simulate = async (...more: string[]): Promise<SimulationSummary> => JSON.parse((await onnxHls(["simulate", dir, "--input", files.test, "--output", join(build, `${d.name}_sim.npz`), "--json", ...more])).stdout) as SimulationSummary;
   const free = await simulate();
   const stalled = await simulate("--stall", "0.3", "--seed", "7");
-  const synth = level === "simulate" ? undefined : (JSON.parse((await onnxHls(["synth", dir, "--json", ...(level === "route" && d.route === true ? ["--pnr"] : [])])).stdout) as SynthSummary);
+  const synth = level === "simulate" ? undefined : (JSON.parse((await onnxHls(["synth", dir, "--json", "--timeout", "10800", ...(level === "route" && d.route === true ? ["--pnr"] : [])])).stdout) as SynthSummary);
   const error = d.reference === undefined ? undefined : meanErrorPixels(files.test, result, d.reference);
   return {
     design: d.name,

@@ -171,7 +171,7 @@ export const codes = {
   }),
   TO003: error({
     text: (p: { tool: string; step: string; seconds: number }) => `${p.tool} did not finish within ${p.seconds} s (${p.step})`,
-    hint: () => "give it more time, or make the design smaller",
+    hint: () => "make the design smaller, or give it more time (synth --timeout)",
   }),
   TO004: error({
     text: (p: { reason: string }) => `the simulation stopped: ${p.reason}`,

@@ -77,4 +77,6 @@ export interface SynthOptions {
   readonly pnr?: boolean;
   /** Of the placer. */
   readonly seed?: number;
+  /** Seconds that each tool may take; 1,800 for Yosys and 3,600 for nextpnr where absent. */
+  readonly timeout?: number;
 }

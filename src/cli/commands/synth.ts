@@ -9,6 +9,7 @@ interface Flags extends GlobalOptions {
   readonly json?: boolean;
   readonly pnr?: boolean;
   readonly seed?: number;
+  readonly timeout?: number;
 }
 
 export function synthCommand(env: CliEnv): Command {
@@ -18,6 +19,7 @@ export function synthCommand(env: CliEnv): Command {
     .argument("<dir>", "folder made by onnx-hls compile")
     .option("--pnr", "place and route with nextpnr too, for the routed clock (ECP5, iCE40)")
     .option("--seed <n>", "seed of the placer", positiveInteger)
+    .option("--timeout <seconds>", "most time for each tool (default: 1800 for Yosys, 3600 for nextpnr)", positiveInteger)
     .option("--json", "print the counts as JSON")
     .addHelpText("after", `
 Example:
@@ -26,7 +28,7 @@ Example:
     .action(async (dir: string, _flags: unknown, command: Command) => {
       const flags = command.optsWithGlobals<Flags>();
       await runAction(env, flags, async (session) => {
-        const r = await synthDesign(dir, { ...(flags.pnr === true && { pnr: true }), ...(flags.seed !== undefined && { seed: flags.seed }) }, session);
+        const r = await synthDesign(dir, { ...(flags.pnr === true && { pnr: true }), ...(flags.seed !== undefined && { seed: flags.seed }), ...(flags.timeout !== undefined && { timeout: flags.timeout }) }, session);
         if (flags.json === true) {
           env.out(`${JSON.stringify(r)}\n`);
           return;
