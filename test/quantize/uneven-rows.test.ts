@@ -12,7 +12,6 @@ import { PassManager } from "../../src/passes/pass-manager.js";
 
 const [ROWS, N] = [8, 16];
 
-
 /** Noise of the output for rows of which each is `ratio` times smaller than the one before. */
 function quantized(nodes: readonly object[], initializer: readonly object[], size: (row: number, column: number) => number): { db: number; fixed: Module } {
   const rnd = mulberry32(11);
@@ -39,6 +38,11 @@ describe("rows of different size", () => {
   it("take a table for every few octaves of the variance, and one where one is enough", () => {
     expect(tables(quantized(norm, [scale], () => 4).fixed)).toBe(1);
     expect(tables(quantized(norm, [scale], (row) => 4 * 2 ** -row).fixed)).toBeGreaterThan(2);
+  });
+  it("do not count where they vary less than the network's own epsilon", () => {
+    const constant = quantized(norm, [scale], (row) => (row === 0 ? 0 : 4));
+    expect(tables(constant.fixed)).toBe(1);
+    expect(constant.db).toBeGreaterThan(45);
   });
 });
 

@@ -5,6 +5,7 @@
 import type { Op, Value } from "../../../ir/core.js";
 import { strAttr } from "../../../ir/define-op.js";
 import { valuesOfDense } from "../../../ir/eval/nn-fixed.js";
+import { unaryFunctions } from "../../../ir/nn/unary-table.js";
 import { fixed, type FixedType } from "../../../ir/types.js";
 import type { TensorStats } from "./calibrate.js";
 import { chooseFormat, roomyFormat, spreadBits } from "./formats.js";
@@ -112,11 +113,28 @@ export class Plan {
   /** log2 of the ratio of the arguments that occur at roots and reciprocals. */
   private octaves(ops: readonly Op[]): number {
     const each = ops.map((op) => {
-      const { values, max } = this.statsOf(op.operand(0));
+      const { values, max } = this.argumentStats(op);
       const least = values.reduce((a, b) => (b > 0 && b < a ? b : a), Infinity);
       return max > least ? Math.ceil(Math.log2(max / least)) : 0;
     });
     return Math.max(0, ...each);
+  }
+
+  /**
+   * What occurs at the argument of a function. Rows that vary less than the network's own epsilon are constant, and what is left
+   * of them is noise: nothing that a root or reciprocal should resolve.
+   */
+  private argumentStats(op: Op): TensorStats {
+    const stats = this.statsOf(op.operand(0));
+    const floor = isSteep(strAttr(op, "fn")) ? 2 * epsilonOf(op.operand(0)) : 0;
+    const values = stats.values.filter((v) => v > floor);
+    return floor === 0 || values.length === 0 ? stats : { ...stats, values, min: values.reduce((a, b) => Math.min(a, b), Infinity) };
+  }
+
+  /** What occurs at the result of a reciprocal or reciprocal root of such arguments; larger results saturate. */
+  private resultStats(op: Op): TensorStats {
+    const [all, counting, stats] = [this.statsOf(op.operand(0)), this.argumentStats(op), this.statsOf(op.result)];
+    return counting === all ? stats : { ...stats, max: Math.min(stats.max, unaryFunctions[strAttr(op, "fn")]!(counting.min)) };
   }
 
   /**
@@ -135,7 +153,7 @@ export class Plan {
     const stats = this.statsOf(v);
     const isReciprocal = v.def?.name === "nn.unary" && isRelative(strAttr(v.def, "fn"));
     const integers = v.def === undefined && this.layer(v).input === undefined && this.options.precision.input === undefined ? integerBits(stats) : undefined;
-    const type = integers === width ? fixed(width, 0, stats.min < 0) : isReciprocal ? relativeResult(stats, width) : width >= ROOMY ? roomyFormat(stats, width) : chooseFormat(stats, width);
+    const type = integers === width ? fixed(width, 0, stats.min < 0) : isReciprocal ? relativeResult(this.resultStats(v.def!), width) : width >= ROOMY ? roomyFormat(stats, width) : chooseFormat(stats, width);
     this.memo.set(v, type);
     return this.shifted(v, type);
   }
@@ -162,7 +180,7 @@ export class Plan {
       const stated = this.layer(op.result).input;
       const bits = Math.min(MAX_TABLE_BITS, stated ?? (isSteep(fn) ? this.options.reciprocalBits : this.options.tableBits));
       // A width that is stated is taken as it is; otherwise bits that gain nothing are left out.
-      const stats = this.statsOf(op.operand(0));
+      const stats = this.argumentStats(op);
       segments = chooseSegments(fn, stats, chooseArgument(fn, stats, to, bits, stated === undefined ? 1.5 : 1), to, bits);
       this.argumentMemo.set(key, segments);
     }
@@ -221,6 +239,16 @@ function steepBelow(v: Value): Op[] {
     return byConstant || op.name === "nn.reduce" || VIEWS.has(op.name) ? steepBelow(op.result) : [];
   });
   return found.some((f) => f.length === 0) ? [] : found.flat();
+}
+
+/** What is added to `v` so that it never is zero; 0 where nothing is. */
+function epsilonOf(v: Value): number {
+  const { def } = v;
+  if (def === undefined) return 0;
+  if (VIEWS.has(def.name)) return epsilonOf(def.operand(0));
+  if (def.name !== "nn.add" && def.name !== "nn.max") return 0;
+  const constants = def.operands.flatMap((o) => constantOf(o) ?? []).flatMap((c) => [...valuesOfDense(c)]);
+  return constants.length === 0 ? 0 : Math.max(0, Math.min(...constants));
 }
 
 /** The roots whose reciprocal is a factor of `v`. */
