@@ -44,6 +44,10 @@ describe("rows of different size", () => {
     expect(tables(constant.fixed)).toBe(1);
     expect(constant.db).toBeGreaterThan(45);
   });
+  it("count where what is added is more than an epsilon", () => {
+    const { db } = quantized([node("Add", ["x", "c"], ["s"]), node("Reciprocal", ["s"], ["y"])], [weights("c", [1], [3])], () => 2.5);
+    expect(db).toBeGreaterThan(45);
+  });
 });
 
 describe("features of different size", () => {

@@ -126,7 +126,9 @@ export class Plan {
    */
   private argumentStats(op: Op): TensorStats {
     const stats = this.statsOf(op.operand(0));
-    const floor = isSteep(strAttr(op, "fn")) ? 2 * epsilonOf(op.operand(0)) : 0;
+    const epsilon = isRelative(strAttr(op, "fn")) ? epsilonOf(op.operand(0)) : 0;
+    // What is added to keep off zero is small; anything else is a part of the argument.
+    const floor = epsilon < EPSILON_SHARE * stats.max ? 2 * epsilon : 0;
     const values = stats.values.filter((v) => v > floor);
     return floor === 0 || values.length === 0 ? stats : { ...stats, values, min: values.reduce((a, b) => Math.min(a, b), Infinity) };
   }
@@ -240,6 +242,9 @@ function steepBelow(v: Value): Op[] {
   });
   return found.some((f) => f.length === 0) ? [] : found.flat();
 }
+
+/** Part of the largest argument of a root or reciprocal that an epsilon is at most. */
+const EPSILON_SHARE = 2 ** -12;
 
 /** What is added to `v` so that it never is zero; 0 where nothing is. */
 function epsilonOf(v: Value): number {
