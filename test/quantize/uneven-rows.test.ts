@@ -45,7 +45,7 @@ describe("rows of different size", () => {
     expect(constant.db).toBeGreaterThan(45);
   });
   it("count where what is added is more than an epsilon", () => {
-    const { db } = quantized([node("Add", ["x", "c"], ["s"]), node("Reciprocal", ["s"], ["y"])], [weights("c", [1], [3])], () => 2.5);
+    const { db } = quantized([node("Mul", ["x", "x"], ["q"]), node("Add", ["q", "c"], ["s"]), node("Reciprocal", ["s"], ["y"])], [weights("c", [1], [1])], () => 2.5);
     expect(db).toBeGreaterThan(45);
   });
 });
