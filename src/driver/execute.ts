@@ -102,7 +102,7 @@ export async function simulate(dir: string, options: SimulateOptions, session: S
   const expected = runModel(c, data, session);
   const ports: StreamPort[] = c.design.ports.map((p) => ({ name: p.prefix, direction: p.direction === "input" ? "in" : "out", width: p.dataBits, beatsPerSample: p.beats }));
   session.progress("build", 0, 0);
-  const simulation = await buildSimulation(join(dir, "rtl"), c.design.top, ports, join(dir, "sim"), { quick: options.quickBuild === true });
+  const simulation = await buildSimulation(join(dir, "rtl"), c.design.top, ports, join(dir, "sim"), { quick: options.quickBuild === true, threads: options.threads ?? 1 });
   const work = mkdtempSync(join(tmpdir(), "onnx-hls-"));
   try {
     const file = (p: AxisPort): string => join(work, `${p.prefix}.bin`);

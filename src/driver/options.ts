@@ -63,6 +63,8 @@ export interface SimulateOptions extends RunOptions {
   readonly seed?: number;
   /** Build in half the time a simulation that is slower: for a few samples. */
   readonly quickBuild?: boolean;
+  /** Threads of the simulation, for designs of thousands of multipliers; 1 where absent. */
+  readonly threads?: number;
 }
 
 export interface CompareOptions {

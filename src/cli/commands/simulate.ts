@@ -2,7 +2,7 @@ import { Command } from "commander";
 import { simulateDesign } from "../../driver.js";
 import { Exit, runAction, type GlobalOptions } from "../action.js";
 import type { CliEnv } from "../env.js";
-import { nonNegativeInteger, probability } from "../options.js";
+import { nonNegativeInteger, positiveInteger, probability } from "../options.js";
 import { count } from "../table.js";
 
 interface Flags extends GlobalOptions {
@@ -11,6 +11,7 @@ interface Flags extends GlobalOptions {
   readonly stall?: number;
   readonly seed?: number;
   readonly quickBuild?: boolean;
+  readonly threads?: number;
   readonly raw?: boolean;
   readonly json?: boolean;
 }
@@ -25,6 +26,7 @@ export function simulateCommand(env: CliEnv): Command {
     .option("--stall <probability>", "let both ports pause at random, with this probability per cycle", probability)
     .option("--seed <n>", "seed of the pauses", nonNegativeInteger)
     .option("--quick-build", "build in half the time a simulation that is slower: for a few samples")
+    .option("--threads <n>", "threads of the simulation, for designs of thousands of multipliers (default: 1)", positiveInteger)
     .option("--raw", "write raw integers instead of float32 values")
     .option("--json", "print the measurements as JSON")
     .addHelpText("after", `
@@ -41,6 +43,7 @@ Examples:
           output: flags.output,
           raw: flags.raw === true,
           quickBuild: flags.quickBuild === true,
+          ...(flags.threads !== undefined && { threads: flags.threads }),
           ...(flags.stall !== undefined && { stall: flags.stall }),
           ...(flags.seed !== undefined && { seed: flags.seed }),
         }, session);
