@@ -1,5 +1,6 @@
 /** ONNX -> nn: reads the graph, folds what is constant, and reports everything that is not supported at once. */
 import { basename } from "node:path";
+import { Dense } from "../ir/attributes.js";
 import { Block, Builder, Module, Op, type Value } from "../ir/core.js";
 import { f32, tensor } from "../ir/types.js";
 import { Sink, UserError, printable } from "../diagnostics/index.js";
@@ -7,7 +8,7 @@ import { checkNumbers, NodeContext, shapeOf, type Imported, type OperatorImporte
 import { branchBody, callBody, capturedBy, functionKey, type Body } from "./inline.js";
 import { decodeModel, toNumber, type FunctionProto, type GraphProto, type ModelProto, type NodeProto, type TensorProto, type ValueInfoProto } from "./onnx-proto.js";
 import { lookupOnnxOp } from "./operators/index.js";
-import { dataTypeName, integerRange, isNumberType, readTensor } from "./tensor-data.js";
+import { dataTypeName, integerRange, isNumberType, readTensor, type ConstTensor } from "./tensor-data.js";
 
 /** Oldest and newest operator sets whose meaning this importer knows. */
 export const OPSETS = { oldest: 6, newest: 28 };
@@ -133,8 +134,7 @@ class Importer {
     const outputs = this.graph.output.map((o) => {
       const t = this.tensors.get(o.name);
       if (t === undefined) throw UserError.of("ON003", { what: `output "${printable(o.name)}" is produced by nothing` }, { file: this.file, tensor: o.name });
-      if (t.kind === "const") throw UserError.of("ON003", { what: `output "${printable(o.name)}" does not depend on any input` }, { file: this.file, tensor: o.name });
-      return t.value;
+      return t.kind === "const" ? this.pacedConstant(t.tensor, o.name) : t.value;
     });
     if (outputs.length === 0) throw UserError.of("ON003", { what: "the graph has no outputs" }, { file: this.file });
     if (this.sink.hasErrors) return undefined;
@@ -142,6 +142,18 @@ class Importer {
     const module = new Module(moduleNameOf(this.file));
     module.body.append(new Op({ name: "func", attrs: { sym: module.name, inputs, outputs: this.graph.output.map((o) => o.name) }, regions: [this.block] }));
     return module;
+  }
+
+  /** A constant that leaves once per sample: whichever sign the first element of an input has, it is chosen. */
+  private pacedConstant(t: ConstTensor, name: string): Value {
+    checkNumbers(t, name, this.file, true);
+    const input = this.block.args[0]!;
+    const b = new Builder(this.block, undefined, { nodes: [name], opType: "Constant", file: this.file });
+    const ones = shapeOf(input).map(() => 1);
+    const first = b.value("nn.slice", [input], tensor(ones, f32), { starts: ones.map(() => 0), steps: ones, shape: ones }, `${name}_pace`);
+    const pace = b.value("nn.reshape", [first], tensor([], f32), { shape: [] }, `${name}_pace`);
+    const value = b.value("nn.constant", [], tensor(t.shape, f32), { value: new Dense(t.shape, f32, t.data) }, `${name}_value`);
+    return b.value("nn.select_neg", [pace, value, value], tensor(t.shape, f32), {}, name);
   }
 
   summarize(): GraphSummary {

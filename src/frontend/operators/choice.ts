@@ -3,22 +3,13 @@
  * (`nn.select_neg`): a < b is the sign of a - b, a maximum's position a tournament of such choices.
  */
 import type { Value } from "../../ir/core.js";
-import { known, shapeOf, broadcastShapes, type NodeContext, type OperatorImporter } from "../context.js";
-import { mapConstants } from "./elementwise.js";
-import { needBroadcast } from "./logic.js";
+import { known, shapeOf, type NodeContext, type OperatorImporter } from "../context.js";
+import { mapConstants, needBroadcast, scalarOf, selectNegative } from "./broadcast.js";
+
+export { scalarOf, selectNegative };
 
 const BOOL = 9;
 const INT64 = 7;
-
-export function scalarOf(ctx: NodeContext, value: number, what: string): Value {
-  return ctx.fromConstant({ shape: [], data: Float64Array.of(value), integer: false }, `${ctx.name}_${what}`);
-}
-
-/** x < 0 ? a : b. */
-export function selectNegative(ctx: NodeContext, x: Value, a: Value, b: Value): Value {
-  const shape = broadcastShapes(broadcastShapes(shapeOf(x), shapeOf(a)) ?? [], shapeOf(b)) ?? [];
-  return ctx.emit("nn.select_neg", [x, a, b], shape);
-}
 
 function difference(ctx: NodeContext, a: Value, b: Value): Value {
   return ctx.emit("nn.sub", [a, b], needBroadcast(ctx, shapeOf(a), shapeOf(b)));
@@ -156,30 +147,51 @@ function argExtreme(opType: string, largest: boolean): OperatorImporter {
       const x = ctx.value(0);
       const shape = shapeOf(x);
       const axis = ctx.axis(ctx.int("axis", 0), shape.length);
-      if (shape[axis]! > MAX_ORDER) throw ctx.error(`${shape[axis]} elements along axis ${axis} are too many to compare`, `at most ${MAX_ORDER}`);
-      const last = ctx.int("select_last_index", 0) !== 0;
-      let level: { value: Value; at: Value } = { value: x, at: positions(ctx, shape, axis) };
-      // A tournament: neighbours meet, the winner's position goes on, so that positions stay in order.
-      for (let n = shape[axis]!; n > 1; ) {
-        const half = n >> 1;
-        const part = (v: Value, start: number, count: number): Value => sliceAxis(ctx, v, axis, start, 2, count);
-        const [a, b] = [part(level.value, 0, half), part(level.value, 1, half)];
-        const [p, q] = [part(level.at, 0, half), part(level.at, 1, half)];
-        // Of equals the earlier one stays, or with select_last_index the later one.
-        const [better, worse] = largest === last ? [b, a] : [a, b];
-        const lost = difference(ctx, better, worse);
-        const choose = (early: Value, late: Value): Value => (last ? selectNegative(ctx, lost, early, late) : selectNegative(ctx, lost, late, early));
-        const winner = { value: choose(a, b), at: choose(p, q) };
-        if (n % 2 === 0) level = winner;
-        else level = { value: concatAxis(ctx, [winner.value, part(level.value, n - 1, 1)], axis), at: concatAxis(ctx, [winner.at, part(level.at, n - 1, 1)], axis) };
-        n = half + (n % 2);
-      }
-      if (ctx.int("keepdims", 1) !== 0) return level.at;
+      const at = extremeAt(ctx, x, axis, largest, ctx.int("select_last_index", 0) !== 0);
+      if (ctx.int("keepdims", 1) !== 0) return at;
       const out = shape.filter((_, d) => d !== axis);
-      return ctx.emit("nn.reshape", [level.at], out, { shape: out });
+      return ctx.emit("nn.reshape", [at], out, { shape: out });
     },
   };
 }
+
+/** Position of the largest or smallest element along `axis`, which stays with one element. */
+function extremeAt(ctx: NodeContext, x: Value, axis: number, largest: boolean, last: boolean): Value {
+  const shape = shapeOf(x);
+  if (shape[axis]! > MAX_ORDER) throw ctx.error(`${shape[axis]} elements along axis ${axis} are too many to compare`, `at most ${MAX_ORDER}`);
+  let level: { value: Value; at: Value } = { value: x, at: positions(ctx, shape, axis) };
+  // A tournament: neighbours meet, the winner's position goes on, so that positions stay in order.
+  for (let n = shape[axis]!; n > 1; ) {
+    const half = n >> 1;
+    const part = (v: Value, start: number, count: number): Value => sliceAxis(ctx, v, axis, start, 2, count);
+    const [a, b] = [part(level.value, 0, half), part(level.value, 1, half)];
+    const [p, q] = [part(level.at, 0, half), part(level.at, 1, half)];
+    // Of equals the earlier one stays, or with select_last_index the later one.
+    const [better, worse] = largest === last ? [b, a] : [a, b];
+    const lost = difference(ctx, better, worse);
+    const choose = (early: Value, late: Value): Value => (last ? selectNegative(ctx, lost, early, late) : selectNegative(ctx, lost, late, early));
+    const winner = { value: choose(a, b), at: choose(p, q) };
+    if (n % 2 === 0) level = winner;
+    else level = { value: concatAxis(ctx, [winner.value, part(level.value, n - 1, 1)], axis), at: concatAxis(ctx, [winner.at, part(level.at, n - 1, 1)], axis) };
+    n = half + (n % 2);
+  }
+  return level.at;
+}
+
+/** 1 where the first of the largest elements is, otherwise 0; before opset 13 of all axes from the given one on. */
+const hardmax: OperatorImporter = {
+  opType: "Hardmax",
+  limits: `up to ${MAX_ORDER} elements along the axis`,
+  import: (ctx) => {
+    const shape = ctx.shape(0);
+    const axis = ctx.axis(ctx.int("axis", ctx.opset < 13 ? 1 : -1), shape.length);
+    const flat = ctx.opset < 13 ? [shape.slice(0, axis), shape.slice(axis)].map((part) => part.reduce((n, d) => n * d, 1)) : shape;
+    const along = ctx.opset < 13 ? 1 : axis;
+    const as = (v: Value, to: readonly number[]): Value => (shapeOf(v).join() === to.join() ? v : ctx.emit("nn.reshape", [v], to, { shape: [...to] }));
+    const x = as(ctx.value(0), flat);
+    return as(equal(ctx, extremeAt(ctx, x, along, true, false), positions(ctx, flat, along)), shape);
+  },
+};
 
 /** Longest axis that is sorted: a network of n rounds. */
 const MAX_SORT = 64;
@@ -236,6 +248,7 @@ export const choiceOperators: readonly OperatorImporter[] = [
   sign,
   argExtreme("ArgMax", true),
   argExtreme("ArgMin", false),
+  hardmax,
   topK,
 ];
 

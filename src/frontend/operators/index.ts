@@ -3,6 +3,7 @@ import type { OperatorImporter } from "../context.js";
 import { activationOperators } from "./activations.js";
 import { elementwiseOperators } from "./elementwise.js";
 import { linearOperators } from "./linear.js";
+import { bitwiseOperators } from "./bitwise.js";
 import { choiceOperators } from "./choice.js";
 import { logicOperators } from "./logic.js";
 import { contractionOperators } from "./contraction.js";
@@ -12,7 +13,9 @@ import { recurrentOperators } from "./recurrent.js";
 import { rearrangeOperators } from "./rearrange.js";
 import { reduceOperators } from "./reduce.js";
 import { resizeOperators } from "./resize.js";
+import { roundingOperators } from "./rounding.js";
 import { shapeOperators } from "./shape.js";
+import { trigonometryOperators } from "./trigonometry.js";
 
 const registry = new Map<string, OperatorImporter>();
 
@@ -21,7 +24,25 @@ export function registerOnnxOp(importer: OperatorImporter): void {
   if (registry.has(importer.opType)) throw new Error(`operator ${importer.opType} is registered twice`);
   registry.set(importer.opType, importer);
 }
-for (const o of [...linearOperators, ...elementwiseOperators, ...shapeOperators, ...reduceOperators, ...resizeOperators, ...logicOperators, ...activationOperators, ...normalizeOperators, ...quantizedOperators, ...choiceOperators, ...contractionOperators, ...rearrangeOperators, ...recurrentOperators]) registerOnnxOp(o);
+const builtin: readonly (readonly OperatorImporter[])[] = [
+  linearOperators,
+  elementwiseOperators,
+  shapeOperators,
+  reduceOperators,
+  resizeOperators,
+  logicOperators,
+  activationOperators,
+  normalizeOperators,
+  quantizedOperators,
+  choiceOperators,
+  contractionOperators,
+  rearrangeOperators,
+  recurrentOperators,
+  bitwiseOperators,
+  roundingOperators,
+  trigonometryOperators,
+];
+for (const o of builtin.flat()) registerOnnxOp(o);
 
 export function lookupOnnxOp(domain: string, opType: string): OperatorImporter | undefined {
   return registry.get(domain === "" || domain === "ai.onnx" ? opType : `${domain}::${opType}`);

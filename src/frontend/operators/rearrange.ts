@@ -2,7 +2,7 @@
 import type { Value } from "../../ir/core.js";
 import { rowMajorStrides } from "../../ir/types.js";
 import { known, shapeOf, type Imported, type NodeContext, type OperatorImporter } from "../context.js";
-import { scalarOf, selectNegative } from "./choice.js";
+import { scalarOf, selectNegative } from "./broadcast.js";
 
 const count = (shape: readonly number[]): number => shape.reduce((n, d) => n * d, 1);
 
@@ -110,16 +110,17 @@ export function gatherComputed(ctx: NodeContext, axis: number): Value | Imported
 
 const oneHotOperator: OperatorImporter = {
   opType: "OneHot",
-  limits: "depth and values constant",
+  limits: "depth constant",
   resultType: (ctx) => ctx.elementType(2),
   import: (ctx) => {
     const depth = ctx.needConstant(1, "the depth").data[0]!;
-    const [off, on] = ctx.needConstant(2, "the values").data as unknown as [number, number];
+    const values = ctx.constant(2);
     const indices = ctx.value(0);
     const rank = shapeOf(indices).length + 1;
     const axis = ctx.axis(ctx.int("axis", -1), rank);
     let hot = oneHot(ctx, indices, depth);
-    if (off !== 0 || on !== 1) hot = ctx.emit("nn.add", [ctx.emit("nn.mul", [hot, scalarOf(ctx, on - off, "step")], shapeOf(hot)), scalarOf(ctx, off, "off")], shapeOf(hot));
+    const entry = (i: number): Value => (values === undefined ? reshape(ctx, ctx.emit("nn.slice", [ctx.value(2)], [1], { starts: [i], steps: [1], shape: [1] }), []) : scalarOf(ctx, values.data[i]!, i === 0 ? "off" : "on"));
+    if (values?.data[0] !== 0 || values.data[1] !== 1) hot = selectNegative(ctx, ctx.emit("nn.neg", [hot], shapeOf(hot)), entry(1), entry(0));
     const perm = shapeOf(hot).map((_, d) => (d < axis ? d : d === axis ? rank - 1 : d - 1));
     return axis === rank - 1 ? hot : ctx.emit("nn.transpose", [hot], perm.map((p) => shapeOf(hot)[p]!), { perm });
   },

@@ -3,6 +3,7 @@ import type { Op, Value } from "../../ir/core.js";
 import { boolAttr, denseAttr, intAttr, intsAttr, numAttr, strAttr } from "../../ir/define-op.js";
 import type { Iterator } from "../../ir/flow/kernel.js";
 import { fixed, rawRange, showType, typeOfRange, type FixedType, type RawRange, type TensorType } from "../../ir/types.js";
+import { roundWhole } from "../../ir/fixed-arith.js";
 import { allocate, Dense } from "../../ir/attributes.js";
 import { CompilerBug } from "../../diagnostics/index.js";
 import { along, at0, fixedElem, type Access, type BodyBuilder, type Index, type LoweringContext } from "./context.js";
@@ -368,6 +369,33 @@ const lowerRound: Lowering = (op, ctx) => {
   });
 };
 
+/** An integer of the operand: its upper bits, but for ties and for what lies below zero. */
+const lowerWhole: Lowering = (op, ctx) => {
+  const [mode, lo, hi] = [strAttr(op, "mode"), numAttr(op, "lo", -Infinity), numAttr(op, "hi", Infinity)];
+  elementwise(op, ctx, (b, [x]) => {
+    const t = x!.type as FixedType;
+    const zero = b.constant(0, fixed(1, t.frac, false));
+    const rounded = (v: Value, rounding: string): Value => {
+      const type = v.type as FixedType;
+      const r = rawRange(type);
+      const at = (raw: number): number => roundWhole(raw * 2 ** -type.frac, rounding);
+      return b.requantize(v, typeOfRange({ lo: at(r.lo), hi: at(r.hi) }, 0), rounding, "saturate");
+    };
+    const up = (): Value => b.sub(b.constant(0, fixed(1, 0, false)), rounded(b.sub(zero, x!), "floor"));
+    let y = t.frac <= 0 ? b.cast(x!, typeOfRange({ lo: rawRange(t).lo * 2 ** -t.frac, hi: rawRange(t).hi * 2 ** -t.frac }, 0)) : mode === "ceil" ? up() : mode === "trunc" && t.signed ? b.selectNegative(x!, up(), rounded(x!, "floor")) : rounded(x!, mode === "half-even" ? mode : "floor");
+    const range = rawRange(y.type as FixedType);
+    if (lo > range.lo) y = b.max(y, b.constant(lo, typeOfRange({ lo, hi: lo }, 0)));
+    if (hi < range.hi) y = b.min(y, b.constant(hi, typeOfRange({ lo: hi, hi }, 0)));
+    return b.requantize(y, fixedElem(resultType(op).elem), "floor", "saturate");
+  });
+};
+
+/** The bits behind the point. */
+const lowerFraction: Lowering = (op, ctx) => {
+  const to = fixedElem(resultType(op).elem);
+  elementwise(op, ctx, (b, [x]) => ((x!.type as FixedType).frac > 0 ? b.requantize(x!, to, "floor", "wrap") : b.constant(0, to)));
+};
+
 const lowerLookup: Lowering = (op, ctx) => {
   const from = ctx.view(op.operand(0)).elem;
   const to = fixedElem(resultType(op).elem);
@@ -395,6 +423,8 @@ export const lowerings = new Map<string, Lowering>([
   ["nn.clip", lowerClip],
   ["nn.unary", lowerUnary],
   ["nn.round", lowerRound],
+  ["nn.whole", lowerWhole],
+  ["nn.fraction", lowerFraction],
   ["nn.select_neg", (op, ctx) => elementwise(op, ctx, (b, [x, p, q]) => b.selectNegative(x!, p!, q!))],
   ["nn.lookup", lowerLookup],
   ["nn.reduce", lowerReduce],

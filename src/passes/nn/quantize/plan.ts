@@ -5,7 +5,7 @@
 import type { Op, Value } from "../../../ir/core.js";
 import { strAttr } from "../../../ir/define-op.js";
 import { valuesOfDense } from "../../../ir/eval/nn-fixed.js";
-import { unaryFunctions } from "../../../ir/nn/unary-table.js";
+import { unaryFunction } from "../../../ir/nn/unary-table.js";
 import { fixed, type FixedType } from "../../../ir/types.js";
 import type { TensorStats } from "./calibrate.js";
 import { chooseFormat, roomyFormat, spreadBits } from "./formats.js";
@@ -95,6 +95,8 @@ export class Plan {
     if (read.length > 0) return Math.max(...read);
     if (feedsOutput(v)) return precision.output ?? Math.max(16, precision.activations);
     if (v.def?.name === "nn.constant") return LIGHT_WIDTH;
+    // What is close to a step comes out on its other side: the finer, the less often.
+    if (feedsWhole(v)) return Math.max(LIGHT_WIDTH, precision.activations);
     // Rows that a normalisation brings to one size need as much more as the smallest is smaller.
     const uneven = (roots: readonly Op[]): number => precision.activations + Math.ceil(this.octaves(roots) / 2);
     const normalized = Math.max(precision.activations, Math.min(LIGHT_WIDTH, uneven(normalizations(v)) - SMALL_ROW_BITS));
@@ -136,7 +138,7 @@ export class Plan {
   /** What occurs at the result of a reciprocal or reciprocal root of such arguments; larger results saturate. */
   private resultStats(op: Op): TensorStats {
     const [all, counting, stats] = [this.statsOf(op.operand(0)), this.argumentStats(op), this.statsOf(op.result)];
-    return counting === all ? stats : { ...stats, max: Math.min(stats.max, unaryFunctions[strAttr(op, "fn")]!(counting.min)) };
+    return counting === all ? stats : { ...stats, max: Math.min(stats.max, unaryFunction(strAttr(op, "fn"))!(counting.min)) };
   }
 
   /**
@@ -225,6 +227,15 @@ export function integerBits(stats: TensorStats): number | undefined {
   const magnitude = Math.max(stats.max, -stats.min - 1, 1);
   const bits = Math.ceil(Math.log2(magnitude + 1)) + (stats.min < 0 ? 1 : 0);
   return bits <= 16 ? bits : undefined;
+}
+
+/** Whether an integer or a phase is made of `v`, through what only shifts, turns or moves it. */
+export function feedsWhole(v: Value): boolean {
+  return v.uses.some(({ op, index }) => {
+    if (op.name === "nn.whole" || op.name === "nn.fraction") return true;
+    const shifts = (op.name === "nn.add" || op.name === "nn.sub" || op.name === "nn.mul") && op.operand(1 - index).def?.name === "nn.constant";
+    return (shifts || op.name === "nn.neg" || op.name === "nn.abs" || VIEWS.has(op.name)) && feedsWhole(op.result);
+  });
 }
 
 /** Whether `v` reaches an output of the network through views alone. */
