@@ -170,13 +170,13 @@ const spaceToDepth: OperatorImporter = {
 const convTranspose: OperatorImporter = {
   opType: "ConvTranspose",
   sameType: 3,
-  limits: "1-D and 2-D; constant weights",
+  limits: "1-D, 2-D and 3-D; constant weights",
   import: (ctx) => {
     const x = ctx.value(0);
     const w = ctx.needWeight(1, "the weight");
     const xs = shapeOf(x);
     const rank = xs.length - 2;
-    if (rank < 1 || rank > 2) throw ctx.error(`a convolution of rank ${xs.length} is not supported`, "use 1-D or 2-D convolutions");
+    if (rank < 1 || rank > 3) throw ctx.error(`a convolution of rank ${xs.length} is not supported`, "use 1-D, 2-D or 3-D convolutions");
     if (w.shape.length !== xs.length || w.shape[0] !== xs[1]) throw ctx.error(`its weight of shape [${w.shape.join(", ")}] does not fit an input of shape [${xs.join(", ")}]`);
     const group = ctx.int("group", 1);
     const [inputs, perGroup] = [w.shape[0]!, w.shape[1]!];

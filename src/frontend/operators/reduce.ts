@@ -8,12 +8,12 @@ import { windowOf } from "./window.js";
 function pool(opType: string, kind: "max" | "average"): OperatorImporter {
   return {
     opType,
-    limits: "1-D and 2-D",
+    limits: "1-D, 2-D and 3-D",
     import: (ctx) => {
       const s = ctx.shape(0);
       const kernel = ctx.ints("kernel_shape");
       if (kernel === undefined) throw ctx.error("kernel_shape is missing");
-      if (kernel.length !== s.length - 2 || kernel.length < 1 || kernel.length > 2) throw ctx.error(`a kernel of ${kernel.length} dimensions for an input of rank ${s.length} is not supported`);
+      if (kernel.length !== s.length - 2 || kernel.length < 1 || kernel.length > 3) throw ctx.error(`a kernel of ${kernel.length} dimensions for an input of rank ${s.length} is not supported`);
       if (ctx.node.output.filter((o) => o !== "").length > 1) throw ctx.error("the output of indices is not supported");
       const { strides, pads, dilations, out } = windowOf(ctx, s.slice(2), kernel);
       const include = ctx.int("count_include_pad", 0) !== 0;
