@@ -28,11 +28,11 @@ export class NodeContext {
     private readonly lookup: ((opType: string) => OperatorImporter | undefined) | undefined = undefined,
   ) {}
 
-  /** The node read as another operator of ONNX's domain, on other inputs. */
-  delegate(opType: string, inputs: readonly (Imported | undefined)[]): ReturnType<OperatorImporter["import"]> {
+  /** The node read as another operator of ONNX's domain, on other inputs, with its own attributes or others. */
+  delegate(opType: string, inputs: readonly (Imported | undefined)[], attribute: readonly object[] = this.node.attribute): ReturnType<OperatorImporter["import"]> {
     const operator = this.lookup?.(opType);
     if (operator === undefined) throw this.error(`it is read as ${opType}, which is not supported`);
-    const node = { ...this.node, input: inputs.map((_, i) => `${this.name}_input${i}`) };
+    const node = { ...this.node, attribute: attribute as NodeProto["attribute"], input: inputs.map((_, i) => `${this.name}_input${i}`) };
     return operator.import(new NodeContext(node, this.name, this.opset, this.file, this.builder, inputs, this.readers, new Map(), this.lookup));
   }
 

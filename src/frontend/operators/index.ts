@@ -14,6 +14,8 @@ import { rearrangeOperators } from "./rearrange.js";
 import { reduceOperators } from "./reduce.js";
 import { resizeOperators } from "./resize.js";
 import { roundingOperators } from "./rounding.js";
+import { samplingOperators } from "./sampling.js";
+import { scatterOperators } from "./scatter.js";
 import { shapeOperators } from "./shape.js";
 import { trigonometryOperators } from "./trigonometry.js";
 
@@ -40,6 +42,8 @@ const builtin: readonly (readonly OperatorImporter[])[] = [
   recurrentOperators,
   bitwiseOperators,
   roundingOperators,
+  scatterOperators,
+  samplingOperators,
   trigonometryOperators,
 ];
 for (const o of builtin.flat()) registerOnnxOp(o);

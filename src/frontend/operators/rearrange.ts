@@ -1,14 +1,11 @@
-/** Operators that repeat, mask or pick elements, beyond the plain ones of shape.ts: Tile, Trilu, GatherElements, Gather by computed indices. */
+/** Operators that repeat, mask or pick elements, beyond the plain ones of shape.ts: Tile, Trilu, OneHot, Gather by computed indices. */
 import type { Value } from "../../ir/core.js";
 import { rowMajorStrides } from "../../ir/types.js";
 import { known, shapeOf, type Imported, type NodeContext, type OperatorImporter } from "../context.js";
 import { scalarOf, selectNegative } from "./broadcast.js";
+import { reshape } from "./scatter.js";
 
 const count = (shape: readonly number[]): number => shape.reduce((n, d) => n * d, 1);
-
-function reshape(ctx: NodeContext, x: Value, shape: readonly number[]): Value {
-  return shapeOf(x).join() === shape.join() ? x : ctx.emit("nn.reshape", [x], shape, { shape: [...shape] });
-}
 
 const tile: OperatorImporter = {
   opType: "Tile",
@@ -48,28 +45,6 @@ const trilu: OperatorImporter = {
     const c = ctx.constant(0);
     if (c !== undefined) return known(shape, c.data.map((v, i) => (mask[i % mask.length] === 0 ? 0 : v)), c.integer);
     return ctx.emit("nn.mul", [ctx.value(0), ctx.fromConstant({ shape: [rows, columns], data: mask, integer: false }, `${ctx.name}_mask`)], shape);
-  },
-};
-
-/** Constant indices per element: a gather from the flattened tensor. */
-const gatherElements: OperatorImporter = {
-  opType: "GatherElements",
-  limits: "constant indices",
-  import: (ctx) => {
-    const from = ctx.shape(0);
-    const axis = ctx.axis(ctx.int("axis", 0), from.length);
-    const index = ctx.needConstant(1, "the index");
-    const strides = rowMajorStrides(from);
-    const own = rowMajorStrides(index.shape);
-    const at = Array.from(index.data, (v, i) => {
-      const k = v < 0 ? v + from[axis]! : v;
-      if (k < 0 || k >= from[axis]!) throw ctx.error(`index ${v} is outside an axis of ${from[axis]}`);
-      return index.shape.reduce((sum, n, d) => sum + (d === axis ? k : Math.floor(i / own[d]!) % n) * strides[d]!, 0);
-    });
-    const c = ctx.constant(0);
-    if (c !== undefined) return known(index.shape, at.map((a) => c.data[a]!), c.integer);
-    const flat = reshape(ctx, ctx.value(0), [count(from)]);
-    return reshape(ctx, ctx.emit("nn.gather", [flat], [at.length], { axis: 0, indices: at }), index.shape);
   },
 };
 
@@ -126,4 +101,4 @@ const oneHotOperator: OperatorImporter = {
   },
 };
 
-export const rearrangeOperators: readonly OperatorImporter[] = [tile, trilu, gatherElements, oneHotOperator];
+export const rearrangeOperators: readonly OperatorImporter[] = [tile, trilu, oneHotOperator];

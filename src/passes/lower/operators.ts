@@ -7,6 +7,7 @@ import { roundWhole } from "../../ir/fixed-arith.js";
 import { allocate, Dense } from "../../ir/attributes.js";
 import { CompilerBug } from "../../diagnostics/index.js";
 import { along, at0, fixedElem, type Access, type BodyBuilder, type Index, type LoweringContext } from "./context.js";
+import { gridSize, gridView, indexGrids, indexRuns, type IndexGrid } from "./index-grids.js";
 import { broadcasted, reshaped, sliced, transposed, type Viewed } from "./views.js";
 import { unaryTable } from "../../ir/nn/unary-table.js";
 
@@ -282,24 +283,22 @@ const lowerConcat: Lowering = (op, ctx) => {
   ctx.setView(op.result, concatViews(op, op.operands.map((v) => ctx.view(v)), axis < 0 ? axis + rank : axis, ctx));
 };
 
+/** A gather reads equidistant indices, and equidistant repetitions of such, as one view; it is the concatenation of these. */
 const lowerGather: Lowering = (op, ctx) => {
   const v = ctx.view(op.operand(0));
   const rank = v.shape.length;
   const axis = ((intAttr(op, "axis") % rank) + rank) % rank;
   const indices = intsAttr(op, "indices").map((i) => (i < 0 ? i + v.shape[axis]! : i));
-  const pick = (start: number, step: number, count: number): Viewed =>
-    sliced(v, v.shape.map((_, d) => (d === axis ? start : 0)), v.shape.map((_, d) => (d === axis ? step : 1)), v.shape.map((n, d) => (d === axis ? count : n)));
-  // Runs of equidistant indices are slices; a gather is the concatenation of its runs.
-  const runs: Viewed[] = [];
-  for (let i = 0; i < indices.length; ) {
-    const step = i + 1 < indices.length ? indices[i + 1]! - indices[i]! : 1;
-    let n = 1;
-    while (i + n < indices.length && indices[i + n]! - indices[i + n - 1]! === step) n++;
-    runs.push(pick(indices[i]!, step, n));
-    i += n;
-  }
   const shape = resultType(op).shape;
-  const whole = runs.length === 1 ? runs[0]! : concatViews(op, runs, axis, ctx);
+  const pick = (g: IndexGrid): Viewed => {
+    const grid = gridView(v, axis, g);
+    const flat = v.shape.map((n, d) => (d === axis ? gridSize(g) : n));
+    return reshaped(grid, flat) ?? reshaped(materialize(grid, op, ctx), flat)!;
+  };
+  const [runs, grids] = [indexRuns(indices), indexGrids(indices)];
+  // A grid that no strides flatten is copied first, which is worth it where it stands for many runs.
+  const parts = grids.length === 1 || 2 * grids.length <= runs.length ? grids : runs;
+  const whole = parts.length === 1 ? pick(parts[0]!) : concatViews(op, parts.map(pick), axis, ctx);
   ctx.setView(op.result, reshaped(whole, shape) ?? reshaped(materialize(whole, op, ctx), shape)!);
 };
 
