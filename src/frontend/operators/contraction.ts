@@ -2,6 +2,7 @@
 import type { Value } from "../../ir/core.js";
 import { rowMajorStrides } from "../../ir/types.js";
 import { foldConstant } from "./reduce.js";
+import { productOf } from "./logic.js";
 import { flatGather, points } from "./scatter.js";
 import { shapeOf, type NodeContext, type OperatorImporter } from "../context.js";
 
@@ -276,32 +277,36 @@ const convTranspose: OperatorImporter = {
   },
 };
 
+/** Largest p of a p-norm: a product of so many factors. */
+const MAX_NORM = 16;
+
+/** |x|^p in front of a sum, and the root behind it. */
+function normOf(ctx: NodeContext, x: Value): { readonly power: Value; readonly root: (sum: Value) => Value } {
+  const p = ctx.opset < 2 ? ctx.float("p", 2) : ctx.int("p", 2);
+  if (!Number.isInteger(p) || p < 1 || p > MAX_NORM) throw ctx.error(`p is ${p}; integers from 1 to ${MAX_NORM} are supported`);
+  const power = productOf(ctx, p % 2 === 0 ? x : ctx.emit("nn.abs", [x], shapeOf(x)), p);
+  return { power, root: (sum) => (p === 1 ? sum : table(ctx, sum, p === 2 ? "sqrt" : `pow:${1 / p}`)) };
+}
+
 /** Norms of windows. */
 const lpPool: OperatorImporter = {
   opType: "LpPool",
-  limits: "p 1 or 2",
+  limits: `p up to ${MAX_NORM}`,
   import: (ctx) => {
-    const p = ctx.int("p", 2);
-    if (p !== 1 && p !== 2) throw ctx.error(`p is ${p}; 1 and 2 are supported`);
-    const x = ctx.value(0);
-    const base = p === 1 ? ctx.emit("nn.abs", [x], shapeOf(x)) : square(ctx, x);
-    const averaged = ctx.delegate("AveragePool", [{ kind: "value", value: base }]) as Value;
+    const { power, root } = normOf(ctx, ctx.value(0));
+    const averaged = ctx.delegate("AveragePool", [{ kind: "value", value: power }]) as Value;
     const pool = averaged.def!;
-    const sum = ctx.emit("nn.pool", pool.operands, shapeOf(averaged), { ...pool.attrs, kind: "sum" });
-    return p === 1 ? sum : table(ctx, sum, "sqrt");
+    return root(ctx.emit("nn.pool", pool.operands, shapeOf(averaged), { ...pool.attrs, kind: "sum" }));
   },
 };
 
 const globalLpPool: OperatorImporter = {
   opType: "GlobalLpPool",
-  limits: "p 1 or 2",
+  limits: `p up to ${MAX_NORM}`,
   import: (ctx) => {
-    const p = ctx.int("p", 2);
-    if (p !== 1 && p !== 2) throw ctx.error(`p is ${p}; 1 and 2 are supported`);
     const x = ctx.value(0);
-    const axes = shapeOf(x).map((_, d) => d).slice(2);
-    const sum = reduce(ctx, p === 1 ? ctx.emit("nn.abs", [x], shapeOf(x)) : square(ctx, x), "sum", axes, true);
-    return p === 1 ? sum : table(ctx, sum, "sqrt");
+    const { power, root } = normOf(ctx, x);
+    return root(reduce(ctx, power, "sum", shapeOf(x).map((_, d) => d).slice(2), true));
   },
 };
 
