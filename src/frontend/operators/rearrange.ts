@@ -1,6 +1,7 @@
 /** Operators that repeat, mask or pick elements, beyond the plain ones of shape.ts: Tile, Trilu, OneHot, Gather by computed indices. */
 import type { Value } from "../../ir/core.js";
 import { rowMajorStrides } from "../../ir/types.js";
+import type { ConstTensor } from "../tensor-data.js";
 import { known, shapeOf, type Imported, type NodeContext, type OperatorImporter } from "../context.js";
 import { scalarOf, selectNegative } from "./broadcast.js";
 import { reshape } from "./scatter.js";
@@ -64,9 +65,11 @@ export function oneHot(ctx: NodeContext, indices: Value, depth: number): Value {
   return selectNegative(ctx, ctx.emit("nn.sub", [apart, scalarOf(ctx, 1, "one")], wide), scalarOf(ctx, 1, "hit"), scalarOf(ctx, 0, "miss"));
 }
 
-/** Gather by indices that the network computes or reads: a product with their one-hot rows. An embedding is this. */
+/** Gather by indices that the network computes or reads: of long constant tables a read of memory, otherwise a product with one-hot rows. */
 export function gatherComputed(ctx: NodeContext, axis: number): Value | Imported {
   const from = ctx.shape(0);
+  const c = ctx.constant(0);
+  if (c !== undefined && from[axis]! > MAX_ENTRIES) return tableRows(ctx, c, axis);
   const indices = ctx.value(1);
   const hot = oneHot(ctx, indices, from[axis]!);
   const n = from[axis]!;
@@ -77,6 +80,24 @@ export function gatherComputed(ctx: NodeContext, axis: number): Value | Imported
   const picks = count(shapeOf(indices));
   const rows = ctx.emit("nn.matmul", [reshape(ctx, hot, [picks, n]), reshape(ctx, moved, [n, count(outer) * count(inner)])], [picks, count(outer) * count(inner)]);
   const shape = shapeOf(indices);
+  const full = reshape(ctx, rows, [...shape, ...outer, ...inner]);
+  if (axis === 0) return full;
+  const perm = [...outer.map((_, d) => shape.length + d), ...shape.map((_, d) => d), ...inner.map((_, d) => shape.length + outer.length + d)];
+  return ctx.emit("nn.transpose", [full], [...outer, ...shape, ...inner], { perm });
+}
+
+/** Rows of a constant table: its axis comes first, the rest of it is one row. */
+function tableRows(ctx: NodeContext, c: ConstTensor, axis: number): Value {
+  const [outer, n, inner] = [c.shape.slice(0, axis), c.shape[axis]!, c.shape.slice(axis + 1)];
+  const [before, after] = [count(outer), count(inner)];
+  const data = new Float64Array(c.data.length);
+  for (let o = 0; o < before; o++) for (let i = 0; i < n; i++) for (let k = 0; k < after; k++) data[(i * before + o) * after + k] = c.data[(o * n + i) * after + k]!;
+  const table = ctx.fromConstant({ shape: [n, before * after], data, integer: false }, ctx.node.input[0]);
+  // Negative indices count from the end.
+  const index = ctx.emit("nn.whole", [ctx.value(1)], ctx.shape(1), { mode: "trunc", lo: -n, hi: n - 1 });
+  const counted = selectNegative(ctx, index, ctx.emit("nn.add", [index, scalarOf(ctx, n, "entries")], shapeOf(index)), index);
+  const shape = ctx.shape(1);
+  const rows = ctx.emit("nn.take", [counted, table], [...shape, before * after]);
   const full = reshape(ctx, rows, [...shape, ...outer, ...inner]);
   if (axis === 0) return full;
   const perm = [...outer.map((_, d) => shape.length + d), ...shape.map((_, d) => d), ...inner.map((_, d) => shape.length + outer.length + d)];

@@ -176,7 +176,7 @@ const split: OperatorImporter = {
 
 const gather: OperatorImporter = {
   opType: "Gather",
-  limits: "indices that are computed: up to 1,024 elements along the axis",
+  limits: "computed indices of a computed tensor: up to 1,024 elements along the axis",
   import: (ctx) => {
     const from = ctx.shape(0);
     const axis = ctx.axis(ctx.int("axis", 0), from.length);

@@ -174,6 +174,15 @@ function kernelOf(op: Op): Kernel {
       const [first, values] = [intAttr(op, "first"), Float64Array.from(denseAttr(op, "values").data)];
       return elementwise((v) => values[Math.min(values.length - 1, Math.max(0, v - first))]!);
     }
+    case "nn.take": {
+      const [rows, columns] = shapeOf(op.operand(1)) as [number, number];
+      return ([at, table], out) => {
+        for (let i = 0; i < at!.length; i++) {
+          const row = Math.min(rows - 1, Math.max(0, at![i]!)) * columns;
+          for (let j = 0; j < columns; j++) out[i * columns + j] = table![row + j]!;
+        }
+      };
+    }
     case "nn.unary":
       return unary(op);
     case "nn.quantize":

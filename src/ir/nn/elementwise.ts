@@ -4,7 +4,7 @@ import { denseAttr, intAttr, numAttr, strAttr } from "../define-op.js";
 import type { Op } from "../core.js";
 import { absType, addType, clipType, dataRange, leakyReluType, maxType, minType, mulType, negType, reluType, roundWhole, scaleRange, subType, type Ranged } from "../fixed-arith.js";
 import { typeOfRange, type FixedType } from "../types.js";
-import { broadcastShapes, checkShape, fixedElem, listText, rangedOf, shapeOf, typed } from "./typing.js";
+import { broadcastShapes, checkShape, constantData, fixedElem, listText, rangedOf, shapeOf, typed } from "./typing.js";
 import { unaryFunction, unaryFunctions } from "./unary-table.js";
 
 function broadcastOf(op: Op): number[] | undefined {
@@ -123,6 +123,19 @@ export const elementwiseOps: readonly OpDef[] = [
   unary("nn.lookup", "values[x - first] of an integer x; the first or last entry beyond them.", "functions between quantized tensors", (_, op) => lookupType(op), {
     attrs: { first: { kind: "int" }, values: { kind: "dense", doc: "integers, one per value of x" } },
   }),
+  {
+    name: "nn.take",
+    summary: "Rows of a constant table by computed integers: y[..., j] = table[x[...], j]; the first or last row beyond them.",
+    source: "ONNX Gather with computed indices",
+    operands: ["x", "table"], results: ["y"], traits: ["pure"],
+    inferTypes: (op) => typed(op, [...shapeOf(op.operand(0)), shapeOf(op.operand(1))[1]!], () => fixedElem(op.operand(1))!),
+    verify: (op, report) => {
+      if (shapeOf(op.operand(1)).length !== 2) return report(`the table has the shape ${listText(shapeOf(op.operand(1)))}`);
+      checkShape(op, [...shapeOf(op.operand(0)), shapeOf(op.operand(1))[1]!], report);
+      if (constantData(op.operand(1)) === undefined) report("the table is not constant");
+      if ((fixedElem(op.operand(0))?.frac ?? 0) !== 0) report("the rows are not named by integers");
+    },
+  },
   {
     name: "nn.unary",
     summary: "A function of one number; on fixed point a table: rounded half to even and saturated into the result type.",

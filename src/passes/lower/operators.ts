@@ -406,6 +406,41 @@ const lowerLookup: Lowering = (op, ctx) => {
   elementwise(op, ctx, (b, [x]) => b.table(x!, new Dense([entries.length], to, entries)));
 };
 
+/** One memory of all rows, addressed by row and column. */
+const lowerTake: Lowering = (op, ctx) => {
+  const x = ctx.view(op.operand(0));
+  const { data, elem, shape } = denseAttr(op.operand(1).def!, "value");
+  const [rows, columns] = shape as readonly [number, number];
+  const type = resultType(op);
+  const { iterators, index } = gridOf(type.shape);
+  const address = typeOfRange({ lo: 0, hi: rows * columns - 1 }, 0);
+  const entries = allocate(elem as FixedType, 2 ** address.width);
+  for (let i = 0; i < entries.length; i++) entries[i] = data[Math.min(i, data.length - 1)]!;
+  const wholeRow = typeOfRange({ lo: 0, hi: rows - 1 }, 0);
+  const column = Float64Array.from({ length: columns }, (_, j) => j);
+  const place = ctx.constant(new Dense([columns], typeOfRange({ lo: 0, hi: columns - 1 }, 0), column), `${op.result.hint ?? "take"}_columns`);
+  ctx.setView(
+    op.result,
+    ctx.kernel({
+      name: label(op),
+      loc: op.loc,
+      iterators,
+      operands: [{ of: x, index: index.slice(0, -1) }, broadcastAccess(place, type.shape)],
+      combiner: "none",
+      result: type,
+      out: index,
+      body: (b, [at, j]) => {
+        // In place, not beyond the rows: a format holds a little more than there are.
+        const { lo, hi } = rawRange(at!.type as FixedType);
+        const above = lo < 0 ? b.max(at!, b.constant(0, wholeRow)) : at!;
+        const row = b.cast(hi > rows - 1 ? b.min(above, b.constant(rows - 1, wholeRow)) : above, wholeRow);
+        const scaled = columns === 1 ? row : b.mul(row, b.constant(columns, typeOfRange({ lo: columns, hi: columns }, 0)));
+        return b.table(b.requantize(b.add(scaled, j!), address, "floor", "wrap"), new Dense([entries.length], elem, entries));
+      },
+    }),
+  );
+};
+
 export const lowerings = new Map<string, Lowering>([
   ["nn.constant", (op, ctx) => ctx.setView(op.result, ctx.constant(denseAttr(op, "value"), op.result.hint))],
   ["nn.conv", lowerConv],
@@ -426,6 +461,7 @@ export const lowerings = new Map<string, Lowering>([
   ["nn.fraction", lowerFraction],
   ["nn.select_neg", (op, ctx) => elementwise(op, ctx, (b, [x, p, q]) => b.selectNegative(x!, p!, q!))],
   ["nn.lookup", lowerLookup],
+  ["nn.take", lowerTake],
   ["nn.reduce", lowerReduce],
   ["nn.pool", lowerPool],
   ["nn.quantize", (op, ctx) => elementwise(op, ctx, (b, [x]) => b.requantize(x!, fixedElem(resultType(op).elem), strAttr(op, "rounding"), strAttr(op, "overflow")))],

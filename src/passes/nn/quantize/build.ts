@@ -262,6 +262,8 @@ class FixedBuilder {
         return this.aligned(op);
       case "nn.mul":
         return feedsWhole(y) ? this.phase(op) : this.emit(op.name, [this.factor(op.operand(0)), this.factor(op.operand(1))], y, op.attrs);
+      case "nn.take":
+        return this.take(op);
       case "nn.whole":
       case "nn.fraction":
         return this.whole(op);
@@ -430,6 +432,14 @@ class FixedBuilder {
       this.final.add(y);
       this.wholes.add(op.result);
     }
+    return y;
+  }
+
+  /** Rows of a table, which is rounded to the width of what is read: all rows count, those that calibration has not seen too. */
+  private take(op: Op): Value {
+    const table = this.constant(op.operand(1), this.plan.width(op.result));
+    const y = this.emit(op.name, [this.exactOf(op.operand(0)), table], op.result, op.attrs);
+    this.final.add(y);
     return y;
   }
 

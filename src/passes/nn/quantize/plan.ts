@@ -3,10 +3,10 @@
  * linear operation. Formats follow from calibration unless refinement moves their binary point.
  */
 import type { Op, Value } from "../../../ir/core.js";
-import { strAttr } from "../../../ir/define-op.js";
+import { numAttr, strAttr } from "../../../ir/define-op.js";
 import { valuesOfDense } from "../../../ir/eval/nn-fixed.js";
 import { unaryFunction } from "../../../ir/nn/unary-table.js";
-import { fixed, type FixedType } from "../../../ir/types.js";
+import { fixed, typeOfRange, type FixedType } from "../../../ir/types.js";
 import type { TensorStats } from "./calibrate.js";
 import { chooseFormat, roomyFormat, spreadBits } from "./formats.js";
 import { constantOf, isLinear, macsOf } from "./linear.js";
@@ -95,6 +95,7 @@ export class Plan {
     if (read.length > 0) return Math.max(...read);
     if (feedsOutput(v)) return precision.output ?? Math.max(16, precision.activations);
     if (v.def?.name === "nn.constant") return LIGHT_WIDTH;
+    if (v.def === undefined && precision.input === undefined && integerLimits(v) !== undefined) return integerLimits(v)!.width;
     // What is close to a step comes out on its other side: the finer, the less often.
     if (feedsWhole(v)) return Math.max(LIGHT_WIDTH, precision.activations);
     // Rows that a normalisation brings to one size need as much more as the smallest is smaller.
@@ -156,6 +157,11 @@ export class Plan {
     const width = this.width(v);
     const stats = this.statsOf(v);
     const isReciprocal = v.def?.name === "nn.unary" && isRelative(strAttr(v.def, "fn"));
+    const limits = v.def === undefined && width === integerLimits(v)?.width ? integerLimits(v) : undefined;
+    if (limits !== undefined) {
+      this.memo.set(v, limits);
+      return this.shifted(v, limits);
+    }
     const integers = v.def === undefined && this.layer(v).input === undefined && this.options.precision.input === undefined ? integerBits(stats) : undefined;
     const type = integers === width ? fixed(width, 0, stats.min < 0) : isReciprocal ? relativeResult(this.resultStats(v.def!), width) : width >= ROOMY ? roomyFormat(stats, width) : chooseFormat(stats, width);
     this.memo.set(v, type);
@@ -228,6 +234,16 @@ export function integerBits(stats: TensorStats): number | undefined {
   const bits = Math.ceil(Math.log2(magnitude + 1)) + (stats.min < 0 ? 1 : 0);
   return bits <= 16 ? bits : undefined;
 }
+
+/** The integers that an input is limited to wherever it is read: rows of a table, of which calibration sees a few. */
+function integerLimits(v: Value): FixedType | undefined {
+  const limits = v.uses.map(({ op }) => (op.name === "nn.whole" && op.attrs["mode"] === "trunc" && Number.isFinite(numAttr(op, "lo", -Infinity)) && Number.isFinite(numAttr(op, "hi", Infinity)) ? { lo: numAttr(op, "lo", 0), hi: numAttr(op, "hi", 0) } : undefined));
+  if (limits.length === 0 || limits.some((l) => l === undefined)) return undefined;
+  const type = typeOfRange({ lo: Math.min(...limits.map((l) => l!.lo)), hi: Math.max(...limits.map((l) => l!.hi)) }, 0);
+  return type.width <= MAX_INTEGER_BITS ? type : undefined;
+}
+/** Bits of an input of integers that leave no room for other formats. */
+const MAX_INTEGER_BITS = 20;
 
 /** Whether an integer or a phase is made of `v`, through what only shifts, turns or moves it. */
 export function feedsWhole(v: Value): boolean {
