@@ -12,11 +12,13 @@ import { quantizedOperators } from "./quantized.js";
 import { recurrentOperators } from "./recurrent.js";
 import { rearrangeOperators } from "./rearrange.js";
 import { reduceOperators } from "./reduce.js";
+import { refusedOperators } from "./refused.js";
 import { resizeOperators } from "./resize.js";
 import { roundingOperators } from "./rounding.js";
 import { samplingOperators } from "./sampling.js";
 import { scatterOperators } from "./scatter.js";
 import { shapeOperators } from "./shape.js";
+import { spectrumOperators } from "./spectrum.js";
 import { trigonometryOperators } from "./trigonometry.js";
 
 const registry = new Map<string, OperatorImporter>();
@@ -44,6 +46,8 @@ const builtin: readonly (readonly OperatorImporter[])[] = [
   roundingOperators,
   scatterOperators,
   samplingOperators,
+  spectrumOperators,
+  refusedOperators,
   trigonometryOperators,
 ];
 for (const o of builtin.flat()) registerOnnxOp(o);

@@ -128,4 +128,48 @@ const col2im: OperatorImporter = {
   },
 };
 
-export const samplingOperators: readonly OperatorImporter[] = [gridSample, affineGrid, col2im];
+/** Means of samples inside constant regions. @source ONNX Runtime, CropAndResize of RoiAlign in average mode */
+const roiAlign: OperatorImporter = {
+  opType: "RoiAlign",
+  since: 10,
+  limits: "constant regions; mode avg",
+  import: (ctx) => {
+    const x = ctx.value(0);
+    const [rois, batch] = [ctx.needWeight(1, "the regions"), ctx.needConstant(2, "the batch indices").data];
+    if (ctx.string("mode", "avg") !== "avg") throw ctx.error("the largest of weighted neighbours is not supported", 'export with mode "avg"');
+    const [n, channels, h, w] = shapeOf(x) as [number, number, number, number];
+    if (shapeOf(x).length !== 4 || rois.shape[1] !== 4 || batch.length !== rois.shape[0]) throw ctx.error(`regions of shape [${rois.shape.join(", ")}] for an input of shape [${shapeOf(x).join(", ")}]`);
+    const [oh, ow, scale, ratio] = [ctx.int("output_height", 1), ctx.int("output_width", 1), ctx.float("spatial_scale", 1), ctx.int("sampling_ratio", 0)];
+    const half = ctx.opset >= 16 && ctx.string("coordinate_transformation_mode", "half_pixel") === "half_pixel";
+    const [regions, pixels, places] = [batch.length, h * w, oh * ow];
+    if (regions * pixels * places > MAX_MAP) throw ctx.error(`its map from ${pixels} pixels to ${regions} x ${places} is too large`, `at most ${MAX_MAP} elements`);
+    const map = new Float64Array(regions * pixels * places);
+    for (let r = 0; r < regions; r++) {
+      const [x1, y1, x2, y2] = [0, 1, 2, 3].map((k) => rois.data[4 * r + k]! * scale - (half ? 0.5 : 0)) as [number, number, number, number];
+      const axis = (start: number, end: number, out: number, size: number): Taps[][] => {
+        const step = (half ? end - start : Math.max(1, end - start)) / out;
+        const samples = ratio > 0 ? ratio : Math.ceil(step);
+        return Array.from({ length: out }, (_, o) => Array.from({ length: samples }, (__, i) => edgeTaps(start + o * step + ((i + 0.5) * step) / samples, size)));
+      };
+      const [rows, columns] = [axis(y1, y2, oh, h), axis(x1, x2, ow, w)];
+      for (let p = 0; p < places; p++) {
+        const [ys, xs] = [rows[Math.floor(p / ow)]!, columns[p % ow]!];
+        for (const ty of ys) for (const tx of xs) for (const [iy, wy] of ty) for (const [ix, wx] of tx) map[(r * pixels + iy * w + ix) * places + p]! += (wy * wx) / Math.max(1, ys.length * xs.length);
+      }
+    }
+    const flat = reshape(ctx, x, [n, channels, pixels]);
+    const chosen = ctx.emit("nn.gather", [flat], [regions, channels, pixels], { axis: 0, indices: [...batch] });
+    const m = ctx.fromConstant({ shape: [regions, pixels, places], data: map, integer: false }, `${ctx.name}_map`);
+    return reshape(ctx, ctx.emit("nn.matmul", [chosen, m], [regions, channels, places]), [regions, channels, oh, ow]);
+  },
+};
+
+/** Linear interpolation up to a pixel beyond the ends. */
+function edgeTaps(at: number, n: number): Taps {
+  if (at < -1 || at > n) return [];
+  const inside = Math.max(0, at);
+  const low = Math.floor(inside);
+  return low >= n - 1 ? [[n - 1, 1]] : [[low, low + 1 - inside], [low + 1, inside - low]];
+}
+
+export const samplingOperators: readonly OperatorImporter[] = [gridSample, affineGrid, col2im, roiAlign];

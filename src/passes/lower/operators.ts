@@ -1,52 +1,17 @@
 /** One lowering per nn operation: nearly all are the structured kernel with other maps, the rest are views. */
 import type { Op, Value } from "../../ir/core.js";
 import { boolAttr, denseAttr, intAttr, intsAttr, numAttr, strAttr } from "../../ir/define-op.js";
-import type { Iterator } from "../../ir/flow/kernel.js";
 import { fixed, rawRange, showType, typeOfRange, type FixedType, type RawRange, type TensorType } from "../../ir/types.js";
-import { roundWhole } from "../../ir/fixed-arith.js";
 import { allocate, Dense } from "../../ir/attributes.js";
 import { CompilerBug } from "../../diagnostics/index.js";
 import { along, at0, fixedElem, type Access, type BodyBuilder, type Index, type LoweringContext } from "./context.js";
 import { gridSize, gridView, indexGrids, indexRuns, type IndexGrid } from "./index-grids.js";
 import { broadcasted, reshaped, sliced, transposed, type Viewed } from "./views.js";
 import { unaryTable } from "../../ir/nn/unary-table.js";
+import { elementwise, gridOf, label, parallel, reduction, resultType, type Lowering } from "./elementwise.js";
+import { lowerFraction, lowerTake, lowerWhole } from "./numbers.js";
 
-export type Lowering = (op: Op, ctx: LoweringContext) => void;
-
-const parallel = (name: string, extent: number): Iterator => ({ name, extent, kind: "parallel" });
-const reduction = (name: string, extent: number): Iterator => ({ name, extent, kind: "reduction" });
-
-function resultType(op: Op): TensorType {
-  return op.result.type as TensorType;
-}
-function label(op: Op): string {
-  return op.loc.nodes[0] ?? op.result.hint ?? op.name;
-}
-/** Iterators d0, d1, ... over a shape, and their indices. */
-function gridOf(shape: readonly number[]): { iterators: Iterator[]; index: Index[] } {
-  return { iterators: shape.map((n, d) => parallel(`d${d}`, n)), index: shape.map((n, d) => (n === 1 ? at0 : along(`d${d}`))) };
-}
-/** Reads a view with numpy broadcasting at the point of `shape`'s grid. */
-function broadcastAccess(v: Viewed, shape: readonly number[]): Access {
-  return { of: broadcasted(v, shape), index: gridOf(shape).index };
-}
-
-/** An elementwise kernel over the broadcast shape of its operands. */
-function elementwise(op: Op, ctx: LoweringContext, compute: (b: BodyBuilder, args: readonly Value[]) => Value, operands: readonly Value[] = op.operands): void {
-  const type = resultType(op);
-  const { iterators, index } = gridOf(type.shape);
-  const result = ctx.kernel({
-    name: label(op),
-    loc: op.loc,
-    iterators,
-    operands: operands.map((v) => broadcastAccess(ctx.view(v), type.shape)),
-    combiner: "none",
-    result: type,
-    out: index,
-    body: (b, args) => b.cast(compute(b, args), fixedElem(type.elem)),
-  });
-  ctx.setView(op.result, result);
-}
+export type { Lowering };
 
 /** Raw value range of what a view reads: the actual values of constants. */
 function rangeOf(v: Viewed): RawRange {
@@ -368,33 +333,6 @@ const lowerRound: Lowering = (op, ctx) => {
   });
 };
 
-/** An integer of the operand: its upper bits, but for ties and for what lies below zero. */
-const lowerWhole: Lowering = (op, ctx) => {
-  const [mode, lo, hi] = [strAttr(op, "mode"), numAttr(op, "lo", -Infinity), numAttr(op, "hi", Infinity)];
-  elementwise(op, ctx, (b, [x]) => {
-    const t = x!.type as FixedType;
-    const zero = b.constant(0, fixed(1, t.frac, false));
-    const rounded = (v: Value, rounding: string): Value => {
-      const type = v.type as FixedType;
-      const r = rawRange(type);
-      const at = (raw: number): number => roundWhole(raw * 2 ** -type.frac, rounding);
-      return b.requantize(v, typeOfRange({ lo: at(r.lo), hi: at(r.hi) }, 0), rounding, "saturate");
-    };
-    const up = (): Value => b.sub(b.constant(0, fixed(1, 0, false)), rounded(b.sub(zero, x!), "floor"));
-    let y = t.frac <= 0 ? b.cast(x!, typeOfRange({ lo: rawRange(t).lo * 2 ** -t.frac, hi: rawRange(t).hi * 2 ** -t.frac }, 0)) : mode === "ceil" ? up() : mode === "trunc" && t.signed ? b.selectNegative(x!, up(), rounded(x!, "floor")) : rounded(x!, mode === "half-even" ? mode : "floor");
-    const range = rawRange(y.type as FixedType);
-    if (lo > range.lo) y = b.max(y, b.constant(lo, typeOfRange({ lo, hi: lo }, 0)));
-    if (hi < range.hi) y = b.min(y, b.constant(hi, typeOfRange({ lo: hi, hi }, 0)));
-    return b.requantize(y, fixedElem(resultType(op).elem), "floor", "saturate");
-  });
-};
-
-/** The bits behind the point. */
-const lowerFraction: Lowering = (op, ctx) => {
-  const to = fixedElem(resultType(op).elem);
-  elementwise(op, ctx, (b, [x]) => ((x!.type as FixedType).frac > 0 ? b.requantize(x!, to, "floor", "wrap") : b.constant(0, to)));
-};
-
 const lowerLookup: Lowering = (op, ctx) => {
   const from = ctx.view(op.operand(0)).elem;
   const to = fixedElem(resultType(op).elem);
@@ -404,41 +342,6 @@ const lowerLookup: Lowering = (op, ctx) => {
   const entries = allocate(to, hi - lo + 1);
   for (let raw = lo; raw <= hi; raw++) entries[raw - lo] = data[Math.min(data.length - 1, Math.max(0, raw - first))]!;
   elementwise(op, ctx, (b, [x]) => b.table(x!, new Dense([entries.length], to, entries)));
-};
-
-/** One memory of all rows, addressed by row and column. */
-const lowerTake: Lowering = (op, ctx) => {
-  const x = ctx.view(op.operand(0));
-  const { data, elem, shape } = denseAttr(op.operand(1).def!, "value");
-  const [rows, columns] = shape as readonly [number, number];
-  const type = resultType(op);
-  const { iterators, index } = gridOf(type.shape);
-  const address = typeOfRange({ lo: 0, hi: rows * columns - 1 }, 0);
-  const entries = allocate(elem as FixedType, 2 ** address.width);
-  for (let i = 0; i < entries.length; i++) entries[i] = data[Math.min(i, data.length - 1)]!;
-  const wholeRow = typeOfRange({ lo: 0, hi: rows - 1 }, 0);
-  const column = Float64Array.from({ length: columns }, (_, j) => j);
-  const place = ctx.constant(new Dense([columns], typeOfRange({ lo: 0, hi: columns - 1 }, 0), column), `${op.result.hint ?? "take"}_columns`);
-  ctx.setView(
-    op.result,
-    ctx.kernel({
-      name: label(op),
-      loc: op.loc,
-      iterators,
-      operands: [{ of: x, index: index.slice(0, -1) }, broadcastAccess(place, type.shape)],
-      combiner: "none",
-      result: type,
-      out: index,
-      body: (b, [at, j]) => {
-        // In place, not beyond the rows: a format holds a little more than there are.
-        const { lo, hi } = rawRange(at!.type as FixedType);
-        const above = lo < 0 ? b.max(at!, b.constant(0, wholeRow)) : at!;
-        const row = b.cast(hi > rows - 1 ? b.min(above, b.constant(rows - 1, wholeRow)) : above, wholeRow);
-        const scaled = columns === 1 ? row : b.mul(row, b.constant(columns, typeOfRange({ lo: columns, hi: columns }, 0)));
-        return b.table(b.requantize(b.add(scaled, j!), address, "floor", "wrap"), new Dense([entries.length], elem, entries));
-      },
-    }),
-  );
 };
 
 export const lowerings = new Map<string, Lowering>([
