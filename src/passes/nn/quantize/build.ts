@@ -67,7 +67,7 @@ class FixedBuilder {
   /** Values in a format that is final: rounded ones and views of such. */
   private readonly final = new Set<Value>();
   private readonly roundings: Rounding[] = [];
-  /** Integers that the network makes, and what it computes of them alone: positions and counts, of which every bit counts. */
+  /** Integers that the network reads or makes, and what it computes of them alone: positions and counts, of which every bit counts. */
   private readonly wholes = new Set<Value>();
   /** Corrections of the mean that the addition of a constant behind a matmul takes along, by that addition. */
   private readonly pendingShift = new Map<Op, Float64Array>();
@@ -93,6 +93,7 @@ class FixedBuilder {
       const v = this.block.addArg(tensor(shapeOf(arg), type), arg.hint);
       this.exact.set(arg, v);
       this.final.add(v);
+      if (type.frac === 0) this.wholes.add(arg);
       this.roundings.push({ float: arg, fixed: v, type });
     }
     const outputScales = func.body.terminator.operands.map(() => 1);

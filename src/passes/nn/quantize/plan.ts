@@ -95,9 +95,10 @@ export class Plan {
     if (read.length > 0) return Math.max(...read);
     if (feedsOutput(v)) return precision.output ?? Math.max(16, precision.activations);
     if (v.def?.name === "nn.constant") return LIGHT_WIDTH;
-    if (v.def === undefined && precision.input === undefined && integerLimits(v) !== undefined) return integerLimits(v)!.width;
+    const limits = v.def === undefined && precision.input === undefined ? this.limits(v) : undefined;
+    if (limits !== undefined) return limits.width;
     // What is close to a step comes out on its other side: the finer, the less often.
-    if (feedsWhole(v)) return Math.max(LIGHT_WIDTH, precision.activations);
+    if (feedsWhole(v)) return (v.def === undefined ? (precision.input ?? integerBits(this.statsOf(v))) : undefined) ?? Math.max(LIGHT_WIDTH, precision.activations);
     // Rows that a normalisation brings to one size need as much more as the smallest is smaller.
     const uneven = (roots: readonly Op[]): number => precision.activations + Math.ceil(this.octaves(roots) / 2);
     const normalized = Math.max(precision.activations, Math.min(LIGHT_WIDTH, uneven(normalizations(v)) - SMALL_ROW_BITS));
@@ -111,6 +112,11 @@ export class Plan {
     if (factors > 0) return Math.min(FEATURE_WIDTH, precision.activations + factors);
     if (this.weighs(v)) return Math.min(precision.activations, Math.max(precision.weights, WEIGHING_WIDTH));
     return widened(precision.activations, this.feedsLight(v) ? lightBits : 0);
+  }
+
+  /** The format of an input of integers that is limited wherever it is read. */
+  private limits(v: Value): FixedType | undefined {
+    return this.statsOf(v).values.every(Number.isInteger) ? integerLimits(v) : undefined;
   }
 
   /** log2 of the ratio of the arguments that occur at roots and reciprocals. */
@@ -157,8 +163,8 @@ export class Plan {
     const width = this.width(v);
     const stats = this.statsOf(v);
     const isReciprocal = v.def?.name === "nn.unary" && isRelative(strAttr(v.def, "fn"));
-    const limits = v.def === undefined && width === integerLimits(v)?.width ? integerLimits(v) : undefined;
-    if (limits !== undefined) {
+    const limits = v.def === undefined ? this.limits(v) : undefined;
+    if (limits !== undefined && limits.width === width) {
       this.memo.set(v, limits);
       return this.shifted(v, limits);
     }
