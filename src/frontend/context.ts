@@ -179,8 +179,8 @@ export interface OperatorImporter {
   readonly limits?: string;
   /** How many of the first inputs must have one element type; 0 where absent. */
   readonly sameType?: number;
-  /** ONNX element type of the outputs; that of the first input where absent. */
-  readonly resultType?: (ctx: NodeContext) => number | undefined;
+  /** ONNX element type of an output, by its number; that of the first input where absent. */
+  readonly resultType?: (ctx: NodeContext, output: number) => number | undefined;
   /** Results, one per output of the node that is used; a constant where it is known. */
   readonly import: (ctx: NodeContext) => Value | Imported | readonly (Value | Imported)[];
 }

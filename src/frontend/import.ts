@@ -317,7 +317,7 @@ class Importer {
         if (this.isRead(o)) throw ctx.error(`its output ${i} ("${printable(o)}") is not supported`);
         return;
       }
-      const type = operator.resultType?.(ctx) ?? this.types.get(node.input[0] ?? "");
+      const type = operator.resultType?.(ctx, i) ?? this.types.get(node.input[0] ?? "");
       if (type !== undefined) this.types.set(o, type);
       this.define(o, "kind" in r && (r.kind === "const" || r.kind === "value") ? (r as Imported) : { kind: "value", value: r as Value }, `node "${printable(name)}"`);
     });

@@ -137,15 +137,41 @@ function concatAxis(ctx: NodeContext, parts: readonly Value[], axis: number): Va
   return ctx.emit("nn.concat", parts, shape, { axis });
 }
 
-/** Positions along `axis`, in the shape of a tensor with that axis alone. */
-function positions(ctx: NodeContext, shape: readonly number[], axis: number): Value {
+/** Positions along `axis`, or their labels, in the shape of a tensor with that axis alone. */
+function positions(ctx: NodeContext, shape: readonly number[], axis: number, labels?: readonly number[]): Value {
   const n = shape[axis]!;
-  const column = ctx.fromConstant({ shape: [n, ...shape.slice(axis + 1).map(() => 1)], data: Float64Array.from({ length: n }, (_, i) => i), integer: false }, `${ctx.name}_positions`);
+  const column = ctx.fromConstant({ shape: [n, ...shape.slice(axis + 1).map(() => 1)], data: Float64Array.from({ length: n }, (_, i) => labels?.[i] ?? i), integer: false }, `${ctx.name}_positions`);
   return ctx.emit("nn.broadcast", [column], shape, { shape: [...shape] });
 }
 
 /** Longest axis that is searched or sorted. */
 const MAX_ORDER = 1024;
+
+/**
+ * Position of the largest (or smallest) element along `axis`, which stays with length 1; of equals the first one, or the last.
+ * `labels` stand for the positions where they are given.
+ */
+export function positionOfExtreme(ctx: NodeContext, x: Value, axis: number, largest: boolean, last = false, labels?: readonly number[]): Value {
+  const shape = shapeOf(x);
+  if (shape[axis]! > MAX_ORDER) throw ctx.error(`${shape[axis]} elements along axis ${axis} are too many to compare`, `at most ${MAX_ORDER}`);
+  let level: { value: Value; at: Value } = { value: x, at: positions(ctx, shape, axis, labels) };
+  // A tournament: neighbours meet, the winner's position goes on, so that positions stay in order.
+  for (let n = shape[axis]!; n > 1; ) {
+    const half = n >> 1;
+    const part = (v: Value, start: number, count: number): Value => sliceAxis(ctx, v, axis, start, 2, count);
+    const [a, b] = [part(level.value, 0, half), part(level.value, 1, half)];
+    const [p, q] = [part(level.at, 0, half), part(level.at, 1, half)];
+    // Of equals the earlier one stays, or with select_last_index the later one.
+    const [better, worse] = largest === last ? [b, a] : [a, b];
+    const lost = difference(ctx, better, worse);
+    const choose = (early: Value, late: Value): Value => (last ? selectNegative(ctx, lost, early, late) : selectNegative(ctx, lost, late, early));
+    const winner = { value: choose(a, b), at: choose(p, q) };
+    if (n % 2 === 0) level = winner;
+    else level = { value: concatAxis(ctx, [winner.value, part(level.value, n - 1, 1)], axis), at: concatAxis(ctx, [winner.at, part(level.at, n - 1, 1)], axis) };
+    n = half + (n % 2);
+  }
+  return level.at;
+}
 
 function argExtreme(opType: string, largest: boolean): OperatorImporter {
   return {
@@ -156,27 +182,10 @@ function argExtreme(opType: string, largest: boolean): OperatorImporter {
       const x = ctx.value(0);
       const shape = shapeOf(x);
       const axis = ctx.axis(ctx.int("axis", 0), shape.length);
-      if (shape[axis]! > MAX_ORDER) throw ctx.error(`${shape[axis]} elements along axis ${axis} are too many to compare`, `at most ${MAX_ORDER}`);
-      const last = ctx.int("select_last_index", 0) !== 0;
-      let level: { value: Value; at: Value } = { value: x, at: positions(ctx, shape, axis) };
-      // A tournament: neighbours meet, the winner's position goes on, so that positions stay in order.
-      for (let n = shape[axis]!; n > 1; ) {
-        const half = n >> 1;
-        const part = (v: Value, start: number, count: number): Value => sliceAxis(ctx, v, axis, start, 2, count);
-        const [a, b] = [part(level.value, 0, half), part(level.value, 1, half)];
-        const [p, q] = [part(level.at, 0, half), part(level.at, 1, half)];
-        // Of equals the earlier one stays, or with select_last_index the later one.
-        const [better, worse] = largest === last ? [b, a] : [a, b];
-        const lost = difference(ctx, better, worse);
-        const choose = (early: Value, late: Value): Value => (last ? selectNegative(ctx, lost, early, late) : selectNegative(ctx, lost, late, early));
-        const winner = { value: choose(a, b), at: choose(p, q) };
-        if (n % 2 === 0) level = winner;
-        else level = { value: concatAxis(ctx, [winner.value, part(level.value, n - 1, 1)], axis), at: concatAxis(ctx, [winner.at, part(level.at, n - 1, 1)], axis) };
-        n = half + (n % 2);
-      }
-      if (ctx.int("keepdims", 1) !== 0) return level.at;
+      const at = positionOfExtreme(ctx, x, axis, largest, ctx.int("select_last_index", 0) !== 0);
+      if (ctx.int("keepdims", 1) !== 0) return at;
       const out = shape.filter((_, d) => d !== axis);
-      return ctx.emit("nn.reshape", [level.at], out, { shape: out });
+      return ctx.emit("nn.reshape", [at], out, { shape: out });
     },
   };
 }

@@ -13,6 +13,8 @@ import { rearrangeOperators } from "./rearrange.js";
 import { reduceOperators } from "./reduce.js";
 import { resizeOperators } from "./resize.js";
 import { shapeOperators } from "./shape.js";
+import { classicOperators } from "./ml.js";
+import { treeOperators } from "./trees.js";
 
 const registry = new Map<string, OperatorImporter>();
 
@@ -21,7 +23,7 @@ export function registerOnnxOp(importer: OperatorImporter): void {
   if (registry.has(importer.opType)) throw new Error(`operator ${importer.opType} is registered twice`);
   registry.set(importer.opType, importer);
 }
-for (const o of [...linearOperators, ...elementwiseOperators, ...shapeOperators, ...reduceOperators, ...resizeOperators, ...logicOperators, ...activationOperators, ...normalizeOperators, ...quantizedOperators, ...choiceOperators, ...contractionOperators, ...rearrangeOperators, ...recurrentOperators]) registerOnnxOp(o);
+for (const o of [...linearOperators, ...elementwiseOperators, ...shapeOperators, ...reduceOperators, ...resizeOperators, ...logicOperators, ...activationOperators, ...normalizeOperators, ...quantizedOperators, ...choiceOperators, ...contractionOperators, ...rearrangeOperators, ...recurrentOperators, ...treeOperators, ...classicOperators]) registerOnnxOp(o);
 
 export function lookupOnnxOp(domain: string, opType: string): OperatorImporter | undefined {
   return registry.get(domain === "" || domain === "ai.onnx" ? opType : `${domain}::${opType}`);
