@@ -63,6 +63,11 @@ class EnsembleBuilder {
     return ctx.emit("nn.trees", [x], [...shapeOf(x).slice(0, -1), outputs], { trees, ...(double && { double }) });
   }
 
+  /** A tree of one leaf: what is added to every sum. */
+  constant(values: readonly number[]): void {
+    if (values.some((v) => v !== 0)) this.roots.push(this.leaf(new Map(values.map((v, c) => [c, v]))));
+  }
+
   /** Whether an output gets a value from every sample (some tree has one in all its leaves), from none, or from some. */
   reached(outputs: number): ("always" | "never" | "sometimes")[] {
     const e = readEnsemble(ensembleAttrs({ feature: this.feature, threshold: this.threshold, relation: this.relation, onTrue: this.onTrue, onFalse: this.onFalse, roots: this.roots, aggregate: "add" }, new Dense([this.leaves.length, 1], f32, new Float64Array(this.leaves.length))));
@@ -180,7 +185,10 @@ const regressor: OperatorImporter = {
     const b = readNodes(ctx, "target", targets);
     const base = numbersOf(ctx, "base_values") ?? [];
     if (base.length > 0 && base.length !== targets) throw ctx.error(`base_values has ${base.length} entries for ${targets} targets`);
-    const sum = plus(ctx, b.emit(ctx, x, targets, aggregate, average ? 1 / b.roots.length : 1, isDouble(ctx)), base);
+    const scale = average ? 1 / b.roots.length : 1;
+    if (aggregate === "add") b.constant(base.map((v) => v / scale));
+    const values = b.emit(ctx, x, targets, aggregate, scale, isDouble(ctx));
+    const sum = aggregate === "add" ? values : plus(ctx, values, base);
     // ONNX Runtime transforms nothing where there is one target.
     return targets === 1 ? sum : transformed(ctx, sum, post);
   },
@@ -203,7 +211,8 @@ const classifier: OperatorImporter = {
       if (base.length > 0 && base.length !== count) throw ctx.error(`base_values has ${base.length} entries for ${count} classes`);
       const some = b.reached(count).findIndex((r) => r !== "always");
       if (some >= 0 && base.length === 0 && !positive) throw ctx.error(`class ${labels.names?.[some] ?? labels.values[some]} has a score in some leaves only, and scores may be negative`, "give every leaf a weight for every class");
-      const scores = plus(ctx, b.emit(ctx, x, count, "add", 1, isDouble(ctx)), base);
+      b.constant(base);
+      const scores = b.emit(ctx, x, count, "add", 1, isDouble(ctx));
       return [bestLabel(ctx, scores, labels), transformed(ctx, scores, post)];
     }
     return binaryScores(ctx, b, x, { count, base, one: classes.size === 1, positive, post, labels: labels.values });
@@ -223,26 +232,23 @@ interface Binary {
 
 /** One or two classes: what counts as the score of the second one depends on which weights there are. */
 function binaryScores(ctx: NodeContext, b: EnsembleBuilder, x: Value, c: Binary): Value[] {
-  const sums = b.emit(ctx, x, c.count, "add", 1, isDouble(ctx));
   const [, second] = b.reached(2);
+  if (c.base.length === 1) b.constant(c.base);
+  const sums = b.emit(ctx, x, c.count, "add", 1, isDouble(ctx));
   if (second === "sometimes") throw ctx.error("the second of two classes has a score in some leaves only", "give every leaf a weight for both classes, or for one of them");
   const [first, rest] = [column(ctx, sums, 0), c.count > 1 ? column(ctx, sums, 1) : undefined];
   let pair: readonly [Value, Value] | undefined = rest === undefined || second === "never" ? undefined : [first, rest];
-  let score = first;
   if (c.base.length === 2 && c.count === 2) {
     if (pair !== undefined) {
       const margin = plus(ctx, first, [c.base[1]!]);
       pair = [ctx.emit("nn.neg", [margin], shapeOf(margin)), margin];
     } else pair = [plus(ctx, first, [c.base[0]!]), plus(ctx, rest!, [c.base[1]!])];
-  } else if (c.base.length === 1) {
-    score = plus(ctx, first, [c.base[0]!]);
-    if (pair !== undefined) pair = [score, pair[1]];
-  } else if (c.base.length > 0) throw ctx.error(`base_values has ${c.base.length} entries for ${c.count} classes`);
-  const decisive = pair !== undefined && second === "always" ? pair[1] : pair?.[0] ?? score;
+  } else if (c.base.length > 1) throw ctx.error(`base_values has ${c.base.length} entries for ${c.count} classes`);
+  const decisive = pair !== undefined && second === "always" ? pair[1] : pair?.[0] ?? first;
   const binary = c.one && c.count === 2;
   const label = binary ? labelAbove(ctx, decisive, c.positive ? 0.5 : 0, c.labels[1]!, c.labels[0]!) : labelAbove(ctx, decisive, 0, 1, 0);
   if (pair !== undefined) return [label, transformed(ctx, columns(ctx, pair), c.post)];
-  return [label, twoColumns(ctx, score, c.post, c.positive && binary)];
+  return [label, twoColumns(ctx, first, c.post, c.positive && binary)];
 }
 
 // --- TreeEnsemble of ai.onnx.ml 5 -------------------------------------------------------------------------------------
@@ -316,15 +322,16 @@ function memberSets(ctx: NodeContext, count: number): number[][] {
 
 const ensemble: OperatorImporter = {
   opType: "ai.onnx.ml::TreeEnsemble",
-  limits: "post_transform NONE, SOFTMAX or LOGISTIC; missing values (NaN) do not occur",
+  limits: "post_transform NONE; missing values (NaN) do not occur",
   import: (ctx) => {
     const targets = ctx.int("n_targets", 1);
     const { aggregate, average } = averaged(ctx, ["AVERAGE", "SUM", "MIN", "MAX"][ctx.int("aggregate_function", 1)] ?? "unknown");
-    const post = postTransform(ctx, ["NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT"][ctx.int("post_transform", 0)] ?? "unknown");
+    const post = ctx.int("post_transform", 0);
+    // The standard numbers SOFTMAX 1 and LOGISTIC 2; ONNX Runtime (1.31) reads them the other way round.
+    if (post !== 0) throw ctx.error(`post_transform ${post} of TreeEnsemble means one thing in the standard and another in ONNX Runtime`, "export with post_transform 0, and Softmax or Sigmoid behind it");
     const x = featuresOf(ctx);
     const b = readTrees(ctx, targets);
-    const sum = b.emit(ctx, x, targets, aggregate, average ? 1 / b.roots.length : 1, isDouble(ctx));
-    return targets === 1 ? sum : transformed(ctx, sum, post);
+    return b.emit(ctx, x, targets, aggregate, average ? 1 / b.roots.length : 1, isDouble(ctx));
   },
 };
 

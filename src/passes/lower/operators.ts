@@ -7,6 +7,7 @@ import { allocate, Dense } from "../../ir/attributes.js";
 import { CompilerBug } from "../../diagnostics/index.js";
 import { along, at0, fixedElem, type Access, type BodyBuilder, type Index, type LoweringContext } from "./context.js";
 import { broadcasted, reshaped, sliced, transposed, type Viewed } from "./views.js";
+import { lowerTrees } from "./trees.js";
 import { unaryTable } from "../../ir/nn/unary-table.js";
 
 export type Lowering = (op: Op, ctx: LoweringContext) => void;
@@ -407,4 +408,5 @@ export const lowerings = new Map<string, Lowering>([
   ["nn.concat", lowerConcat],
   ["nn.gather", lowerGather],
   ["nn.pad", lowerPad],
+  ["nn.trees", (op, ctx) => lowerTrees(op, ctx, label(op))],
 ]);

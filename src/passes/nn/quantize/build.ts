@@ -10,6 +10,8 @@ import { lookupOp, numAttr, strAttr } from "../../../ir/define-op.js";
 import { dataRange, MAX_WIDTH, quantizeNumber } from "../../../ir/fixed-arith.js";
 import { fixedOf, shapeOf, valuesOfDense } from "../../../ir/eval/nn-fixed.js";
 import "../../../ir/dialects.js";
+import { treesOf } from "../../../ir/nn/trees.js";
+import { ensembleAttrs } from "../../../ir/trees.js";
 import { placeOf } from "../../../ir/verify.js";
 import { fixed, rawRange, sameType, showType, tensor, typeOfRange, type FixedType, type Type } from "../../../ir/types.js";
 import { EXACT } from "../integerize.js";
@@ -17,6 +19,7 @@ import { describeValue, placeOfValue } from "./calibrate.js";
 import { spreadBits } from "./formats.js";
 import { constantOf, linearView } from "./linear.js";
 import { VIEWS, type Plan } from "./plan.js";
+import { leafFraction, thresholdOnGrid } from "./decisions.js";
 import { largestTableError } from "./tables.js";
 
 /** A float tensor and what stands for it: rounded to a format of its own. */
@@ -47,6 +50,8 @@ const MAX_SCALE_BITS = 40;
 const OFFSET_BITS = 12;
 /** Significant bits of constants that are chosen from. */
 const LIGHT_CONSTANT_BITS = 12;
+/** Bits of outputs where none are stated. */
+const OUTPUT_BITS = 16;
 const EXACT_NAME = "_exact";
 
 export function buildFixed(float: Module, plan: Plan): BuiltModule {
@@ -275,6 +280,8 @@ class FixedBuilder {
         return this.fold(op);
       case "nn.concat":
         return this.concat(op);
+      case "nn.trees":
+        return this.trees(op);
       default:
         if (VIEWS.has(op.name)) return this.view(op);
         // An operation that a program has added.
@@ -447,6 +454,26 @@ class FixedBuilder {
     const range = { ...stats, min: Math.max(lo, stats.min), max: Math.min(hi, stats.max), values: stats.values.filter((v) => v >= lo && v < hi) };
     const error = largestTableError(strAttr(op, "fn"), range, this.elem(argument), to);
     return this.b.value("nn.unary", [argument], tensor(shapeOf(op.result), to), { ...op.attrs, "quantize.table_error": error }, op.result.hint);
+  }
+
+  /** Thresholds on the grid of the features, values of leaves as fine as their sum is output; sums stay exact. */
+  private trees(op: Op): Value {
+    const source = op.operand(0);
+    const x = this.operand(source);
+    const e = treesOf(op);
+    const [type, exact] = [this.elem(x), this.plan.onGrid(source)];
+    const moved = Array.from(e.threshold, (t, i) => thresholdOnGrid(t, e.relation[i]!, type, exact));
+    const stats = this.plan.statsOf(op.result);
+    const stated = this.plan.statedOutput(op.result);
+    const frac = leafFraction(e.values, e.roots.length, Math.max(-stats.min, stats.max), stated ?? OUTPUT_BITS);
+    const raw = Float64Array.from(e.values, (v) => Math.floor(v * 2 ** frac + 0.5));
+    const elem = typeOfRange(dataRange(raw), frac);
+    const data = allocate(elem, raw.length);
+    for (let i = 0; i < raw.length; i++) data[i] = raw[i]! + 0;
+    const lists = { ...e, threshold: moved.map((m) => m.threshold), relation: moved.map((m) => m.relation) };
+    const y = this.emit(op.name, [x], op.result, { trees: ensembleAttrs(lists, new Dense(e.dense.shape, elem, data)) });
+    if (stated === undefined) this.final.add(y);
+    return y;
   }
 
   /** Reductions and pooling: sums are exact and can be rounded behind; a maximum is of its operand's format. */

@@ -3,6 +3,7 @@ import { UserError } from "../../../diagnostics/index.js";
 import type { Module, Op, Value } from "../../../ir/core.js";
 import { fixedOf, prepareNn } from "../../../ir/eval/nn-fixed.js";
 import type { TensorType } from "../../../ir/types.js";
+import { decisionGrid, type DecisionGrid } from "./decisions.js";
 import { placeOf } from "../../../ir/verify.js";
 
 /** One sample: real values per network input, in the order of the function's arguments. */
@@ -15,6 +16,8 @@ export interface TensorStats {
   readonly values: Float64Array;
   /** Of an input that is a list of features: bits by which the largest feature exceeds the small ones; otherwise 0. */
   readonly spread: number;
+  /** Of an input that trees alone read. */
+  readonly decisions?: DecisionGrid;
 }
 
 /** Values kept per tensor: enough for the error of a format to within a percent or so. */
@@ -86,11 +89,17 @@ export function calibrate(module: Module, samples: readonly Sample[]): Map<Value
   }
   const result = new Map<Value, TensorStats>();
   for (const [v, c] of collectors) {
-    const stats = v.def === undefined ? { ...c.stats(), spread: featureSpread(v, used.map((s) => s[args.indexOf(v)]!)) } : c.stats();
+    const stats = v.def === undefined ? inputStats(v, c.stats(), used.map((s) => s[args.indexOf(v)]!), samples.map((s) => s[args.indexOf(v)]!)) : c.stats();
     if (!Number.isFinite(stats.min) || !Number.isFinite(stats.max)) throw UserError.of("QU006", { what: describeValue(v) }, placeOfValue(v));
     result.set(v, stats);
   }
   return result;
+}
+
+/** What is looked at in inputs alone, sample by sample: decisions in all samples, as one bit more is cheap and a wrong one is not. */
+function inputStats(v: Value, stats: TensorStats, used: readonly ArrayLike<number>[], all: readonly ArrayLike<number>[]): TensorStats {
+  const decisions = decisionGrid(v, all);
+  return { ...stats, spread: featureSpread(v, used), ...(decisions && { decisions }) };
 }
 
 /** Features below this ratio of ranges share a grid without harm. */

@@ -8,6 +8,7 @@ import { valuesOfDense } from "../../../ir/eval/nn-fixed.js";
 import { unaryFunctions } from "../../../ir/nn/unary-table.js";
 import { fixed, type FixedType } from "../../../ir/types.js";
 import type { TensorStats } from "./calibrate.js";
+import { statedGrid } from "./decisions.js";
 import { chooseFormat, roomyFormat, spreadBits } from "./formats.js";
 import { constantOf, isLinear, macsOf } from "./linear.js";
 import type { LayerPrecision, PrecisionSpec } from "./precision.js";
@@ -85,6 +86,11 @@ export class Plan {
     return undefined;
   }
 
+  /** Bits that are stated for `v` where it leaves the network. */
+  statedOutput(v: Value): number | undefined {
+    return this.statedWidth(v) ?? (feedsOutput(v) ? this.options.precision.output : undefined);
+  }
+
   /** Bits of tensor `v` where it is rounded. */
   width(v: Value): number {
     const { precision, scaleBits, lightBits } = this.options;
@@ -98,6 +104,8 @@ export class Plan {
     // Rows that a normalisation brings to one size need as much more as the smallest is smaller.
     const uneven = (roots: readonly Op[]): number => precision.activations + Math.ceil(this.octaves(roots) / 2);
     const normalized = Math.max(precision.activations, Math.min(LIGHT_WIDTH, uneven(normalizations(v)) - SMALL_ROW_BITS));
+    const { decisions } = this.statsOf(v);
+    if (decisions !== undefined) return precision.input ?? decisions.type.width;
     if (v.def === undefined) return precision.input ?? integerBits(this.statsOf(v)) ?? Math.max(normalized, Math.min(FEATURE_WIDTH, precision.activations + this.statsOf(v).spread));
     const steep = steepBelow(v);
     // Sums that a root or reciprocal reads: the small ones count as much as the large ones.
@@ -147,12 +155,25 @@ export class Plan {
     return v.uses.length > 0 && v.uses.every(({ op, index }) => (VIEWS.has(op.name) ? this.weighs(op.result) : op.name === "nn.matmul" && index === 1 && !this.isLight(op)));
   }
 
+  /** Whether the samples of `v`, which trees compare with their thresholds, lie on the grid of its format. */
+  onGrid(v: Value): boolean {
+    if (v.def !== undefined) return true;
+    const { decisions } = this.statsOf(v);
+    return decisions?.exact === true && this.format(v).frac >= decisions.type.frac;
+  }
+
   /** The format to which `v` is rounded. */
   format(v: Value): FixedType {
     const found = this.memo.get(v);
     if (found !== undefined) return this.shifted(v, found);
-    const width = this.width(v);
     const stats = this.statsOf(v);
+    if (stats.decisions !== undefined) {
+      const stated = this.statedWidth(v) ?? this.options.precision.input;
+      const type = stated === undefined ? stats.decisions.type : (statedGrid(v, stated) ?? stats.decisions.type);
+      this.memo.set(v, type);
+      return type;
+    }
+    const width = this.width(v);
     const isReciprocal = v.def?.name === "nn.unary" && isRelative(strAttr(v.def, "fn"));
     const integers = v.def === undefined && this.layer(v).input === undefined && this.options.precision.input === undefined ? integerBits(stats) : undefined;
     const type = integers === width ? fixed(width, 0, stats.min < 0) : isReciprocal ? relativeResult(this.resultStats(v.def!), width) : width >= ROOMY ? roomyFormat(stats, width) : chooseFormat(stats, width);

@@ -1,0 +1,128 @@
+/**
+ * Formats for tensors that are only compared with constants, as the features of trees are: what counts is not how small an
+ * error is, but on which side of each constant a value falls.
+ */
+import type { Value } from "../../../ir/core.js";
+import { boolAttr } from "../../../ir/define-op.js";
+import { roundTo } from "../../../ir/fixed-arith.js";
+import { treesOf } from "../../../ir/nn/trees.js";
+import { RELATIONS } from "../../../ir/trees.js";
+import { fixed, rawRange, typeOfRange, type FixedType } from "../../../ir/types.js";
+import { shapeOf } from "../../../ir/nn/typing.js";
+
+/** How a tensor must be represented for decisions to fall as in float. */
+export interface DecisionGrid {
+  readonly type: FixedType;
+  /** Whether all samples are multiples of the step, so that thresholds may lie between. */
+  readonly exact: boolean;
+}
+
+/** Most bits that are given to decisions: the significant bits of single precision. */
+const MAX_BITS = 24;
+/** Steps finer than 2^-40 are noise of conversions. */
+const FINEST = 40;
+
+/** Thresholds per feature, ascending; undefined where something else than trees reads `v`. */
+function thresholdsOf(v: Value): { thresholds: Float64Array[]; single: boolean } | undefined {
+  const features = shapeOf(v).at(-1);
+  if (features === undefined || v.uses.length === 0 || v.uses.some(({ op }) => op.name !== "nn.trees")) return undefined;
+  const sets = Array.from({ length: features }, () => new Set<number>());
+  for (const { op } of v.uses) {
+    const e = treesOf(op);
+    for (let i = 0; i < e.feature.length; i++) if (Number.isFinite(e.threshold[i]!)) sets[e.feature[i]!]!.add(e.threshold[i]!);
+  }
+  return { thresholds: sets.map((s) => Float64Array.from(s).sort()), single: v.uses.every(({ op }) => !boolAttr(op, "double")) };
+}
+
+/** Index of the first of `sorted` that is above `x`. */
+function upperBound(sorted: Float64Array, x: number): number {
+  let [lo, hi] = [0, sorted.length];
+  while (lo < hi) {
+    const mid = (lo + hi) >> 1;
+    if (sorted[mid]! <= x) lo = mid + 1;
+    else hi = mid;
+  }
+  return lo;
+}
+
+/**
+ * The grid for features that trees read, or undefined where `v` is read by something else. Its step is the coarsest at which no
+ * sample shares a grid point with a threshold that it differs from, with a bit to spare; or that of the samples, where they
+ * have a coarser one. Its range is that of the thresholds: what lies beyond saturates without changing sides.
+ */
+export function decisionGrid(v: Value, samples: readonly ArrayLike<number>[], bits = MAX_BITS): DecisionGrid | undefined {
+  const found = thresholdsOf(v);
+  if (found === undefined) return undefined;
+  const { thresholds, single } = found;
+  const all = thresholds.flatMap((t) => [...t]);
+  let least = Infinity;
+  // Fractional bits at which all samples are multiples of the step.
+  let own = 0;
+  const n = thresholds.length;
+  for (const sample of samples) {
+    for (let i = 0; i < sample.length; i++) {
+      const x = single ? Math.fround(sample[i]!) : sample[i]!;
+      while (own < FINEST && !Number.isInteger(x * 2 ** own)) own++;
+      const t = thresholds[i % n]!;
+      const above = upperBound(t, x);
+      if (above < t.length) least = Math.min(least, t[above]! - x);
+      let below = above - 1;
+      if (below >= 0 && t[below] === x) below--;
+      if (below >= 0) least = Math.min(least, x - t[below]!);
+    }
+  }
+  const apart = Number.isFinite(least) ? Math.min(FINEST, 1 - Math.floor(Math.log2(least))) : 0;
+  const exact = own <= apart;
+  const [lo, hi] = all.length === 0 ? [0, 0] : bounds(all);
+  let frac = exact ? own : apart;
+  // A step beyond the thresholds on both sides; below 0 only where one of them is.
+  const typeAt = (f: number): FixedType => typeOfRange({ lo: lo < 0 ? Math.floor(lo * 2 ** f) - 1 : 0, hi: Math.ceil(hi * 2 ** f) + 1 }, f);
+  while (typeAt(frac).width > bits) frac--;
+  return { type: typeAt(frac), exact: exact && frac >= own };
+}
+
+function bounds(values: readonly number[]): [number, number] {
+  let [lo, hi] = [Infinity, -Infinity];
+  for (const v of values) {
+    lo = Math.min(lo, v);
+    hi = Math.max(hi, v);
+  }
+  return [lo, hi];
+}
+
+/**
+ * A threshold as a multiple of the step of `type`. Where values lie on the grid, any threshold between them does; otherwise it
+ * is rounded as they are, so that one that equals it still does.
+ */
+export function thresholdOnGrid(t: number, relation: number, type: FixedType, exact: boolean): { threshold: number; relation: number } {
+  const { lo, hi } = rawRange(type);
+  const unit = 2 ** -type.frac;
+  const scaled = t / unit;
+  const name = RELATIONS[relation]!;
+  if (exact) return { threshold: name === "le" ? Math.floor(scaled) * unit : name === "lt" ? Math.ceil(scaled) * unit : t, relation };
+  return { threshold: Math.min(hi, Math.max(lo, roundTo(scaled, "half-even"))) * unit, relation };
+}
+
+/** The finest format of `width` bits in which all thresholds of the trees that read `v` fit. */
+export function statedGrid(v: Value, width: number): FixedType | undefined {
+  const all = thresholdsOf(v)?.thresholds.flatMap((t) => [...t]);
+  if (all === undefined || all.length === 0) return undefined;
+  const [lo, hi] = bounds(all);
+  const signed = lo < 0;
+  let frac = FINEST;
+  const fits = (f: number): boolean => {
+    const r = rawRange(fixed(width, f, signed));
+    return Math.floor(lo * 2 ** f) - 1 >= (signed ? r.lo : -1) && Math.ceil(hi * 2 ** f) + 1 <= r.hi;
+  };
+  while (frac > -FINEST && !fits(frac)) frac--;
+  return fixed(width, frac, signed);
+}
+
+/** Fractional bits of the values of leaves whose sums, up to `largest` in size, are output with `bits` bits. */
+export function leafFraction(values: ArrayLike<number>, trees: number, largest: number, bits: number): number {
+  // Rounding errors of the trees add up as their root; an output's own rounding shall stay the larger part.
+  let frac = largest === 0 ? 0 : bits - 1 - Math.ceil(Math.log2(largest)) + Math.ceil(Math.log2(Math.max(1, trees)) / 2);
+  const all = Array.from(values);
+  while (frac > -30 && all.every((x) => Number.isInteger(x * 2 ** (frac - 1)))) frac--;
+  return frac;
+}
