@@ -3,7 +3,7 @@
  * resources. Which loops there are depends on how the operands arrive.
  */
 import type { Op } from "../ir/core.js";
-import { linearResult, loopNest, stepCount, unrollOf, type KernelSpec } from "../ir/flow/kernel.js";
+import { isWholeIterator, linearResult, loopNest, stepCount, unrollOf, type KernelSpec } from "../ir/flow/kernel.js";
 import { elementCount, type StreamType } from "../ir/types.js";
 import { isFixedOperand } from "./datapath.js";
 import { kernelOrder, portOrder, type ProducerOrder } from "./access.js";
@@ -127,7 +127,8 @@ function implementations(op: Op, spec: KernelSpec): readonly KernelSpec[] {
 
 /** Unroll vectors: per iterator the least factor of each trip count, where the steps fit the interval. */
 function unrollings(spec: KernelSpec, free: ReadonlySet<string>, along: ReadonlySet<string>, ii: number): Record<string, number>[] {
-  const options = spec.iterators.map((it) => {
+  const options = spec.iterators.map((it, i) => {
+    if (isWholeIterator(spec, i)) return [{ unroll: it.extent, trips: 1 }];
     if (!free.has(it.name)) return [{ unroll: 1, trips: it.extent }];
     const byTrips = new Map<number, number>();
     for (let u = it.extent; u >= 1; u--) {

@@ -2,13 +2,14 @@
 import { Dense } from "../ir/attributes.js";
 import type { Block, Op, Value } from "../ir/core.js";
 import { denseAttr } from "../ir/define-op.js";
-import { laneCount, loopNest, unrollOf, type KernelSpec } from "../ir/flow/kernel.js";
+import { isFeatureIterator, laneCount, loopNest, unrollOf, type KernelSpec } from "../ir/flow/kernel.js";
 import { source } from "../ir/eval/flow.js";
 import { rawRange, type FixedType } from "../ir/types.js";
 import type { ChannelPlan } from "./design.js";
 import { adderBits, adderTables, bitsOfInterval, buildAdderGraph, type AdderGraph, type GraphOutput } from "./adder-graph.js";
 import { accumulatorLoops, isConstantOperand, isFixedOperand, sumType, weightTable, weightWords } from "./datapath.js";
 import { isRegisteredTable, type GraphStages, type Pipeline } from "./pipeline.js";
+import { compareLevels, ensembleOf, hasFixedTrees, mostLeaves, roughWalkBits, stepsOf, tallest } from "./decisions.js";
 import { muxLuts, ramStorage, romStorage, type Storage } from "./storage.js";
 import { packingOf, plainProduct, type ProductPlan } from "./products.js";
 import type { Device } from "./devices.js";
@@ -101,6 +102,38 @@ function elemOf(spec: KernelSpec, i: number): FixedType {
   return (spec.operands[i]!.value.type as { elem: FixedType }).elem;
 }
 
+/**
+ * An ensemble on so many lanes of trees, for one set of features: comparisons of two tables each, half a table for each choice
+ * and bit, values of leaves; or for each lane the tables of its nodes, and per level the choice of a feature and a comparison.
+ */
+function treeResources(d: Device, spec: KernelSpec, lanes: number, outputs: number): Resources {
+  const e = ensembleOf(spec);
+  const features = spec.operands[0]!.view.shape.at(-1)!;
+  const { width } = elemOf(spec, 0);
+  const leafWidth = (e.values.length === 0 ? 1 : spec.accType.width) - Math.floor(Math.log2(Math.max(1, e.roots.length)));
+  const r = noResources();
+  if (hasFixedTrees(spec)) {
+    const questions = new Set(Array.from(e.feature, (f, i) => `${f}:${e.threshold[i]}:${e.relation[i]}`)).size;
+    r.lut += questions * compareLevels(d, width) * (d.lutInputs === 6 ? 0.8 : 1.5) + e.feature.length * 0.6 + lanes * leafWidth * Math.ceil(mostLeaves(e) / 2 ** d.lutInputs);
+    r.ff += questions + lanes * leafWidth;
+    return r;
+  }
+  const depth = tallest(e);
+  const walks = Math.max(1, Math.min(lanes, Math.ceil(e.roots.length / Math.max(1, stepsOf(spec)))));
+  const bits = roughWalkBits(e, features, width, walks);
+  r.lut += walks * depth * (muxLuts(d, features) * width + width + 8) + (bits * outputs) / 64 + lanes * leafWidth * 2;
+  r.ff += walks * depth * (width + 16) + (depth * features * width) / 8;
+  return r;
+}
+
+function lanesOfFeatures(spec: KernelSpec): number {
+  return spec.iterators.reduce((n, it, i) => (isFeatureIterator(spec, i) ? n * unrollOf(spec, it.name) : n), 1);
+}
+
+function scaledUp(r: Resources, n: number): Resources {
+  return { lut: r.lut * n, ff: r.ff * n, dsp: r.dsp * n, bram: r.bram * n };
+}
+
 function scaled(a: { lut: number; dsp: number }, n: number): Resources {
   return { lut: a.lut * n, ff: 0, dsp: a.dsp * n, bram: 0 };
 }
@@ -137,7 +170,8 @@ function datapath(d: Device, op: Op, spec: KernelSpec, plan: ProductPlan, p: Pip
     }
     const pair = products.kind === "packed" && unit.outputs.length === 2 ? products : undefined;
     const copies = pair === undefined ? unit.outputs.length : 1;
-    if (pair === undefined) {
+    if (products.kind === "trees") addTo(r, treeResources(d, spec, lanes.terms.length * copies, copies));
+    else if (pair === undefined) {
       for (const o of op.regions[0]!.ops) addTo(r, scaled(opArea(d, o), copies * lanes.terms.length));
       r.ff += copies * lanes.terms.length * bodyRegisters(op.regions[0]!, p, p.operandStage);
     } else r.dsp += lanes.terms.length;
@@ -234,6 +268,11 @@ function roughDatapath(d: Device, op: Op, spec: KernelSpec): Resources {
     const each = adderLuts(spec, product, weights);
     r.lut += outputs * terms * each;
     r.ff += outputs * terms * each * 0.8;
+  } else if (spec.trees !== undefined) {
+    const features = lanesOfFeatures(spec);
+    const rows = outputs / ensembleOf(spec).outputs;
+    addTo(r, scaledUp(treeResources(d, spec, (terms / features) * (outputs / rows), outputs / rows), rows));
+    if (terms > features) r.lut += outputs * (terms / features - 1) * Math.max(4, width - 2);
   } else {
     const blocks = product === undefined ? 1 : blockShare(d, spec, product);
     for (const o of op.regions[0]!.ops) {

@@ -15,6 +15,7 @@ import { inLockstep, sinksOf, type Channel, type KernelNode } from "./design.js"
 import type { Device } from "./devices.js";
 import { emitAdderGraph, emitScalarBody, Staged, wires } from "./emit-body.js";
 import { LoopCounters } from "./emit-counters.js";
+import { emitTrees } from "./emit-trees.js";
 import type { Pipeline } from "./pipeline.js";
 import type { Packing, Unit } from "./products.js";
 import { romStorage } from "./storage.js";
@@ -75,7 +76,7 @@ export function emitKernel(module: Module, name: string, node: KernelNode, devic
     let unitModule = shared.get(unit.key);
     if (unitModule === undefined) {
       const accumulators = inner.reduce((k, l) => k * l.trips, 1);
-      unitModule = emitUnit(module, shared.size === 0 ? `${name}_lane` : `${name}_lane_${n}`, node, unit, inputs, accumulators);
+      unitModule = emitUnit(module, device, shared.size === 0 ? `${name}_lane` : `${name}_lane_${n}`, node, unit, inputs, accumulators);
       shared.set(unit.key, unitModule);
     }
     const values: Record<string, Value> = { ...inputs };
@@ -227,7 +228,7 @@ interface Partial {
 }
 
 /** One unit: products and their sums, then per output the accumulator and the epilogue. */
-function emitUnit(module: Module, name: string, node: KernelNode, unit: Unit, inputs: Readonly<Record<string, Value>>, accumulators: number): Op {
+function emitUnit(module: Module, device: Device, name: string, node: KernelNode, unit: Unit, inputs: Readonly<Record<string, Value>>, accumulators: number): Op {
   const { spec, op, pipeline } = node;
   const elemOf = (i: number): FixedType => (spec.operands[i]!.value.type as { elem: FixedType }).elem;
   const ports: Port[] = Object.entries(inputs).map(([n, v]) => ({ name: n, type: u((v.type as BitsType).width) }));
@@ -240,7 +241,7 @@ function emitUnit(module: Module, name: string, node: KernelNode, unit: Unit, in
     const t = elemOf(i);
     return m.extract(m.input(`x${i}`), n * t.width, t.width, t.signed);
   };
-  const sums = unitSums(module, m, node, unit, element);
+  const sums = unitSums(module, device, m, node, unit, element);
   const results = sums.map((sum, k): [string, Value] => {
     const hint = sums.length === 1 ? "out" : `out${k}`;
     const folded = pipeline.accStage === undefined ? settle(m, spec, pipeline, sum) : accumulate(m, spec, pipeline, sum, accumulators);
@@ -265,13 +266,18 @@ function emitUnit(module: Module, name: string, node: KernelNode, unit: Unit, in
 }
 
 /** The sums over the reduction lanes, one per output of the unit. */
-function unitSums(module: Module, m: RtlModuleBuilder, node: KernelNode, unit: Unit, element: (operand: number, lane: number) => Value): Partial[] {
+function unitSums(module: Module, device: Device, m: RtlModuleBuilder, node: KernelNode, unit: Unit, element: (operand: number, lane: number) => Value): Partial[] {
   const { spec, op, pipeline } = node;
   const { products, lanes } = node.products;
   const termType = op.regions[0]!.terminator.operand(0).type as FixedType;
   if (products.kind === "adders") {
     const data = unit.reads[products.varying]!.map((_, n) => new Staged(m, element(products.varying, n), pipeline.operandStage));
     return emitAdderGraph(m, unit.graph!, data, pipeline.graphStages.get(unit.graph!)!, wires((products.adds?.result.type as FixedType | undefined) ?? spec.accType), pipeline.absorbsSign).map((value) => ({ value, carry: undefined }));
+  }
+  if (products.kind === "trees") {
+    const features = unit.reads[0]!.map((_, n) => new Staged(m, element(0, n), pipeline.operandStage));
+    const numbers = unit.index[1]?.map((o) => o.map((n) => ({ lane: unit.reads[1]![n]!, value: new Staged(m, element(1, n), pipeline.operandStage) })));
+    return emitTrees(m, device, node, unit, features, numbers ?? []).map((terms) => reduceTree(m, spec, pipeline, terms.map((value) => ({ value, carry: undefined })), termType));
   }
   if (products.kind === "packed" && unit.outputs.length === 2) {
     const terms = lanes.terms.map((_, t) => packedProduct(m, node, products, element(products.shared, unit.index[products.shared]![0]![t]!), t));

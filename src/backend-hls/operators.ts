@@ -57,6 +57,7 @@ export function opDelay(d: Device, op: Op): number {
     case "fx.constant":
     case "fx.cast":
     case "fx.yield":
+    case "fx.tree":
       return 0;
     case "fx.add":
     case "fx.sub":
@@ -129,6 +130,8 @@ export function opArea(d: Device, op: Op): Area {
     case "fx.constant":
     case "fx.cast":
     case "fx.yield":
+    case "fx.tree":
+      // Ensembles are counted as a whole: see cost.ts.
       return { lut: 0, dsp: 0 };
     case "fx.add":
     case "fx.sub":

@@ -9,6 +9,7 @@ import type { KernelSpec } from "../ir/flow/kernel.js";
 import type { FixedType } from "../ir/types.js";
 import { bitsOfInterval, type AdderGraph, type GraphOutput } from "./adder-graph.js";
 import { accumulatorLoops, isConstantOperand, opIsMultiplier, sumType } from "./datapath.js";
+import { compareLevels, ensembleOf, hasFixedTrees, mostLeaves, numberBits, tableLevels, tallest } from "./decisions.js";
 import type { Device } from "./devices.js";
 import { multiplierCell, type MultiplierCell } from "./multiplier-cell.js";
 import { addDelay, chooseDelay, opDelay } from "./operators.js";
@@ -40,6 +41,8 @@ export interface Pipeline {
   readonly term: Slot;
   readonly treeStages: readonly number[];
   readonly graphStages: ReadonlyMap<AdderGraph, GraphStages>;
+  /** Of an ensemble of trees. */
+  readonly decisions: DecisionStages | undefined;
   /** Whether the epilogue's first addition subtracts what an adder graph gives with the wrong sign. */
   readonly absorbsSign: boolean;
   /** Stage in which the operands of the body are there: 1, behind their registers; 0 straight from another kernel; later for packed products. */
@@ -145,7 +148,11 @@ export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device
   const absorbsSign = products.kind === "adders" && accumulatorLoops(spec).reductions.length === 0 && products.adds === undefined && isAddedOnce(op.regions[1]!.args[0]!);
   let term = start;
   let operandStage = start.stage;
-  if (products.kind === "adders") {
+  let decisions: DecisionStages | undefined;
+  if (products.kind === "trees") {
+    bind("body", operandStage);
+    ({ stages: decisions, term } = planDecisions(spec, device, clock, op.regions[0]!.args.map((a) => slots.get(a)!)));
+  } else if (products.kind === "adders") {
     const negates = (o: GraphOutput): boolean => o.negative && !absorbsSign;
     const varying = late(products.varying) ? memory : start;
     for (const { graph } of plan.units) {
@@ -197,7 +204,48 @@ export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device
   const result = run(op.regions[1]!);
   const last = Math.max(start.stage, result.stage);
   const end = exit !== undefined && (result.stage < last || result.ns + exit <= period) ? { depth: last, rest: result.stage < last ? base : result.ns } : { depth: last + 1, rest: base };
-  return { stageOf, cellOf, styleOf, term, treeStages, graphStages, absorbsSign, operandStage, carryStage, accStage, folded, ...end };
+  return { stageOf, cellOf, styleOf, term, treeStages, graphStages, decisions, absorbsSign, operandStage, carryStage, accStage, folded, ...end };
+}
+
+/** Stages of an ensemble's parts. */
+export interface DecisionStages {
+  /** Fixed trees: comparisons, choices by height of their node, values of leaves. */
+  readonly compare: number;
+  readonly choices: readonly number[];
+  /** Walked trees: per level the stages in which a feature is selected, compared, and the next address known. */
+  readonly levels: readonly { readonly select: number; readonly compare: number; readonly next: number }[];
+  readonly leaf: number;
+}
+
+function planDecisions(spec: KernelSpec, device: Device, clock: StageClock, operands: readonly Slot[]): { stages: DecisionStages; term: Slot } {
+  const { lut, base, memory } = device.timing;
+  const e = ensembleOf(spec);
+  const features = (spec.operands[0]!.value.type as { elem: FixedType }).elem;
+  const depth = tallest(e);
+  const x = operands[0]!;
+  if (hasFixedTrees(spec)) {
+    const compare = clock.place([x], compareLevels(device, features.width) * lut);
+    const choices = [compare.stage, compare.stage];
+    let slot = compare;
+    // The choice between two leaves is a comparison by itself.
+    for (let h = 2; h <= depth; h++) choices.push((slot = clock.place([slot], lut)).stage);
+    const bits = numberBits(mostLeaves(e));
+    const leaf = depth === 0 ? { stage: x.stage, ns: base } : clock.place([slot], bits <= 1 ? 0 : tableLevels(device, bits) * lut);
+    return { stages: { compare: compare.stage, choices, levels: [], leaf: leaf.stage }, term: leaf };
+  }
+  const count = spec.operands[0]!.view.shape.at(-1)!;
+  // Data of a table come a cycle after the address, out of a block RAM late in it.
+  const data = (address: Slot): Slot => ({ stage: address.stage + 1, ns: Math.max(base, memory) });
+  let address: Slot = clock.place(operands.length > 1 ? [operands[1]!, { ...x, ns: base }] : [x], 0);
+  const levels = [];
+  for (let l = 0; l < depth; l++) {
+    const select = clock.place([data(address)], Math.max(1, Math.ceil(Math.log(count) / Math.log(device.lutInputs === 6 ? 4 : 2))) * lut);
+    const compare = clock.place([select], addDelay(device, features.width) + device.timing.select);
+    address = clock.place([compare], 2 * lut);
+    levels.push({ select: select.stage, compare: compare.stage, next: address.stage });
+  }
+  const leaf = data(address);
+  return { stages: { compare: 0, choices: [], levels, leaf: address.stage }, term: leaf };
 }
 
 /** Whether a sum with something else is all that reads `v`. */

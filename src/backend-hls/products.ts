@@ -4,13 +4,14 @@
  * - `adders`: weights that never change make a constant matrix, one graph of shifted additions for all outputs that read the
  *   same data.
  * - `packed`: two products with a common factor in one multiplier block, (b1 * 2^s + b2) * a, where the block is wide enough.
+ * - `trees`: an ensemble of decision trees, one unit for all outputs of the same features, which share comparisons (decisions.ts).
  * - `each`: the body as it stands, once per output lane and term.
  *
  * The choice is the schedule's (`multiply`), or the cheaper one.
  */
 import type { Op } from "../ir/core.js";
 import { source } from "../ir/eval/flow.js";
-import type { KernelSpec } from "../ir/flow/kernel.js";
+import { isFeatureIterator, type KernelSpec } from "../ir/flow/kernel.js";
 import { rawRange, type FixedType } from "../ir/types.js";
 import { lanePoints, readTable } from "./access.js";
 import { bitsOfInterval, buildAdderGraph, type AdderGraph, type Interval } from "./adder-graph.js";
@@ -30,6 +31,8 @@ export interface Unit {
   readonly constants: ReadonlyMap<number, readonly (readonly number[])[]>;
   /** For `adders`: sums over the lanes of the varying operand. */
   readonly graph?: AdderGraph;
+  /** For `trees`: the column of the leaves' values that each output takes. */
+  readonly columns?: readonly number[];
 }
 
 export interface Packing {
@@ -51,7 +54,8 @@ export type Products =
       /** The epilogue's addition of constants, where the graphs do it as well. */
       readonly adds: Op | undefined;
     }
-  | ({ readonly kind: "packed" } & Packing);
+  | ({ readonly kind: "packed" } & Packing)
+  | { readonly kind: "trees" };
 
 export interface ProductPlan {
   readonly products: Products;
@@ -82,6 +86,7 @@ function operandFinder(spec: KernelSpec, i: number): (...points: readonly LanePo
 }
 
 export function planProducts(op: Op, spec: KernelSpec, device: Device): ProductPlan {
+  if (spec.trees !== undefined) return treePlan(spec);
   const lanes = kernelLanes(spec);
   const find = spec.operands.map((_, i) => operandFinder(spec, i));
   const numbers = (i: number, out: LanePoint): number[] => (spec.operands[i]!.phase === "body" ? lanes.terms.map((t) => find[i]!(out, t)) : [find[i]!(out)]);
@@ -100,6 +105,53 @@ export function planProducts(op: Op, spec: KernelSpec, device: Device): ProductP
     }
   }
   return { products: { kind: "each" }, lanes, units: lanes.outputs.map((_, n) => unitOf(spec, lanes, numbers, [n])) };
+}
+
+/**
+ * Units of an ensemble: `reads[0]` are the lanes of the features in their order, `reads[1]` those of the numbers of trees where
+ * they change. Lanes that bring the same numbers are one.
+ */
+function treePlan(spec: KernelSpec): ProductPlan {
+  const outputs = lanePoints(spec, (i) => spec.iterators[i]!.kind === "parallel");
+  const terms = lanePoints(spec, (i) => spec.iterators[i]!.kind === "reduction" && !isFeatureIterator(spec, i));
+  const feature = spec.operands[0]!.map.results.at(-1)!;
+  const points = lanePoints(spec, (i) => isFeatureIterator(spec, i)).map((p) => ({ p, at: p.reduce((a, { index, lane }) => a + lane * feature.coeffs[index]!, feature.offset) })).sort((a, b) => a.at - b.at);
+  const find = spec.operands.map((_, i) => operandFinder(spec, i));
+  const groups = new Map<string, number[]>();
+  outputs.forEach((out, n) => {
+    const key = points.map(({ p }) => find[0]!(out, p)).join();
+    groups.set(key, [...(groups.get(key) ?? []), n]);
+  });
+  const column = spec.operands[1]!.map.results[0]!;
+  const table = weightTable(spec, 1);
+  const contents = table.lanes.map((_, lane) => table.rows.map((r) => r[lane]).join());
+  const same = contents.map((c) => contents.indexOf(c));
+  const fixed = isFixedOperand(spec, 1);
+  const units = [...groups.values()].map((list): Unit => {
+    const constants = new Map<number, number[][]>();
+    const reads: number[][] = [];
+    const index: number[][][] = [];
+    spec.operands.forEach((o, i) => {
+      if (i === 0) {
+        reads.push(points.map(({ p }) => find[0]!(outputs[list[0]!]!, p)));
+        index.push([]);
+        return;
+      }
+      const wanted = list.map((n) => (o.phase === "body" ? terms.map((t) => same[find[1]!(outputs[n]!, t)]!) : [find[i]!(outputs[n]!)]));
+      if (i === 1 && fixed) {
+        constants.set(1, wanted.map((w) => w.map((lane) => table.rows[0]![lane]!)));
+        reads.push([]);
+        index.push([]);
+        return;
+      }
+      const distinct = [...new Set(wanted.flat())];
+      reads.push(distinct);
+      index.push(wanted.map((w) => w.map((n) => distinct.indexOf(n))));
+    });
+    const columns = list.map((n) => outputs[n]!.reduce((a, { index: k, lane }) => a + lane * column.coeffs[k]!, column.offset));
+    return { key: JSON.stringify([index, [...constants], columns, fixed ? 0 : reads[1]!.map((l) => contents[l])]), outputs: list, reads, index, constants, columns };
+  });
+  return { products: { kind: "trees" }, lanes: { outputs, terms }, units };
 }
 
 /** A unit that reads every lane it needs once. */
