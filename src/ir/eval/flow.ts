@@ -115,6 +115,8 @@ function kernelSource(op: Op, spec: KernelSpec, bindings: Bindings): string {
   const sums: { name: string; expr: AffineExpr; start: number }[] = [];
   const sum = (name: string, expr: AffineExpr): void => void sums.push({ name, expr, start: expr.offset });
   sum("ao", linearResult(spec));
+  const tree = spec.trees === undefined ? undefined : treeOf(spec, bindings);
+  if (tree !== undefined) sum("column", tree.column);
   const guards: string[][] = spec.operands.map((o, i) => {
     sum(`a${i}`, linearAccess(o));
     const checks: string[] = [];
@@ -161,8 +163,6 @@ function kernelSource(op: Op, spec: KernelSpec, bindings: Bindings): string {
     return names.map((_, i) => `${prefix}${i}`);
   };
   const int = isInt32(spec.accType);
-  const tree = spec.trees === undefined ? undefined : treeOf(spec, bindings);
-  if (tree !== undefined) sum("column", tree.column);
   if (spec.combiner === "none") {
     const { statements, result } = emitBody(op.regions[0]!, bindReads(phaseReads("body", outer), "b"), bindings, "t");
     lines.push(...statements, `const acc = ${result};`);
