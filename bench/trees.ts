@@ -21,7 +21,8 @@ export interface EnsembleSize {
   readonly features: number;
 }
 
-const list = (name: string, type: "INTS" | "FLOATS", values: readonly number[]): object => (type === "INTS" ? { name, type, ints: values } : { name, type, floats: values });
+/** Attributes with the numbers of their types in ONNX. */
+const list = (name: string, values: readonly number[], real = false): object => (real ? { name, type: 6, floats: values } : { name, type: 7, ints: values });
 
 /** Writes model, calibration and test data into `dir`, and returns their paths. */
 export function writeTrees(name: string, { trees, depth, features }: EnsembleSize, dir: string): { readonly model: string; readonly calib: string; readonly test: string } {
@@ -57,14 +58,14 @@ export function writeTrees(name: string, { trees, depth, features }: EnsembleSiz
     grow(x.map((_, i) => i), depth);
   }
   const attributes = [
-    ...Object.entries(nodes).map(([k, v]) => list(`nodes_${k}`, k === "values" ? "FLOATS" : "INTS", v)),
-    { name: "nodes_modes", type: "STRINGS", strings: modes.map((m) => new TextEncoder().encode(m)) },
-    ...Object.entries(leaves).map(([k, v]) => list(`target_${k}`, k === "weights" ? "FLOATS" : "INTS", v)),
-    { name: "n_targets", type: "INT", i: 1 },
+    ...Object.entries(nodes).map(([k, v]) => list(`nodes_${k}`, v, k === "values")),
+    { name: "nodes_modes", type: 8, strings: modes.map((m) => new TextEncoder().encode(m)) },
+    ...Object.entries(leaves).map(([k, v]) => list(`target_${k}`, v, k === "weights")),
+    { name: "n_targets", type: 2, i: 1 },
   ];
   mkdirSync(dir, { recursive: true });
   const model = join(dir, `${name}.onnx`);
-  writeFileSync(model, onnx({ node: [{ ...node("TreeEnsembleRegressor", ["x"], ["y"], "trees", attributes), domain: "ai.onnx.ml" }], input: [floats("x", [1, features])], output: [floats("y", [1, 1])], domains: ["ai.onnx.ml"] }));
+  writeFileSync(model, onnx({ node: [{ ...node("TreeEnsembleRegressor", ["x"], ["y"], "trees", attributes), domain: "ai.onnx.ml" }], input: [floats("x", ["batch", features])], output: [floats("y", ["batch", 1])], domains: ["ai.onnx.ml"] }));
   const write = (part: string, samples: number): string => {
     const path = join(dir, `${name}_${part}.npz`);
     writeFileSync(path, writeNpz(new Map([["x", { shape: [samples, features], data: Float32Array.from(Array.from({ length: samples }, () => [...sample()]).flat()) }]])));
