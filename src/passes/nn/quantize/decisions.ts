@@ -19,6 +19,8 @@ export interface DecisionGrid {
 
 /** Most bits that are given to decisions: the significant bits of single precision. */
 const MAX_BITS = 24;
+/** Bits by which values of leaves are finer than their sum is output, beyond those that the number of trees asks for. */
+const GUARD_BITS = 2;
 /** Steps finer than 2^-40 are noise of conversions. */
 const FINEST = 40;
 
@@ -121,7 +123,7 @@ export function statedGrid(v: Value, width: number): FixedType | undefined {
 /** Fractional bits of the values of leaves whose sums, up to `largest` in size, are output with `bits` bits. */
 export function leafFraction(values: ArrayLike<number>, trees: number, largest: number, bits: number): number {
   // Rounding errors of the trees add up as their root; an output's own rounding shall stay the larger part.
-  let frac = largest === 0 ? 0 : bits - 1 - Math.ceil(Math.log2(largest)) + Math.ceil(Math.log2(Math.max(1, trees)) / 2);
+  let frac = largest === 0 ? 0 : bits - 1 - Math.ceil(Math.log2(largest)) + Math.ceil(Math.log2(Math.max(1, trees)) / 2) + GUARD_BITS;
   const all = Array.from(values);
   while (frac > -30 && all.every((x) => Number.isInteger(x * 2 ** (frac - 1)))) frac--;
   return frac;
