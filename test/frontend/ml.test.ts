@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { readArrays } from "../../src/frontend/npz.js";
 import { decodeModel } from "../../src/frontend/onnx-proto.js";
 import { onnxOperators } from "../../src/frontend/operators/index.js";
-import { importValid, maxDifference, run } from "./support.js";
+import { floats, importValid, maxDifference, node, onnx, refusal, run } from "./support.js";
 
 const arrays = readArrays(readFileSync(new URL("fixtures/ml.npz", import.meta.url)), "ml.npz");
 const names = [...arrays.keys()].filter((k) => k.endsWith(".model")).map((k) => k.slice(0, -".model".length));
@@ -32,5 +32,33 @@ describe("models equal ONNX Runtime, sample by sample", () => {
   it("every operator of the domain occurs", () => {
     const used = new Set(names.flatMap((n) => decodeModel(modelOf(n)).graph!.node.map((o) => `${o.domain}::${o.opType}`)));
     expect(onnxOperators().map((o) => o.opType).filter((o) => o.startsWith("ai.onnx.ml::") && !used.has(o))).toEqual([]);
+  });
+});
+
+describe("what cannot be meant is refused by name", () => {
+  const ints = (name: string, values: readonly number[]): object => ({ name, type: 7, ints: values });
+  const text = (name: string, values: readonly string[]): object => ({ name, type: 8, strings: values.map((v) => new TextEncoder().encode(v)) });
+  const stump = { nodes_treeids: [0, 0, 0], nodes_nodeids: [0, 1, 2], nodes_featureids: [0, 0, 0], nodes_truenodeids: [1, 0, 0], nodes_falsenodeids: [2, 0, 0], target_treeids: [0, 0], target_nodeids: [1, 2], target_ids: [0, 0] };
+  const regressor = (change: Partial<typeof stump>, modes = ["BRANCH_LEQ", "LEAF", "LEAF"], more: readonly object[] = []): Uint8Array =>
+    onnx({
+      node: [{ ...node("TreeEnsembleRegressor", ["x"], ["y"], "trees", [...Object.entries({ ...stump, ...change }).map(([k, v]) => ints(k, v)), text("nodes_modes", modes), { name: "nodes_values", type: 6, floats: [0.5, 0, 0] }, { name: "target_weights", type: 6, floats: [1, 2] }, ...more]), domain: "ai.onnx.ml" }],
+      input: [floats("x", [1, 4])], output: [floats("y", [1, 1])], domains: ["ai.onnx.ml"],
+    });
+
+  it.each([
+    ["a feature that is not there", regressor({ nodes_featureids: [4, 0, 0] }), /feature 4 of 4/],
+    ["a child that is not there", regressor({ nodes_truenodeids: [7, 0, 0] }), /leads to node 7/],
+    ["a path without an end", regressor({ nodes_truenodeids: [0, 0, 0] }), /does not end|two roots/],
+    ["two roots", regressor({ nodes_truenodeids: [2, 0, 0] }), /two roots/],
+    ["an unknown mode", regressor({}, ["BRANCH_LIKE", "LEAF", "LEAF"]), /BRANCH_LIKE/],
+    ["lists of different lengths", regressor({ nodes_featureids: [0] }), /nodes_featureids has 1 entries for 3 nodes/],
+    ["a target that is not there", regressor({ target_ids: [0, 1] }), /target_ids holds 1/],
+    ["an unknown aggregation", regressor({}, undefined, [{ name: "aggregate_function", type: 3, s: new TextEncoder().encode("MEDIAN") }]), /MEDIAN/],
+    ["a transformation that is not made", regressor({}, undefined, [{ name: "post_transform", type: 3, s: new TextEncoder().encode("PROBIT") }]), /PROBIT/],
+  ] as const)("%s", (_, model, message) => {
+    expect(refusal(model).map((d) => d.message).join()).toMatch(message);
+  });
+  it("accepts the model that these are made from", () => {
+    expect(run(importValid(regressor({}), "stump.onnx"), new Map([["x", [0.25, 0, 0, 0]]]))[0]!.data[0]).toBe(1);
   });
 });

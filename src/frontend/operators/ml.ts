@@ -154,7 +154,8 @@ const imputer: OperatorImporter = {
     const x = ctx.value(0);
     const shape = shapeOf(x);
     const [floats, ints] = [ctx.floats("imputed_value_floats") ?? [], ctx.ints("imputed_value_int64s") ?? []];
-    const replaced = floats.length > 0 ? ctx.float("replaced_value_float", 0) : ctx.int("replaced_value_int64", 0);
+    const [float, int] = [ctx.float("replaced_value_float", 0), ctx.int("replaced_value_int64", 0)];
+    const replaced = floats.length > 0 ? float : int;
     const values = floats.length > 0 ? [...floats] : ints;
     if (values.length !== 1 && values.length !== shape.at(-1)) throw ctx.error(`it has ${values.length} imputed values for ${shape.at(-1)} features`);
     if (Number.isNaN(replaced)) return x;
@@ -217,9 +218,9 @@ function mapping(ctx: NodeContext): { keys: readonly (number | string)[]; values
   const strings = ctx.strings("values_strings");
   const values = strings?.map((_, i) => i) ?? ctx.ints("values_int64s") ?? ctx.floats("values_floats") ?? tensorOr("values");
   if (keys === undefined || values === undefined || keys.length !== values.length || keys.length === 0) throw ctx.error("its keys and values differ in number, or there are none");
-  const byDefault = ctx.tensor("default_tensor")?.data[0];
+  const [byDefault, int, float] = [ctx.tensor("default_tensor")?.data[0], ctx.int("default_int64", -1), ctx.float("default_float", 0)];
   ctx.string("default_string", "");
-  const fallback = byDefault ?? (ctx.floats("values_floats") === undefined ? ctx.int("default_int64", -1) : ctx.float("default_float", 0));
+  const fallback = byDefault ?? (ctx.floats("values_floats") === undefined ? int : float);
   return { keys, values, strings, fallback };
 }
 

@@ -8,6 +8,7 @@ import type { Value } from "../../ir/core.js";
 import { ensembleAttrs, ensembleProblem, leavesOf, readEnsemble, RELATIONS, type Ensemble } from "../../ir/trees.js";
 import { f32 } from "../../ir/types.js";
 import { shapeOf, type NodeContext, type OperatorImporter } from "../context.js";
+import { beforeScaling } from "./scaled-features.js";
 import { bestLabel, classifierTypes, column, columns, labelAbove, labelsOf, postTransform, transformed, twoColumns, type PostTransform } from "./scores.js";
 
 const DOUBLE = 11;
@@ -51,6 +52,7 @@ class EnsembleBuilder {
   /** The operation; `scale` multiplies all values of leaves. */
   emit(ctx: NodeContext, x: Value, outputs: number, aggregate: Ensemble["aggregate"], scale: number, double: boolean): Value {
     const features = shapeOf(x).at(-1)!;
+    if (!double && !this.relation.includes(RELATIONS.indexOf("eq"))) x = this.unscaled(x);
     const data = new Float64Array(this.leaves.length * outputs);
     this.leaves.forEach((leaf, i) => leaf.forEach((v, c) => (data[i * outputs + c] = v * scale)));
     const lists = { feature: this.feature, threshold: this.threshold, relation: this.relation, onTrue: this.onTrue, onFalse: this.onFalse, roots: this.roots, aggregate };
@@ -61,6 +63,19 @@ class EnsembleBuilder {
     const bad = data.findIndex((v) => !Number.isFinite(v));
     if (bad >= 0) throw ctx.error(`leaf ${Math.floor(bad / outputs)} has the value ${data[bad]}`);
     return ctx.emit("nn.trees", [x], [...shapeOf(x).slice(0, -1), outputs], { trees, ...(double && { double }) });
+  }
+
+  /** Asks of the features in front of a scaling, where there is one. */
+  private unscaled(x: Value): Value {
+    const before = beforeScaling(x);
+    if (before.x === x) return x;
+    this.feature.forEach((feature, i) => {
+      const q = before.ask({ feature, threshold: this.threshold[i]!, relation: this.relation[i]! });
+      this.threshold[i] = q.threshold;
+      this.relation[i] = q.relation;
+      this.branch(i, this.onTrue[i]!, this.onFalse[i]!, q.exchanged);
+    });
+    return before.x;
   }
 
   /** A tree of one leaf: what is added to every sum. */

@@ -488,9 +488,12 @@ class FixedBuilder {
 
   /** All parts in the format of the whole, so that the whole has one. */
   private concat(op: Op): Value {
-    const type = this.plan.format(op.result);
+    const planned = this.plan.format(op.result);
+    // What has a final format, finer than the plan's, has it for a reason: scores that are compared, integers.
+    const finer = op.operands.flatMap((v) => (this.isConstant(v) ? [] : [this.exactOf(v)])).filter((x) => this.elem(x).width > planned.width || this.elem(x).frac > planned.frac);
+    const type = finer.length > 0 && finer.every((x) => this.final.has(x)) ? finer.map((x) => this.elem(x)).reduce((a, b) => ({ ...a, width: Math.max(a.width, b.width), frac: Math.max(a.frac, b.frac) })) : planned;
     const parts = op.operands.map((v) => {
-      if (this.isConstant(v)) return this.constantAt(v, type.frac);
+      if (this.isConstant(v)) return this.constantAt(v, Math.min(type.frac, neededFraction(constantOf(v)!, type.frac)));
       const x = this.operand(v);
       return this.elem(x).width <= type.width && this.elem(x).frac <= type.frac ? x : this.round(x, type, undefined);
     });
@@ -512,6 +515,14 @@ class FixedBuilder {
     this.final.add(y);
     return y;
   }
+}
+
+/** Fewest fractional bits, up to `most`, with which a constant is exact; `most` where it is not. */
+function neededFraction(c: Dense, most: number): number {
+  const values = valuesOfDense(c);
+  let frac = 0;
+  while (frac < most && !values.every((x) => Number.isInteger(x * 2 ** frac))) frac++;
+  return frac;
 }
 
 /** Bits of the integers to which a result is rounded, a few operations on; 0 where it is not. */

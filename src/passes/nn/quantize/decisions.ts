@@ -17,10 +17,12 @@ export interface DecisionGrid {
   readonly exact: boolean;
 }
 
-/** Most bits that are given to decisions: the significant bits of single precision. */
-const MAX_BITS = 24;
+/** Most bits that are given to decisions: some more than the significant bits of single precision, as numbers differ in size. */
+const MAX_BITS = 32;
 /** Bits by which values of leaves are finer than their sum is output, beyond those that the number of trees asks for. */
 const GUARD_BITS = 2;
+/** Thresholds that exceed all samples and nine of ten thresholds so many times count as infinite. */
+const FAR = 4;
 /** Steps finer than 2^-40 are noise of conversions. */
 const FINEST = 40;
 
@@ -56,14 +58,16 @@ export function decisionGrid(v: Value, samples: readonly ArrayLike<number>[], bi
   const found = thresholdsOf(v);
   if (found === undefined) return undefined;
   const { thresholds, single } = found;
-  const all = thresholds.flatMap((t) => [...t]);
   let least = Infinity;
+  let [smallest, largest] = [0, 0];
   // Fractional bits at which all samples are multiples of the step.
   let own = 0;
   const n = thresholds.length;
   for (const sample of samples) {
     for (let i = 0; i < sample.length; i++) {
       const x = single ? Math.fround(sample[i]!) : sample[i]!;
+      smallest = Math.min(smallest, x);
+      largest = Math.max(largest, Math.abs(x));
       while (own < FINEST && !Number.isInteger(x * 2 ** own)) own++;
       const t = thresholds[i % n]!;
       const above = upperBound(t, x);
@@ -75,10 +79,14 @@ export function decisionGrid(v: Value, samples: readonly ArrayLike<number>[], bi
   }
   const apart = Number.isFinite(least) ? Math.min(FINEST, 1 - Math.floor(Math.log2(least))) : 0;
   const exact = own <= apart;
+  // What lies far beyond all samples, and nearly all thresholds, decides nothing that saturation would change.
+  const sizes = Float64Array.from(thresholds.flatMap((t) => [...t.map(Math.abs)])).sort();
+  const reach = FAR * Math.max(largest, sizes[Math.floor(0.9 * sizes.length)] ?? 0);
+  const all = thresholds.flatMap((t) => [...t.filter((v) => Math.abs(v) <= reach)]);
   const [lo, hi] = all.length === 0 ? [0, 0] : bounds(all);
   let frac = exact ? own : apart;
-  // A step beyond the thresholds on both sides; below 0 only where one of them is.
-  const typeAt = (f: number): FixedType => typeOfRange({ lo: lo < 0 ? Math.floor(lo * 2 ** f) - 1 : 0, hi: Math.ceil(hi * 2 ** f) + 1 }, f);
+  // A step beyond the thresholds on both sides; below 0 only where there are such samples or thresholds.
+  const typeAt = (f: number): FixedType => typeOfRange({ lo: smallest < 0 || lo < 0 ? Math.min(0, Math.floor(lo * 2 ** f) - 1) : 0, hi: Math.max(1, Math.ceil(hi * 2 ** f) + 1) }, f);
   while (typeAt(frac).width > bits) frac--;
   return { type: typeAt(frac), exact: exact && frac >= own };
 }
@@ -97,6 +105,8 @@ function bounds(values: readonly number[]): [number, number] {
  * is rounded as they are, so that one that equals it still does.
  */
 export function thresholdOnGrid(t: number, relation: number, type: FixedType, exact: boolean): { threshold: number; relation: number } {
+  // On one side of everything.
+  if (!Number.isFinite(t)) return { threshold: t, relation };
   const { lo, hi } = rawRange(type);
   const unit = 2 ** -type.frac;
   const scaled = t / unit;
