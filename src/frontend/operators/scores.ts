@@ -78,7 +78,8 @@ export function labelAbove(ctx: NodeContext, score: Value, limit: number, positi
  */
 export function twoColumns(ctx: NodeContext, score: Value, post: PostTransform, probability: boolean): Value {
   const shape = shapeOf(score);
-  if (probability && post !== "LOGISTIC") return columns(ctx, [ctx.emit("nn.sub", [scalarOf(ctx, 1, "one"), score], shape), score]);
-  const both = [ctx.emit("nn.neg", [score], shape), score];
-  return columns(ctx, post === "LOGISTIC" ? both.map((v) => ctx.emit("nn.unary", [v], shape, { fn: "sigmoid" })) : both);
+  // The logistic function of the opposite is what the function of the score leaves of one.
+  const second = post === "LOGISTIC" ? ctx.emit("nn.unary", [score], shape, { fn: "sigmoid" }) : score;
+  const first = probability || post === "LOGISTIC" ? ctx.emit("nn.sub", [scalarOf(ctx, 1, "one"), second], shape) : ctx.emit("nn.neg", [score], shape);
+  return columns(ctx, [first, second]);
 }

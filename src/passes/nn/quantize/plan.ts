@@ -201,7 +201,7 @@ export class Plan {
     let segments = this.argumentMemo.get(key);
     if (segments === undefined) {
       const stated = this.layer(op.result).input;
-      const bits = Math.min(MAX_TABLE_BITS, stated ?? (isSteep(fn) ? this.options.reciprocalBits : this.options.tableBits));
+      const bits = Math.min(MAX_TABLE_BITS, stated ?? (isSteep(fn) || isEnsemble(op.operand(0)) ? this.options.reciprocalBits : this.options.tableBits));
       // A width that is stated is taken as it is; otherwise bits that gain nothing are left out.
       const stats = this.argumentStats(op);
       segments = chooseSegments(fn, stats, chooseArgument(fn, stats, to, bits, stated === undefined ? 1.5 : 1), to, bits);
@@ -251,6 +251,11 @@ export function integerBits(stats: TensorStats): number | undefined {
 /** Whether `v` reaches an output of the network through views alone. */
 export function feedsOutput(v: Value): boolean {
   return v.uses.some(({ op }) => op.name === "return" || (VIEWS.has(op.name) && feedsOutput(op.result)));
+}
+
+/** Whether `v` is a sum of trees, exact to far more bits than layers are. */
+function isEnsemble(v: Value): boolean {
+  return v.def?.name === "nn.trees" || (v.def !== undefined && (VIEWS.has(v.def.name) || v.def.name === "nn.neg") && isEnsemble(v.def.operand(0)));
 }
 
 /** The roots and reciprocals whose argument are sums of `v`: squares below a normalisation. None where `v` is read elsewhere too. */
