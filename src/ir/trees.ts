@@ -132,32 +132,39 @@ export function ensembleProblem(record: AttrRecord, features: number): string | 
     if (Number.isNaN(e.threshold[i]!)) return `node ${i} compares with NaN`;
   }
   for (let t = 0; t < e.roots.length; t++) if (!target(e.roots[t]!)) return `tree ${t} begins at what is not there`;
-  return hasCycle(e) ? "a path through the nodes does not end" : undefined;
+  const height = longestPath(e);
+  if (height === Infinity) return "a path through the nodes does not end";
+  return height > MAX_DEPTH ? `a path has ${height} comparisons, at most ${MAX_DEPTH} are possible` : undefined;
 }
 
-function hasCycle(e: Ensemble): boolean {
-  const state = new Uint8Array(e.feature.length);
-  for (let root = 0; root < state.length; root++) {
-    if (state[root] !== 0) continue;
+/** Comparisons on a path, at most: exporters' trees have some tens. */
+const MAX_DEPTH = 512;
+
+/** Comparisons on the longest path from any node; infinite where one runs in a circle. */
+function longestPath(e: Ensemble): number {
+  // 0: not seen, -1: on the path at hand, otherwise the height.
+  const height = new Int32Array(e.feature.length);
+  let longest = 0;
+  for (let root = 0; root < height.length; root++) {
+    if (height[root] !== 0) continue;
     const stack = [root];
     while (stack.length > 0) {
       const at = stack[stack.length - 1]!;
-      if (state[at] === 1) {
-        state[at] = 2;
+      const next = [e.onTrue[at]!, e.onFalse[at]!];
+      if (height[at] === -1) {
+        height[at] = 1 + Math.max(...next.map((n) => (n < 0 ? 0 : height[n]!)));
+        longest = Math.max(longest, height[at]!);
         stack.pop();
-        continue;
-      }
-      if (state[at] === 2) {
-        stack.pop();
-        continue;
-      }
-      state[at] = 1;
-      for (const next of [e.onTrue[at]!, e.onFalse[at]!]) {
-        if (next < 0) continue;
-        if (state[next] === 1) return true;
-        if (state[next] === 0) stack.push(next);
+      } else if (height[at]! > 0) stack.pop();
+      else {
+        height[at] = -1;
+        for (const n of next) {
+          if (n < 0) continue;
+          if (height[n] === -1) return Infinity;
+          if (height[n] === 0) stack.push(n);
+        }
       }
     }
   }
-  return false;
+  return longest;
 }

@@ -39,9 +39,9 @@ describe("what cannot be meant is refused by name", () => {
   const ints = (name: string, values: readonly number[]): object => ({ name, type: 7, ints: values });
   const text = (name: string, values: readonly string[]): object => ({ name, type: 8, strings: values.map((v) => new TextEncoder().encode(v)) });
   const stump = { nodes_treeids: [0, 0, 0], nodes_nodeids: [0, 1, 2], nodes_featureids: [0, 0, 0], nodes_truenodeids: [1, 0, 0], nodes_falsenodeids: [2, 0, 0], target_treeids: [0, 0], target_nodeids: [1, 2], target_ids: [0, 0] };
-  const regressor = (change: Partial<typeof stump>, modes = ["BRANCH_LEQ", "LEAF", "LEAF"], more: readonly object[] = []): Uint8Array =>
+  const regressor = (change: Partial<typeof stump>, modes = ["BRANCH_LEQ", "LEAF", "LEAF"], more: readonly object[] = [], values = [0.5, 0, 0]): Uint8Array =>
     onnx({
-      node: [{ ...node("TreeEnsembleRegressor", ["x"], ["y"], "trees", [...Object.entries({ ...stump, ...change }).map(([k, v]) => ints(k, v)), text("nodes_modes", modes), { name: "nodes_values", type: 6, floats: [0.5, 0, 0] }, { name: "target_weights", type: 6, floats: [1, 2] }, ...more]), domain: "ai.onnx.ml" }],
+      node: [{ ...node("TreeEnsembleRegressor", ["x"], ["y"], "trees", [...Object.entries({ ...stump, ...change }).map(([k, v]) => ints(k, v)), text("nodes_modes", modes), { name: "nodes_values", type: 6, floats: values }, { name: "target_weights", type: 6, floats: [1, 2] }, ...more]), domain: "ai.onnx.ml" }],
       input: [floats("x", [1, 4])], output: [floats("y", [1, 1])], domains: ["ai.onnx.ml"],
     });
 
@@ -57,6 +57,11 @@ describe("what cannot be meant is refused by name", () => {
     ["a transformation that is not made", regressor({}, undefined, [{ name: "post_transform", type: 3, s: new TextEncoder().encode("PROBIT") }]), /PROBIT/],
   ] as const)("%s", (_, model, message) => {
     expect(refusal(model).map((d) => d.message).join()).toMatch(message);
+  });
+  it("a path of thousands of comparisons", () => {
+    const n = 3000;
+    const chain = regressor({ nodes_treeids: new Array(2 * n + 1).fill(0), nodes_nodeids: Array.from({ length: 2 * n + 1 }, (_, i) => i), nodes_featureids: new Array(2 * n + 1).fill(0), nodes_truenodeids: Array.from({ length: 2 * n + 1 }, (_, i) => (i < n ? i + 1 : 0)), nodes_falsenodeids: Array.from({ length: 2 * n + 1 }, (_, i) => (i < n ? n + 1 + i : 0)), target_nodeids: [n, n + 1] }, Array.from({ length: 2 * n + 1 }, (_, i) => (i < n ? "BRANCH_LEQ" : "LEAF")), [], new Array(2 * n + 1).fill(0.5));
+    expect(refusal(chain).map((d) => d.message).join()).toMatch(/3000 comparisons, at most 512/);
   });
   it("accepts the model that these are made from", () => {
     expect(run(importValid(regressor({}), "stump.onnx"), new Map([["x", [0.25, 0, 0, 0]]]))[0]!.data[0]).toBe(1);
