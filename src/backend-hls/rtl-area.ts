@@ -135,7 +135,8 @@ class ModuleArea {
   private order(op: Op): number {
     const [a, b] = op.operands.map((v) => this.extent(v));
     const width = Math.max(a!.width, b!.width);
-    if (a!.width === 0 || b!.width === 0) return this.d.family === "ecp5" ? 2 * Math.ceil(width / 2) : Math.ceil(width / 4);
+    // Against a constant, few bits are one table.
+    if (a!.width === 0 || b!.width === 0) return width <= this.d.lutInputs ? 1 : this.d.family === "ecp5" ? 2 * Math.ceil(width / 2) : Math.ceil(width / 4);
     return this.d.family === "ecp5" ? 2 * Math.ceil(width / 2) + 1 : width;
   }
 

@@ -67,3 +67,36 @@ describe("what cannot be meant is refused by name", () => {
     expect(run(importValid(regressor({}), "stump.onnx"), new Map([["x", [0.25, 0, 0, 0]]]))[0]!.data[0]).toBe(1);
   });
 });
+
+describe("trees behind a scaling ask of the features as they come", () => {
+  const scaled = (offset: number, scale: number, mode: string, threshold: number): Uint8Array => {
+    const list = (name: string, values: readonly number[], real = false): object => (real ? { name, type: 6, floats: values } : { name, type: 7, ints: values });
+    const attributes = [
+      list("nodes_treeids", [0, 0, 0]), list("nodes_nodeids", [0, 1, 2]), list("nodes_featureids", [0, 0, 0]), list("nodes_truenodeids", [1, 0, 0]), list("nodes_falsenodeids", [2, 0, 0]),
+      list("target_treeids", [0, 0]), list("target_nodeids", [1, 2]), list("target_ids", [0, 0]), list("target_weights", [1, 2], true), list("nodes_values", [threshold, 0, 0], true),
+      { name: "nodes_modes", type: 8, strings: [mode, "LEAF", "LEAF"].map((v) => new TextEncoder().encode(v)) },
+    ];
+    return onnx({
+      node: [
+        { ...node("Scaler", ["x"], ["s"], "scaler", [list("offset", [offset], true), list("scale", [scale], true)]), domain: "ai.onnx.ml" },
+        { ...node("TreeEnsembleRegressor", ["s"], ["y"], "trees", attributes), domain: "ai.onnx.ml" },
+      ],
+      input: [floats("x", [1, 1])], output: [floats("y", [1, 1])], domains: ["ai.onnx.ml"],
+    });
+  };
+  const answers: Readonly<Record<string, (v: number, t: number) => boolean>> = { BRANCH_LEQ: (v, t) => v <= t, BRANCH_LT: (v, t) => v < t, BRANCH_GTE: (v, t) => v >= t, BRANCH_GT: (v, t) => v > t };
+
+  it.each(Object.keys(answers))("%s, rising and falling, next to the threshold", (mode) => {
+    for (const scale of [0.7, -1.3, 512, -0.001]) {
+      const [offset, t] = [Math.fround(0.3), Math.fround(0.55)];
+      const module = importValid(scaled(offset, scale, mode, t), "scaled.onnx");
+      expect(module.func.body.ops.find((op) => op.name === "nn.trees")!.operand(0).def).toBeUndefined();
+      const at = Math.fround(t / Math.fround(scale) + offset);
+      const near = Array.from({ length: 41 }, (_, i) => Math.fround(at + (i - 20) * Math.abs(at) * 2 ** -24));
+      for (const x of [...near, 0, 1e4, -1e4]) {
+        const v = Math.fround(Math.fround(x - offset) * Math.fround(scale));
+        expect(run(module, new Map([["x", [x]]]))[0]!.data[0], `${mode} ${scale} ${x}`).toBe(answers[mode]!(v, t) ? 1 : 2);
+      }
+    }
+  });
+});
