@@ -11,7 +11,7 @@ import { throughHardware, type HardwareRun } from "../frontend/hardware.js";
 import { random } from "./random-nets.js";
 
 /** A network of one ensemble: trees of uneven depth, of all relations, with thresholds that samples meet exactly. */
-function randomEnsemble(seed: number): { module: Module; samples: Float64Array[][] } {
+function randomEnsemble(seed: number, split = false): { module: Module; samples: Float64Array[][] } {
   const rnd = random(seed);
   const int = (lo: number, hi: number): number => lo + Math.floor(rnd() * (hi - lo + 1));
   const [features, outputs, trees, depth] = [int(1, 9), int(1, 3), int(1, 11), int(1, 5)];
@@ -39,13 +39,19 @@ function randomEnsemble(seed: number): { module: Module; samples: Float64Array[]
   const block = new Block();
   const b = new Builder(block, undefined, { nodes: ["ensemble"] });
   const rows = rnd() < 0.25 ? 2 : 1;
-  const x = block.addArg(tensor([rows, features], f32), "x");
+  // In two inputs, of different size, in another order.
+  const first = split ? Math.ceil(features / 2) : features;
+  const args = (split && first < features ? [first, features - first] : [features]).map((n, i) => block.addArg(tensor([rows, n], f32), `x${i}`));
+  const order = Array.from({ length: features }, (_, i) => features - 1 - i);
+  const whole = args.length === 1 ? args[0]! : b.value("nn.concat", args, tensor([rows, features], f32), { axis: 1 }, "whole");
+  const x = split ? b.value("nn.gather", [whole], tensor([rows, features], f32), { axis: 1, indices: order }, "picked") : whole;
   const values = new Dense([leaves.length / outputs, outputs], f32, Float64Array.from(leaves));
   const y = b.value("nn.trees", [x], tensor([rows, outputs], f32), { trees: ensembleAttrs({ ...lists, aggregate }, values) }, "y");
   b.create("return", [y], []);
-  module.body.append(new Op({ name: "func", attrs: { sym: module.name, inputs: ["x"], outputs: ["y"] }, regions: [block] }));
+  module.body.append(new Op({ name: "func", attrs: { sym: module.name, inputs: args.map((a) => a.hint!), outputs: ["y"] }, regions: [block] }));
   const exact = rnd() < 0.5;
-  return { module, samples: Array.from({ length: 20 }, () => [Float64Array.from({ length: rows * features }, () => (exact ? int(-8, 8) * step : Math.fround((16 * rnd() - 8) * step)))]) };
+  const part = (n: number, far: number): Float64Array => Float64Array.from({ length: rows * n }, () => far * (exact ? int(-8, 8) * step : Math.fround((16 * rnd() - 8) * step)));
+  return { module, samples: Array.from({ length: 20 }, () => (args.length === 1 ? [part(features, 1)] : [part(first, 1), part(features - first, 8)])) };
 }
 
 function expectExact(r: HardwareRun): void {
@@ -60,6 +66,15 @@ describe("random ensembles are exact and on time", () => {
     const r = throughHardware(module, samples, ii, { target });
     expectExact(r);
     // No decision differs from the float network's: what is left is the rounding of values.
+    for (const { max_abs_error } of Object.values(r.accuracy.outputs)) expect(max_abs_error).toBeLessThan(2 ** -13);
+  });
+});
+
+describe("features that are put together first", () => {
+  it.each([101, 102, 103, 104, 105, 106])("seed %i", (seed) => {
+    const { module, samples } = randomEnsemble(seed, true);
+    const r = throughHardware(module, samples, 2);
+    expectExact(r);
     for (const { max_abs_error } of Object.values(r.accuracy.outputs)) expect(max_abs_error).toBeLessThan(2 ** -13);
   });
 });

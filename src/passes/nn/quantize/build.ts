@@ -491,7 +491,9 @@ class FixedBuilder {
     const planned = this.plan.format(op.result);
     // What has a final format, finer than the plan's, has it for a reason: scores that are compared, integers.
     const finer = op.operands.flatMap((v) => (this.isConstant(v) ? [] : [this.exactOf(v)])).filter((x) => this.elem(x).width > planned.width || this.elem(x).frac > planned.frac);
-    const type = finer.length > 0 && finer.every((x) => this.final.has(x)) ? finer.map((x) => this.elem(x)).reduce((a, b) => ({ ...a, width: Math.max(a.width, b.width), frac: Math.max(a.frac, b.frac) })) : planned;
+    const frac = Math.max(planned.frac, ...finer.map((x) => this.elem(x).frac));
+    const whole = frac + Math.max(...finer.map((x) => this.elem(x).width - this.elem(x).frac), planned.width - planned.frac);
+    const type = finer.length > 0 && finer.every((x) => this.final.has(x)) && whole < EXACT_LIMIT ? { ...planned, width: whole, frac } : planned;
     const parts = op.operands.map((v) => {
       if (this.isConstant(v)) return this.constantAt(v, Math.min(type.frac, neededFraction(constantOf(v)!, type.frac)));
       const x = this.operand(v);

@@ -3,12 +3,13 @@
  * error is, but on which side of each constant a value falls.
  */
 import type { Value } from "../../../ir/core.js";
-import { boolAttr } from "../../../ir/define-op.js";
+import { boolAttr, intAttr, intsAttr } from "../../../ir/define-op.js";
 import { roundTo } from "../../../ir/fixed-arith.js";
 import { treesOf } from "../../../ir/nn/trees.js";
 import { RELATIONS } from "../../../ir/trees.js";
 import { fixed, rawRange, typeOfRange, type FixedType } from "../../../ir/types.js";
 import { shapeOf } from "../../../ir/nn/typing.js";
+import { VIEWS } from "./views.js";
 
 /** How a tensor must be represented for decisions to fall as in float. */
 export interface DecisionGrid {
@@ -23,19 +24,59 @@ const MAX_BITS = 32;
 const GUARD_BITS = 2;
 /** Thresholds that exceed all samples and nine of ten thresholds so many times count as infinite. */
 const FAR = 4;
+/** Range beyond that of the samples for other readers. */
+const HEADROOM = 1.25;
 /** Steps finer than 2^-40 are noise of conversions. */
 const FINEST = 40;
 
-/** Thresholds per feature, ascending; undefined where something else than trees reads `v`. */
-function thresholdsOf(v: Value): { thresholds: Float64Array[]; single: boolean } | undefined {
-  const features = shapeOf(v).at(-1);
-  if (features === undefined || v.uses.length === 0 || v.uses.some(({ op }) => op.name !== "nn.trees")) return undefined;
+interface Met {
+  /** Thresholds per feature, along the last axis. */
+  readonly sets: readonly Set<number>[];
+  /** Whether nothing but trees reads the tensor. */
+  readonly alone: boolean;
+  readonly single: boolean;
+}
+
+/** The thresholds that the elements of `v` meet, also behind operations that move features. */
+function thresholdsMet(v: Value): Met {
+  const features = shapeOf(v).at(-1) ?? 1;
   const sets = Array.from({ length: features }, () => new Set<number>());
-  for (const { op } of v.uses) {
-    const e = treesOf(op);
-    for (let i = 0; i < e.feature.length; i++) if (Number.isFinite(e.threshold[i]!)) sets[e.feature[i]!]!.add(e.threshold[i]!);
+  let [alone, single] = [v.uses.length > 0, true];
+  const add = (to: number, from: Iterable<number>): void => {
+    for (const t of from) sets[to]!.add(t);
+  };
+  for (const { op, index } of v.uses) {
+    if (op.name === "nn.trees") {
+      const e = treesOf(op);
+      for (let i = 0; i < e.feature.length; i++) if (Number.isFinite(e.threshold[i]!)) sets[e.feature[i]!]!.add(e.threshold[i]!);
+      single &&= !boolAttr(op, "double");
+      continue;
+    }
+    if (!VIEWS.has(op.name) && op.name !== "nn.concat") {
+      alone = false;
+      continue;
+    }
+    const next = thresholdsMet(op.result);
+    alone &&= next.alone;
+    single &&= next.single;
+    const last = shapeOf(v).length - 1;
+    const axis = op.attrs["axis"] === undefined ? undefined : (intAttr(op, "axis") + shapeOf(v).length) % shapeOf(v).length;
+    if (op.name === "nn.concat" && axis === last) {
+      const start = op.operands.slice(0, index).reduce((n, o) => n + shapeOf(o).at(-1)!, 0);
+      sets.forEach((_, i) => add(i, next.sets[start + i]!));
+    } else if (op.name === "nn.gather" && axis === last) intsAttr(op, "indices").forEach((i, k) => add((i + features) % features, next.sets[k]!));
+    else if (op.name === "nn.slice") next.sets.forEach((s, k) => add(intsAttr(op, "starts")[last]! + k * intsAttr(op, "steps")[last]!, s));
+    else if ((op.name === "nn.reshape" || op.name === "nn.concat") && next.sets.length === features) next.sets.forEach((s, i) => add(i, s));
+    // Whatever else moves: any element may meet any threshold.
+    else sets.forEach((_, i) => next.sets.forEach((s) => add(i, s)));
   }
-  return { thresholds: sets.map((s) => Float64Array.from(s).sort()), single: v.uses.every(({ op }) => !boolAttr(op, "double")) };
+  return { sets, alone, single };
+}
+
+/** Thresholds per feature, ascending; undefined where no trees read `v`. */
+function thresholdsOf(v: Value): { thresholds: Float64Array[]; alone: boolean; single: boolean } | undefined {
+  const { sets, alone, single } = thresholdsMet(v);
+  return sets.every((s) => s.size === 0) ? undefined : { thresholds: sets.map((s) => Float64Array.from(s).sort()), alone, single };
 }
 
 /** Index of the first of `sorted` that is above `x`. */
@@ -50,14 +91,14 @@ function upperBound(sorted: Float64Array, x: number): number {
 }
 
 /**
- * The grid for features that trees read, or undefined where `v` is read by something else. Its step is the coarsest at which no
+ * The grid for features that trees read, or undefined where no trees read `v`. Its step is the coarsest at which no
  * sample shares a grid point with a threshold that it differs from, with a bit to spare; or that of the samples, where they
  * have a coarser one. Its range is that of the thresholds: what lies beyond saturates without changing sides.
  */
 export function decisionGrid(v: Value, samples: readonly ArrayLike<number>[], bits = MAX_BITS): DecisionGrid | undefined {
   const found = thresholdsOf(v);
   if (found === undefined) return undefined;
-  const { thresholds, single } = found;
+  const { thresholds, alone, single } = found;
   let least = Infinity;
   let [smallest, largest] = [0, 0];
   // Fractional bits at which all samples are multiples of the step.
@@ -83,7 +124,8 @@ export function decisionGrid(v: Value, samples: readonly ArrayLike<number>[], bi
   const sizes = Float64Array.from(thresholds.flatMap((t) => [...t.map(Math.abs)])).sort();
   const reach = FAR * Math.max(largest, sizes[Math.floor(0.9 * sizes.length)] ?? 0);
   const all = thresholds.flatMap((t) => [...t.filter((v) => Math.abs(v) <= reach)]);
-  const [lo, hi] = all.length === 0 ? [0, 0] : bounds(all);
+  // What else reads the tensor wants it without saturation.
+  const [lo, hi] = bounds([...(all.length === 0 ? [0] : all), ...(alone ? [] : [HEADROOM * smallest, HEADROOM * largest])]);
   let frac = exact ? own : apart;
   // A step beyond the thresholds on both sides; below 0 only where there are such samples or thresholds.
   const typeAt = (f: number): FixedType => typeOfRange({ lo: smallest < 0 || lo < 0 ? Math.min(0, Math.floor(lo * 2 ** f) - 1) : 0, hi: Math.max(1, Math.ceil(hi * 2 ** f) + 1) }, f);

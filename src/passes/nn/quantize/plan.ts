@@ -9,6 +9,7 @@ import { unaryFunctions } from "../../../ir/nn/unary-table.js";
 import { fixed, type FixedType } from "../../../ir/types.js";
 import type { TensorStats } from "./calibrate.js";
 import { statedGrid } from "./decisions.js";
+import { VIEWS } from "./views.js";
 import { chooseFormat, roomyFormat, spreadBits } from "./formats.js";
 import { constantOf, isLinear, macsOf } from "./linear.js";
 import type { LayerPrecision, PrecisionSpec } from "./precision.js";
@@ -27,8 +28,7 @@ export interface QuantizeOptions {
   readonly scaleBits: number;
 }
 
-/** Operations that only move values: format and role pass through. */
-export const VIEWS: ReadonlySet<string> = new Set(["nn.reshape", "nn.transpose", "nn.slice", "nn.gather", "nn.broadcast", "nn.pad"]);
+export { VIEWS };
 
 export class Plan {
   /** Steps of the binary point away from the calibrated choice, by tensor. */
@@ -157,7 +157,7 @@ export class Plan {
 
   /** Whether the samples of `v`, which trees compare with their thresholds, lie on the grid of its format. */
   onGrid(v: Value): boolean {
-    if (v.def !== undefined) return true;
+    if (v.def !== undefined) return !VIEWS.has(v.def.name) && v.def.name !== "nn.concat" ? true : v.def.operands.every((o) => o.def?.name === "nn.constant" || this.onGrid(o));
     const { decisions } = this.statsOf(v);
     return decisions?.exact === true && this.format(v).frac >= decisions.type.frac;
   }
