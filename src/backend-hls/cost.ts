@@ -163,7 +163,7 @@ function datapath(d: Device, op: Op, spec: KernelSpec, plan: ProductPlan, p: Pip
     r.lut += outputs * accumulatorLuts(spec);
     r.ff += outputs * spec.accType.width;
   }
-  for (const o of op.regions[1]!.ops) if (products.kind !== "adders" || o !== products.adds) addTo(r, scaled(opArea(d, o), outputs));
+  for (const o of op.regions[1]!.ops) if (o !== plan.added) addTo(r, scaled(opArea(d, o), outputs));
   r.ff += outputs * bodyRegisters(op.regions[1]!, p, p.folded.stage);
   const result = op.regions[1]!.terminator.operand(0);
   registers(outputs * spec.resultElem.width, (result.def === undefined ? undefined : p.stageOf.get(result.def)) ?? p.folded.stage, p.depth);

@@ -253,10 +253,8 @@ function emitUnit(module: Module, name: string, node: KernelNode, unit: Unit, in
       // Numbers at a port wait for nothing.
       return [new Staged(m, element(i, unit.index[i]![k]![0]!), pipeline.folded.stage, isFixedOperand(spec, i))];
     });
-    const { products } = node.products;
-    const added = products.kind === "adders" ? products.adds : undefined;
     const negated = pipeline.absorbsSign && unit.graph?.outputs[k]!.negative === true;
-    const result = emitScalarBody(module, m, op.regions[1]!, [folded, ...epilogueArgs], pipeline, hint, negated, added);
+    const result = emitScalarBody(module, m, op.regions[1]!, [folded, ...epilogueArgs], pipeline, hint, negated, node.products.added);
     const end = Math.max(result.stage, pipeline.depth - 1);
     const last = new Staged(m, m.cast(result.atStage(end), wires(spec.resultElem)), end);
     return [resultName(unit, k), last.atStage(pipeline.depth)];
@@ -267,11 +265,11 @@ function emitUnit(module: Module, name: string, node: KernelNode, unit: Unit, in
 /** The sums over the reduction lanes, one per output of the unit. */
 function unitSums(module: Module, m: RtlModuleBuilder, node: KernelNode, unit: Unit, element: (operand: number, lane: number) => Value): Partial[] {
   const { spec, op, pipeline } = node;
-  const { products, lanes } = node.products;
+  const { products, added, lanes } = node.products;
   const termType = op.regions[0]!.terminator.operand(0).type as FixedType;
   if (products.kind === "adders") {
     const data = unit.reads[products.varying]!.map((_, n) => new Staged(m, element(products.varying, n), pipeline.operandStage));
-    return emitAdderGraph(m, unit.graph!, data, pipeline.graphStages.get(unit.graph!)!, wires((products.adds?.result.type as FixedType | undefined) ?? spec.accType), pipeline.absorbsSign).map((value) => ({ value, carry: undefined }));
+    return emitAdderGraph(m, unit.graph!, data, pipeline.graphStages.get(unit.graph!)!, wires((added?.result.type as FixedType | undefined) ?? spec.accType), pipeline.absorbsSign).map((value) => ({ value, carry: undefined }));
   }
   if (products.kind === "packed" && unit.outputs.length === 2) {
     const terms = lanes.terms.map((_, t) => packedProduct(m, node, products, element(products.shared, unit.index[products.shared]![0]![t]!), t));

@@ -95,7 +95,7 @@ export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device
   const run = (block: Block): Slot => {
     for (const o of block.ops) {
       if (o.name === "fx.yield") return slots.get(o.operand(0))!;
-      if (products.kind === "adders" && o === products.adds) {
+      if (o === plan.added) {
         // The graphs have done it.
         slots.set(o.result, slots.get(block.args[0]!)!);
         continue;
@@ -142,7 +142,7 @@ export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device
   const termType = op.regions[0]!.terminator.operand(0).type as FixedType;
   const graphStages = new Map<AdderGraph, GraphStages>();
   const treeStages: number[] = [];
-  const absorbsSign = products.kind === "adders" && accumulatorLoops(spec).reductions.length === 0 && products.adds === undefined && isAddedOnce(op.regions[1]!.args[0]!);
+  const absorbsSign = products.kind === "adders" && accumulatorLoops(spec).reductions.length === 0 && plan.added === undefined && isAddedOnce(op.regions[1]!.args[0]!);
   let term = start;
   let operandStage = start.stage;
   if (products.kind === "adders") {

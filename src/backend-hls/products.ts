@@ -44,17 +44,13 @@ export interface Packing {
 
 export type Products =
   | { readonly kind: "each" }
-  | {
-      readonly kind: "adders";
-      readonly varying: number;
-      readonly weights: number;
-      /** The epilogue's addition of constants, where the graphs do it as well. */
-      readonly adds: Op | undefined;
-    }
+  | { readonly kind: "adders"; readonly varying: number; readonly weights: number }
   | ({ readonly kind: "packed" } & Packing);
 
 export interface ProductPlan {
   readonly products: Products;
+  /** The epilogue's addition of constants, where adder graphs have done it already. */
+  readonly added?: Op;
   readonly lanes: Lanes;
   readonly units: readonly Unit[];
 }
@@ -172,7 +168,7 @@ function adderPlan(op: Op, spec: KernelSpec, lanes: Lanes, numbers: (i: number, 
     const index = rest.map((r, i) => r.map((w) => w.map((n) => reads[i]!.indexOf(n))));
     return { key: JSON.stringify([index, columns, added, [...constants]]), outputs, reads, index, constants, graph: cachedGraph(columns, range, added) };
   });
-  return { products: { kind: "adders", varying, weights, adds: addition?.add }, lanes, units };
+  return { products: { kind: "adders", varying, weights }, ...(addition !== undefined && { added: addition.add }), lanes, units };
 }
 
 /** Graphs are worth keeping: the same matrix comes up with every schedule that is tried. */

@@ -65,7 +65,7 @@ class ChannelState {
   hasSpace(): boolean {
     return !this.bounded || this.reserved - this.released < this.channel.capacity;
   }
-  /** Words that are there for the consumer, and before the end of the cycle those that are on their way into the taps. */
+  /** Counts the words that are there by now: at the start of a cycle and, where words go by the ring, before its end. */
   receive(cycle: number): void {
     while (this.nextArrival < this.arrivals.length && this.arrivals[this.nextArrival]! <= cycle) {
       this.nextArrival++;
@@ -198,7 +198,7 @@ export function runTimeline(design: Design, options: TimelineOptions): TimelineR
       }
     });
     for (const s of all) {
-      s.receive(cycle);
+      if (s.channel.through) s.receive(cycle);
       s.endCycle(firedOn.has(s));
     }
     quiet = moved ? 0 : quiet + 1;
