@@ -15,7 +15,7 @@ import type { CompareOptions, CompileOptions, ExploreOptions, RunOptions, Simula
 import type { Session } from "./driver/session.js";
 
 export { newSession, type Session } from "./driver/session.js";
-export { parseAxisWidth } from "./driver/axis.js";
+export { parseAxisWidth } from "./backend-hls/design/port-limits.js";
 export { optFile, type OptOptions } from "./driver/opt.js";
 export { checkTools, tools, type ToolSpec, type ToolStatus } from "./driver/tools.js";
 export type * from "./driver/options.js";

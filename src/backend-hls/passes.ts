@@ -2,10 +2,10 @@
 import { UserError } from "../diagnostics/index.js";
 import { nearestName } from "../diagnostics/nearest.js";
 import { choice, definePass, int, number, text } from "../passes/define-pass.js";
-import { devices, findDevice, type Device } from "./devices.js";
-import { lowerToRtl, type RtlDesign } from "./flow-to-rtl.js";
-import { designOf, insertChannels, unrollModule, type Scheduled } from "./schedule.js";
-import { DEFAULT_PRICES, type FoldingSolver } from "./solve-folding.js";
+import { designOf, insertChannels, type Scheduled, unrollModule } from "./design/schedule.js";
+import { type Device, devices, findDevice } from "./device/devices.js";
+import { lowerToRtl, type RtlDesign } from "./emit/flow-to-rtl.js";
+import { DEFAULT_PRICES, FoldingSolver } from "./fold/solve-folding.js";
 
 /** Keys under which passes leave their results in the context. */
 export const SCHEDULED = "scheduled";

@@ -2,13 +2,6 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { CompilerBug } from "../diagnostics/index.js";
-import { requireDevice, RTL_DESIGN, SCHEDULED, SOLVER } from "../backend-hls/passes.js";
-import type { Device } from "../backend-hls/devices.js";
-import type { FoldingSolver } from "../backend-hls/solve-folding.js";
-import type { AxisPort, RtlDesign } from "../backend-hls/flow-to-rtl.js";
-import { bindingOf, designCounts, type Scheduled } from "../backend-hls/schedule.js";
-import { addResources, kernelMultipliers, type Resources } from "../backend-hls/cost.js";
-import { rtlArea } from "../backend-hls/rtl-area.js";
 import { packageIp } from "../backend-verilog/ip-package.js";
 import { prepareVerilog, writePrepared } from "../backend-verilog/write-verilog.js";
 import { importOnnx } from "../frontend/import.js";
@@ -30,7 +23,15 @@ import { resolveSettings, type Settings } from "./config.js";
 import { LOWER_PIPELINE, PREPARE_PIPELINE, TO_FIXED_PIPELINE } from "./passes.js";
 import { reportSearch, search, splitSamples, unseen } from "./precision.js";
 import { readBytes, type Session } from "./session.js";
-import { chooseDesign, deviceLimits, requireClock, requireFit, unrollOptions, type Limits } from "./target.js";
+import { bindingOf, designCounts, type Scheduled } from "../backend-hls/design/schedule.js";
+import { chooseDesign, deviceLimits, type Limits, requireClock, requireFit, unrollOptions } from "../backend-hls/design/target.js";
+import type { Device } from "../backend-hls/device/devices.js";
+import { addResources, type Resources } from "../backend-hls/device/resources.js";
+import type { AxisPort, RtlDesign } from "../backend-hls/emit/flow-to-rtl.js";
+import { rtlArea } from "../backend-hls/emit/rtl-area.js";
+import { FoldingSolver } from "../backend-hls/fold/solve-folding.js";
+import { kernelMultipliers } from "../backend-hls/kernel/kernel-area.js";
+import { requireDevice, RTL_DESIGN, SCHEDULED, SOLVER } from "../backend-hls/passes.js";
 
 /** Samples on which accuracy is measured. */
 const ACCURACY_SAMPLES = 512;

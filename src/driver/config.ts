@@ -5,9 +5,9 @@ import { UserError } from "../diagnostics/index.js";
 import { nearestName } from "../diagnostics/nearest.js";
 import { parseBound, type ErrorBound } from "../passes/nn/quantize/bounds.js";
 import { defaultPrecision, parsePrecision, precisionFromConfig, type PrecisionSpec } from "../passes/nn/quantize/precision.js";
-import { parseAxisWidth } from "./axis.js";
 import type { AxisWidth, CompileOptions, Minimize, Target } from "./options.js";
 import { readText, type Session } from "./session.js";
+import { parseAxisWidth } from "../backend-hls/design/port-limits.js";
 
 export interface Settings {
   readonly device: string;

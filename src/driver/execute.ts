@@ -2,8 +2,6 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { requireDevice } from "../backend-hls/passes.js";
-import type { AxisPort } from "../backend-hls/flow-to-rtl.js";
 import { packBeats, unpackBeats } from "../backend-verilog/beats.js";
 import { buildSimulation, runSimulation, type StreamPort } from "../backend-verilog/verilator.js";
 import { placeAndRoute, requireRouter, routingFrame, type FramePort } from "../backend-verilog/route.js";
@@ -20,6 +18,8 @@ import type { RunSummary, SimulationSummary, SynthSummary } from "./report.js";
 import { writeWhole } from "./atomic.js";
 import { loadSamples, type DesignFile } from "./compile.js";
 import { readText, type Session } from "./session.js";
+import type { AxisPort } from "../backend-hls/emit/flow-to-rtl.js";
+import { requireDevice } from "../backend-hls/passes.js";
 
 interface Compiled {
   readonly design: DesignFile;

@@ -5,12 +5,6 @@
  */
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
-import type { Resources } from "../backend-hls/cost.js";
-import type { Device } from "../backend-hls/devices.js";
-import { lowerToRtl } from "../backend-hls/flow-to-rtl.js";
-import { rtlArea } from "../backend-hls/rtl-area.js";
-import { designCounts, designOf } from "../backend-hls/schedule.js";
-import { requireDevice } from "../backend-hls/passes.js";
 import { prepareVerilog } from "../backend-verilog/write-verilog.js";
 import { CompilerBug } from "../diagnostics/index.js";
 import { Sink } from "../diagnostics/index.js";
@@ -27,7 +21,13 @@ import type { AxisWidth, ExploreOptions } from "./options.js";
 import { LOWER_PIPELINE, PREPARE_PIPELINE, TO_FIXED_PIPELINE } from "./passes.js";
 import type { Exploration, ParetoPoint } from "./report.js";
 import type { Session } from "./session.js";
-import { DesignSearch, fits, requireClock, unrollOptions, type Chosen } from "./target.js";
+import { designCounts, designOf } from "../backend-hls/design/schedule.js";
+import { type Chosen, DesignSearch, fits, requireClock, unrollOptions } from "../backend-hls/design/target.js";
+import type { Device } from "../backend-hls/device/devices.js";
+import type { Resources } from "../backend-hls/device/resources.js";
+import { lowerToRtl } from "../backend-hls/emit/flow-to-rtl.js";
+import { rtlArea } from "../backend-hls/emit/rtl-area.js";
+import { requireDevice } from "../backend-hls/passes.js";
 
 /** Intervals of the grid. */
 const INTERVALS = 24;

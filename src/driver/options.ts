@@ -1,23 +1,8 @@
 /** Options of the driver's functions. */
+import type { AxisWidth } from "../backend-hls/design/port-limits.js";
+import type { Minimize, Target } from "../backend-hls/design/target.js";
 
-/** What the design is to reach, or what it may use. */
-export type Target =
-  /** Cycles between samples, at most. */
-  | { readonly kind: "ii"; readonly cycles: number }
-  | { readonly kind: "rate"; readonly hz: number }
-  /** Largest use of `lut`, `ff`, `dsp`, `bram`; absent ones are not limited. */
-  | { readonly kind: "budget"; readonly limits: Readonly<Record<string, number>> }
-  /** A folding that was found before: options of the pass `unroll`, as `explore` gives them for each design. */
-  | { readonly kind: "unroll"; readonly options: string };
-
-/** Width of the streams: most bits of a beat, or the elements in one beat of the inputs. */
-export interface AxisWidth {
-  readonly unit: "bits" | "elements";
-  readonly count: number;
-}
-
-/** What is to be the least under a target. */
-export type Minimize = "latency" | "area" | "multipliers";
+export type { AxisWidth, Minimize, Target };
 
 export interface CompileOptions {
   /** Folder of the artefacts. */

@@ -1,8 +1,5 @@
 /** nn interpreter = flow interpreter = rtl, bit for bit and cycle for cycle, on random networks, with and without stalls. */
 import { describe, expect, it } from "vitest";
-import { devices } from "../../src/backend-hls/devices.js";
-import { lowerToRtl } from "../../src/backend-hls/flow-to-rtl.js";
-import { designOf, insertChannels, unrollModule } from "../../src/backend-hls/schedule.js";
 import { prepareFlow } from "../../src/ir/eval/flow.js";
 import { prepareNnFixed } from "../../src/ir/eval/nn-fixed.js";
 import { assertValid } from "../../src/ir/verify.js";
@@ -14,6 +11,9 @@ import { importValid } from "../frontend/support.js";
 import { throughHardware } from "../frontend/hardware.js";
 import { modelOf, randomProgram, shrink, unusedOperators, useCount, type Program } from "./random-models.js";
 import { random, randomNetwork } from "./random-nets.js";
+import { designOf, insertChannels, unrollModule } from "../../src/backend-hls/design/schedule.js";
+import { devices } from "../../src/backend-hls/device/devices.js";
+import { lowerToRtl } from "../../src/backend-hls/emit/flow-to-rtl.js";
 
 const seeds = Array.from({ length: Number(process.env["SEEDS"] ?? 200) }, (_, i) => i + 1);
 

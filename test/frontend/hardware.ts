@@ -1,9 +1,6 @@
 /** A model taken the whole way in memory: quantized, lowered, scheduled, and its rtl simulated behind AXI4-Stream ports. */
 import { PassContext } from "../../src/passes/pass-context.js";
 import { PassManager } from "../../src/passes/pass-manager.js";
-import { RTL_DESIGN, SCHEDULED } from "../../src/backend-hls/passes.js";
-import type { AxisPort, RtlDesign } from "../../src/backend-hls/flow-to-rtl.js";
-import type { Scheduled } from "../../src/backend-hls/schedule.js";
 import { newSession } from "../../src/driver.js";
 import { resolveSettings } from "../../src/driver/config.js";
 import { evaluateSeeded } from "../../src/driver/evaluate.js";
@@ -15,6 +12,9 @@ import { RtlSimulator } from "../../src/ir/eval/rtl-sim.js";
 import type { TensorType } from "../../src/ir/types.js";
 import { measureAccuracy, type Accuracy } from "../../src/passes/nn/accuracy.js";
 import { CALIBRATION_SAMPLES, FLOAT_MODULE, PRECISION } from "../../src/passes/nn/quantize/index.js";
+import type { Scheduled } from "../../src/backend-hls/design/schedule.js";
+import type { AxisPort, RtlDesign } from "../../src/backend-hls/emit/flow-to-rtl.js";
+import { RTL_DESIGN, SCHEDULED } from "../../src/backend-hls/passes.js";
 
 type Sample = readonly Float64Array[];
 

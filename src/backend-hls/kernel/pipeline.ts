@@ -3,18 +3,18 @@
  * takes, at the clock asked for. Stage s of a step that fires in cycle t is cycle t + s. Stage 0 selects the operands and
  * ends in their registers; all lanes have the same pipeline.
  */
-import type { Block, Op, Value } from "../ir/core.js";
-import { denseAttr } from "../ir/define-op.js";
-import type { KernelSpec } from "../ir/flow/kernel.js";
-import type { FixedType } from "../ir/types.js";
-import { bitsOfInterval, type AdderGraph, type GraphOutput } from "./adder-graph.js";
+import type { Block, Op, Value } from "../../ir/core.js";
+import { denseAttr } from "../../ir/define-op.js";
+import type { KernelSpec } from "../../ir/flow/kernel.js";
+import type { FixedType } from "../../ir/types.js";
+import type { Device } from "../device/devices.js";
+import { type MultiplierCell, multiplierCell } from "../device/multiplier-cell.js";
+import { addDelay, chooseDelay, opDelay } from "../device/operators.js";
+import { romStorage, type Storage } from "../device/storage.js";
+import { type AdderGraph, bitsOfInterval, type GraphOutput } from "./adder-graph.js";
 import { accumulatorLoops, isConstantOperand, opIsMultiplier, sumType } from "./datapath.js";
-import type { Device } from "./devices.js";
-import { multiplierCell, type MultiplierCell } from "./multiplier-cell.js";
-import { addDelay, chooseDelay, opDelay } from "./operators.js";
 import type { ProductPlan } from "./products.js";
-import { StageClock, type Slot } from "./stage-clock.js";
-import { romStorage, type Storage } from "./storage.js";
+import { type Slot, StageClock } from "./stage-clock.js";
 
 /** Tables of at least this many entries are read through a register, so that block RAM can hold them. */
 const REGISTERED_TABLE = 512;

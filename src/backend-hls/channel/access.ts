@@ -1,10 +1,10 @@
 /**
  * Who writes and who reads which element when: static tables, by enumeration, that everything about channels follows from.
  */
-import { evalAffine } from "../ir/affine.js";
-import type { Value } from "../ir/core.js";
-import { linearAccess, linearResult, loopNest, readKernel, unrollOf, type KernelSpec, type Loop } from "../ir/flow/kernel.js";
-import { elementCount, rowMajorStrides, type FixedType, type StreamType } from "../ir/types.js";
+import { evalAffine } from "../../ir/affine.js";
+import type { Value } from "../../ir/core.js";
+import { linearAccess, linearResult, loopNest, readKernel, unrollOf, type KernelSpec, type Loop } from "../../ir/flow/kernel.js";
+import { elementCount, rowMajorStrides, type FixedType, type StreamType } from "../../ir/types.js";
 
 /** The order in which a producer writes its elements. */
 export interface ProducerOrder {

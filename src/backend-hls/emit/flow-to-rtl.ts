@@ -1,13 +1,14 @@
 /** A sized design as an rtl program: kernels, channels, and the top that joins them behind AXI4-Stream ports. */
-import { Module, type Op, type Value } from "../ir/core.js";
-import { RtlModuleBuilder, u, type Port } from "../ir/rtl/builder.js";
-import { beats, inLockstep, sinksOf, type Channel, type Design, type InputNode, type KernelNode, type OutputNode } from "./design.js";
-import type { Device } from "./devices.js";
+import { Module, type Op, type Value } from "../../ir/core.js";
+import { RtlModuleBuilder, u, type Port } from "../../ir/rtl/builder.js";
+import { beats } from "../channel/ports.js";
+import type { StreamPlan } from "../channel/stream-plan.js";
+import { type Channel, type Design, inLockstep, type InputNode, type KernelNode, type OutputNode, sinksOf } from "../design/design.js";
+import type { Device } from "../device/devices.js";
 import { moduloCounter } from "./emit-counters.js";
 import { emitKernel, waitsFor } from "./emit-kernel.js";
 import { emitMemory } from "./emit-memory.js";
 import { channelPorts, emitStream } from "./emit-stream.js";
-import type { StreamPlan } from "./stream-plan.js";
 
 /** An AXI4-Stream port of the generated core. */
 export interface AxisPort {

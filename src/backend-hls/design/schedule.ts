@@ -1,14 +1,18 @@
 /** From fused kernels to a sized design: folding, output order, channels; and the search for the interval that fits. */
-import { Block, Builder, type Module, type Op, type Value } from "../ir/core.js";
-import { affineMap, affineExpr } from "../ir/affine.js";
-import { buildKernel, kernelMacs, readKernel, rowMajorView, type KernelSpec } from "../ir/flow/kernel.js";
-import { source } from "../ir/eval/flow.js";
-import { type FixedType, type StreamType } from "../ir/types.js";
-import { addResources, channelResources, kernelMultipliers, kernelResources, noResources, type Resources } from "./cost.js";
-import { beats, consumerCycles, elaborate, type Channel, type Design, type KernelNode, type PortWords } from "./design.js";
-import type { Device } from "./devices.js";
-import { foldModule, inputWord, outputWord } from "./folding.js";
-import { FoldingSolver, type Prices } from "./solve-folding.js";
+import { Block, Builder, type Module, type Op, type Value } from "../../ir/core.js";
+import { affineMap, affineExpr } from "../../ir/affine.js";
+import { buildKernel, kernelMacs, readKernel, rowMajorView, type KernelSpec } from "../../ir/flow/kernel.js";
+import { source } from "../../ir/eval/flow.js";
+import { type FixedType, type StreamType } from "../../ir/types.js";
+import { channelResources } from "../channel/channel-area.js";
+import { consumerCycles } from "../channel/channel-plan.js";
+import { beats, inputWord, outputWord, type PortWords } from "../channel/ports.js";
+import type { Device } from "../device/devices.js";
+import { addResources, noResources, type Resources } from "../device/resources.js";
+import { foldModule } from "../fold/folding.js";
+import { FoldingSolver, type Prices } from "../fold/solve-folding.js";
+import { kernelMultipliers, kernelResources } from "../kernel/kernel-area.js";
+import { type Channel, type Design, elaborate, type KernelNode } from "./design.js";
 import { sizeChannels, type TimelineResult } from "./timeline.js";
 
 export interface ScheduleTarget {

@@ -2,8 +2,8 @@
  * Brings a kernel's loops into the order in which its operands arrive: iterators are split where the producer's digits
  * and words end (k = 25 c + 5 y + x behind a flatten), and ordered as the producer writes.
  */
-import { linearAccess, linearResult, substituteIterators, unrollOf, type Iterator, type KernelSpec } from "../ir/flow/kernel.js";
-import { rowMajorStrides, type StreamType } from "../ir/types.js";
+import { linearAccess, linearResult, substituteIterators, unrollOf, type Iterator, type KernelSpec } from "../../ir/flow/kernel.js";
+import { rowMajorStrides, type StreamType } from "../../ir/types.js";
 
 /** A dimension of a producer's result as a digit of the element index. */
 export interface ProducerDigit {

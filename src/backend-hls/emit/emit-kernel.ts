@@ -5,19 +5,19 @@
  * Ports: per input channel `<c>_valid` and `<c>_data` in; per channel that must have room `<c>_space` in; out `fire` (body operands are
  * taken), `emit` (epilogue operands are taken, results are reserved), `push` and `result`.
  */
-import { Dense, allocate } from "../ir/attributes.js";
-import type { Module, Op, Value } from "../ir/core.js";
-import { loopNest, type KernelSpec } from "../ir/flow/kernel.js";
-import { RtlModuleBuilder, s, u, type Port } from "../ir/rtl/builder.js";
-import type { BitsType, FixedType } from "../ir/types.js";
-import { accumulatorLoops, isConstantOperand, isFixedOperand, sumType, weightTable, weightWords, type WeightTable } from "./datapath.js";
-import { inLockstep, sinksOf, type Channel, type KernelNode } from "./design.js";
-import type { Device } from "./devices.js";
+import { Dense, allocate } from "../../ir/attributes.js";
+import type { Module, Op, Value } from "../../ir/core.js";
+import { loopNest, type KernelSpec } from "../../ir/flow/kernel.js";
+import { RtlModuleBuilder, s, u, type Port } from "../../ir/rtl/builder.js";
+import type { BitsType, FixedType } from "../../ir/types.js";
+import { type Channel, inLockstep, type KernelNode, sinksOf } from "../design/design.js";
+import type { Device } from "../device/devices.js";
+import { romStorage } from "../device/storage.js";
+import { accumulatorLoops, isConstantOperand, isFixedOperand, sumType, weightTable, type WeightTable, weightWords } from "../kernel/datapath.js";
+import type { Pipeline } from "../kernel/pipeline.js";
+import type { Packing, Unit } from "../kernel/products.js";
 import { emitAdderGraph, emitScalarBody, Staged, wires } from "./emit-body.js";
 import { LoopCounters } from "./emit-counters.js";
-import type { Pipeline } from "./pipeline.js";
-import type { Packing, Unit } from "./products.js";
-import { romStorage } from "./storage.js";
 
 /** Where the elements of one operand come from, lane by lane. */
 interface OperandLanes {

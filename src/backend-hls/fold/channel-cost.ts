@@ -3,14 +3,15 @@
  * on only repeat its windows, so they are left out of the tables and put back as a factor; what remains is shared by all
  * schedules that read alike. The result is that of `planChannel` on the whole tables.
  */
-import { loopNest, type KernelSpec } from "../ir/flow/kernel.js";
-import type { FixedType } from "../ir/types.js";
-import { readTable, type ProducerOrder } from "./access.js";
-import { channelResources, type Resources } from "./cost.js";
-import { consumerCycles, MAX_STREAM_OVERHEAD, type ChannelPlan } from "./design.js";
-import type { Device } from "./devices.js";
-import { planMemory } from "./memory-plan.js";
-import { isHeld, planStream, streamCycles, type StreamPlan } from "./stream-plan.js";
+import { loopNest, type KernelSpec } from "../../ir/flow/kernel.js";
+import type { FixedType } from "../../ir/types.js";
+import { type ProducerOrder, readTable } from "../channel/access.js";
+import { channelResources } from "../channel/channel-area.js";
+import { type ChannelPlan, consumerCycles, MAX_STREAM_OVERHEAD } from "../channel/channel-plan.js";
+import { planMemory } from "../channel/memory-plan.js";
+import { isHeld, planStream, streamCycles, type StreamPlan } from "../channel/stream-plan.js";
+import type { Device } from "../device/devices.js";
+import type { Resources } from "../device/resources.js";
 
 export interface ChannelCost {
   /** Cycles per sample that the channel keeps its consumer busy. */

@@ -3,7 +3,7 @@
  * whole samples. Every read lane has banks of its own, one per plane of the producer's words that it reads from, so that
  * each bank sees at most one write and one read a cycle; lanes with the same writes and addresses share a wide bank.
  */
-import { addressWidth } from "../ir/rtl/semantics.js";
+import { addressWidth } from "../../ir/rtl/semantics.js";
 import type { ProducerOrder, ReadTable } from "./access.js";
 
 export interface Bank {

@@ -2,10 +2,10 @@
  * Multiplier blocks that are instantiated with their own registers, for devices whose tools would leave them unused. The
  * Verilog is `runtime/cells/<name>.v`; the module built here is its behavioural twin, for the simulator and all passes.
  */
-import type { Module, Op } from "../ir/core.js";
-import { RtlModuleBuilder, s } from "../ir/rtl/builder.js";
-import { CELL_FILE } from "../ir/rtl/index.js";
-import type { FixedType } from "../ir/types.js";
+import type { Module, Op } from "../../ir/core.js";
+import { RtlModuleBuilder, s } from "../../ir/rtl/builder.js";
+import { CELL_FILE } from "../../ir/rtl/index.js";
+import type { FixedType } from "../../ir/types.js";
 import type { Device } from "./devices.js";
 import { usesDsp } from "./operators.js";
 

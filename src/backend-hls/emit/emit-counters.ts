@@ -1,9 +1,9 @@
 /** Loop nests in hardware: counters that advance together, and static functions of where they stand. */
-import { allocate, Dense } from "../ir/attributes.js";
-import type { Value } from "../ir/core.js";
-import { u, type RtlModuleBuilder } from "../ir/rtl/builder.js";
-import { addressWidth } from "../ir/rtl/semantics.js";
-import { fixed, typeOfRange, type BitsType } from "../ir/types.js";
+import { allocate, Dense } from "../../ir/attributes.js";
+import type { Value } from "../../ir/core.js";
+import { u, type RtlModuleBuilder } from "../../ir/rtl/builder.js";
+import { addressWidth } from "../../ir/rtl/semantics.js";
+import { fixed, typeOfRange, type BitsType } from "../../ir/types.js";
 
 export interface CounterLoop {
   readonly name: string;

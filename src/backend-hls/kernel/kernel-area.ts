@@ -1,48 +1,18 @@
-/** Estimated area of a scheduled kernel and of the channels that feed it, in the resources of a device. */
-import { Dense } from "../ir/attributes.js";
-import type { Block, Op, Value } from "../ir/core.js";
-import { denseAttr } from "../ir/define-op.js";
-import { laneCount, loopNest, unrollOf, type KernelSpec } from "../ir/flow/kernel.js";
-import { source } from "../ir/eval/flow.js";
-import { rawRange, type FixedType } from "../ir/types.js";
-import type { ChannelPlan } from "./design.js";
-import { adderBits, adderTables, bitsOfInterval, buildAdderGraph, type AdderGraph, type GraphOutput } from "./adder-graph.js";
+/** Estimated area of a scheduled kernel, in the resources of a device. */
+import { Dense } from "../../ir/attributes.js";
+import type { Block, Op, Value } from "../../ir/core.js";
+import { denseAttr } from "../../ir/define-op.js";
+import { laneCount, loopNest, unrollOf, type KernelSpec } from "../../ir/flow/kernel.js";
+import { source } from "../../ir/eval/flow.js";
+import { rawRange, type FixedType } from "../../ir/types.js";
+import type { Device } from "../device/devices.js";
+import { opArea } from "../device/operators.js";
+import { addTo, noResources, type Resources, rounded } from "../device/resources.js";
+import { romStorage } from "../device/storage.js";
+import { adderBits, type AdderGraph, adderTables, bitsOfInterval, buildAdderGraph, type GraphOutput } from "./adder-graph.js";
 import { accumulatorLoops, isConstantOperand, isFixedOperand, sumType, weightTable, weightWords } from "./datapath.js";
-import { isRegisteredTable, type GraphStages, type Pipeline } from "./pipeline.js";
-import { muxLuts, ramStorage, romStorage, type Storage } from "./storage.js";
+import { type GraphStages, isRegisteredTable, type Pipeline } from "./pipeline.js";
 import { packingOf, plainProduct, type ProductPlan } from "./products.js";
-import type { Device } from "./devices.js";
-import { bankDepth } from "./memory-plan.js";
-import { opArea } from "./operators.js";
-
-export interface Resources {
-  lut: number;
-  ff: number;
-  dsp: number;
-  bram: number;
-}
-
-export function noResources(): Resources {
-  return { lut: 0, ff: 0, dsp: 0, bram: 0 };
-}
-export function addResources(a: Resources, b: Resources): Resources {
-  return { lut: a.lut + b.lut, ff: a.ff + b.ff, dsp: a.dsp + b.dsp, bram: a.bram + b.bram };
-}
-
-/** LUTs that one multiplier block is worth in comparisons. */
-export const LUTS_PER_DSP = 60;
-
-/**
- * What a scalar product per cycle is worth on top of its area: as much as a multiplier block, however it is built. By area
- * alone, products by constants are so small that many idle ones would often be cheaper than the control to keep a few busy;
- * but they toggle, and their operands must be brought to them.
- */
-export const LUTS_PER_PRODUCT = 60;
-
-/** One number to compare designs by: LUTs, with a DSP counted as 60, a block RAM as 200 and a flip-flop as a fifth. */
-export function equivalentLuts(r: Resources): number {
-  return r.lut + LUTS_PER_DSP * r.dsp + 200 * r.bram + 0.2 * r.ff;
-}
 
 /** Scalar products that the kernel forms per cycle when all lanes are busy, products by constants included. */
 export function kernelMultipliers(op: Op, spec: KernelSpec): number {
@@ -68,20 +38,17 @@ export function kernelResources(d: Device, op: Op, spec: KernelSpec, built?: { r
     if (depth === 1) return;
     const lanes = spec.iterators.reduce((n, it, k) => (involved(k) ? n * (spec.schedule!.unroll[it.name] ?? 1) : n), 1);
     const weights = built === undefined ? typicalTable(depth, lanes, elemOf(spec, i)) : weightWords(weightTable(spec, i));
-    store(r, romStorage(d, weights, true), 1);
+    addTo(r, romStorage(d, weights, true));
   });
   op.regions.forEach((region, phase) => {
     const copies = lanesOf(spec, "parallel") * (phase === 0 ? lanesOf(spec, "reduction") : 1);
-    for (const o of region.ops) if (o.name === "fx.table") store(r, romStorage(d, denseAttr(o, "values"), isRegisteredTable(o)), copies);
+    for (const o of region.ops) if (o.name === "fx.table") addTo(r, romStorage(d, denseAttr(o, "values"), isRegisteredTable(o)), copies);
   });
   r.lut += 20 + nest.length * 8;
   r.ff += 10 + nest.length * 6 + (built?.pipeline.depth ?? 6) * 2;
-  return round(r);
+  return rounded(r);
 }
 
-function store(r: Resources, s: Storage, copies: number): void {
-  addTo(r, { lut: s.lut * copies, ff: s.ff * copies, dsp: 0, bram: s.bram * copies });
-}
 
 const typical = new Map<string, Dense>();
 
@@ -101,9 +68,6 @@ function elemOf(spec: KernelSpec, i: number): FixedType {
   return (spec.operands[i]!.value.type as { elem: FixedType }).elem;
 }
 
-function scaled(a: { lut: number; dsp: number }, n: number): Resources {
-  return { lut: a.lut * n, ff: 0, dsp: a.dsp * n, bram: 0 };
-}
 
 /** LUTs of a running sum or extreme: the addition, and the choice of its start. */
 function accumulatorLuts(spec: KernelSpec): number {
@@ -138,7 +102,7 @@ function datapath(d: Device, op: Op, spec: KernelSpec, plan: ProductPlan, p: Pip
     const pair = products.kind === "packed" && unit.outputs.length === 2 ? products : undefined;
     const copies = pair === undefined ? unit.outputs.length : 1;
     if (pair === undefined) {
-      for (const o of op.regions[0]!.ops) addTo(r, scaled(opArea(d, o), copies * lanes.terms.length));
+      for (const o of op.regions[0]!.ops) addTo(r, opArea(d, o), copies * lanes.terms.length);
       r.ff += copies * lanes.terms.length * bodyRegisters(op.regions[0]!, p, p.operandStage);
     } else r.dsp += lanes.terms.length;
     const ends = p.treeStages[0] ?? taken;
@@ -163,7 +127,7 @@ function datapath(d: Device, op: Op, spec: KernelSpec, plan: ProductPlan, p: Pip
     r.lut += outputs * accumulatorLuts(spec);
     r.ff += outputs * spec.accType.width;
   }
-  for (const o of op.regions[1]!.ops) if (o !== plan.added) addTo(r, scaled(opArea(d, o), outputs));
+  for (const o of op.regions[1]!.ops) if (o !== plan.added) addTo(r, opArea(d, o), outputs);
   r.ff += outputs * bodyRegisters(op.regions[1]!, p, p.folded.stage);
   const result = op.regions[1]!.terminator.operand(0);
   registers(outputs * spec.resultElem.width, (result.def === undefined ? undefined : p.stageOf.get(result.def)) ?? p.folded.stage, p.depth);
@@ -182,12 +146,6 @@ function datapath(d: Device, op: Op, spec: KernelSpec, plan: ProductPlan, p: Pip
   return r;
 }
 
-function addTo(r: Resources, more: Resources): void {
-  r.lut += more.lut;
-  r.ff += more.ff;
-  r.dsp += more.dsp;
-  r.bram += more.bram;
-}
 
 function outputBits(graph: AdderGraph, o: GraphOutput): number {
   return Math.max(1, bitsOfInterval(o.node < graph.inputs.length ? graph.inputs[o.node]! : graph.nodes[o.node - graph.inputs.length]!.range));
@@ -244,7 +202,7 @@ function roughDatapath(d: Device, op: Op, spec: KernelSpec): Resources {
     if (terms > 1) r.lut += outputs * (terms - 1) * (spec.combiner === "add" ? Math.max(4, width - 2) : width * 1.5);
     r.ff += outputs * terms * 2 * (spec.combiner === "add" ? width * 0.6 : width);
   }
-  for (const o of op.regions[1]!.ops) addTo(r, scaled(opArea(d, o), outputs));
+  for (const o of op.regions[1]!.ops) addTo(r, opArea(d, o), outputs);
   if (accumulatorLoops(spec).reductions.length > 0) {
     r.lut += outputs * accumulatorLuts(spec);
     r.ff += outputs * width;
@@ -298,55 +256,4 @@ function blockShare(d: Device, spec: KernelSpec, product: readonly [number, numb
     share = Math.min(share, Math.ceil(free / 2) / free);
   }
   return share;
-}
-
-/** Area of one channel with room for `capacity` words. */
-export function channelResources(d: Device, plan: ChannelPlan, elem: FixedType, capacity: number, { deep = false, through = false } = {}): Resources {
-  const r = noResources();
-  const wordBits = plan.order.planes * elem.width;
-  if (plan.kind === "memory") {
-    const slots = Math.max(1, Math.ceil(capacity / plan.words));
-    for (const b of plan.banks) {
-      const bits = b.planes.length * elem.width;
-      if (b.words.length === 1) {
-        r.ff += bits * slots;
-        r.lut += Math.ceil((bits * (slots - 1)) / 2) + 2;
-      } else {
-        r.lut += 8;
-        store(r, ramStorage(d, bankDepth(b.words.length, slots), bits, true), 1);
-      }
-    }
-    const perLane = new Map<number, Set<string>>();
-    for (let i = 0; i < plan.laneBank.length; i++) {
-      if (plan.laneBank[i]! < 0) continue;
-      const lane = i % plan.table.lanes;
-      if (!perLane.has(lane)) perLane.set(lane, new Set());
-      perLane.get(lane)!.add(`${plan.laneBank[i]}:${plan.lanePlane[i]}`);
-    }
-    for (const sources of perLane.values()) r.lut += muxLuts(d, sources.size) * elem.width;
-    r.lut += 30;
-    r.ff += 30;
-    return round(r);
-  }
-  const ringDepth = plan.rows > 1 ? plan.pitch : capacity;
-  const rings = plan.rows > 1 ? Math.max(plan.rows, Math.ceil(capacity / plan.pitch)) : 1;
-  if (ringDepth * rings > 1) store(r, ramStorage(d, ringDepth, wordBits, deep), rings);
-  if (plan.rows > 1) r.lut += plan.rows * wordBits * muxLuts(d, rings);
-  r.ff += (plan.held ? 2 : 1) * plan.rows * plan.columns * wordBits;
-  if (through) r.lut += wordBits;
-  for (let lane = 0; lane < plan.table.lanes; lane++) {
-    const sources = new Set<number>();
-    for (let m = 0; m < plan.repeat; m++) {
-      const i = m * plan.table.lanes + lane;
-      if (plan.tapRow[i]! >= 0) sources.add((plan.tapRow[i]! * 1024 + plan.tapColumn[i]!) * 65536 + plan.tapPlane[i]!);
-    }
-    r.lut += muxLuts(d, sources.size) * elem.width;
-  }
-  r.lut += 25;
-  r.ff += 30;
-  return round(r);
-}
-
-function round(r: Resources): Resources {
-  return { lut: Math.round(r.lut), ff: Math.round(r.ff), dsp: Math.round(r.dsp), bram: Math.round(r.bram) };
 }

@@ -2,10 +2,10 @@
  * Where in a pipeline an operation ends up: as early as its operands allow, with a register in front of it where it would not
  * fit into what is left of the clock period.
  */
-import type { Op } from "../ir/core.js";
-import type { FixedType } from "../ir/types.js";
-import type { Device } from "./devices.js";
-import { carryDelay, opDelay, requantizeDelay } from "./operators.js";
+import type { Op } from "../../ir/core.js";
+import type { FixedType } from "../../ir/types.js";
+import type { Device } from "../device/devices.js";
+import { carryDelay, opDelay, requantizeDelay } from "../device/operators.js";
 
 /** Point in time: a stage, and nanoseconds since its clock edge; of a sum, also when its lowest bits are there. */
 export interface Slot {

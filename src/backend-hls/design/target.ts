@@ -2,17 +2,16 @@
  * From a target to a design: what is asked for, or the fastest that fits. The solver proposes foldings; the timeline, which
  * is exact, decides which of them keeps the interval and what its latency is.
  */
-import { equivalentLuts, type Resources } from "../backend-hls/cost.js";
-import { devices, type Device } from "../backend-hls/devices.js";
-import { inputWord } from "../backend-hls/folding.js";
-import { designCounts, insertChannels, slowestKernel, unrollModule, type ScheduleFailure, type Scheduled } from "../backend-hls/schedule.js";
-import { DEFAULT_PRICES, FoldingSolver, type Prices } from "../backend-hls/solve-folding.js";
-import { cloneModule, type Module } from "../ir/core.js";
-import { readKernel } from "../ir/flow/kernel.js";
-import { elementCount, type StreamType } from "../ir/types.js";
-import { CompilerBug, UserError } from "../diagnostics/index.js";
-import { portLimits, type PortLimits } from "./axis.js";
-import type { AxisWidth, Minimize, Target } from "./options.js";
+import { cloneModule, type Module } from "../../ir/core.js";
+import { readKernel } from "../../ir/flow/kernel.js";
+import { elementCount, type StreamType } from "../../ir/types.js";
+import { CompilerBug, UserError } from "../../diagnostics/index.js";
+import { inputWord } from "../channel/ports.js";
+import { type Device, devices } from "../device/devices.js";
+import { equivalentLuts, type Resources } from "../device/resources.js";
+import { DEFAULT_PRICES, FoldingSolver, type Prices } from "../fold/solve-folding.js";
+import { type AxisWidth, type PortLimits, portLimits } from "./port-limits.js";
+import { designCounts, insertChannels, type Scheduled, type ScheduleFailure, slowestKernel, unrollModule } from "./schedule.js";
 
 /** Share of the device that a design takes where nothing is said. */
 const DEFAULT_SHARE = 0.6;
@@ -25,6 +24,20 @@ const LATENCY_EXPONENT = 1 / 3;
 
 /** Prices of the latency that are tried. */
 const LATENCY_PRICES = { area: [0, 1 / 16], latency: [0.3, 1, 4], multipliers: [0, 1 / 16], all: [1 / 16, 1 / 8, 0.22] } as const;
+
+/** What the design is to reach, or what it may use. */
+export type Target =
+  /** Cycles between samples, at most. */
+  | { readonly kind: "ii"; readonly cycles: number }
+  | { readonly kind: "rate"; readonly hz: number }
+  /** Largest use of `lut`, `ff`, `dsp`, `bram`; absent ones are not limited. */
+  | { readonly kind: "budget"; readonly limits: Readonly<Record<string, number>> }
+  /** A folding that was found before: options of the pass `unroll`, as `explore` gives them for each design. */
+  | { readonly kind: "unroll"; readonly options: string };
+
+
+/** What is to be the least under a target. */
+export type Minimize = "latency" | "area" | "multipliers";
 
 export interface Objective {
   readonly target: Target | undefined;

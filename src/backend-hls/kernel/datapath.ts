@@ -1,11 +1,11 @@
 /** What a schedule means for the datapath of a kernel: its lanes, its accumulators, its weights in the order of use. */
-import { allocate, Dense } from "../ir/attributes.js";
-import type { Op } from "../ir/core.js";
-import { denseAttr } from "../ir/define-op.js";
-import { lanePoints } from "./access.js";
-import { loopNest, type KernelSpec, type Loop } from "../ir/flow/kernel.js";
-import { typeOfRange, rawRange, type FixedType } from "../ir/types.js";
-import { source } from "../ir/eval/flow.js";
+import { allocate, Dense } from "../../ir/attributes.js";
+import type { Op } from "../../ir/core.js";
+import { denseAttr } from "../../ir/define-op.js";
+import { loopNest, type KernelSpec, type Loop } from "../../ir/flow/kernel.js";
+import { typeOfRange, rawRange, type FixedType } from "../../ir/types.js";
+import { source } from "../../ir/eval/flow.js";
+import { lanePoints } from "../channel/access.js";
 
 /** Lanes of a kernel: output lanes, and the reduction lanes that are summed in each. */
 export interface Lanes {

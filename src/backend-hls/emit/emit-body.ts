@@ -1,12 +1,12 @@
 /** Scalar bodies in hardware: fx operations as rtl, with registers where the pipeline has its stage boundaries. */
-import type { Block, Module, Op, Value } from "../ir/core.js";
-import { denseAttr, intAttr, strAttr } from "../ir/define-op.js";
-import { u, type RtlModuleBuilder } from "../ir/rtl/builder.js";
-import { bitsRange } from "../ir/rtl/semantics.js";
-import { rawRange, type BitsType, type FixedType } from "../ir/types.js";
-import { bitsOfInterval, buildAdderGraph, type AdderGraph, type Interval } from "./adder-graph.js";
-import { cellModule, type MultiplierCell } from "./multiplier-cell.js";
-import { isRegisteredTable, type GraphStages, type Pipeline } from "./pipeline.js";
+import type { Block, Module, Op, Value } from "../../ir/core.js";
+import { denseAttr, intAttr, strAttr } from "../../ir/define-op.js";
+import { u, type RtlModuleBuilder } from "../../ir/rtl/builder.js";
+import { bitsRange } from "../../ir/rtl/semantics.js";
+import { rawRange, type BitsType, type FixedType } from "../../ir/types.js";
+import { cellModule, type MultiplierCell } from "../device/multiplier-cell.js";
+import { type AdderGraph, bitsOfInterval, buildAdderGraph, type Interval } from "../kernel/adder-graph.js";
+import { type GraphStages, isRegisteredTable, type Pipeline } from "../kernel/pipeline.js";
 
 export function wires(t: FixedType): BitsType {
   return { kind: "bits", signed: t.signed, width: t.width };

@@ -8,14 +8,14 @@
  *
  * The choice is the schedule's (`multiply`), or the cheaper one.
  */
-import type { Op } from "../ir/core.js";
-import { source } from "../ir/eval/flow.js";
-import type { KernelSpec } from "../ir/flow/kernel.js";
-import { rawRange, type FixedType } from "../ir/types.js";
-import { lanePoints, readTable } from "./access.js";
-import { bitsOfInterval, buildAdderGraph, type AdderGraph, type Interval } from "./adder-graph.js";
-import { accumulatorLoops, isFixedOperand, kernelLanes, laneFinder, weightTable, type LanePoint, type Lanes } from "./datapath.js";
-import type { Device } from "./devices.js";
+import type { Op } from "../../ir/core.js";
+import { source } from "../../ir/eval/flow.js";
+import type { KernelSpec } from "../../ir/flow/kernel.js";
+import { rawRange, type FixedType } from "../../ir/types.js";
+import { lanePoints, readTable } from "../channel/access.js";
+import type { Device } from "../device/devices.js";
+import { type AdderGraph, bitsOfInterval, buildAdderGraph, type Interval } from "./adder-graph.js";
+import { accumulatorLoops, isFixedOperand, kernelLanes, laneFinder, type LanePoint, type Lanes, weightTable } from "./datapath.js";
 
 /** Output lanes that are one rtl module. Units with equal keys are instances of the same one. */
 export interface Unit {

@@ -4,13 +4,13 @@
  * Ports of every channel: `reserve` (the producer fires a step that will push), `push` and `push_data`, `take` (the consumer
  * fires) in; `space`, `valid` and `data` (the lanes of a step, lane 0 lowest) out. The data of a stream are valid with `valid`.
  */
-import type { Module, Op, Value } from "../ir/core.js";
-import { RtlModuleBuilder, u } from "../ir/rtl/builder.js";
-import { addressWidth } from "../ir/rtl/semantics.js";
-import { typeOfRange, type BitsType } from "../ir/types.js";
-import type { Channel } from "./design.js";
-import { LoopCounters, moduloCounter, tableLookup, type ModuloCounter } from "./emit-counters.js";
-import { fetchGaps, type StreamPlan } from "./stream-plan.js";
+import type { Module, Op, Value } from "../../ir/core.js";
+import { RtlModuleBuilder, u } from "../../ir/rtl/builder.js";
+import { addressWidth } from "../../ir/rtl/semantics.js";
+import { typeOfRange, type BitsType } from "../../ir/types.js";
+import { fetchGaps, type StreamPlan } from "../channel/stream-plan.js";
+import type { Channel } from "../design/design.js";
+import { LoopCounters, moduloCounter, type ModuloCounter, tableLookup } from "./emit-counters.js";
 
 export function channelPorts(channel: Channel): { name: string; type: BitsType }[] {
   const word = channel.plan.order.planes * channel.elem.width;

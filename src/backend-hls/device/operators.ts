@@ -1,6 +1,6 @@
 /** Delay and area of scalar operators on a device: the one place that turns an `fx` operation into nanoseconds and LUTs. */
-import type { Op } from "../ir/core.js";
-import { rawRange, type FixedType } from "../ir/types.js";
+import type { Op } from "../../ir/core.js";
+import { rawRange, type FixedType } from "../../ir/types.js";
 import type { Device } from "./devices.js";
 
 /** Whether a product of these widths takes a multiplier block rather than logic. */

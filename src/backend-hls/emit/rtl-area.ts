@@ -3,14 +3,14 @@
  * lookup tables for logic that fits their inputs, multiplier blocks with the registers that fold into them, memories where
  * storage.ts puts them. Calibrated against Yosys 0.23; `bench` holds the two against each other.
  */
-import type { Module, Op, Value } from "../ir/core.js";
-import { denseAttr, intAttr, strAttr } from "../ir/define-op.js";
-import { bitsOf, CELL_FILE } from "../ir/rtl/index.js";
-import { fixed } from "../ir/types.js";
-import { addResources, noResources, type Resources } from "./cost.js";
-import type { Device } from "./devices.js";
-import { multiplierArea } from "./operators.js";
-import { muxLuts, ramStorage, romStorage, type Storage } from "./storage.js";
+import type { Module, Op, Value } from "../../ir/core.js";
+import { denseAttr, intAttr, strAttr } from "../../ir/define-op.js";
+import { bitsOf, CELL_FILE } from "../../ir/rtl/index.js";
+import { fixed } from "../../ir/types.js";
+import type { Device } from "../device/devices.js";
+import { multiplierArea } from "../device/operators.js";
+import { addResources, noResources, type Resources } from "../device/resources.js";
+import { muxLuts, ramStorage, romStorage, type Storage } from "../device/storage.js";
 
 /** Registers in a row that become a shift register, where the device's tools have them. */
 const SHIFT_REGISTER = 3;

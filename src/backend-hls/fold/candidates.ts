@@ -2,15 +2,16 @@
  * The schedules of one kernel that a search chooses among: loop order, lanes and what forms the products, each with its
  * resources. Which loops there are depends on how the operands arrive.
  */
-import type { Op } from "../ir/core.js";
-import { linearResult, loopNest, stepCount, unrollOf, type KernelSpec } from "../ir/flow/kernel.js";
-import { elementCount, type StreamType } from "../ir/types.js";
-import { isFixedOperand } from "./datapath.js";
-import { kernelOrder, portOrder, type ProducerOrder } from "./access.js";
-import { kernelMultipliers, kernelResources, type Resources } from "./cost.js";
-import type { Device } from "./devices.js";
-import { matchProducers, portDigits, resultDigits, type ProducerDigit } from "./match-order.js";
-import { plainProduct } from "./products.js";
+import type { Op } from "../../ir/core.js";
+import { linearResult, loopNest, stepCount, unrollOf, type KernelSpec } from "../../ir/flow/kernel.js";
+import { elementCount, type StreamType } from "../../ir/types.js";
+import { kernelOrder, portOrder, type ProducerOrder } from "../channel/access.js";
+import type { Device } from "../device/devices.js";
+import type { Resources } from "../device/resources.js";
+import { isFixedOperand } from "../kernel/datapath.js";
+import { kernelMultipliers, kernelResources } from "../kernel/kernel-area.js";
+import { plainProduct } from "../kernel/products.js";
+import { matchProducers, portDigits, type ProducerDigit, resultDigits } from "./match-order.js";
 
 /** How a value comes: everything that schedules of its readers depend on. */
 export interface Arrival {

@@ -8,16 +8,16 @@
  *
  * Tables of candidates and channel costs are kept between solutions, so that a search over intervals or prices is cheap.
  */
-import type { Module, Op, Value } from "../ir/core.js";
-import { kernelMacs, readKernel, type KernelSpec } from "../ir/flow/kernel.js";
-import { source } from "../ir/eval/flow.js";
-import { elementCount, type FixedType, type StreamType } from "../ir/types.js";
-import { portReads } from "./access.js";
-import { portArrival, scheduleCandidates, type Arrival, type Candidate, type Candidates } from "./candidates.js";
-import { ChannelCosts, type ChannelCost } from "./channel-cost.js";
-import { addResources, LUTS_PER_DSP, LUTS_PER_PRODUCT, noResources, type Resources } from "./cost.js";
-import type { Device } from "./devices.js";
-import { planStream } from "./stream-plan.js";
+import type { Module, Op, Value } from "../../ir/core.js";
+import { kernelMacs, readKernel, type KernelSpec } from "../../ir/flow/kernel.js";
+import { source } from "../../ir/eval/flow.js";
+import { elementCount, type FixedType, type StreamType } from "../../ir/types.js";
+import { portReads } from "../channel/access.js";
+import { planStream } from "../channel/stream-plan.js";
+import type { Device } from "../device/devices.js";
+import { addResources, LUTS_PER_DSP, LUTS_PER_PRODUCT, noResources, type Resources } from "../device/resources.js";
+import { type Arrival, type Candidate, type Candidates, portArrival, scheduleCandidates } from "./candidates.js";
+import { type ChannelCost, ChannelCosts } from "./channel-cost.js";
 
 /** What one unit of each is worth, in LUTs. */
 export interface Prices extends Resources {

@@ -1,22 +1,21 @@
 /**
  * A scheduled flow module as a network of kernels and channels: what the timeline simulates and the RTL is generated from.
  */
-import type { Module, Op, Value } from "../ir/core.js";
-import { loopNest, readKernel, type KernelSpec } from "../ir/flow/kernel.js";
-import { portScale } from "../ir/port-scales.js";
-import { elementCount, type FixedType, type StreamType } from "../ir/types.js";
-import { source } from "../ir/eval/flow.js";
-import { CompilerBug } from "../diagnostics/index.js";
-import { orderOf, portReads, readTable, type ProducerOrder, type ReadTable } from "./access.js";
-import { isConstantOperand, isFixedOperand, weightTable, weightWords } from "./datapath.js";
-import { bankDepth, planMemory, type MemoryPlan } from "./memory-plan.js";
-import { planStream, streamCycles, type StreamPlan } from "./stream-plan.js";
-import { planPipeline, type Pipeline } from "./pipeline.js";
-import { planProducts, type ProductPlan } from "./products.js";
-import type { Device } from "./devices.js";
-import { ramStorage, romStorage } from "./storage.js";
-
-export type ChannelPlan = StreamPlan | MemoryPlan;
+import type { Module, Op, Value } from "../../ir/core.js";
+import { loopNest, readKernel, type KernelSpec } from "../../ir/flow/kernel.js";
+import { portScale } from "../../ir/port-scales.js";
+import { type FixedType, type StreamType } from "../../ir/types.js";
+import { source } from "../../ir/eval/flow.js";
+import { CompilerBug } from "../../diagnostics/index.js";
+import { orderOf, portReads, type ProducerOrder, type ReadTable, readTable } from "../channel/access.js";
+import { type ChannelPlan, planChannel } from "../channel/channel-plan.js";
+import { bankDepth, planMemory } from "../channel/memory-plan.js";
+import { type PortWords } from "../channel/ports.js";
+import type { Device } from "../device/devices.js";
+import { ramStorage, romStorage } from "../device/storage.js";
+import { isConstantOperand, isFixedOperand, weightTable, weightWords } from "../kernel/datapath.js";
+import { type Pipeline, planPipeline } from "../kernel/pipeline.js";
+import { planProducts, type ProductPlan } from "../kernel/products.js";
 
 export interface KernelNode {
   readonly kind: "kernel";
@@ -82,27 +81,6 @@ export interface Design {
   readonly kernels: KernelNode[];
   readonly outputs: OutputNode[];
   readonly channels: Channel[];
-}
-
-/** Elements per beat of every input and output port. */
-export interface PortWords {
-  readonly inputs: readonly number[];
-  readonly outputs: readonly number[];
-}
-
-/** A stream that keeps its consumer busy for this many times the unavoidable cycles is no stream but a held tensor. */
-export const MAX_STREAM_OVERHEAD = 1.5;
-
-/** The realization of a channel: a stream where the reads allow one without long waits for its windows, otherwise a memory. */
-export function planChannel(order: ProducerOrder, table: ReadTable): ChannelPlan {
-  const stream = planStream(order, table);
-  if (stream !== undefined && consumerCycles(stream) <= MAX_STREAM_OVERHEAD * Math.max(order.words, table.steps)) return stream;
-  return planMemory(order, table);
-}
-
-/** Cycles per sample that a channel keeps its consumer busy. */
-export function consumerCycles(plan: ChannelPlan): number {
-  return plan.kind === "memory" ? plan.need.length : streamCycles(plan);
 }
 
 /** Which steps complete a result word: those on the last trip of every reduction loop. */
@@ -273,9 +251,4 @@ function uniqueChannelNames(design: Design): void {
     seen.set(c.name, n + 1);
     if (n > 0) (c as { name: string }).name = `${c.name}_${n}`;
   }
-}
-
-/** Beats in which a tensor crosses a port. */
-export function beats(type: StreamType, perBeat: number): number {
-  return Math.ceil(elementCount(type.shape) / perBeat);
 }

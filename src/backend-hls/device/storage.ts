@@ -3,7 +3,7 @@
  * estimates ask here, so that a memory is where it was counted. The figures are what Yosys 0.23 maps memories of these sizes
  * to; sizes of the blocks are the vendors' (AMD UG573, UG473; Lattice FPGA-TN-02204, FPGA-TN-02002).
  */
-import type { Dense } from "../ir/attributes.js";
+import type { Dense } from "../../ir/attributes.js";
 import type { Device } from "./devices.js";
 
 export interface Storage {

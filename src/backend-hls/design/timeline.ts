@@ -3,13 +3,15 @@
  * initiation interval and the fill of every channel are exact; the generated hardware behaves the same, cycle for cycle
  * (docs/architecture.md, "Timing model").
  */
-import { CompilerBug } from "../diagnostics/index.js";
-import { channelResources, equivalentLuts } from "./cost.js";
-import { consumerCycles, inLockstep, replanKernel, sinksOf, type Channel, type ChannelPlan, type Design, type InputNode, type KernelNode, type OutputNode } from "./design.js";
-import type { Device } from "./devices.js";
-import { planMemory } from "./memory-plan.js";
-import { ramStorage } from "./storage.js";
-import type { StreamPlan } from "./stream-plan.js";
+import { CompilerBug } from "../../diagnostics/index.js";
+import { channelResources } from "../channel/channel-area.js";
+import { type ChannelPlan, consumerCycles } from "../channel/channel-plan.js";
+import { planMemory } from "../channel/memory-plan.js";
+import type { StreamPlan } from "../channel/stream-plan.js";
+import type { Device } from "../device/devices.js";
+import { equivalentLuts } from "../device/resources.js";
+import { ramStorage } from "../device/storage.js";
+import { type Channel, type Design, inLockstep, type InputNode, type KernelNode, type OutputNode, replanKernel, sinksOf } from "./design.js";
 
 export interface TimelineResult {
   /** Cycles from the first input beat to the last output beat of a sample in an idle pipeline, both counted. */

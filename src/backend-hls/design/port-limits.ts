@@ -1,9 +1,14 @@
 /** `--axis-width`: how many elements cross a port in one beat, and what that means for the interval. */
-import { portWordChoices } from "../backend-hls/folding.js";
-import type { Module } from "../ir/core.js";
-import { elementCount, type FixedType, type StreamType } from "../ir/types.js";
-import { UserError } from "../diagnostics/index.js";
-import type { AxisWidth } from "./options.js";
+import type { Module } from "../../ir/core.js";
+import { elementCount, type FixedType, type StreamType } from "../../ir/types.js";
+import { UserError } from "../../diagnostics/index.js";
+import { portWordChoices } from "../channel/ports.js";
+
+/** Width of the streams: most bits of a beat, or the elements in one beat of the inputs. */
+export interface AxisWidth {
+  readonly unit: "bits" | "elements";
+  readonly count: number;
+}
 
 export interface PortLimits {
   /** Elements per beat of every input; undefined where the design chooses. */

@@ -2,16 +2,16 @@
  * RTL of a banked memory channel (see memory-plan.ts). The data of a step leave one cycle after `take`, as a block RAM
  * gives them; banks of one word per sample are registers.
  */
-import type { Module, Op, Value } from "../ir/core.js";
-import { RtlModuleBuilder, u } from "../ir/rtl/builder.js";
-import { addressWidth } from "../ir/rtl/semantics.js";
-import type { BitsType } from "../ir/types.js";
-import type { Channel } from "./design.js";
-import type { Device } from "./devices.js";
+import type { Module, Op, Value } from "../../ir/core.js";
+import { RtlModuleBuilder, u } from "../../ir/rtl/builder.js";
+import { addressWidth } from "../../ir/rtl/semantics.js";
+import type { BitsType } from "../../ir/types.js";
+import { type Bank, bankDepth, type MemoryPlan } from "../channel/memory-plan.js";
+import type { Channel } from "../design/design.js";
+import type { Device } from "../device/devices.js";
+import { ramStorage } from "../device/storage.js";
 import { LoopCounters, moduloCounter } from "./emit-counters.js";
 import { balance, channelPorts, fallOf } from "./emit-stream.js";
-import { bankDepth, type Bank, type MemoryPlan } from "./memory-plan.js";
-import { ramStorage } from "./storage.js";
 
 export function emitMemory(module: Module, name: string, channel: Channel, plan: MemoryPlan, pad: number, device: Device): Op {
   const m = new RtlModuleBuilder(module, name, channelPorts(channel), { loc: channel.consumer.kind === "kernel" ? channel.consumer.op.loc : { nodes: [] } });
