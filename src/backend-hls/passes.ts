@@ -3,7 +3,7 @@ import { UserError } from "../diagnostics/index.js";
 import { nearestName } from "../diagnostics/nearest.js";
 import { choice, definePass, int, number, text } from "../passes/define-pass.js";
 import { designOf, insertChannels, type Scheduled, unrollModule } from "./design/schedule.js";
-import { type Device, devices, findDevice } from "./device/devices.js";
+import { type Device, findDevice, knownDevices } from "./device/devices.js";
 import { lowerToRtl, type RtlDesign } from "./emit/flow-to-rtl.js";
 import { DEFAULT_PRICES, FoldingSolver } from "./fold/solve-folding.js";
 
@@ -20,7 +20,7 @@ const clockOption = number({ min: 1, default: 250, doc: "clock, MHz" });
 /** @errors FL001 */
 export function requireDevice(name: string): Device {
   const device = findDevice(name);
-  if (device === undefined) throw UserError.of("FL001", { name, known: devices.map((d) => d.name).join(", "), nearest: nearestName(name, devices.map((d) => d.name)) });
+  if (device === undefined) throw UserError.of("FL001", { name, known: knownDevices().map((d) => d.name).join(", "), nearest: nearestName(name, knownDevices().map((d) => d.name)) });
   return device;
 }
 

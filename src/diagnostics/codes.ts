@@ -177,10 +177,6 @@ export const codes = {
     text: (p: { reason: string }) => `the simulation stopped: ${p.reason}`,
     hint: () => "this is a fault in the generated design; please report it with the model and the options",
   }),
-  TO005: error({
-    text: (p: { family: string; known: string }) => `there is no synthesis flow for the device family "${p.family}"`,
-    hint: (p) => `families with a flow: ${p.known}`,
-  }),
   TO006: error({
     text: (p: { device: string }) => `${p.device} cannot be placed and routed with open tools`,
     hint: () => "leave --pnr out for the counts, and use the vendor's tools on DIR/ip; nextpnr knows the ECP5 and iCE40 devices",

@@ -7,7 +7,7 @@ import { readKernel } from "../../ir/flow/kernel.js";
 import { elementCount, type StreamType } from "../../ir/types.js";
 import { CompilerBug, UserError } from "../../diagnostics/index.js";
 import { inputWord } from "../channel/ports.js";
-import { type Device, devices } from "../device/devices.js";
+import { type Device, knownDevices } from "../device/devices.js";
 import { equivalentLuts, type Resources } from "../device/resources.js";
 import { DEFAULT_PRICES, FoldingSolver, type Prices } from "../fold/solve-folding.js";
 import { type AxisWidth, type PortLimits, portLimits } from "./port-limits.js";
@@ -84,7 +84,7 @@ function fastestClock(d: Device): number {
 /** @errors FL009 */
 export function requireClock(device: Device, mhz: number): void {
   if (mhz <= fastestClock(device)) return;
-  const others = devices.filter((d) => fastestClock(d) >= mhz).map((d) => d.name).join(", ");
+  const others = knownDevices().filter((d) => fastestClock(d) >= mhz).map((d) => d.name).join(", ");
   throw UserError.of("FL009", { clock: mhz, device: device.name, fastest: fastestClock(device), others });
 }
 
@@ -267,7 +267,7 @@ export class DesignSearch {
   private refuse(limits: Limits, limit: string): UserError {
     if (this.nearest === undefined) return UserError.of("FL003", { limit, least: "several times as much", remedy: "choose a larger device" });
     const { used } = this.nearest;
-    const larger = devices.filter((d) => fits(used, d)).map((d) => d.name);
+    const larger = knownDevices().filter((d) => fits(used, d)).map((d) => d.name);
     const asked = this.objective.target?.kind === "budget" ? this.objective.target.limits : {};
     const enough = RESOURCES.filter((k) => used[k] > (limits[k] ?? Infinity) || k in asked).map((k) => `${k}=${Math.max(Math.ceil(used[k]), asked[k] ?? 0)}`);
     const remedy = fits(used, this.device) ? `use --budget ${enough.join(",")}` : larger.length > 0 ? `choose a larger device: ${larger.join(", ")}` : "no device known here is large enough; prune the network";

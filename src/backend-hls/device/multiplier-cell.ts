@@ -7,25 +7,12 @@ import { RtlModuleBuilder, s } from "../../ir/rtl/builder.js";
 import { CELL_FILE } from "../../ir/rtl/index.js";
 import type { FixedType } from "../../ir/types.js";
 import type { Device } from "./devices.js";
+import type { MultiplierCell } from "./family.js";
 import { usesDsp } from "./operators.js";
-
-export interface MultiplierCell {
-  readonly name: string;
-  /** Bits of a signed factor. */
-  readonly width: number;
-  /** Clock edges from factors to product. */
-  readonly latency: number;
-  /** Nanoseconds from the edge that gives the product to logic: blocks stand in columns, away from most of it. */
-  readonly exit: number;
-}
-
-const CELLS: Readonly<Partial<Record<Device["family"], MultiplierCell>>> = {
-  ecp5: { name: "ecp5_mult18x18", width: 18, latency: 3, exit: 3.5 },
-};
 
 /** The cell for a product of these factors; undefined where it is inferred, or no multiplier block. */
 export function multiplierCell(device: Device, a: FixedType, b: FixedType): MultiplierCell | undefined {
-  const cell = CELLS[device.family];
+  const cell = device.family.multiplierCell;
   const fits = (t: FixedType): boolean => t.width + (t.signed ? 0 : 1) <= (cell?.width ?? 0);
   return cell !== undefined && usesDsp(device, a, b) && fits(a) && fits(b) ? cell : undefined;
 }

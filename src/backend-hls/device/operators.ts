@@ -77,7 +77,7 @@ export function opDelay(d: Device, op: Op): number {
     case "fx.table": {
       // From 512 entries on the table is read through a register (datapath.ts).
       const width = widthOf(op, 0).width;
-      const levels = width >= 9 ? 1 : Math.max(1, Math.ceil((width - d.lutInputs) / 2) + 1);
+      const levels = width >= 9 ? 1 : Math.max(1, Math.ceil((width - d.family.lutInputs) / 2) + 1);
       return levels * d.timing.lut;
     }
     default:
@@ -105,7 +105,7 @@ export function requantizeDelay(d: Device, op: Op): { readonly all: number; read
 
 /** Levels of lookup tables for a function of so many bits that is an AND of them or little else. */
 function levels(d: Device, inputs: number): number {
-  return Math.max(1, Math.ceil(Math.log(inputs) / Math.log(d.lutInputs) - 1e-9));
+  return Math.max(1, Math.ceil(Math.log(inputs) / Math.log(d.family.lutInputs) - 1e-9));
 }
 
 /** Whether a requantization must compare against the limits of its result. */
@@ -158,8 +158,8 @@ export function opArea(d: Device, op: Op): Area {
 
 export function multiplierArea(d: Device, a: FixedType, b: FixedType): Area {
   if (!usesDsp(d, a, b)) return { lut: Math.ceil(a.width * b.width * 1.1), dsp: 0 };
-  const [p, q] = d.dspWidths;
-// The block's factors are signed.
+  const [p, q] = d.family.dspWidths;
+  // The block's factors are signed.
   const [narrow, wide] = [a, b].map((t) => t.width + (t.signed ? 0 : 1)).sort((x, y) => x - y) as [number, number];
   return { lut: 0, dsp: Math.ceil(wide / p) * Math.ceil(narrow / q) };
 }

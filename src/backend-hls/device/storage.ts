@@ -1,7 +1,7 @@
 /**
  * Where a memory goes, and what it costs there: block RAM, memory made of LUTs, or logic for a table. Generated hardware and
  * estimates ask here, so that a memory is where it was counted. The figures are what Yosys 0.23 maps memories of these sizes
- * to; sizes of the blocks are the vendors' (AMD UG573, UG473; Lattice FPGA-TN-02204, FPGA-TN-02002).
+ * to (`family.ts`).
  */
 import type { Dense } from "../../ir/attributes.js";
 import type { Device } from "./devices.js";
@@ -13,47 +13,25 @@ export interface Storage {
   readonly bram: number;
 }
 
-/** Depths and widths that a block can have, and the share of a counted block that it is. */
-interface BlockShape {
-  readonly share: number;
-  readonly shapes: readonly (readonly [depth: number, width: number])[];
-}
-const half: BlockShape = { share: 0.5, shapes: [[512, 36], [1024, 18], [2048, 9], [4096, 4], [8192, 2], [16384, 1]] };
-const whole: BlockShape = { share: 1, shapes: [[512, 72], [1024, 36], [2048, 18], [4096, 9], [8192, 4], [16384, 2], [32768, 1]] };
-const BLOCKS: Readonly<Record<Device["family"], readonly BlockShape[]>> = {
-  xcup: [half, whole],
-  xc7: [half, whole],
-  ecp5: [{ share: 1, shapes: half.shapes }],
-  ice40: [{ share: 1, shapes: [[256, 16], [512, 8], [1024, 4], [2048, 2]] }],
-};
-
-/** Memories made of LUTs: words and bits of one group, and the LUTs that it takes. */
-const GROUPS: Readonly<Record<Device["family"], readonly { readonly depth: number; readonly width: number; readonly luts: number }[]>> = {
-  xcup: [{ depth: 32, width: 14, luts: 8 }, { depth: 64, width: 7, luts: 8 }],
-  xc7: [{ depth: 32, width: 6, luts: 4 }, { depth: 64, width: 3, luts: 4 }],
-  ecp5: [{ depth: 16, width: 4, luts: 4 }],
-  ice40: [],
-};
-
 /** LUTs that a block RAM is worth: what is scarcer on a device decides. */
 function lutsPerBlock(d: Device): number {
   return d.bram === 0 ? 0 : d.lut / d.bram / 4;
 }
 
 function blocks(d: Device, depth: number, width: number): number {
-  return Math.min(...BLOCKS[d.family].flatMap((b) => b.shapes.map(([n, w]) => b.share * Math.ceil(depth / n) * Math.ceil(width / w))));
+  return Math.min(...d.family.blocks.flatMap((b) => b.shapes.map(([n, w]) => b.share * Math.ceil(depth / n) * Math.ceil(width / w))));
 }
 
 /** LUTs per bit of a multiplexer with n inputs. */
 export function muxLuts(d: Device, n: number): number {
   if (n <= 1) return 0;
-  if (d.lutInputs === 4) return n === 2 ? 1 : n <= 4 ? 2 * (n - 2) : n < 8 ? 5 : n === 8 ? 7 : 1.75 * n;
+  if (d.family.lutInputs === 4) return n === 2 ? 1 : n <= 4 ? 2 * (n - 2) : n < 8 ? 5 : n === 8 ? 7 : 1.75 * n;
   // Four inputs in a table; multiplexers of the slice join up to four of these.
   return Math.ceil(n / 4);
 }
 
 function distributedRam(d: Device, depth: number, width: number): number {
-  const groups = GROUPS[d.family];
+  const groups = d.family.lutMemories;
   if (groups.length === 0) return depth * width * 0.7;
   return Math.min(...groups.map((g) => {
     const banks = Math.ceil(depth / g.depth);
@@ -70,7 +48,7 @@ export function ramStorage(d: Device, depth: number, width: number, registered: 
   const bram = blocks(d, depth, width);
   if ((style ?? choose(d, registered, lut, bram)) === "block") return { style: "block", lut: 0, ff: 0, bram };
   // Without LUT memory the words are flip-flops.
-  return { style: "distributed", lut, ff: (registered ? width : 0) + (GROUPS[d.family].length === 0 ? depth * width : 0), bram: 0 };
+  return { style: "distributed", lut, ff: (registered ? width : 0) + (d.family.lutMemories.length === 0 ? depth * width : 0), bram: 0 };
 }
 
 /** A read-only memory; `values` row by row, a row is a word. */
@@ -98,8 +76,8 @@ const counted = new WeakMap<Dense, Map<number, TableCount>>();
 function tableCount(d: Device, values: Dense): TableCount {
   const known = counted.get(values) ?? new Map<number, TableCount>();
   counted.set(values, known);
-  let count = known.get(d.lutInputs);
-  if (count === undefined) known.set(d.lutInputs, (count = countTable(d, values)));
+  let count = known.get(d.family.lutInputs);
+  if (count === undefined) known.set(d.family.lutInputs, (count = countTable(d, values)));
   return count;
 }
 
@@ -110,7 +88,7 @@ function countTable(d: Device, values: Dense): TableCount {
   const depth = values.shape[0]!;
   const per = values.data.length / depth;
   const { width } = values.elem as { width: number };
-  const size = 2 ** d.lutInputs;
+  const size = 2 ** d.family.lutInputs;
   const functions = new Set<string>();
   const columns = new Set<string>();
   let chosen = 0;

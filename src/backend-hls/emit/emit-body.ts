@@ -4,7 +4,8 @@ import { denseAttr, intAttr, strAttr } from "../../ir/define-op.js";
 import { u, type RtlModuleBuilder } from "../../ir/rtl/builder.js";
 import { bitsRange } from "../../ir/rtl/semantics.js";
 import { rawRange, type BitsType, type FixedType } from "../../ir/types.js";
-import { cellModule, type MultiplierCell } from "../device/multiplier-cell.js";
+import type { MultiplierCell } from "../device/family.js";
+import { cellModule } from "../device/multiplier-cell.js";
 import { type AdderGraph, bitsOfInterval, buildAdderGraph, type Interval } from "../kernel/adder-graph.js";
 import { type GraphStages, isRegisteredTable, type Pipeline } from "../kernel/pipeline.js";
 

@@ -111,10 +111,9 @@ class ModuleArea {
   /** A carry chain: a table for each bit in which two numbers meet. */
   private sum(op: Op): number {
     const width = bitsOf(op.result.type).width;
-    // Chains of these families take whole tables, whatever meets in them.
-    if (this.d.family === "ecp5") return 2 * Math.ceil(width / 2);
-    // The adder behind a multiplier of the 7 series: Yosys folds it into the block.
-    if (this.d.family === "xc7" && op.operands.some((v) => isProduct(v))) return 0;
+    const { carryCell, foldsProducts } = this.d.family;
+    if (carryCell > 1) return roundedUp(width, carryCell);
+    if (foldsProducts && op.operands.some((v) => isProduct(v))) return 0;
     const [a, b] = op.operands.map((v) => this.extent(v));
     const [short, long] = a!.width <= b!.width ? [a!, b!] : [b!, a!];
     if (short.width === 0) return 0;
@@ -135,14 +134,17 @@ class ModuleArea {
   private order(op: Op): number {
     const [a, b] = op.operands.map((v) => this.extent(v));
     const width = Math.max(a!.width, b!.width);
-    if (a!.width === 0 || b!.width === 0) return this.d.family === "ecp5" ? 2 * Math.ceil(width / 2) : Math.ceil(width / 4);
-    return this.d.family === "ecp5" ? 2 * Math.ceil(width / 2) + 1 : width;
+    const { carryCell } = this.d.family;
+    const constant = a!.width === 0 || b!.width === 0;
+    // A chain of cells, and where both vary one table that takes its carry out.
+    if (carryCell > 1) return roundedUp(width, carryCell) + (constant ? 0 : 1);
+    return constant ? Math.ceil(width / 4) : width;
   }
 
   private equality(op: Op): number {
     const [a, b] = op.operands.map((v) => this.extent(v));
     const inputs = a!.width === 0 || b!.width === 0 ? Math.max(a!.width, b!.width) : 2 * Math.max(a!.width, b!.width);
-    return treeLuts(inputs, this.d.lutInputs);
+    return treeLuts(inputs, this.d.family.lutInputs);
   }
 
   /** Gates of one reader go into its table as long as there are inputs. */
@@ -159,7 +161,7 @@ class ModuleArea {
       const inner = this.leaves.get(v)!;
       const merged = new Set([...leaves].filter((x) => x !== v));
       for (const x of inner) merged.add(x);
-      if (merged.size > this.d.lutInputs) continue;
+      if (merged.size > this.d.family.lutInputs) continue;
       leaves.clear();
       for (const x of merged) leaves.add(x);
       this.absorbed.add(v);
@@ -172,17 +174,22 @@ class ModuleArea {
     const width = bitsOf(op.result.type).width;
     const from = throughWires(op.operand(0));
     // A product's register is part of the block; where tools leave it outside, cells bring their own.
-    if (from.def?.name === "rtl.mul" && readers(from) === 1 && d.family === "xc7") return;
-    if ((d.family === "xcup" || d.family === "xc7") && op.attrs["reset"] === undefined) {
+    if (from.def?.name === "rtl.mul" && readers(from) === 1 && d.family.foldsProducts) return;
+    if (d.family.shiftRegister > 0 && op.attrs["reset"] === undefined) {
       const place = chain(op);
       if (place.length >= SHIFT_REGISTER) {
         // The whole chain is counted where it ends.
-        if (place.last) r.lut += width * Math.ceil(place.length / 16);
+        if (place.last) r.lut += width * Math.ceil(place.length / d.family.shiftRegister);
         return;
       }
     }
     r.ff += width;
   }
+}
+
+/** The next multiple of `step`. */
+function roundedUp(n: number, step: number): number {
+  return Math.ceil(n / step) * step;
 }
 
 function styleOf(op: Op): Storage["style"] {

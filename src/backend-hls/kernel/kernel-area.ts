@@ -91,7 +91,7 @@ function datapath(d: Device, op: Op, spec: KernelSpec, plan: ProductPlan, p: Pip
     if (unit.graph !== undefined) {
       const stages = p.graphStages.get(unit.graph)!;
       const graph = unit.graph;
-      r.lut += graph.nodes.reduce((n, node) => n + (d.family === "ecp5" ? adderBits(node) : adderTables(graph, node)), 0);
+      r.lut += graph.nodes.reduce((n, node) => n + (d.family.carryCell > 1 ? adderBits(node) : adderTables(graph, node)), 0);
       for (const { width, from, to } of graphValues(unit.graph, stages, p.operandStage)) registers(width, from, to);
       unit.graph.outputs.forEach((o, i) => {
         if (o.negative && !p.absorbsSign) r.lut += spec.accType.width;
@@ -116,7 +116,7 @@ function datapath(d: Device, op: Op, spec: KernelSpec, plan: ProductPlan, p: Pip
       const width = spec.combiner === "add" ? sumType(termType, covered, spec.accType).width : spec.accType.width;
       const additions = Math.floor(count / 2);
       count = Math.ceil(count / 2);
-      const each = spec.combiner === "add" ? width - (d.family === "ecp5" ? 0 : 1) + (pair?.borrows === true ? 0.5 : 0) : 1.5 * width;
+      const each = spec.combiner === "add" ? width - (d.family.carryCell > 1 ? 0 : 1) + (pair?.borrows === true ? 0.5 : 0) : 1.5 * width;
       r.lut += unit.outputs.length * additions * each;
       registers(unit.outputs.length * count * width, p.treeStages[level]!, p.treeStages[level + 1] ?? taken);
     });

@@ -8,7 +8,8 @@ import { denseAttr } from "../../ir/define-op.js";
 import type { KernelSpec } from "../../ir/flow/kernel.js";
 import type { FixedType } from "../../ir/types.js";
 import type { Device } from "../device/devices.js";
-import { type MultiplierCell, multiplierCell } from "../device/multiplier-cell.js";
+import type { MultiplierCell } from "../device/family.js";
+import { multiplierCell } from "../device/multiplier-cell.js";
 import { addDelay, chooseDelay, opDelay } from "../device/operators.js";
 import { romStorage, type Storage } from "../device/storage.js";
 import { type AdderGraph, bitsOfInterval, type GraphOutput } from "./adder-graph.js";
@@ -126,7 +127,7 @@ export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device
         const { style } = romStorage(device, denseAttr(o, "values"), registered);
         styleOf.set(o, style);
         const [index] = inputs;
-        if (style !== "block" && (o.operand(0).type as FixedType).width > device.lutInputs && slot.stage === index!.stage && index!.ns > base) {
+        if (style !== "block" && (o.operand(0).type as FixedType).width > device.family.lutInputs && slot.stage === index!.stage && index!.ns > base) {
           // Synthesis would map a table in logic together with what computes its index, for depth, in many times the area.
           slot = clock.place([{ stage: index!.stage + 1, ns: base }], opDelay(device, o));
           stageOf.set(o, slot.stage);

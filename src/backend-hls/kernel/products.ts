@@ -201,7 +201,7 @@ export function packingOf(spec: KernelSpec, device: Device, shared: number, pack
   // Ports are signed; a packed number is signed as soon as b is.
   const packedBits = shift + b.width + (b.signed ? 0 : 1);
   const sharedBits = a.width + (a.signed ? 0 : 1);
-  const [wide, narrow] = device.dspWidths;
+  const [wide, narrow] = device.family.dspWidths;
   if (device.dsp === 0 || packedBits > wide || sharedBits > narrow || Math.min(a.width, b.width) < 3) return undefined;
   return { shared, packed, shift, borrows: low.lo < 0 };
 }
