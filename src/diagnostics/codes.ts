@@ -277,6 +277,14 @@ export const codes = {
     text: (p: { device: string; over: string }) => `the folding that --unroll gives does not fit ${p.device}: it takes ${p.over}`,
     hint: () => "give the options that the exploration had, --device, --clock, --calib and --precision among them",
   }),
+  FL012: error({
+    text: (p: { clock: number; device: string; kernel: string; what: string; ns: string; has: string; possible: number }) => `${p.kernel} cannot run at ${p.clock} MHz on ${p.device}: ${p.what} takes ${p.ns} ns, and a cycle has ${p.has} ns`,
+    hint: (p) => `use --clock ${p.possible} or less, narrower numbers, or a faster device`,
+  }),
+  FL013: warning({
+    text: (p: { clock: number; kernel: string; what: string; ns: string; has: string; safe: number }) => `${p.kernel} leaves little of a cycle for longer routes: ${p.what} takes ${p.ns} of ${p.has} ns`,
+    hint: (p) => `${p.clock} MHz may be missed after routing; --clock ${p.safe} or less keeps the usual margin`,
+  }),
   CF003: error({
     text: (p: { what: string }) => `the configuration cannot be used: ${p.what}`,
     hint: () => "known keys are device, clock_mhz, target_ii, target_rate, budget, unroll, minimize, axis_width, calib, precision, max_error and hold_out",

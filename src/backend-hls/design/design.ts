@@ -218,7 +218,7 @@ export function inLockstep(node: KernelNode): boolean {
 }
 
 /** Whether operand i of a kernel comes out of a block RAM. */
-function isLate(design: Design, node: KernelNode, i: number): boolean {
+export function isLate(design: Design, node: KernelNode, i: number): boolean {
   const { device } = design;
   if (isConstantOperand(node.spec, i)) return !isFixedOperand(node.spec, i) && romStorage(device, weightWords(weightTable(node.spec, i)), true).style === "block";
   const { plan, elem } = node.inputs.find((c) => c.operand === i)!;

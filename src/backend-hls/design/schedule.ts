@@ -13,7 +13,8 @@ import { foldModule } from "../fold/folding.js";
 import { FoldingSolver, type Prices } from "../fold/solve-folding.js";
 import { kernelMultipliers, kernelResources } from "../kernel/kernel-area.js";
 import { type Channel, type Design, elaborate, type KernelNode } from "./design.js";
-import { sizeChannels, type TimelineResult } from "./timeline.js";
+import { sizeChannels } from "./size-channels.js";
+import type { TimelineResult } from "./timeline.js";
 
 export interface ScheduleTarget {
   readonly device: Device;

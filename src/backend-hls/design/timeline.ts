@@ -4,14 +4,8 @@
  * (docs/architecture.md, "Timing model").
  */
 import { CompilerBug } from "../../diagnostics/index.js";
-import { channelResources } from "../channel/channel-area.js";
-import { type ChannelPlan, consumerCycles } from "../channel/channel-plan.js";
-import { planMemory } from "../channel/memory-plan.js";
 import type { StreamPlan } from "../channel/stream-plan.js";
-import type { Device } from "../device/devices.js";
-import { equivalentLuts } from "../device/resources.js";
-import { ramStorage } from "../device/storage.js";
-import { type Channel, type Design, inLockstep, type InputNode, type KernelNode, type OutputNode, replanKernel, sinksOf } from "./design.js";
+import { type Channel, type Design, inLockstep, type InputNode, type KernelNode, type OutputNode, sinksOf } from "./design.js";
 
 export interface TimelineResult {
   /** Cycles from the first input beat to the last output beat of a sample in an idle pipeline, both counted. */
@@ -27,10 +21,7 @@ export interface TimelineResult {
 }
 
 /** Distances at the end of a run that count as steady. */
-const STEADY_SAMPLES = 4;
-/** Samples of a first run, and those of one that fills a pipeline of so many cycles and then shows it steady. */
-const FIRST_SAMPLES = 10;
-const fillingSamples = (latency: number, pace: number): number => Math.ceil(latency / pace) + STEADY_SAMPLES + 2;
+export const STEADY_SAMPLES = 4;
 
 export interface TimelineOptions {
   readonly samples: number;
@@ -38,6 +29,20 @@ export interface TimelineOptions {
   readonly pace: number;
   /** Ignore capacities, to find out what they must be. */
   readonly unbounded: boolean;
+  /** What happens in every channel is noted here. */
+  readonly trace?: Map<Channel, ChannelTrace>;
+}
+
+/** Cycles in which things happen in a channel with a buffer, in order; for the checker. */
+export interface ChannelTrace {
+  /** In which the producer pushes a word. */
+  readonly pushes: number[];
+  /** In which words move into the taps of a stream: `fetch` counts within a sample; from `fetches` on nothing is fetched. */
+  readonly shifts: { readonly cycle: number; readonly sample: number; readonly fetch: number }[];
+  /** In which a window is copied to registers of its own. */
+  readonly copies: number[];
+  /** In which the consumer takes a step. */
+  readonly takes: number[];
 }
 
 class ChannelState {
@@ -62,6 +67,7 @@ class ChannelState {
   constructor(
     readonly channel: Channel,
     private readonly bounded: boolean,
+    private readonly trace: ChannelTrace | undefined,
   ) {}
 
   hasSpace(): boolean {
@@ -76,6 +82,7 @@ class ChannelState {
   }
   /** A word that is pushed at the end of `cycle`. */
   push(cycle: number): void {
+    this.trace?.pushes.push(cycle);
     this.arrivals.push(cycle + (this.channel.deep ? 2 : this.channel.through ? 0 : 1));
   }
   reserve(): void {
@@ -91,8 +98,9 @@ class ChannelState {
     return this.fetchSample > this.groupSample || (this.fetchSample === this.groupSample && this.fetched > p.ready[this.group]!);
   }
   /** End of the cycle: `fired` if the consumer took the step. */
-  endCycle(fired: boolean): void {
+  endCycle(cycle: number, fired: boolean): void {
     const p = this.channel.plan;
+    if (fired) this.trace?.takes.push(cycle);
     if (p.kind === "memory") {
       if (fired && ++this.step === p.need.length) {
         this.step = 0;
@@ -109,22 +117,25 @@ class ChannelState {
     }
     const leaves = p.held ? complete && (!this.holding || finished) : finished;
     if (p.held) this.holding = leaves || (this.holding && !finished);
+    if (p.held && leaves) this.trace?.copies.push(cycle);
     if (leaves && ++this.group === p.groups) {
       this.group = 0;
       this.groupSample++;
     }
-    if (!complete || leaves) this.fetch(p);
+    if (!complete || leaves) this.fetch(p, cycle);
   }
-  private fetch(p: StreamPlan): void {
+  private fetch(p: StreamPlan, cycle: number): void {
     const flush = this.fetched >= p.fetches;
     if (flush && p.mergesFlush && this.arrived >= (this.fetchSample + 1) * p.words + p.need[0]!) {
       this.fetchSample++;
       this.fetched = 1;
       this.released = this.fetchSample * p.words + p.release[0]!;
+      this.trace?.shifts.push({ cycle, sample: this.fetchSample, fetch: 0 });
       return;
     }
     if (!flush && this.arrived < this.fetchSample * p.words + p.need[this.fetched]!) return;
     if (!flush) this.released = this.fetchSample * p.words + p.release[this.fetched]!;
+    this.trace?.shifts.push({ cycle, sample: this.fetchSample, fetch: this.fetched });
     if (++this.fetched === p.fetches + p.flushes) {
       this.fetched = 0;
       this.fetchSample++;
@@ -135,7 +146,12 @@ class ChannelState {
 /** Runs the design; throws where it cannot finish, which would be a deadlock. */
 export function runTimeline(design: Design, options: TimelineOptions): TimelineResult {
   const states = new Map<Channel, ChannelState>();
-  for (const c of design.channels) if (!c.direct) states.set(c, new ChannelState(c, !options.unbounded));
+  for (const c of design.channels) {
+    if (c.direct) continue;
+    const trace: ChannelTrace | undefined = options.trace && { pushes: [], shifts: [], copies: [], takes: [] };
+    if (trace !== undefined) options.trace!.set(c, trace);
+    states.set(c, new ChannelState(c, !options.unbounded, trace));
+  }
   const of = (cs: readonly Channel[]): ChannelState[] => cs.map((c) => states.get(c)!);
   const into = (node: KernelNode | InputNode): { state: ChannelState; delay: number }[] => sinksOf(node).map((s) => ({ state: states.get(s.channel)!, delay: s.delay }));
   const inputs = design.inputs.map((node: InputNode) => ({ node, words: node.order.words, sent: 0, outputs: into(node) }));
@@ -201,7 +217,7 @@ export function runTimeline(design: Design, options: TimelineOptions): TimelineR
     });
     for (const s of all) {
       if (s.channel.through) s.receive(cycle);
-      s.endCycle(firedOn.has(s));
+      s.endCycle(cycle, firedOn.has(s));
     }
     quiet = moved ? 0 : quiet + 1;
     if (quiet > longest) {
@@ -220,104 +236,4 @@ export function runTimeline(design: Design, options: TimelineOptions): TimelineR
     peak: new Map(all.map((s) => [s.channel, s.peak])),
     cycles: cycle,
   };
-}
-
-/** Whether block RAM is the better place for a stream's ring. */
-function isDeep(device: Device, c: Channel): boolean {
-  const p = c.plan;
-  if (p.kind === "memory") return false;
-  const depth = p.rows > 1 ? p.pitch : c.capacity;
-  return depth > 1 && ramStorage(device, depth, p.order.planes * c.elem.width, true).style === "block";
-}
-
-/** Rows of a window beyond its own that are worth a look. */
-const MANY_ROWS = 4;
-
-/**
- * A window that runs far behind its producer would hold many rows, each in a bank of its own, and choose among all of them. A
- * memory with addresses is smaller then. Returns whether the channel has become one.
- */
-function holdInMemory(design: Design, c: Channel): boolean {
-  const p = c.plan;
-  const { device } = design;
-  if (p.kind === "memory" || p.rows === 1 || c.consumer.kind !== "kernel" || c.capacity <= (p.rows + MANY_ROWS) * p.pitch) return false;
-  const memory = planMemory(p.order, p.table);
-  const area = (plan: ChannelPlan, capacity: number): number => equivalentLuts(channelResources(device, plan, c.elem, capacity));
-  if (area(memory, 2 * memory.words) >= area(p, c.capacity)) return false;
-  c.plan = memory;
-  c.deep = false;
-  replanKernel(design, c.consumer);
-  return true;
-}
-
-/** Cycles between samples below which a kernel or port cannot go. */
-export function lowerBound(design: Design): number {
-  let bound = 1;
-  for (const i of design.inputs) bound = Math.max(bound, i.order.words);
-  for (const k of design.kernels) bound = Math.max(bound, k.steps);
-  for (const c of design.channels) {
-    bound = Math.max(bound, c.plan.words, consumerCycles(c.plan));
-  }
-  return bound;
-}
-
-/**
- * Takes back that flushes merge with the next sample: whether they can depends on when it comes, which is the one thing here
- * that is not monotone. Returns whether any did.
- */
-function separateFlushes(design: Design): boolean {
-  let any = false;
-  for (const c of design.channels) {
-    if (c.plan.kind === "memory" || !c.plan.mergesFlush) continue;
-    c.plan = { ...c.plan, mergesFlush: false };
-    any = true;
-  }
-  return any;
-}
-
-/**
- * Gives every channel the fewest words with which nothing ever waits for space at the design's own pace, then measures.
- *
- * Dataflow is monotone: what works with paced samples never gets later when they come without a gap, so no sample of the
- * full-speed run may end after its paced time. (Single distances may be longer, where the samples before came early.)
- */
-export function sizeChannels(design: Design): TimelineResult {
-  let pace = lowerBound(design);
-  let samples = FIRST_SAMPLES;
-  for (let attempt = 0; attempt < 12; attempt++) {
-    let free = runTimeline(design, { samples, pace, unbounded: true });
-    if (free.steadyInterval <= pace && samples < fillingSamples(free.latency, pace)) {
-      samples = fillingSamples(free.latency, pace);
-      free = runTimeline(design, { samples, pace, unbounded: true });
-    }
-    if (free.steadyInterval > pace) {
-      pace = Math.ceil(free.steadyInterval);
-      continue;
-    }
-    let changed = false;
-    for (const c of design.channels) {
-      if (c.direct) continue;
-      const peak = free.peak.get(c)!;
-      const p = c.plan;
-      if (p.kind === "memory") c.capacity = Math.ceil(peak / p.words) * p.words;
-      else if (p.rows > 1) c.capacity = Math.max(p.rows, Math.ceil(peak / p.pitch)) * p.pitch;
-      else c.capacity = Math.max(1, peak);
-      if (!c.deep && isDeep(design.device, c)) {
-        c.deep = changed = true;
-        if (c.through && c.producer.kind === "kernel") {
-          c.through = false;
-          replanKernel(design, c.producer);
-        }
-      }
-      changed = holdInMemory(design, c) || changed;
-    }
-    // Words come at other times now.
-    if (changed) continue;
-    const full = runTimeline(design, { samples, pace: 0, unbounded: false });
-    // While the pipeline fills, samples may leave closer together than any kernel could go on, and the next ones after a longer time.
-    if (full.ends.every((end, s) => end <= free.ends[s]!)) return { ...full, initiationInterval: Math.min(pace, Math.max(lowerBound(design), Math.ceil(full.steadyInterval))) };
-    if (!separateFlushes(design)) throw new CompilerBug(`channels sized for ${pace} cycles a sample reach only ${full.steadyInterval}`);
-    pace = lowerBound(design);
-  }
-  throw new CompilerBug("the pace of the design does not settle");
 }

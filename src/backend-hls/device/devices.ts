@@ -48,6 +48,19 @@ const ecp5Timing: Timing = { base: 1.3, lut: 0.9, add: 1.2, carry: 0.028, select
 const ice40Timing: Timing = { base: 2.0, lut: 1.6, add: 1.3, carry: 0.15, select: 2.6, multiply: 9.0, memory: 4.0 };
 const iceUp: Timing = { base: 3.6, lut: 2.9, add: 3.6, carry: 0.35, select: 4.7, multiply: 17, memory: 7.2 };
 
+/** Share of the clock period that logic and average routing may take. */
+const USABLE = 0.85;
+
+/** Nanoseconds of a cycle that logic may take, clock-to-output and set-up included. */
+export function usablePeriod(clockMhz: number): number {
+  return (1000 / clockMhz) * USABLE;
+}
+
+/** The clock whose cycles have so many nanoseconds for logic, MHz, rounded down. */
+export function clockFor(ns: number): number {
+  return Math.floor(((1000 * USABLE) / ns) * 10) / 10;
+}
+
 const known: Device[] = [
   { name: "xcu280", family: ultraScalePlus, title: "AMD Alveo U280 (Virtex UltraScale+ HBM)", lut: 1303680, ff: 2607360, dsp: 9024, bram: 2016, timing: up },
   { name: "xcku5p", family: ultraScalePlus, title: "AMD Kintex UltraScale+ KU5P", lut: 216960, ff: 433920, dsp: 1824, bram: 480, timing: up },

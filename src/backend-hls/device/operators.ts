@@ -61,11 +61,9 @@ export function opDelay(d: Device, op: Op): number {
     case "fx.add":
     case "fx.sub":
       return addDelay(d, to!.width);
-    case "fx.mul": {
-      const c = constantOf(op, 0) ?? constantOf(op, 1);
-      if (c !== undefined) return Math.ceil(Math.log2(Math.max(1, signedDigits(c)))) * addDelay(d, to!.width);
+    case "fx.mul":
+      // A product by a constant is a graph of sums (kernel/constant-product.ts).
       return d.timing.multiply - d.timing.base;
-    }
     case "fx.max":
     case "fx.min":
       // Against zero only the sign matters.

@@ -6,8 +6,8 @@ import { bitsRange } from "../../ir/rtl/semantics.js";
 import { rawRange, type BitsType, type FixedType } from "../../ir/types.js";
 import type { MultiplierCell } from "../device/family.js";
 import { cellModule } from "../device/multiplier-cell.js";
-import { type AdderGraph, bitsOfInterval, buildAdderGraph, type Interval } from "../kernel/adder-graph.js";
-import { type GraphStages, isRegisteredTable, type Pipeline } from "../kernel/pipeline.js";
+import { type AdderGraph, bitsOfInterval, type Interval } from "../kernel/adder-graph.js";
+import { type ConstantProduct, type GraphStages, isRegisteredTable, type Pipeline } from "../kernel/pipeline.js";
 
 export function wires(t: FixedType): BitsType {
   return { kind: "bits", signed: t.signed, width: t.width };
@@ -58,6 +58,11 @@ export function emitScalarBody(program: Module, m: RtlModuleBuilder, block: Bloc
     }
     if (op === done) {
       env.set(op.result, args[0]!);
+      continue;
+    }
+    const byConstant = pipeline.constantProducts.get(op);
+    if (byConstant !== undefined) {
+      env.set(op.result, emitConstantProduct(m, byConstant, op, env.get(op.operand(byConstant.varying))!, `${hint}_mul`));
       continue;
     }
     const stage = pipeline.stageOf.get(op)!;
@@ -112,12 +117,15 @@ export function emitAdderGraph(m: RtlModuleBuilder, graph: AdderGraph, inputs: r
   });
 }
 
-/** c x in one stage, without a multiplier. */
-function timesConstant(m: RtlModuleBuilder, x: Value, range: Interval, c: number): Value {
-  const graph = buildAdderGraph([[c]], [range]);
-  const bound = [range.lo * c, range.hi * c];
-  const type = intervalType({ lo: Math.min(...bound), hi: Math.max(...bound) });
-  return emitAdderGraph(m, graph, [new Staged(m, x, 0)], { nodes: graph.nodes.map(() => 0), outputs: [0] }, type)[0]!.value;
+/** A product by a constant, without a multiplier. */
+function emitConstantProduct(m: RtlModuleBuilder, { varying, graph, stages }: ConstantProduct, op: Op, x: Staged, hint: string): Staged {
+  const to = op.result.type as FixedType;
+  const from = op.operands.map((v) => v.type as FixedType);
+  const range = rawRange(from[varying]!);
+  const factor = intAttr(op.operand(1 - varying).def!, "raw");
+  const bounds = [range.lo * factor, range.hi * factor];
+  const product = emitAdderGraph(m, graph, [x], stages, intervalType({ lo: Math.min(...bounds), hi: Math.max(...bounds) }))[0]!;
+  return new Staged(m, m.shl(product.value, to.frac - from[0]!.frac - from[1]!.frac, wires(to), hint), product.stage);
 }
 
 /** `minus`: summand whose negative is at hand, or -1. */
@@ -137,9 +145,7 @@ function emitOp(m: RtlModuleBuilder, op: Op, x: readonly Value[], pipeline: Pipe
       return done(m.sub(aligned(0), aligned(1), type, hint));
     case "fx.mul": {
       const extra = to.frac - from[0]!.frac - from[1]!.frac;
-      const constant = [0, 1].find((i) => op.operand(i).def?.name === "fx.constant");
-      const product = constant === undefined ? m.mul(x[0]!, x[1]!) : timesConstant(m, x[1 - constant]!, rawRange(from[1 - constant]!), intAttr(op.operand(constant).def!, "raw"));
-      return done(m.shl(product, extra, type, hint));
+      return done(m.shl(m.mul(x[0]!, x[1]!), extra, type, hint));
     }
     case "fx.max":
       return done(m.max(aligned(0), aligned(1), type, hint));

@@ -168,7 +168,7 @@ function graphValues(graph: AdderGraph, stages: GraphStages, first: number): { w
 /** Registers between the operations of a body, one lane: each value until its last reader. */
 function bodyRegisters(block: Block, p: Pipeline, start: number): number {
   // What has no stage of its own is there from the start: arguments, and sums that an adder graph has done.
-  const made = (v: Value): number => (v.def === undefined || !p.stageOf.has(v.def) ? start : p.stageOf.get(v.def)! + (p.cellOf.get(v.def)?.latency ?? 0));
+  const made = (v: Value): number => (v.def === undefined || !p.stageOf.has(v.def) ? start : (p.constantProducts.get(v.def)?.stages.outputs[0] ?? p.stageOf.get(v.def)! + (p.cellOf.get(v.def)?.latency ?? 0)));
   const last = new Map<Value, number>();
   for (const o of block.ops) {
     const stage = p.stageOf.get(o);

@@ -13,6 +13,7 @@ import { multiplierCell } from "../device/multiplier-cell.js";
 import { addDelay, chooseDelay, opDelay } from "../device/operators.js";
 import { romStorage, type Storage } from "../device/storage.js";
 import { type AdderGraph, bitsOfInterval, type GraphOutput } from "./adder-graph.js";
+import { productByConstant } from "./constant-product.js";
 import { accumulatorLoops, isConstantOperand, opIsMultiplier, sumType } from "./datapath.js";
 import type { ProductPlan } from "./products.js";
 import { type Slot, StageClock } from "./stage-clock.js";
@@ -30,11 +31,20 @@ export interface GraphStages {
   readonly outputs: readonly number[];
 }
 
+/** A product of operand `varying` by a constant: `graph` has one input and one output. */
+export interface ConstantProduct {
+  readonly varying: number;
+  readonly graph: AdderGraph;
+  readonly stages: GraphStages;
+}
+
 export interface Pipeline {
   /** Stage in which each operation of body and epilogue is computed. */
   readonly stageOf: ReadonlyMap<Op, number>;
   /** Multiplications by a cell with registers inside, which end as many stages later. */
   readonly cellOf: ReadonlyMap<Op, MultiplierCell>;
+  /** Products by constants, which are graphs of shifted additions. */
+  readonly constantProducts: ReadonlyMap<Op, ConstantProduct>;
   /** Where tables are. */
   readonly styleOf: ReadonlyMap<Op, Storage["style"]>;
   /** When the body's result, a tree level's sums, the folded value, and the result are there. */
@@ -72,6 +82,7 @@ export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device
   const { base } = device.timing;
   const stageOf = new Map<Op, number>();
   const cellOf = new Map<Op, MultiplierCell>();
+  const constantProducts = new Map<Op, ConstantProduct>();
   const styleOf = new Map<Op, Storage["style"]>();
   const slots = new Map<Value, Slot>();
   const start: Slot = arrival === undefined ? { stage: 1, ns: base } : { stage: 0, ns: Math.max(base, arrival) };
@@ -105,7 +116,16 @@ export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device
         slots.set(o.result, { stage: 0, ns: 0 });
         continue;
       }
-      const multiplies = o.name === "fx.mul" && opIsMultiplier(o);
+      if (o.name === "fx.mul" && !opIsMultiplier(o)) {
+        const { varying, graph } = productByConstant(o);
+        const input = slots.get(o.operand(varying))!;
+        const { stages, outputs } = placeGraph(clock, graph, [input], spec.accType.width);
+        constantProducts.set(o, { varying, graph, stages });
+        stageOf.set(o, stages.nodes[0] ?? input.stage);
+        slots.set(o.result, outputs[0]!);
+        continue;
+      }
+      const multiplies = o.name === "fx.mul";
       // Multipliers sit between registers of their own, which tools fold into the block.
       const inputs = o.operands.map((v) => slots.get(v)!);
       let slot = clock.operation(o, inputs);
@@ -151,11 +171,10 @@ export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device
     const varying = late(products.varying) ? memory : start;
     for (const { graph } of plan.units) {
       if (graph === undefined || graphStages.has(graph)) continue;
-      const slotOf: Slot[] = graph.inputs.map((_, i) => (i < graph.inputs.length - graph.constants ? varying : { stage: start.stage, ns: 0 }));
-      for (const n of graph.nodes) slotOf.push(clock.sum([slotOf[n.a]!, slotOf[n.b]!], bitsOfInterval(n.range)));
-      const done = graph.outputs.map((o) => (o.node < 0 ? varying : negates(o) ? clock.sum([slotOf[o.node]!], spec.accType.width) : slotOf[o.node]!));
-      graphStages.set(graph, { nodes: slotOf.slice(graph.inputs.length).map((s) => s.stage), outputs: done.map((s) => s.stage) });
-      term = done.reduce((latest, s) => (later(s, latest) ? s : latest), term);
+      const data = graph.inputs.map((_, i): Slot => (i < graph.inputs.length - graph.constants ? varying : { stage: start.stage, ns: 0 }));
+      const { stages, outputs } = placeGraph(clock, graph, data, spec.accType.width, negates);
+      graphStages.set(graph, stages);
+      term = outputs.reduce((latest, s) => (later(s, latest) ? s : latest), term);
     }
   } else {
     if (products.kind === "packed") {
@@ -198,7 +217,15 @@ export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device
   const result = run(op.regions[1]!);
   const last = Math.max(start.stage, result.stage);
   const end = exit !== undefined && (result.stage < last || result.ns + exit <= period) ? { depth: last, rest: result.stage < last ? base : result.ns } : { depth: last + 1, rest: base };
-  return { stageOf, cellOf, styleOf, term, treeStages, graphStages, absorbsSign, operandStage, carryStage, accStage, folded, ...end };
+  return { stageOf, cellOf, constantProducts, styleOf, term, treeStages, graphStages, absorbsSign, operandStage, carryStage, accStage, folded, ...end };
+}
+
+/** Places every sum of a graph as early as its summands are there; outputs that `negates` names take one more, of `width` bits. */
+function placeGraph(clock: StageClock, graph: AdderGraph, inputs: readonly Slot[], width: number, negates: (o: GraphOutput) => boolean = (o) => o.negative): { stages: GraphStages; outputs: readonly Slot[] } {
+  const slots = [...inputs];
+  for (const n of graph.nodes) slots.push(clock.sum([slots[n.a]!, slots[n.b]!], bitsOfInterval(n.range)));
+  const outputs = graph.outputs.map((o) => (o.node < 0 ? inputs[0]! : negates(o) ? clock.sum([slots[o.node]!], width) : slots[o.node]!));
+  return { stages: { nodes: slots.slice(inputs.length).map((s) => s.stage), outputs: outputs.map((s) => s.stage) }, outputs };
 }
 
 /** Whether a sum with something else is all that reads `v`. */

@@ -4,7 +4,7 @@
  */
 import type { Op } from "../../ir/core.js";
 import type { FixedType } from "../../ir/types.js";
-import type { Device } from "../device/devices.js";
+import { type Device, usablePeriod } from "../device/devices.js";
 import { carryDelay, opDelay, requantizeDelay } from "../device/operators.js";
 
 /** Point in time: a stage, and nanoseconds since its clock edge; of a sum, also when its lowest bits are there. */
@@ -13,9 +13,6 @@ export interface Slot {
   readonly ns: number;
   readonly low?: number;
 }
-
-/** Share of the clock period that logic and average routing may take. */
-const USABLE = 0.85;
 
 export class StageClock {
   /** Nanoseconds of a stage that logic may take. */
@@ -28,7 +25,7 @@ export class StageClock {
     clockMhz: number,
     private readonly first: number,
   ) {
-    this.period = (1000 / clockMhz) * USABLE;
+    this.period = usablePeriod(clockMhz);
     this.base = device.timing.base;
   }
 
