@@ -193,7 +193,12 @@ class PipelineTimes {
       return { stage, low: end, all: end };
     }
     if (o.name === "fx.requantize") {
-      const { high, low, lowBits } = requantizeDelay(device, o);
+      const { high, low, lowBits, round, limit } = requantizeDelay(device, o);
+      if (pipeline.splitRequantize.has(o)) {
+        this.logic(inputs, stage, round, `the rounding to ${to.width} bits`);
+        const all = this.note(base + limit, `the limits of ${to.width} bits`);
+        return { stage: stage + 1, low: all, all };
+      }
       const t = this.at(inputs[0]!, stage, "a requantization");
       const lowest = t.low < t.all ? t.low + carryDelay(device, lowBits) : t.all;
       const all = this.note(Math.max(t.all + high, lowest + low), `a requantization to ${to.width} bits`);

@@ -85,9 +85,9 @@ export function opDelay(d: Device, op: Op): number {
 
 /**
  * Delays of a requantization: from the last bit of its argument, and from the low bits, of which a sum has the first ones
- * earlier. `lowBits`: bits up to the lowest one of the result.
+ * earlier. `lowBits`: bits up to the lowest one of the result. `round` and `limit` are its two halves, with a register between.
  */
-export function requantizeDelay(d: Device, op: Op): { readonly all: number; readonly high: number; readonly low: number; readonly lowBits: number } {
+export function requantizeDelay(d: Device, op: Op): { readonly all: number; readonly high: number; readonly low: number; readonly lowBits: number; readonly round: number; readonly limit: number } {
   const { lut } = d.timing;
   const [from, to] = [op.operand(0).type as FixedType, op.result.type as FixedType];
   const rounding = op.attrs["rounding"] as string;
@@ -98,7 +98,7 @@ export function requantizeDelay(d: Device, op: Op): { readonly all: number; read
   const tie = shift > 0 && rounding.endsWith("half-even") ? levels(d, shift + 1) * lut : 0;
   const high = rounds + above;
   const low = rounds + tie + (saturates(op) ? lut : 0);
-  return { all: Math.max(high, low), high, low, lowBits: Math.max(0, shift) + 1 };
+  return { all: Math.max(high, low), high, low, lowBits: Math.max(0, shift) + 1, round: rounds + tie, limit: saturates(op) ? Math.max(above, lut) : 0 };
 }
 
 /** Levels of lookup tables for a function of so many bits that is an AND of them or little else. */

@@ -159,8 +159,11 @@ function emitOp(m: RtlModuleBuilder, op: Op, x: readonly Value[], pipeline: Pipe
     }
     case "fx.cast":
       return done(m.cast(aligned(0), type, hint));
-    case "fx.requantize":
-      return done(emitRequantize(m, x[0]!, from[0]!, to, strAttr(op, "rounding"), strAttr(op, "overflow"), hint));
+    case "fx.requantize": {
+      const split = pipeline.splitRequantize.has(op);
+      const between = split ? (v: Value): Value => m.reg(v, { hint: `${hint}_rounded` }) : undefined;
+      return { value: emitRequantize(m, x[0]!, from[0]!, to, strAttr(op, "rounding"), strAttr(op, "overflow"), hint, between), latency: split ? 1 : 0 };
+    }
     case "fx.table": {
       const values = denseAttr(op, "values");
       // Entries start at the least input: flip the sign of a signed index.
@@ -175,8 +178,8 @@ function emitOp(m: RtlModuleBuilder, op: Op, x: readonly Value[], pipeline: Pipe
   }
 }
 
-/** Rounding and limiting, the same integers as `emitRequantize` of the interpreter. */
-export function emitRequantize(m: RtlModuleBuilder, x: Value, from: FixedType, to: FixedType, rounding: string, overflow: string, hint: string): Value {
+/** Rounding and limiting, the same integers as `emitRequantize` of the interpreter; `between` may put a register between the two. */
+export function emitRequantize(m: RtlModuleBuilder, x: Value, from: FixedType, to: FixedType, rounding: string, overflow: string, hint: string, between?: (rounded: Value) => Value): Value {
   const shift = from.frac - to.frac;
   let rounded: Value;
   if (shift <= 0) rounded = shift === 0 ? x : m.shl(x, -shift);
@@ -192,6 +195,7 @@ export function emitRequantize(m: RtlModuleBuilder, x: Value, from: FixedType, t
       rounded = up.width === 1 ? m.cast(odd, up) : m.extract(m.concat([m.extract(rounded, 1, up.width - 1), odd]), 0, up.width, up.signed);
     }
   }
+  rounded = between?.(rounded) ?? rounded;
   return overflow === "wrap" ? m.cast(rounded, wires(to), hint) : saturate(m, rounded, to, hint);
 }
 

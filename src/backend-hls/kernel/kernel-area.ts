@@ -168,13 +168,14 @@ function graphValues(graph: AdderGraph, stages: GraphStages, first: number): { w
 /** Registers between the operations of a body, one lane: each value until its last reader. */
 function bodyRegisters(block: Block, p: Pipeline, start: number): number {
   // What has no stage of its own is there from the start: arguments, and sums that an adder graph has done.
-  const made = (v: Value): number => (v.def === undefined || !p.stageOf.has(v.def) ? start : (p.constantProducts.get(v.def)?.stages.outputs[0] ?? p.stageOf.get(v.def)! + (p.cellOf.get(v.def)?.latency ?? 0)));
+  const made = (v: Value): number => (v.def === undefined || !p.stageOf.has(v.def) ? start : (p.constantProducts.get(v.def)?.stages.outputs[0] ?? p.stageOf.get(v.def)! + (p.cellOf.get(v.def)?.latency ?? (p.splitRequantize.has(v.def) ? 1 : 0))));
   const last = new Map<Value, number>();
   for (const o of block.ops) {
     const stage = p.stageOf.get(o);
     if (stage !== undefined) for (const v of o.operands) if (v.def?.name !== "fx.constant") last.set(v, Math.max(last.get(v) ?? 0, stage));
   }
   let ff = 0;
+  for (const o of block.ops) if (p.splitRequantize.has(o)) ff += (o.operand(0).type as FixedType).width;
   for (const [v, stage] of last) ff += (v.type as FixedType).width * Math.max(0, stage - made(v));
   return ff;
 }

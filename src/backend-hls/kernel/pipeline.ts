@@ -45,6 +45,8 @@ export interface Pipeline {
   readonly cellOf: ReadonlyMap<Op, MultiplierCell>;
   /** Products by constants, which are graphs of shifted additions. */
   readonly constantProducts: ReadonlyMap<Op, ConstantProduct>;
+  /** Requantizations with a register between rounding and limits: the result is there a stage later. */
+  readonly splitRequantize: ReadonlySet<Op>;
   /** Where tables are. */
   readonly styleOf: ReadonlyMap<Op, Storage["style"]>;
   /** When the body's result, a tree level's sums, the folded value, and the result are there. */
@@ -83,6 +85,7 @@ export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device
   const stageOf = new Map<Op, number>();
   const cellOf = new Map<Op, MultiplierCell>();
   const constantProducts = new Map<Op, ConstantProduct>();
+  const splitRequantize = new Set<Op>();
   const styleOf = new Map<Op, Storage["style"]>();
   const slots = new Map<Value, Slot>();
   const start: Slot = arrival === undefined ? { stage: 1, ns: base } : { stage: 0, ns: Math.max(base, arrival) };
@@ -123,6 +126,13 @@ export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device
         constantProducts.set(o, { varying, graph, stages });
         stageOf.set(o, stages.nodes[0] ?? input.stage);
         slots.set(o.result, outputs[0]!);
+        continue;
+      }
+      if (o.name === "fx.requantize") {
+        const { slot, rounded } = clock.requantize(o, slots.get(o.operand(0))!);
+        stageOf.set(o, rounded ?? slot.stage);
+        if (rounded !== undefined) splitRequantize.add(o);
+        slots.set(o.result, slot);
         continue;
       }
       const multiplies = o.name === "fx.mul";
@@ -217,7 +227,7 @@ export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device
   const result = run(op.regions[1]!);
   const last = Math.max(start.stage, result.stage);
   const end = exit !== undefined && (result.stage < last || result.ns + exit <= period) ? { depth: last, rest: result.stage < last ? base : result.ns } : { depth: last + 1, rest: base };
-  return { stageOf, cellOf, constantProducts, styleOf, term, treeStages, graphStages, absorbsSign, operandStage, carryStage, accStage, folded, ...end };
+  return { stageOf, cellOf, constantProducts, splitRequantize, styleOf, term, treeStages, graphStages, absorbsSign, operandStage, carryStage, accStage, folded, ...end };
 }
 
 /** Places every sum of a graph as early as its summands are there; outputs that `negates` names take one more, of `width` bits. */

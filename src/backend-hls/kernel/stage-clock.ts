@@ -55,8 +55,6 @@ export class StageClock {
       case "fx.add":
       case "fx.sub":
         return this.sum(inputs, (op.result.type as FixedType).width);
-      case "fx.requantize":
-        return this.requantize(op, inputs[0]!);
       default: {
         const delay = opDelay(this.device, op);
         const slot = this.place(inputs, delay);
@@ -67,13 +65,19 @@ export class StageClock {
     }
   }
 
-  /** What reads the low bits of a sum need not wait for its carry. */
-  private requantize(op: Op, input: Slot): Slot {
-    const { all, high, low, lowBits } = requantizeDelay(this.device, op);
+  /**
+   * What reads the low bits of a sum need not wait for its carry. Where a cycle is too short for all of it, a register stands
+   * between rounding, in stage `rounded`, and the limits.
+   */
+  requantize(op: Op, input: Slot): { readonly slot: Slot; readonly rounded?: number } {
+    const { all, high, low, lowBits, round, limit } = requantizeDelay(this.device, op);
     const at = this.place([input], 0);
     const lowest = input.low === undefined || input.stage < at.stage ? at.ns : input.low + carryDelay(this.device, lowBits);
     const end = Math.max(at.ns + high, lowest + low);
-    return end <= this.period ? { stage: at.stage, ns: end } : this.place([input], all);
+    if (end <= this.period) return { slot: { stage: at.stage, ns: end } };
+    if (this.base + all <= this.period || limit === 0) return { slot: this.place([input], all) };
+    const { stage } = this.place([input], round);
+    return { slot: { stage: stage + 1, ns: this.base + limit }, rounded: stage };
   }
 
   private stageOf(inputs: readonly Slot[]): number {
