@@ -229,6 +229,10 @@ export const codes = {
     text: (p: { what: string; hint: string }) => p.what,
     hint: (p) => p.hint,
   }),
+  ON021: error({
+    text: (p: { what: string; hint: string }) => p.what,
+    hint: (p) => p.hint,
+  }),
   NP001: error({
     text: (p: { reason: string }) => `cannot read the data: ${p.reason}`,
     hint: () => "write the data with numpy.savez or numpy.save",

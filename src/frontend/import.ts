@@ -7,10 +7,12 @@ import { checkNumbers, NodeContext, shapeOf, type Imported, type OperatorImporte
 import { branchBody, callBody, capturedBy, functionKey, type Body } from "./inline.js";
 import { decodeModel, toNumber, type FunctionProto, type GraphProto, type ModelProto, type NodeProto, type TensorProto, type ValueInfoProto } from "./onnx-proto.js";
 import { lookupOnnxOp } from "./operators/index.js";
+import { nodeProblem, opsetProblem, outputTypes, versionProblem, type Problem } from "./schema/check.js";
+import { newestOpset, operatorSchema } from "./schema/schema.js";
 import { dataTypeName, integerRange, isNumberType, readTensor } from "./tensor-data.js";
 
 /** Oldest and newest operator sets whose meaning this importer knows. */
-export const OPSETS = { oldest: 6, newest: 28 };
+export const OPSETS = { oldest: 6, newest: newestOpset("")! };
 
 /** Imports a model; `undefined` where errors were reported to the sink. */
 export function importOnnx(bytes: Uint8Array, file: string, sink: Sink): Module | undefined {
@@ -87,6 +89,8 @@ class Importer {
   private readonly tensors = new Map<string, Imported>();
   /** ONNX element types, as far as they are known. */
   private readonly types = new Map<string, number>();
+  /** Element types that the graph declares for what its nodes compute. */
+  private readonly declared = new Map<string, number>();
   /** Operators that read each tensor; the graph itself where it is an output. */
   private readonly readers = new Map<string, string[]>();
   /** Tensors that have no value because their node was refused. */
@@ -98,10 +102,12 @@ class Importer {
     this.opsets = opsetsOf(model.opsetImport);
     this.functions = new Map(model.functions.map((f) => [functionKey(f.domain, f.name, f.overload), f]));
     this.noteReaders(this.graph.node);
+    for (const v of [...this.graph.valueInfo, ...this.graph.output]) if (v.type?.tensorType?.elemType) this.declared.set(v.name, v.type.tensorType.elemType);
     for (const o of this.graph.output) this.readers.set(o.name, [...(this.readers.get(o.name) ?? []), "the graph's output"]);
     const opset = this.opsets.get("");
     if (opset === undefined && this.opsets.size === 0) throw UserError.of("ON002", { what: "names no operator set (opset_import is empty)", ...OPSETS }, { file });
-    if (opset !== undefined && (opset < OPSETS.oldest || opset > OPSETS.newest)) throw UserError.of("ON002", { what: `uses opset ${opset}`, ...OPSETS }, { file });
+    const outside = opset === undefined ? undefined : opsetProblem("", opset, OPSETS.oldest);
+    if (outside !== undefined) throw UserError.of("ON002", { what: `uses opset ${opset}`, ...outside }, { file });
   }
 
   private noteReaders(nodes: readonly NodeProto[]): void {
@@ -290,11 +296,18 @@ class Importer {
     }
   }
 
-  private importNode(node: NodeProto, name: string): void {
-    const called = this.functionOf(node);
-    if (called !== undefined) return this.call(called, node, name);
+  private importNode(given: NodeProto, name: string): void {
+    const called = this.functionOf(given);
+    if (called !== undefined) return this.call(called, given, name);
+    const { node, domain, opset } = this.versionOf(given, name);
+    const schema = operatorSchema(domain, node.opType, opset);
+    const typeOf = (tensor: string): number | undefined => this.types.get(tensor);
+    const refuse = (problem: Problem | undefined): void => {
+      if (problem !== undefined) throw UserError.of("ON021", problem, { file: this.file, node: name, opType: node.opType });
+    };
+    refuse(versionProblem(node, domain, opset));
+    if (schema !== undefined) refuse(nodeProblem(schema, node, opset, typeOf));
     if (isIf(node)) return this.choose(node, name);
-    const domain = node.domain === "ai.onnx" ? "" : node.domain;
     const operator = lookupOnnxOp(node.domain, node.opType)!;
     const inputs = node.input.map((n): Imported | undefined => {
       if (n === "") return undefined;
@@ -303,11 +316,13 @@ class Importer {
       return t;
     });
     const builder = new Builder(this.block, undefined, { nodes: [name], opType: node.opType, file: this.file });
-    const opset = this.opsets.get(domain);
-    const ctx = new NodeContext(node, name, opset ?? OPSETS.newest, this.file, builder, inputs, this.readers.get(node.output[0] ?? "") ?? [], this.types, (opType) => lookupOnnxOp("", opType));
-    if (opset === undefined) throw ctx.error(`its domain "${printable(domain)}" is not imported by the model`);
-    this.checkTypes(ctx, operator);
+    const ctx = new NodeContext(node, name, opset, this.file, builder, inputs, this.readers.get(node.output[0] ?? "") ?? [], this.types, (opType) => lookupOnnxOp("", opType));
+    if (schema === undefined) this.checkTypes(ctx, operator);
     const results = operator.import(ctx);
+    ctx.refuseUnread(schema, operator.ignores);
+    const stated = (): number | undefined => operator.resultType?.(ctx);
+    const outputs = schema === undefined ? { types: node.output.map(() => stated() ?? this.types.get(node.input[0] ?? "")) } : outputTypes(schema, node, typeOf, stated);
+    if ("problem" in outputs) refuse(outputs.problem);
     const list = Array.isArray(results) ? (results as readonly (Value | Imported)[]) : [results as Value | Imported];
     node.output.forEach((o, i) => {
       if (o === "") return;
@@ -317,10 +332,23 @@ class Importer {
         if (this.isRead(o)) throw ctx.error(`its output ${i} ("${printable(o)}") is not supported`);
         return;
       }
-      const type = operator.resultType?.(ctx) ?? this.types.get(node.input[0] ?? "");
+      const type = outputs.types[i];
+      const declared = this.declared.get(o);
+      if (type !== undefined && declared !== undefined && type !== declared) refuse({ what: `its output ${i} ("${printable(o, 60)}") is ${dataTypeName(type)}, but the graph declares it as ${dataTypeName(declared)}`, hint: "correct the declaration (onnx.shape_inference writes it), or convert the tensor with Cast" });
       if (type !== undefined) this.types.set(o, type);
       this.define(o, "kind" in r && (r.kind === "const" || r.kind === "value") ? (r as Imported) : { kind: "value", value: r as Value }, `node "${printable(name)}"`);
     });
+  }
+
+  /** The node, its domain, and the operator set of the domain that holds for it. */
+  private versionOf(node: NodeProto, name: string): { readonly node: NodeProto; readonly domain: string; readonly opset: number } {
+    const place = { file: this.file, node: name, opType: node.opType };
+    const domain = node.domain === "ai.onnx" ? "" : node.domain;
+    const opset = this.opsets.get(domain);
+    if (opset === undefined) throw UserError.of("ON020", { what: `its domain "${printable(domain)}" is not imported by the model`, hint: "check the export of the model" }, place);
+    const outside = opsetProblem(domain, opset, domain === "" ? OPSETS.oldest : 1);
+    if (outside !== undefined) throw UserError.of("ON002", { what: `uses opset ${opset}${domain === "" ? "" : ` of ${printable(domain)}`}`, ...outside }, place);
+    return { node, domain, opset };
   }
 
   private call(f: FunctionProto, node: NodeProto, name: string): void {

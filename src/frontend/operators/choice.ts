@@ -35,7 +35,6 @@ function not(ctx: NodeContext, v: Value): Value {
 function comparison(opType: string, on: (a: number, b: number) => boolean, variable: (ctx: NodeContext, a: Value, b: Value) => Value): OperatorImporter {
   return {
     opType,
-    sameType: 2,
     resultType: () => BOOL,
     import: (ctx) => {
       const [a, b] = [ctx.constant(0), ctx.constant(1)];

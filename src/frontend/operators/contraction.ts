@@ -169,7 +169,6 @@ const spaceToDepth: OperatorImporter = {
 /** Zeros between the elements, then an ordinary convolution with the weights turned around. */
 const convTranspose: OperatorImporter = {
   opType: "ConvTranspose",
-  sameType: 3,
   limits: "1-D and 2-D; constant weights",
   import: (ctx) => {
     const x = ctx.value(0);

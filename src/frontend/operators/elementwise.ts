@@ -55,7 +55,6 @@ function finiteMask(ctx: NodeContext, c: ConstTensor): ConstTensor {
 function arithmetic(opType: string, name: string, f: (x: number, y: number) => number): OperatorImporter {
   return {
     opType,
-    sameType: Infinity,
     import: (ctx) => {
       if (ctx.opset < 7 && ctx.int("broadcast", 0) !== 0) return legacyBroadcast(ctx, name, f);
       if (ctx.inputCount === 1) return ctx.input(0);
@@ -187,7 +186,6 @@ const castLike: OperatorImporter = {
 /** The sum divided by the number of operands. */
 const mean: OperatorImporter = {
   opType: "Mean",
-  sameType: Infinity,
   import: (ctx) => {
     const sum = ctx.delegate("Sum", Array.from({ length: ctx.inputCount }, (_, i) => ctx.input(i)));
     const v = "kind" in (sum as object) && (sum as Imported).kind === "const" ? (sum as Imported) : (sum as Value);

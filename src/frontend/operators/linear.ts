@@ -6,7 +6,6 @@ import { windowOf } from "./window.js";
 
 const conv: OperatorImporter = {
   opType: "Conv",
-  sameType: 3,
   limits: "1-D and 2-D",
   import: (ctx) => {
     const x = ctx.value(0);
@@ -44,13 +43,11 @@ function productShape(ctx: NodeContext, a: readonly number[], b: readonly number
 
 const matmul: OperatorImporter = {
   opType: "MatMul",
-  sameType: 2,
   import: (ctx) => ctx.emit("nn.matmul", [ctx.value(0), ctx.value(1)], productShape(ctx, ctx.shape(0), ctx.shape(1))),
 };
 
 const gemm: OperatorImporter = {
   opType: "Gemm",
-  sameType: 3,
   limits: "alpha and beta other than 1 need constant operands",
   import: (ctx) => {
     if (ctx.shape(0).length !== 2 || ctx.shape(1).length !== 2) throw ctx.error(`its operands have rank ${ctx.shape(0).length} and ${ctx.shape(1).length} instead of 2`);

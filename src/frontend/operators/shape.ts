@@ -95,7 +95,6 @@ const transpose: OperatorImporter = {
 
 const concat: OperatorImporter = {
   opType: "Concat",
-  sameType: Infinity,
   import: (ctx) => {
     const shapes = Array.from({ length: ctx.inputCount }, (_, i) => ctx.shape(i));
     const axis = ctx.axis(ctx.int("axis", 1), shapes[0]!.length);
