@@ -187,6 +187,7 @@ const MAX_SORT = 64;
 const topK: OperatorImporter = {
   opType: "TopK",
   limits: `k constant; up to ${MAX_SORT} elements along the axis`,
+  ignores: { sorted: "sorted is one of the orders that unsorted results may have" },
   import: (ctx) => {
     const x = ctx.value(0);
     const shape = shapeOf(x);

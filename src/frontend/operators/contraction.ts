@@ -161,8 +161,10 @@ const spaceToDepth: OperatorImporter = {
     const x = ctx.value(0);
     const [n, c, h, w] = shapeOf(x) as [number, number, number, number];
     const b = ctx.int("blocksize", 1);
+    const mode = ctx.string("mode", "DCR");
+    if (mode !== "DCR" && mode !== "CRD") throw ctx.error(`mode "${mode}" is not defined`);
     if (shapeOf(x).length !== 4 || b < 1 || h % b !== 0 || w % b !== 0) throw ctx.error(`blocks of ${b} x ${b} do not divide the shape [${shapeOf(x).join(", ")}]`);
-    return reshape(ctx, transpose(ctx, reshape(ctx, x, [n, c, h / b, b, w / b, b]), [0, 3, 5, 1, 2, 4]), [n, c * b * b, h / b, w / b]);
+    return reshape(ctx, transpose(ctx, reshape(ctx, x, [n, c, h / b, b, w / b, b]), mode === "DCR" ? [0, 3, 5, 1, 2, 4] : [0, 1, 3, 5, 2, 4]), [n, c * b * b, h / b, w / b]);
   },
 };
 
@@ -181,6 +183,8 @@ const convTranspose: OperatorImporter = {
     const [inputs, perGroup] = [w.shape[0]!, w.shape[1]!];
     if (group < 1 || inputs % group !== 0) throw ctx.error(`group ${group} does not divide ${inputs} channels`);
     const kernel = w.shape.slice(2);
+    const stated = ctx.ints("kernel_shape");
+    if (stated !== undefined && stated.join() !== kernel.join()) throw ctx.error(`kernel_shape [${stated.join(", ")}] contradicts the weight's [${kernel.join(", ")}]`);
     const list = (name: string, fallback: number, count: number): number[] => {
       const v = ctx.ints(name) ?? new Array<number>(count).fill(fallback);
       if (v.length !== count) throw ctx.error(`${name} has ${v.length} entries instead of ${count}`);

@@ -49,6 +49,7 @@ const matmul: OperatorImporter = {
 const gemm: OperatorImporter = {
   opType: "Gemm",
   limits: "alpha and beta other than 1 need constant operands",
+  ignores: { broadcast: "before opset 7; the shapes of result and bias say whether there is something to broadcast" },
   import: (ctx) => {
     if (ctx.shape(0).length !== 2 || ctx.shape(1).length !== 2) throw ctx.error(`its operands have rank ${ctx.shape(0).length} and ${ctx.shape(1).length} instead of 2`);
     const side = (i: number, flip: boolean, scale: number): Value => {
@@ -84,8 +85,9 @@ function scaled(c: ConstTensor, by: number): ConstTensor {
 const batchNormalization: OperatorImporter = {
   opType: "BatchNormalization",
   limits: "inference; becomes a multiplication and an addition, which later fold into the layer before",
+  ignores: { momentum: "only for training" },
   import: (ctx) => {
-    if (ctx.int("training_mode", 0) !== 0) throw ctx.error("training mode is on", "export the model in evaluation mode");
+    if (ctx.int("training_mode", 0) !== 0 || (ctx.opset < 7 && ctx.int("is_test", 0) === 0)) throw ctx.error("training mode is on", "export the model in evaluation mode");
     const x = ctx.value(0);
     const s = shapeOf(x);
     const channels = s[1] ?? 1;

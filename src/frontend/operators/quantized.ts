@@ -99,6 +99,7 @@ const quantizeLinear: OperatorImporter = {
   opType: "QuantizeLinear",
   since: 10,
   limits: "4 to 16 bits; per tensor or per axis; not in blocks",
+  ignores: { saturate: "only for floats of 8 bits, which are refused", precision: "the quotient is rounded once, from its exact value" },
   resultType: (ctx) => codeType(ctx, 2).type,
   import: (ctx) => {
     blocksRefused(ctx);
@@ -140,8 +141,8 @@ function asInput(v: Value | Imported): Imported {
 }
 
 /** The node as operator `opType` on other inputs. */
-function inner(ctx: NodeContext, opType: string, inputs: readonly (Imported | undefined)[]): Value {
-  const result = ctx.delegate(opType, inputs);
+function inner(ctx: NodeContext, opType: string, inputs: readonly (Imported | undefined)[], opset?: number): Value {
+  const result = ctx.delegate(opType, inputs, opset);
   const first = Array.isArray(result) ? (result as readonly (Value | Imported)[])[0]! : (result as Value | Imported);
   const v = asInput(first);
   return v.kind === "value" ? v.value : ctx.fromConstant(v.tensor, `${ctx.name}_constant`);
@@ -156,7 +157,8 @@ function qlinear(opType: string, float: string, spec: { inputs: readonly number[
     import: (ctx) => {
       const inputs = spec.inputs.map((at, k): Imported => asInput(dequantize(ctx, at, at + 1, at + 2, opType === "QLinearConv" && k === 1 ? 0 : -1)));
       if (spec.bias === true && ctx.has(8)) inputs.push(biasOf(ctx));
-      const y = inner(ctx, float, inputs);
+      // QLinearSoftmax says which operator set's Softmax it means.
+      const y = inner(ctx, float, inputs, ctx.int("opset", 0) || undefined);
       const shape = shapeOf(y);
       const scale = positive(ctx, parameter(ctx, spec.output, "output scale", shape.length, 1, shape));
       return quantizeValue(ctx, y, scale, onlyZero(ctx, zeroParameter(ctx, spec.output + 1, shape.length, 1, shape)), codeType(ctx, spec.output + 1));

@@ -75,6 +75,7 @@ type Cell = (ctx: NodeContext, layer: Layer, direction: number, activations: rea
 function recurrent(opType: string, gates: number, defaults: readonly string[], run: Cell): OperatorImporter {
   return {
     opType,
+    ignores: { output_sequence: "before opset 7; whether the output of all steps is named says the same" },
     limits: "sequence of fixed length; constant weights; no clipping, peepholes or coupled gates",
     import: (ctx) => {
       let x = ctx.value(0);

@@ -9,6 +9,7 @@ function pool(opType: string, kind: "max" | "average"): OperatorImporter {
   return {
     opType,
     limits: "1-D and 2-D",
+    ignores: { storage_order: "it says how the output of indices counts, which is refused" },
     import: (ctx) => {
       const s = ctx.shape(0);
       const kernel = ctx.ints("kernel_shape");
