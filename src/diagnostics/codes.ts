@@ -19,6 +19,10 @@ function warning<P>(def: Omit<CodeDef<P>, "severity">): CodeDef<P> {
   return { severity: "warning", ...def };
 }
 
+function note<P>(def: Omit<CodeDef<P>, "severity">): CodeDef<P> {
+  return { severity: "note", ...def };
+}
+
 /** What to write where the thing named by the key was expected. */
 const TEXT_HINTS: Readonly<Record<string, string>> = {
   "a type": "types are f32, fixed<8,4>, ufixed<8,4>, float<5,3>, tensor<1x16xf32>, stream<1x16xf32>, u8, s8",
@@ -232,6 +236,18 @@ export const codes = {
   ON021: error({
     text: (p: { what: string; hint: string }) => p.what,
     hint: (p) => p.hint,
+  }),
+  ON022: note({
+    text: (p: { domain: string; version: number }) => `the model has operators of the domain "${p.domain}" but does not import it; they are read as its version ${p.version}`,
+    hint: (p) => `import the domain in opset_import, version ${p.version}`,
+  }),
+  ON023: note({
+    text: (p: { name: string; domain: string }) => `ONNX has no operator ${p.name}; it is read as that of ${p.domain}`,
+    hint: (p) => `give the nodes the domain ${p.domain}, and import it`,
+  }),
+  ON024: warning({
+    text: (p: { name: string; is: string; declared: string }) => `"${p.name}" is ${p.is}, but the graph declares it as ${p.declared}`,
+    hint: () => "correct the declaration (onnx.shape_inference writes it), or convert the tensor with Cast; the values are those of the node",
   }),
   NP001: error({
     text: (p: { reason: string }) => `cannot read the data: ${p.reason}`,

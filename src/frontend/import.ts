@@ -7,12 +7,12 @@ import { checkNumbers, NodeContext, shapeOf, type Imported, type OperatorImporte
 import { branchBody, callBody, capturedBy, functionKey, type Body } from "./inline.js";
 import { decodeModel, toNumber, type FunctionProto, type GraphProto, type ModelProto, type NodeProto, type TensorProto, type ValueInfoProto } from "./onnx-proto.js";
 import { lookupOnnxOp } from "./operators/index.js";
-import { nodeProblem, opsetProblem, outputTypes, versionProblem, type Problem } from "./schema/check.js";
-import { newestOpset, operatorSchema } from "./schema/schema.js";
+import { nodeProblem, outputTypes, versionProblem, type Problem } from "./schema/check.js";
+import { operatorSchema } from "./schema/schema.js";
+import { isAdopted, NodeVersions, opsetProblem, OPSETS } from "./versions.js";
 import { dataTypeName, integerRange, isNumberType, readTensor } from "./tensor-data.js";
 
-/** Oldest and newest operator sets whose meaning this importer knows. */
-export const OPSETS = { oldest: 6, newest: newestOpset("")! };
+export { OPSETS };
 
 /** Imports a model; `undefined` where errors were reported to the sink. */
 export function importOnnx(bytes: Uint8Array, file: string, sink: Sink): Module | undefined {
@@ -91,6 +91,7 @@ class Importer {
   private readonly types = new Map<string, number>();
   /** Element types that the graph declares for what its nodes compute. */
   private readonly declared = new Map<string, number>();
+  private readonly versions: NodeVersions;
   /** Operators that read each tensor; the graph itself where it is an output. */
   private readonly readers = new Map<string, string[]>();
   /** Tensors that have no value because their node was refused. */
@@ -99,6 +100,7 @@ class Importer {
 
   constructor(model: ModelProto, private readonly file: string, private readonly sink: Sink) {
     this.graph = model.graph!;
+    this.versions = new NodeVersions(file, sink);
     this.opsets = opsetsOf(model.opsetImport);
     this.functions = new Map(model.functions.map((f) => [functionKey(f.domain, f.name, f.overload), f]));
     this.noteReaders(this.graph.node);
@@ -106,7 +108,7 @@ class Importer {
     for (const o of this.graph.output) this.readers.set(o.name, [...(this.readers.get(o.name) ?? []), "the graph's output"]);
     const opset = this.opsets.get("");
     if (opset === undefined && this.opsets.size === 0) throw UserError.of("ON002", { what: "names no operator set (opset_import is empty)", ...OPSETS }, { file });
-    const outside = opset === undefined ? undefined : opsetProblem("", opset, OPSETS.oldest);
+    const outside = opset === undefined ? undefined : opsetProblem("", opset);
     if (outside !== undefined) throw UserError.of("ON002", { what: `uses opset ${opset}`, ...outside }, { file });
   }
 
@@ -125,7 +127,7 @@ class Importer {
     return lookupOnnxOp(node.domain, node.opType) === undefined ? this.functions.get(functionKey(node.domain, node.opType, node.overload)) : undefined;
   }
   private isKnown(node: NodeProto): boolean {
-    return lookupOnnxOp(node.domain, node.opType) !== undefined || this.functionOf(node) !== undefined || isIf(node);
+    return lookupOnnxOp(node.domain, node.opType) !== undefined || isAdopted(node) || this.functionOf(node) !== undefined || isIf(node);
   }
 
   run(): Module | undefined {
@@ -299,7 +301,7 @@ class Importer {
   private importNode(given: NodeProto, name: string): void {
     const called = this.functionOf(given);
     if (called !== undefined) return this.call(called, given, name);
-    const { node, domain, opset } = this.versionOf(given, name);
+    const { node, domain, opset } = this.versions.of(given, name, this.opsets);
     const schema = operatorSchema(domain, node.opType, opset);
     const typeOf = (tensor: string): number | undefined => this.types.get(tensor);
     const refuse = (problem: Problem | undefined): void => {
@@ -334,21 +336,10 @@ class Importer {
       }
       const type = outputs.types[i];
       const declared = this.declared.get(o);
-      if (type !== undefined && declared !== undefined && type !== declared) refuse({ what: `its output ${i} ("${printable(o, 60)}") is ${dataTypeName(type)}, but the graph declares it as ${dataTypeName(declared)}`, hint: "correct the declaration (onnx.shape_inference writes it), or convert the tensor with Cast" });
+if (type !== undefined && declared !== undefined && type !== declared) this.sink.report("ON024", { name: printable(o, 60), is: dataTypeName(type), declared: dataTypeName(declared) }, { file: this.file, node: name, opType: node.opType, tensor: o });
       if (type !== undefined) this.types.set(o, type);
       this.define(o, "kind" in r && (r.kind === "const" || r.kind === "value") ? (r as Imported) : { kind: "value", value: r as Value }, `node "${printable(name)}"`);
     });
-  }
-
-  /** The node, its domain, and the operator set of the domain that holds for it. */
-  private versionOf(node: NodeProto, name: string): { readonly node: NodeProto; readonly domain: string; readonly opset: number } {
-    const place = { file: this.file, node: name, opType: node.opType };
-    const domain = node.domain === "ai.onnx" ? "" : node.domain;
-    const opset = this.opsets.get(domain);
-    if (opset === undefined) throw UserError.of("ON020", { what: `its domain "${printable(domain)}" is not imported by the model`, hint: "check the export of the model" }, place);
-    const outside = opsetProblem(domain, opset, domain === "" ? OPSETS.oldest : 1);
-    if (outside !== undefined) throw UserError.of("ON002", { what: `uses opset ${opset}${domain === "" ? "" : ` of ${printable(domain)}`}`, ...outside }, place);
-    return { node, domain, opset };
   }
 
   private call(f: FunctionProto, node: NodeProto, name: string): void {
