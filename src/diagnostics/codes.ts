@@ -218,8 +218,8 @@ export const codes = {
     hint: () => "onnx-hls inspect shows the whole network; replace these operators, or register an importer for them",
   }),
   ON005: error({
-    text: (p: { what: string }) => p.what,
-    hint: () => "export with fixed shapes; only the first dimension, which counts samples, may be symbolic",
+    text: (p: { what: string; hint: string }) => p.what,
+    hint: (p) => p.hint,
   }),
   ON010: error({
     text: (p: { what: string; hint: string }) => `the tensor ${p.what}`,
@@ -248,6 +248,14 @@ export const codes = {
   ON024: warning({
     text: (p: { name: string; is: string; declared: string }) => `"${p.name}" is ${p.is}, but the graph declares it as ${p.declared}`,
     hint: () => "correct the declaration (onnx.shape_inference writes it), or convert the tensor with Cast; the values are those of the node",
+  }),
+  ON025: warning({
+    text: (p: { batch: number }) => `all inputs and outputs have ${p.batch} as their first dimension: this looks like a batch of ${p.batch} samples, but is read as one sample`,
+    hint: (p: { batch: number; options: string }) => `for one sample at a time: ${p.options}`,
+  }),
+  ON026: error({
+    text: (p: { what: string; hint: string }) => p.what,
+    hint: (p) => p.hint,
   }),
   NP001: error({
     text: (p: { reason: string }) => `cannot read the data: ${p.reason}`,
@@ -303,7 +311,7 @@ export const codes = {
   }),
   CF003: error({
     text: (p: { what: string }) => `the configuration cannot be used: ${p.what}`,
-    hint: () => "known keys are device, clock_mhz, target_ii, target_rate, budget, unroll, minimize, axis_width, calib, precision, max_error and hold_out",
+    hint: () => "known keys are device, clock_mhz, target_ii, target_rate, budget, unroll, minimize, axis_width, calib, precision, max_error, hold_out, shape and dim",
   }),
   IO005: error({
     text: (p: { path: string }) => `${p.path} is not a folder made by onnx-hls compile`,
