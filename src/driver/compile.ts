@@ -10,7 +10,7 @@ import { bindingOf, designCounts, type Scheduled } from "../backend-hls/schedule
 import { addResources, kernelMultipliers, type Resources } from "../backend-hls/cost.js";
 import { rtlArea } from "../backend-hls/rtl-area.js";
 import { packageIp } from "../backend-verilog/ip-package.js";
-import { prepareVerilog, writePrepared } from "../backend-verilog/write-verilog.js";
+import { prepareVerilog, verilogName, writePrepared } from "../backend-verilog/write-verilog.js";
 import { importOnnx } from "../frontend/import.js";
 import type { GivenShapes } from "../frontend/shapes.js";
 import { matchInputs, readArrays, type InputData } from "../frontend/npz.js";
@@ -38,6 +38,7 @@ const ACCURACY_SAMPLES = 512;
 
 /** What the other commands need of a compiled design: DIR/design.json. */
 export interface DesignFile {
+  /** Name of the top module in the Verilog files. */
   readonly top: string;
   /** Of the imported network, weights included: `fingerprint`. */
   readonly network: string;
@@ -135,14 +136,16 @@ export async function compile(model: string, options: CompileOptions, session: S
   const area = rtlArea(hardware, device);
   if (settings.target?.kind === "unroll") requireFit(area.get(rtl.top)!, device);
   const verilog = writePrepared(hardware);
+  // Verilog takes fewer names than the network may have.
+  const top = verilogName(hardware, rtl.top);
   progress("write", 4, 5);
   const report = makeReport(model, settings.given, device, settings.clockMhz, scheduled, folding.limits, rtl, area, widths, accuracy, context.get<QuantizationReport>(QUANTIZATION_REPORT)!, (session.host.now() - started) / 1000);
   await writeFolder(options.out, session.host, async (dir) => {
     for (const [name, text] of verilog) session.host.writeFile(join(dir, "rtl", name), text);
-    for (const [name, text] of ipFiles(rtl, settings.clockMhz, verilog)) session.host.writeFile(join(dir, "ip", name), text);
+    for (const [name, text] of ipFiles(top, rtl, settings.clockMhz, verilog)) session.host.writeFile(join(dir, "ip", name), text);
     session.host.writeFile(join(dir, "nn.hir"), fixedText);
     session.host.writeFile(join(dir, "model.hir"), flowText);
-    const design: DesignFile = { top: rtl.top, network: identity, precision: used, model, ...settings.given, device: device.name, clock_mhz: settings.clockMhz, initiation_interval: report.initiation_interval, latency: report.latency, ports: rtl.ports };
+    const design: DesignFile = { top, network: identity, precision: used, model, ...settings.given, device: device.name, clock_mhz: settings.clockMhz, initiation_interval: report.initiation_interval, latency: report.latency, ports: rtl.ports };
     session.host.writeFile(join(dir, "design.json"), `${JSON.stringify(design, null, 1)}\n`);
     session.host.writeFile(join(dir, "report.json"), `${JSON.stringify(report, null, 1)}\n`);
   });
@@ -157,14 +160,14 @@ function foldingOf(kernels: Module, device: Device, settings: Settings): { reado
   return { options: unrollOptions(chosen), limits: chosen.limits, solver: chosen.solver };
 }
 
-function ipFiles(rtl: RtlDesign, clockMhz: number, verilog: ReadonlyMap<string, string>): Map<string, string> {
+function ipFiles(top: string, rtl: RtlDesign, clockMhz: number, verilog: ReadonlyMap<string, string>): Map<string, string> {
   const streams = rtl.ports.map((p) => ({
     name: p.prefix,
     direction: p.direction === "input" ? ("in" as const) : ("out" as const),
     width: p.dataBits,
     doc: `${p.direction} ${p.name}: ${p.elementsPerBeat} ${p.signed ? "signed" : "unsigned"} ${p.width}-bit numbers with ${p.frac} fractional bits${p.scale === undefined ? "" : ` times ${p.scale}`} per beat, ${p.beats} beats per sample`,
   }));
-  return packageIp({ name: rtl.top, clock: { port: "aclk", mhz: clockMhz }, resetn: "aresetn", streams }, verilog);
+  return packageIp({ name: top, clock: { port: "aclk", mhz: clockMhz }, resetn: "aresetn", streams }, verilog);
 }
 
 function makeReport(model: string, given: GivenShapes, device: Device, clockMhz: number, s: Scheduled, limits: Limits, rtl: RtlDesign, area: ReadonlyMap<string, Resources>, precision: PrecisionReport, accuracy: Accuracy | undefined, quantization: QuantizationReport, seconds: number): DesignReport {
