@@ -6,13 +6,13 @@ import { Sink, UserError, printable } from "../diagnostics/index.js";
 import { checkNumbers, NodeContext, shapeOf, type Imported, type OperatorImporter } from "./context.js";
 import { Batch } from "./batch.js";
 import { branchBody, callBody, capturedBy, functionKey, type Body } from "./inline.js";
+import { nodeOrder } from "./node-order.js";
 import { decodeModel, toNumber, type FunctionProto, type GraphProto, type ModelProto, type NodeProto, type TensorProto, type ValueInfoProto } from "./onnx-proto.js";
 import { lookupOnnxOp } from "./operators/index.js";
 import { nodeProblem, outputTypes, versionProblem, type Problem } from "./schema/check.js";
 import { operatorSchema } from "./schema/schema.js";
 import { MAX_INPUT, resolveInputShapes, shapeOption, type GivenShapes } from "./shapes.js";
-import { isAdopted, NodeVersions, opsetProblem, OPSETS } from "./versions.js";
-import { dataflowOrder } from "./order.js";
+import { isAdopted, NodeVersions, opsetProblem, OPSETS, opsetsOf } from "./versions.js";
 import { dataTypeName, integerRange, readTensor } from "./tensor-data.js";
 
 export { OPSETS };
@@ -151,7 +151,7 @@ class Importer {
     this.readInitializers(this.graph.initializer);
     const inputs = this.readInputs();
     // Every node is tried, so that one run shows all that is to be changed.
-    for (const i of dataflowOrder(this.graph.node, names, this.file)) this.tryNode(this.graph.node[i]!, names[i]!);
+    for (const i of nodeOrder(this.graph.node, names, this.file)) this.tryNode(this.graph.node[i]!, names[i]!);
     if (this.sink.hasErrors) return undefined;
     const outputs = this.graph.output.map((o) => {
       const t = this.tensors.get(o.name);
@@ -173,7 +173,7 @@ class Importer {
     this.readInitializers(this.graph.initializer);
     const inputs = this.readInputs();
     const args = this.block.args.map((a, i) => ({ name: inputs[i]!, shape: shapeOf(a) }));
-    const nodes = dataflowOrder(this.graph.node, names, this.file).map((i): NodeSummary => {
+    const nodes = nodeOrder(this.graph.node, names, this.file).map((i): NodeSummary => {
       const node = this.graph.node[i]!;
       const before = this.block.ops.length;
       let reason: string | undefined;
@@ -390,10 +390,6 @@ if (type !== undefined && declared !== undefined && type !== declared) this.sink
   private isRead(tensorName: string): boolean {
     return this.readers.has(tensorName);
   }
-}
-
-function opsetsOf(imports: readonly { readonly domain: string; readonly version: Parameters<typeof toNumber>[0] }[]): ReadonlyMap<string, number> {
-  return new Map(imports.map((o) => [o.domain === "ai.onnx" ? "" : o.domain, toNumber(o.version)]));
 }
 
 function isIf(node: NodeProto): boolean {

@@ -1,7 +1,7 @@
 /** Which domain and operator set a node means, where files say so or leave it out. */
 import { printable, UserError, type Sink } from "../diagnostics/index.js";
 import { changed } from "./inline.js";
-import type { NodeProto } from "./onnx-proto.js";
+import { toNumber, type FunctionProto, type NodeProto } from "./onnx-proto.js";
 import { lookupOnnxOp } from "./operators/index.js";
 import { newestOpset, schemaVersions, tableDomain } from "./schema/schema.js";
 
@@ -25,6 +25,11 @@ export function opsetProblem(domain: string, opset: number): { readonly oldest: 
   const newest = newestOpset(domain);
   const oldest = domain === "" ? OPSETS.oldest : FIRST;
   return newest !== undefined && (opset > newest || opset < oldest) ? { oldest, newest } : undefined;
+}
+
+/** Operator sets by domain, as a model or function imports them. */
+export function opsetsOf(imports: FunctionProto["opsetImport"]): ReadonlyMap<string, number> {
+  return new Map(imports.map((o) => [o.domain === "ai.onnx" ? "" : o.domain, toNumber(o.version)]));
 }
 
 export interface Version {

@@ -1,10 +1,10 @@
-/** The order of a graph's nodes: files list them in any. */
-import { printable, UserError } from "../diagnostics/index.js";
+/** The order in which the nodes of a graph can be read. */
+import { UserError, printable } from "../diagnostics/index.js";
 import { capturedBy } from "./inline.js";
 import type { NodeProto } from "./onnx-proto.js";
 
-/** Node numbers in an order in which every tensor is produced before it is read. @errors ON003 for cycles and tensors that two nodes produce */
-export function dataflowOrder(nodes: readonly NodeProto[], names: readonly string[], file: string): number[] {
+/** Node numbers in an order in which every tensor is produced before it is read. @errors ON003 for cycles and tensors with two producers */
+export function nodeOrder(nodes: readonly NodeProto[], names: readonly string[], file: string): number[] {
   const producer = new Map<string, number>();
   nodes.forEach((n, i) => {
     for (const o of n.output) {
