@@ -7,7 +7,7 @@ import { checkNumbers, NodeContext, shapeOf, type Imported, type OperatorImporte
 import { Batch } from "./batch.js";
 import { branchBody, callBody, capturedBy, functionKey, type Body } from "./inline.js";
 import { nodeOrder } from "./node-order.js";
-import { decodeModel, toNumber, type FunctionProto, type GraphProto, type ModelProto, type NodeProto, type TensorProto, type ValueInfoProto } from "./onnx-proto.js";
+import { decodeModel, type FunctionProto, type GraphProto, type ModelProto, type NodeProto, type TensorProto, type ValueInfoProto } from "./onnx-proto.js";
 import { lookupOnnxOp } from "./operators/index.js";
 import { nodeProblem, outputTypes, versionProblem, type Problem } from "./schema/check.js";
 import { operatorSchema } from "./schema/schema.js";
