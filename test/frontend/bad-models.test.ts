@@ -39,6 +39,8 @@ const cases: readonly Case[] = [
   { what: "attribute that no importer reads", model: { node: [node("LSTM", ["x", "w", "r"], ["y"], "lstm", [{ name: "hidden_size", type: 2, i: 1 }, { name: "activation_alpha", type: 6, floats: [0.3] }])], initializer: [weights("w", [1, 4, 1], [1, 1, 1, 1]), weights("r", [1, 4, 1], [1, 1, 1, 1])], input: [floats("x", [2, 1, 1])], output: [floats("y", [2, 1, 1, 1])] }, code: "ON020", says: /attribute activation_alpha is not supported/, at: { node: "lstm" } },
   { what: "zero point of another type than the data", model: { node: [node("DequantizeLinear", ["x", "s", "z"], ["y"], "dq")], input: [floats("x", [1, 4], 3)], initializer: [weights("s", [], [0.5]), { name: "z", dims: [], dataType: 2, int32Data: [3] }] }, code: "ON021", says: /"x" is int8, "z" is uint8/, at: { node: "dq" } },
   { what: "more inputs than the schema has", model: { node: [node("Relu", ["x", "x"], ["y"], "r")] }, code: "ON021", says: /2 inputs, of which Relu knows 1/, at: { node: "r" } },
+  { what: "type that a newer opset takes", model: { node: [node("Equal", ["x", "x"], ["y"], "eq")], opset: 10 }, code: "ON021", says: /input A \("x"\) is float, which Equal does not take/, at: { node: "eq" } },
+  { what: "output_dtype against the zero point", model: { node: [node("QuantizeLinear", ["x", "s", "z"], ["y"], "q", [{ name: "output_dtype", type: 2, i: 2 }])], opset: 21, initializer: [weights("s", [], [0.5]), { name: "z", dims: [], dataType: 3, int32Data: [3] }] }, code: "ON020", says: /output_dtype is uint8, but its zero point is int8/, at: { node: "q" } },
   { what: "operator of a newer opset", model: { node: [node("Gelu", ["x"], ["y"], "g")] }, code: "ON021", says: /Gelu came with opset 20/, at: { node: "g" } },
   { what: "operator that was taken out", model: { node: [node("Upsample", ["x", "s"], ["y"], "up")], initializer: [weights("s", [2], [1, 2])] }, code: "ON021", says: /Upsample was taken out of ONNX with opset 10/, at: { node: "up" } },
   { what: "opset of the future", model: { node: [node("Relu", ["x"], ["y"])], opset: 29 }, code: "ON002", says: /opset 29; opsets 6 to 28/ },
@@ -62,6 +64,15 @@ describe("refused models", () => {
     expect(more).toEqual([]);
     expect(d!.code).toBe("ON004");
     expect(d!.message).toMatch(/2 operators .*f1 \(Frobnicate\).*Magic_2 \(com\.acme::Magic\)/);
+  });
+
+  it("a type that a newer opset takes comes with that opset", () => {
+    expect(refusal(onnx({ node: [node("Equal", ["x", "x"], ["y"], "eq")], opset: 10 }))[0]!.hint).toMatch(/^export with opset 11 or newer; in opset 7 it takes/);
+  });
+
+  it("attributes that other inputs make idle are no obstacle", () => {
+    const noop = { name: "noop_with_empty_axes", type: 2, i: 1 };
+    expect(importValid(onnx({ node: [node("ReduceSum", ["x", "a"], ["y"], "sum", [noop])], initializer: [integers("a", [1], [1])] }), "m.onnx").func.body.ops.map((o) => o.name)).toEqual(["nn.reduce", "return"]);
   });
 
   it("a declaration of another element type is warned of", () => {

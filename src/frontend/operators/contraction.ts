@@ -118,9 +118,9 @@ function norm(opType: string, compute: Norm): OperatorImporter {
       const x = ctx.value(0);
       const rank = shapeOf(x).length;
       const given = ctx.intsOrInput("axes", 1, "axes");
-      if ((given === undefined || given.length === 0) && ctx.int("noop_with_empty_axes", 0) !== 0) return ctx.input(0);
+      const [noop, keepdims] = [ctx.int("noop_with_empty_axes", 0) !== 0, ctx.int("keepdims", 1) !== 0];
+      if ((given === undefined || given.length === 0) && noop) return ctx.input(0);
       const axes = given === undefined || given.length === 0 ? shapeOf(x).map((_, d) => d) : [...new Set(given.map((a) => ctx.axis(a, rank)))].sort((a, b) => a - b);
-      const keepdims = ctx.int("keepdims", 1) !== 0;
       return compute(ctx, x, (v, kind, keep) => reduce(ctx, v, kind, axes, keep ?? keepdims));
     },
   };
@@ -278,9 +278,9 @@ const reduceProd: OperatorImporter = {
   import: (ctx) => {
     const shape = ctx.shape(0);
     const given = ctx.intsOrInput("axes", 1, "axes");
-    if ((given === undefined || given.length === 0) && ctx.int("noop_with_empty_axes", 0) !== 0) return ctx.input(0);
+    const [noop, keepdims] = [ctx.int("noop_with_empty_axes", 0) !== 0, ctx.int("keepdims", 1) !== 0];
+    if ((given === undefined || given.length === 0) && noop) return ctx.input(0);
     const axes = given === undefined || given.length === 0 ? shape.map((_, d) => d) : [...new Set(given.map((a) => ctx.axis(a, shape.length)))];
-    const keepdims = ctx.int("keepdims", 1) !== 0;
     const c = ctx.constant(0);
     if (c !== undefined) return foldConstant(c, "prod", new Set(axes), keepdims);
     let y = ctx.value(0);

@@ -147,6 +147,12 @@ function typeNames(types: readonly number[]): string {
   return types.map(dataTypeName).join(", ");
 }
 
+/** The opset from which an operator takes a type, as the beginning of a hint; empty where none does. */
+function laterHint(schema: OperatorSchema, input: number, type: number): string {
+  const later = schemaVersions(schema.domain, schema.name).find((v) => v > schema.since && parameterAt(operatorSchema(schema.domain, schema.name, v)!.inputs, input)?.types.includes(type) === true);
+  return later === undefined ? "" : `export with opset ${later} or newer; in opset ${schema.since} `;
+}
+
 /** Types of the type variables, from the inputs; and what contradicts the schema in them. */
 function bindTypes(schema: OperatorSchema, node: NodeProto, typeOf: TypeOf): { readonly bound: ReadonlyMap<string, Bound>; readonly problem?: Problem } {
   const bound = new Map<string, Bound>();
@@ -155,7 +161,7 @@ function bindTypes(schema: OperatorSchema, node: NodeProto, typeOf: TypeOf): { r
     const type = tensor === "" ? undefined : typeOf(tensor);
     if (type === undefined) continue;
     if (p.types.length > 0 && !p.types.includes(type)) {
-      return { bound, problem: { what: `its input ${p.name} ("${printable(tensor, 60)}") is ${dataTypeName(type)}, which ${schema.name} does not take`, hint: `it takes ${typeNames(p.types)}; export with another type, or with a newer opset` } };
+      return { bound, problem: { what: `its input ${p.name} ("${printable(tensor, 60)}") is ${dataTypeName(type)}, which ${schema.name} does not take`, hint: `${laterHint(schema, i, type)}it takes ${typeNames(p.types)}` } };
     }
     if (p.variable === undefined || !p.homogeneous) continue;
     const before = bound.get(p.variable);
