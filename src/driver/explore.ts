@@ -28,6 +28,7 @@ import type { Resources } from "../backend-hls/device/resources.js";
 import { lowerToRtl } from "../backend-hls/emit/flow-to-rtl.js";
 import { rtlArea } from "../backend-hls/emit/rtl-area.js";
 import { requireDevice } from "../backend-hls/passes.js";
+import { shapeArguments } from "./shapes.js";
 
 /** Intervals of the grid. */
 const INTERVALS = 24;
@@ -107,12 +108,12 @@ export async function explore(model: string, options: ExploreOptions, session: S
 }
 
 function compileArguments(model: string, s: Settings): string[] {
-  return ["compile", model, "--device", s.device, "--clock", String(s.clockMhz), "--precision", formatPrecision(s.precision), ...(s.calib === undefined ? [] : ["--calib", s.calib])];
+  return ["compile", model, "--device", s.device, "--clock", String(s.clockMhz), "--precision", formatPrecision(s.precision), ...(s.calib === undefined ? [] : ["--calib", s.calib]), ...shapeArguments(s.given)];
 }
 
 function lowered(model: string, options: ExploreOptions, session: Session): Module {
   const settings = resolveSettings({ ...options, out: "" }, session);
-  const network = loadModel(model, session);
+  const network = loadModel(model, session, settings.given);
   const context = new PassContext(session.sink, (line) => session.host.log(line));
   if (settings.calib !== undefined) context.set(CALIBRATION_SAMPLES, samplesOf(loadSamples(settings.calib, network, session), CALIBRATION));
   context.set(PRECISION, settings.precision);

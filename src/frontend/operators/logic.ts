@@ -7,7 +7,6 @@ function onConstants(opType: string, f: (x: number, y: number) => number): Opera
   return {
     opType,
     limits: "on constants",
-    sameType: 2,
     import: (ctx) => {
       if (ctx.int("fmod", 0) !== 0) throw ctx.error("fmod is not supported");
       const [a, b] = [ctx.needConstant(0, "an operand"), ctx.needConstant(1, "an operand")];

@@ -7,7 +7,7 @@
  */
 import type { Value } from "../../ir/core.js";
 import { known, NodeContext, shapeOf, type Imported, type OperatorImporter } from "../context.js";
-import { integerRange } from "../tensor-data.js";
+import { dataTypeName, integerRange } from "../tensor-data.js";
 
 /** Scale or zero point: one number, or one per index of `axis`. */
 interface Parameter {
@@ -89,7 +89,10 @@ function onlyZero(ctx: NodeContext, zero: Parameter): number {
 
 /** Integers in place of real numbers: what the zero point's type, or the attribute, says. */
 function codeType(ctx: NodeContext, zeroInput: number): { type: number; lo: number; hi: number } {
-  const type = (ctx.has(zeroInput) ? ctx.elementType(zeroInput) : undefined) ?? (ctx.int("output_dtype", 0) || 2);
+  const stated = ctx.int("output_dtype", 0) || undefined;
+  const ofZero = ctx.has(zeroInput) ? ctx.elementType(zeroInput) : undefined;
+  if (stated !== undefined && ofZero !== undefined && stated !== ofZero) throw ctx.error(`output_dtype is ${dataTypeName(stated)}, but its zero point is ${dataTypeName(ofZero)}`, "quantize the model again");
+  const type = ofZero ?? stated ?? 2;
   const range = integerRange(type);
   if (range === undefined || range.hi > 65535 || range.lo < -32768) throw ctx.error(`it quantizes to an element type (${type}) that is no integer of up to 16 bits`, "quantize to int4, uint4, int8, uint8, int16 or uint16");
   return { type, ...range };
@@ -99,6 +102,7 @@ const quantizeLinear: OperatorImporter = {
   opType: "QuantizeLinear",
   since: 10,
   limits: "4 to 16 bits; per tensor or per axis; not in blocks",
+  ignores: { saturate: "only for floats of 8 bits, which are refused", precision: "the quotient is rounded once, from its exact value" },
   resultType: (ctx) => codeType(ctx, 2).type,
   import: (ctx) => {
     blocksRefused(ctx);
@@ -117,9 +121,11 @@ const dequantizeLinear: OperatorImporter = {
   opType: "DequantizeLinear",
   since: 10,
   limits: "per tensor or per axis; not in blocks",
-  resultType: (ctx) => ctx.elementType(1),
+  resultType: (ctx) => ctx.int("output_dtype", 0) || ctx.elementType(1),
   import: (ctx) => {
     blocksRefused(ctx);
+    // Products are exact here; rounding them to 11 bits is below what quantization does anyway, rounding to 8 bits is not.
+    if (ctx.int("output_dtype", 0) === 16 && ctx.elementType(1) !== 16) throw ctx.error("its result is rounded to bfloat16, which would not be reproduced", "keep it in float32");
     return dequantize(ctx, 0, 1, 2, ctx.int("axis", 1));
   },
 };
@@ -140,8 +146,8 @@ function asInput(v: Value | Imported): Imported {
 }
 
 /** The node as operator `opType` on other inputs. */
-function inner(ctx: NodeContext, opType: string, inputs: readonly (Imported | undefined)[]): Value {
-  const result = ctx.delegate(opType, inputs);
+function inner(ctx: NodeContext, opType: string, inputs: readonly (Imported | undefined)[], opset?: number): Value {
+  const result = ctx.delegate(opType, inputs, opset);
   const first = Array.isArray(result) ? (result as readonly (Value | Imported)[])[0]! : (result as Value | Imported);
   const v = asInput(first);
   return v.kind === "value" ? v.value : ctx.fromConstant(v.tensor, `${ctx.name}_constant`);
@@ -156,7 +162,8 @@ function qlinear(opType: string, float: string, spec: { inputs: readonly number[
     import: (ctx) => {
       const inputs = spec.inputs.map((at, k): Imported => asInput(dequantize(ctx, at, at + 1, at + 2, opType === "QLinearConv" && k === 1 ? 0 : -1)));
       if (spec.bias === true && ctx.has(8)) inputs.push(biasOf(ctx));
-      const y = inner(ctx, float, inputs);
+      // QLinearSoftmax says which operator set's Softmax it means.
+      const y = inner(ctx, float, inputs, ctx.int("opset", 0) || undefined);
       const shape = shapeOf(y);
       const scale = positive(ctx, parameter(ctx, spec.output, "output scale", shape.length, 1, shape));
       return quantizeValue(ctx, y, scale, onlyZero(ctx, zeroParameter(ctx, spec.output + 1, shape.length, 1, shape)), codeType(ctx, spec.output + 1));

@@ -75,6 +75,7 @@ type Cell = (ctx: NodeContext, layer: Layer, direction: number, activations: rea
 function recurrent(opType: string, gates: number, defaults: readonly string[], run: Cell): OperatorImporter {
   return {
     opType,
+    ignores: { output_sequence: "before opset 7; whether the output of all steps is named says the same" },
     limits: "sequence of fixed length; constant weights; no clipping, peepholes or coupled gates",
     import: (ctx) => {
       let x = ctx.value(0);
@@ -100,6 +101,8 @@ function recurrent(opType: string, gates: number, defaults: readonly string[], r
       const initial = (i: number, d: number): Value => {
         if (!ctx.has(i)) return ctx.fromConstant({ shape: [batch, hidden], data: new Float64Array(batch * hidden), integer: false }, `${ctx.name}_initial`);
         const all = ctx.value(i);
+        const fits = layout === 0 ? [directions, batch, hidden] : [batch, directions, hidden];
+        if (shapeOf(all).join() !== fits.join()) throw ctx.error(`its initial state has the shape [${shapeOf(all).join(", ")}] instead of [${fits.join(", ")}]`);
         return layout === 0 ? reshape(ctx, part(ctx, all, 0, d, 1), [batch, hidden]) : reshape(ctx, part(ctx, all, 1, d, 1), [batch, hidden]);
       };
       const flat = reshape(ctx, x, [steps * batch, features]);
