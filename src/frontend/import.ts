@@ -6,7 +6,7 @@ import { Sink, UserError, printable } from "../diagnostics/index.js";
 import { checkNumbers, NodeContext, shapeOf, type Imported, type OperatorImporter } from "./context.js";
 import { branchBody, callBody, capturedBy, functionKey, type Body } from "./inline.js";
 import { decodeModel, toNumber, type FunctionProto, type GraphProto, type ModelProto, type NodeProto, type TensorProto, type ValueInfoProto } from "./onnx-proto.js";
-import { lookupOnnxOp } from "./operators/index.js";
+import { lookupByName, lookupOnnxOp } from "./operators/index.js";
 import { nodeProblem, opsetProblem, outputTypes, versionProblem, type Problem } from "./schema/check.js";
 import { newestOpset, operatorSchema } from "./schema/schema.js";
 import { dataTypeName, integerRange, isNumberType, readTensor } from "./tensor-data.js";
@@ -316,7 +316,7 @@ class Importer {
       return t;
     });
     const builder = new Builder(this.block, undefined, { nodes: [name], opType: node.opType, file: this.file });
-    const ctx = new NodeContext(node, name, opset, this.file, builder, inputs, this.readers.get(node.output[0] ?? "") ?? [], this.types, (opType) => lookupOnnxOp("", opType));
+    const ctx = new NodeContext(node, name, opset, this.file, builder, inputs, this.readers.get(node.output[0] ?? "") ?? [], this.types, lookupByName);
     if (schema === undefined) this.checkTypes(ctx, operator);
     const results = operator.import(ctx);
     ctx.refuseUnread(schema, operator.ignores);

@@ -1,5 +1,6 @@
 /** All operators that are read, as an explicit list; programs add their own with `registerOnnxOp`. */
 import type { OperatorImporter } from "../context.js";
+import { attentionOperators } from "./attention.js";
 import { activationOperators } from "./activations.js";
 import { elementwiseOperators } from "./elementwise.js";
 import { linearOperators } from "./linear.js";
@@ -21,10 +22,14 @@ export function registerOnnxOp(importer: OperatorImporter): void {
   if (registry.has(importer.opType)) throw new Error(`operator ${importer.opType} is registered twice`);
   registry.set(importer.opType, importer);
 }
-for (const o of [...linearOperators, ...elementwiseOperators, ...shapeOperators, ...reduceOperators, ...resizeOperators, ...logicOperators, ...activationOperators, ...normalizeOperators, ...quantizedOperators, ...choiceOperators, ...contractionOperators, ...rearrangeOperators, ...recurrentOperators]) registerOnnxOp(o);
+for (const o of [...linearOperators, ...elementwiseOperators, ...shapeOperators, ...reduceOperators, ...resizeOperators, ...logicOperators, ...activationOperators, ...normalizeOperators, ...quantizedOperators, ...choiceOperators, ...contractionOperators, ...rearrangeOperators, ...recurrentOperators, ...attentionOperators]) registerOnnxOp(o);
 
 export function lookupOnnxOp(domain: string, opType: string): OperatorImporter | undefined {
   return registry.get(domain === "" || domain === "ai.onnx" ? opType : `${domain}::${opType}`);
+}
+/** An operator of ONNX's domain by its name, of another one as `domain::Name`. */
+export function lookupByName(name: string): OperatorImporter | undefined {
+  return registry.get(name);
 }
 export function onnxOperators(): readonly OperatorImporter[] {
   return [...registry.values()].sort((a, b) => (a.opType < b.opType ? -1 : 1));

@@ -142,7 +142,7 @@ function asInput(v: Value | Imported): Imported {
 
 /** The node as operator `opType` on other inputs. */
 function inner(ctx: NodeContext, opType: string, inputs: readonly (Imported | undefined)[], opset?: number): Value {
-  const result = ctx.delegate(opType, inputs, opset);
+  const result = ctx.delegate(opType, inputs, opset === undefined ? {} : { opset });
   const first = Array.isArray(result) ? (result as readonly (Value | Imported)[])[0]! : (result as Value | Imported);
   const v = asInput(first);
   return v.kind === "value" ? v.value : ctx.fromConstant(v.tensor, `${ctx.name}_constant`);
