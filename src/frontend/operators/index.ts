@@ -3,6 +3,11 @@ import type { OperatorImporter } from "../context.js";
 import { attentionOperators } from "./attention.js";
 import { activationOperators } from "./activations.js";
 import { elementwiseOperators } from "./elementwise.js";
+import { fusedAttentionOperators } from "./fused-attention.js";
+import { fusedOperators } from "./fused.js";
+import { fusedQuantizedOperators } from "./fused-quantized.js";
+import { layoutOperators } from "./layout.js";
+import { legacyOperators } from "./legacy.js";
 import { linearOperators } from "./linear.js";
 import { choiceOperators } from "./choice.js";
 import { logicOperators } from "./logic.js";
@@ -11,6 +16,8 @@ import { normalizeOperators } from "./normalize.js";
 import { quantizedOperators } from "./quantized.js";
 import { recurrentOperators } from "./recurrent.js";
 import { rearrangeOperators } from "./rearrange.js";
+import { refusedOperators } from "./refused.js";
+import { rotaryOperators } from "./rotary.js";
 import { reduceOperators } from "./reduce.js";
 import { resizeOperators } from "./resize.js";
 import { shapeOperators } from "./shape.js";
@@ -22,7 +29,7 @@ export function registerOnnxOp(importer: OperatorImporter): void {
   if (registry.has(importer.opType)) throw new Error(`operator ${importer.opType} is registered twice`);
   registry.set(importer.opType, importer);
 }
-for (const o of [...linearOperators, ...elementwiseOperators, ...shapeOperators, ...reduceOperators, ...resizeOperators, ...logicOperators, ...activationOperators, ...normalizeOperators, ...quantizedOperators, ...choiceOperators, ...contractionOperators, ...rearrangeOperators, ...recurrentOperators, ...attentionOperators]) registerOnnxOp(o);
+for (const o of [...linearOperators, ...elementwiseOperators, ...shapeOperators, ...reduceOperators, ...resizeOperators, ...logicOperators, ...activationOperators, ...normalizeOperators, ...quantizedOperators, ...choiceOperators, ...contractionOperators, ...rearrangeOperators, ...recurrentOperators, ...attentionOperators, ...rotaryOperators, ...fusedOperators, ...fusedAttentionOperators, ...fusedQuantizedOperators, ...layoutOperators, ...legacyOperators, ...refusedOperators]) registerOnnxOp(o);
 
 export function lookupOnnxOp(domain: string, opType: string): OperatorImporter | undefined {
   return registry.get(domain === "" || domain === "ai.onnx" ? opType : `${domain}::${opType}`);

@@ -8,6 +8,7 @@
 import type { Value } from "../../ir/core.js";
 import { known, NodeContext, shapeOf, type Imported, type OperatorImporter } from "../context.js";
 import { integerRange } from "../tensor-data.js";
+import { eitherLayout } from "./layout.js";
 
 /** Scale or zero point: one number, or one per index of `axis`. */
 interface Parameter {
@@ -336,6 +337,6 @@ export const quantizedOperators: readonly OperatorImporter[] = [
   qlinear("com.microsoft::QLinearAdd", "Add", { inputs: [0, 3], output: 6 }),
   qlinear("com.microsoft::QLinearMul", "Mul", { inputs: [0, 3], output: 6 }),
   ...(["Sigmoid", "LeakyRelu", "Softmax"] as const).map((f) => qlinear(`com.microsoft::QLinear${f}`, f, { inputs: [0], output: 3 })),
-  ...(["GlobalAveragePool", "AveragePool"] as const).map((f) => qlinear(`com.microsoft::QLinear${f}`, f, { inputs: [0], output: 3, limits: `as ${f}, channels first` })),
+  ...(["GlobalAveragePool", "AveragePool"] as const).map((f) => eitherLayout(qlinear(`com.microsoft::QLinear${f}`, f, { inputs: [0], output: 3 }))),
   ...QONNX_DOMAINS.flatMap((d) => [quant(`${d}::Quant`), bipolar(`${d}::BipolarQuant`), trunc(`${d}::Trunc`)]),
 ];
