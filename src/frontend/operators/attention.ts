@@ -141,6 +141,7 @@ const attention: OperatorImporter = {
   opType: "Attention",
   since: 23,
   limits: "past keys and values of fixed length",
+  ignores: { softmax_precision: "the width of a floating-point format; quantization chooses the widths" },
   import: (ctx) => {
     if (ctx.elementType(0) === BFLOAT16) throw ctx.error("its result is rounded to bfloat16, which would not be reproduced", "keep the network in float32; quantization chooses the widths");
     const flat = ctx.shape(0).length === 3;
@@ -163,7 +164,8 @@ const attention: OperatorImporter = {
     if (lengths !== undefined) allowed.push(before(ctx, keys, lengths));
     const biases: Imported[] = [];
     if (ctx.has(3)) givenMask(ctx, keys, allowed, biases);
-    const stage = (ctx.node.output[3] ?? "") === "" ? undefined : STAGES[ctx.int("qk_matmul_output_mode", 0)];
+    const mode = ctx.int("qk_matmul_output_mode", 0);
+    const stage = (ctx.node.output[3] ?? "") === "" ? undefined : STAGES[mode];
     const given = ctx.float("scale", 0);
     const { y, scores } = attend(ctx, { q, k, v, scale: given === 0 ? 1 / Math.sqrt(shapeOf(q)[3]!) : given, softcap: ctx.float("softcap", 0), allowed, biases }, stage);
     return [flat ? mergeHeads(ctx, y) : y, k, v, ...(scores === undefined ? [] : [scores])];

@@ -32,6 +32,9 @@ function keyMask(ctx: NodeContext, i: number, batch: number, queries: number, ke
   throw ctx.error(`its mask of shape [${shape.join(", ")}] is in a form that is not supported`, "use a mask of 0 and 1 per key, or lengths");
 }
 
+/** Why it is not looked at: a mask hides with it. */
+const FILTER = "any number that hides a key does";
+
 function refuse(ctx: NodeContext, i: number, what: string, hint = "export without it"): void {
   if (ctx.has(i)) throw ctx.error(`${what} (input ${i}) is not supported`, hint);
 }
@@ -47,6 +50,7 @@ function shared(ctx: NodeContext, q: Value, k: Value, v: Value, masks: Pick<Atte
 const attention: OperatorImporter = {
   opType: "com.microsoft::Attention",
   limits: "constant weights; without rotary embedding and shared buffers",
+  ignores: { mask_filter_value: FILTER, rotary_embedding_dim: "of a rotary embedding, which is refused", past_sequence_length: "of a shared buffer, which is refused" },
   import: (ctx) => {
     if (ctx.int("do_rotary", 0) !== 0) throw ctx.error("rotary embedding inside is not supported", "save the model with RotaryEmbedding as a node of its own");
     if (ctx.int("past_present_share_buffer", 0) !== 0) throw ctx.error("a buffer that past and present share is not supported", "export with past and present of their own");
@@ -80,6 +84,7 @@ const attention: OperatorImporter = {
 const multiHeadAttention: OperatorImporter = {
   opType: "com.microsoft::MultiHeadAttention",
   limits: "past keys and values of fixed length, without shared buffers",
+  ignores: { mask_filter_value: FILTER },
   import: (ctx) => {
     refuse(ctx, 8, "a past in a shared buffer", "export with past and present of their own");
     refuse(ctx, 9, "beam search inside attention");
@@ -114,6 +119,7 @@ const multiHeadAttention: OperatorImporter = {
 const groupQueryAttention: OperatorImporter = {
   opType: "com.microsoft::GroupQueryAttention",
   limits: "without past; position ids constant or from 0; without sinks and quantized caches",
+  ignores: { total_sequence_length: "without a past it is that of the sequence", past_key: "refused unless it is empty", past_value: "refused unless it is empty" },
   import: (ctx) => {
     const past = [3, 4].find((i) => ctx.has(i) && ctx.shape(i)[2] !== 0);
     if (past !== undefined) throw ctx.error("past keys and values in a buffer that grows are not supported", "export the network for whole sequences, without a past");

@@ -80,6 +80,7 @@ function unpack(c: ConstTensor, bits: number, perRow: number, row: number, i: nu
 const matMulNBits: OperatorImporter = {
   opType: `${MS}MatMulNBits`,
   limits: "constant weights, 2, 4 or 8 bits, not prepacked",
+  ignores: { accuracy_level: "the width of a floating-point format; quantization chooses the widths" },
   import: (ctx) => {
     const [k, n, bits, block] = [ctx.int("K", 0), ctx.int("N", 0), ctx.int("bits", 4), ctx.int("block_size", 0)];
     if (![2, 4, 8].includes(bits) || block < 1 || k < 1 || n < 1) throw ctx.error(`K ${k}, N ${n}, ${bits} bits in blocks of ${block} are not defined`);
@@ -110,6 +111,7 @@ const NF4 = [-1, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453,
 const matMulBnb4: OperatorImporter = {
   opType: `${MS}MatMulBnb4`,
   limits: "constant weights",
+  ignores: { training_mode: "the product is the same" },
   import: (ctx) => {
     const [k, n, block] = [ctx.int("K", 0), ctx.int("N", 0), ctx.int("block_size", 0)];
     const codesOf = ctx.int("quant_type", 1) === 1 ? NF4 : [...FP4, ...FP4.map((v) => -v)];

@@ -9,8 +9,8 @@ function sum(ctx: NodeContext, ...terms: readonly (Imported | undefined)[]): Imp
   const given = terms.filter((t) => t !== undefined);
   return given.slice(1).reduce<Imported>((a, b) => apply(ctx, "Add", [a, b]), given[0]!);
 }
-function result(opType: string, read: (ctx: NodeContext) => Value | Imported | readonly (Value | Imported)[], limits?: string): OperatorImporter {
-  return { opType: MS + opType, ...(limits !== undefined && { limits }), import: read };
+function result(opType: string, read: (ctx: NodeContext) => Value | Imported | readonly (Value | Imported)[], limits?: string, ignores?: OperatorImporter["ignores"]): OperatorImporter {
+  return { opType: MS + opType, ...(limits !== undefined && { limits }), ...(ignores !== undefined && { ignores }), import: read };
 }
 /** Operators whose meaning is that of ONNX's own by the same inputs and attributes. */
 function same(opType: string, as = opType, opset = 22): OperatorImporter {
@@ -131,10 +131,10 @@ const embedLayerNormalization = result("EmbedLayerNormalization", (ctx) => {
   // The number of positions that count; without a mask it is 0.
   const length = ctx.has(7) ? apply(ctx, "ReduceSum", [ctx.input(7), integers(1)], { keepdims: 0 }) : known([batch], new Float64Array(batch), true);
   return [y, length, total];
-}, "a mask without gaps");
+}, "a mask without gaps", { mask_index_type: "the type of an output" });
 
 /** Softmax of a sum, over the dimensions from `axis` on. */
-const biasSoftmax = result("BiasSoftmax", (ctx) => apply(ctx, "Softmax", [apply(ctx, "Add", [ctx.input(0), ctx.input(1)], {}, { readers: ["Softmax"] })], { axis: ctx.int("axis", 1) }, { opset: 12 }));
+const biasSoftmax = result("BiasSoftmax", (ctx) => apply(ctx, "Softmax", [apply(ctx, "Add", [ctx.input(0), ctx.input(1)], {}, { readers: ["Softmax"] })], { axis: ctx.int("axis", 1) }, { opset: 12 }), undefined, { is_inner_broadcast: "the shapes say it" });
 
 const biasSplitGelu = result("BiasSplitGelu", (ctx) => {
   const x = valueOf(ctx, sum(ctx, ctx.input(0), ctx.input(1)));
@@ -149,7 +149,7 @@ function dropout(opType: string): OperatorImporter {
     const mode = opType === "BitmaskDropout" ? 2 : 4;
     if (ctx.has(mode) && ctx.needConstant(mode, "training_mode").data[0] !== 0) throw ctx.error("training mode is on", "export the model in evaluation mode");
     return opType === "BitmaskDropout" ? ctx.input(0) : sum(ctx, ctx.input(0), ctx.input(1), maybe(ctx, 2));
-  }, "inference only; the mask output is not available");
+  }, "inference only; the mask output is not available", { ratio: "nothing is dropped at inference", seed: "nothing is dropped at inference" });
 }
 
 /** Distances between the rows of two matrices. */
@@ -191,5 +191,5 @@ export const fusedOperators: readonly OperatorImporter[] = [
   dropout("BitmaskDropout"),
   cdist,
   // Before ONNX had it, RMSNormalization was ONNX Runtime's under ONNX's domain.
-  { opType: "SimplifiedLayerNormalization", import: (ctx) => ctx.delegate("RMSNormalization", [ctx.input(0), ctx.input(1)]) },
+  { opType: "SimplifiedLayerNormalization", ignores: { stash_type: "a type inside" }, import: (ctx) => ctx.delegate("RMSNormalization", [ctx.input(0), ctx.input(1)]) },
 ];
