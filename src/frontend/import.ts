@@ -4,7 +4,9 @@ import { Block, Builder, Module, Op, type Value } from "../ir/core.js";
 import { f32, tensor } from "../ir/types.js";
 import { Sink, UserError, printable } from "../diagnostics/index.js";
 import { checkNumbers, NodeContext, shapeOf, type Imported, type OperatorImporter } from "./context.js";
-import { branchBody, callBody, capturedBy, functionKey, type Body } from "./inline.js";
+import { Control, isControl } from "./control.js";
+import { callBody, capturedBy, functionKey, type Body } from "./inline.js";
+import { isSequenceNode, readSequence, type Sequence } from "./sequences.js";
 import { decodeModel, toNumber, type FunctionProto, type GraphProto, type ModelProto, type NodeProto, type TensorProto, type ValueInfoProto } from "./onnx-proto.js";
 import { lookupByName, lookupOnnxOp } from "./operators/index.js";
 import { nodeProblem, opsetProblem, outputTypes, versionProblem, type Problem } from "./schema/check.js";
@@ -87,6 +89,8 @@ class Importer {
   /** Functions that are being read, outermost first. */
   private readonly calls: string[] = [];
   private readonly tensors = new Map<string, Imported>();
+  private readonly sequences = new Map<string, Sequence>();
+  private readonly control: Control;
   /** ONNX element types, as far as they are known. */
   private readonly types = new Map<string, number>();
   /** Element types that the graph declares for what its nodes compute. */
@@ -100,6 +104,18 @@ class Importer {
   constructor(model: ModelProto, private readonly file: string, private readonly sink: Sink) {
     this.graph = model.graph!;
     this.opsets = opsetsOf(model.opsetImport);
+    this.control = new Control({
+      file,
+      tensor: (name) => this.tensors.get(name),
+      typeOf: (name) => this.types.get(name),
+      define: (name, value, type) => {
+        if (type !== undefined) this.types.set(name, type);
+        this.define(name, value, "a loop");
+      },
+      alias: (name, of) => this.alias(name, of),
+      importBody: (body) => this.importBody(body),
+      context: (node, name) => this.contextOf(node, name, this.opsets.get("") ?? OPSETS.newest),
+    });
     this.functions = new Map(model.functions.map((f) => [functionKey(f.domain, f.name, f.overload), f]));
     this.noteReaders(this.graph.node);
     for (const v of [...this.graph.valueInfo, ...this.graph.output]) if (v.type?.tensorType?.elemType) this.declared.set(v.name, v.type.tensorType.elemType);
@@ -125,7 +141,7 @@ class Importer {
     return lookupOnnxOp(node.domain, node.opType) === undefined ? this.functions.get(functionKey(node.domain, node.opType, node.overload)) : undefined;
   }
   private isKnown(node: NodeProto): boolean {
-    return lookupOnnxOp(node.domain, node.opType) !== undefined || this.functionOf(node) !== undefined || isIf(node);
+    return lookupOnnxOp(node.domain, node.opType) !== undefined || this.functionOf(node) !== undefined || isControl(node) || isSequenceNode(node, this.sequences);
   }
 
   run(): Module | undefined {
@@ -138,7 +154,7 @@ class Importer {
     if (this.sink.hasErrors) return undefined;
     const outputs = this.graph.output.map((o) => {
       const t = this.tensors.get(o.name);
-      if (t === undefined) throw UserError.of("ON003", { what: `output "${printable(o.name)}" is produced by nothing` }, { file: this.file, tensor: o.name });
+      if (t === undefined) throw UserError.of("ON003", { what: `output "${printable(o.name)}" is ${this.sequences.has(o.name) ? "a sequence of tensors, which no port can carry" : "produced by nothing"}` }, { file: this.file, tensor: o.name });
       if (t.kind === "const") throw UserError.of("ON003", { what: `output "${printable(o.name)}" does not depend on any input` }, { file: this.file, tensor: o.name });
       return t.value;
     });
@@ -160,7 +176,7 @@ class Importer {
       const before = this.block.ops.length;
       let reason: string | undefined;
       if (!this.isKnown(node)) reason = "the operator is not supported";
-      else if (node.input.some((n) => n !== "" && !this.tensors.has(n))) reason = "an input comes from a node that cannot be read";
+      else if (node.input.some((n) => n !== "" && !this.tensors.has(n) && !this.sequences.has(n))) reason = "an input comes from a node that cannot be read";
       else {
         try {
           this.importNode(node, names[i]!);
@@ -307,16 +323,10 @@ class Importer {
     };
     refuse(versionProblem(node, domain, opset));
     if (schema !== undefined) refuse(nodeProblem(schema, node, opset, typeOf));
-    if (isIf(node)) return this.choose(node, name);
+    if (isControl(node)) return this.control.import(node, name, opset);
+    const ctx = this.contextOf(node, name, opset);
+    if (isSequenceNode(node, this.sequences)) return this.importSequence(ctx, node, name);
     const operator = lookupOnnxOp(node.domain, node.opType)!;
-    const inputs = node.input.map((n): Imported | undefined => {
-      if (n === "") return undefined;
-      const t = this.tensors.get(n);
-      if (t === undefined) throw UserError.of("ON003", { what: `node "${printable(name)}" reads tensor "${printable(n)}", which nothing produces` }, { file: this.file, node: name, opType: node.opType, tensor: n });
-      return t;
-    });
-    const builder = new Builder(this.block, undefined, { nodes: [name], opType: node.opType, file: this.file });
-    const ctx = new NodeContext(node, name, opset, this.file, builder, inputs, this.readers.get(node.output[0] ?? "") ?? [], this.types, lookupByName);
     if (schema === undefined) this.checkTypes(ctx, operator);
     const results = operator.import(ctx);
     ctx.refuseUnread(schema, operator.ignores);
@@ -351,6 +361,29 @@ class Importer {
     return { node, domain, opset };
   }
 
+  /** The node as its importer sees it; sequences among its inputs are left out. */
+  private contextOf(node: NodeProto, name: string, opset: number): NodeContext {
+    const inputs = node.input.map((n): Imported | undefined => {
+      if (n === "" || this.sequences.has(n)) return undefined;
+      const t = this.tensors.get(n);
+      if (t === undefined) throw UserError.of("ON003", { what: `node "${printable(name)}" reads tensor "${printable(n)}", which nothing produces` }, { file: this.file, node: name, opType: node.opType, tensor: n });
+      return t;
+    });
+    const builder = new Builder(this.block, undefined, { nodes: [name], opType: node.opType, file: this.file });
+    return new NodeContext(node, name, opset, this.file, builder, inputs, this.readers.get(node.output[0] ?? "") ?? [], this.types, lookupByName);
+  }
+
+  private importSequence(ctx: NodeContext, node: NodeProto, name: string): void {
+    const result = readSequence(ctx, this.sequences.get(node.input[0] ?? ""), (i) => this.types.get(node.input[i] ?? ""));
+    const output = node.output[0] ?? "";
+    if (output === "") return;
+    if ("sequence" in result) this.sequences.set(output, result.sequence);
+    else {
+      if (result.type !== undefined) this.types.set(output, result.type);
+      this.define(output, result.tensor, `node "${printable(name)}"`);
+    }
+  }
+
   private call(f: FunctionProto, node: NodeProto, name: string): void {
     const key = functionKey(f.domain, f.name, f.overload);
     if (this.calls.includes(key)) throw UserError.of("ON003", { what: `function "${printable(f.name)}" calls itself` }, { file: this.file, node: name, opType: node.opType });
@@ -365,17 +398,6 @@ class Importer {
     }
   }
 
-  /** The branch that a constant condition takes. */
-  private choose(node: NodeProto, name: string): void {
-    const fail = (what: string, hint: string): UserError => UserError.of("ON020", { what, hint }, { file: this.file, node: name, opType: node.opType });
-    const condition = this.tensors.get(node.input[0] ?? "");
-    if (condition?.kind !== "const" || condition.tensor.data.length !== 1) throw fail("its condition is computed from the inputs", "hardware has no branches: export with torch.where, or with the condition fixed");
-    const which = condition.tensor.data[0] !== 0 ? "then_branch" : "else_branch";
-    const branch = node.attribute.find((a) => a.name === which)?.g;
-    if (branch == null) throw fail(`it has no ${which}`, "check the export of the model");
-    this.importBody(branchBody(branch, node, name));
-  }
-
   /** Nodes in the place of one; what is wrong with any of them is said of it. */
   private importBody(body: Body): void {
     this.checkOperators(body.nodes, body.nodes.map((n) => n.name));
@@ -383,13 +405,20 @@ class Importer {
     this.readInitializers(body.initializers);
     for (const [, from] of body.aliases) this.readers.set(from, [...(this.readers.get(from) ?? []), "an output"]);
     for (const n of body.nodes) this.importNode(n, n.name);
-    for (const [output, from] of body.aliases) {
-      const value = this.tensors.get(from);
-      if (value === undefined) throw UserError.of("ON003", { what: `tensor "${printable(from)}" is produced by nothing` }, { file: this.file, tensor: from });
-      const type = this.types.get(from);
-      if (type !== undefined) this.types.set(output, type);
-      this.define(output, value, "a function or branch");
+    for (const [output, from] of body.aliases) this.alias(output, from);
+  }
+
+  private alias(output: string, from: string): void {
+    const sequence = this.sequences.get(from);
+    if (sequence !== undefined) {
+      this.sequences.set(output, sequence);
+      return;
     }
+    const value = this.tensors.get(from);
+    if (value === undefined) throw UserError.of("ON003", { what: `tensor "${printable(from)}" is produced by nothing` }, { file: this.file, tensor: from });
+    const type = this.types.get(from);
+    if (type !== undefined) this.types.set(output, type);
+    this.define(output, value, "a function, branch or loop");
   }
 
   /** ONNX has no implicit conversions: operands of different types mean that the file is not what its author thinks. */
@@ -411,8 +440,4 @@ class Importer {
 
 function opsetsOf(imports: readonly { readonly domain: string; readonly version: Parameters<typeof toNumber>[0] }[]): ReadonlyMap<string, number> {
   return new Map(imports.map((o) => [o.domain === "ai.onnx" ? "" : o.domain, toNumber(o.version)]));
-}
-
-function isIf(node: NodeProto): boolean {
-  return node.opType === "If" && (node.domain === "" || node.domain === "ai.onnx");
 }
