@@ -6,6 +6,7 @@ import { Sink, UserError, printable } from "../diagnostics/index.js";
 import { checkNumbers, NodeContext, shapeOf, type Imported, type OperatorImporter } from "./context.js";
 import { Control, isControl } from "./control.js";
 import { callBody, capturedBy, functionKey, type Body } from "./inline.js";
+import { nodeOrder } from "./node-order.js";
 import { isSequenceNode, readSequence, type Sequence } from "./sequences.js";
 import { decodeModel, toNumber, type FunctionProto, type GraphProto, type ModelProto, type NodeProto, type TensorProto, type ValueInfoProto } from "./onnx-proto.js";
 import { lookupByName, lookupOnnxOp } from "./operators/index.js";
@@ -150,7 +151,7 @@ class Importer {
     this.readInitializers(this.graph.initializer);
     const inputs = this.readInputs();
     // Every node is tried, so that one run shows all that is to be changed.
-    for (const i of this.sorted(names)) this.tryNode(this.graph.node[i]!, names[i]!);
+    for (const i of nodeOrder(this.graph.node, names, this.file)) this.tryNode(this.graph.node[i]!, names[i]!);
     if (this.sink.hasErrors) return undefined;
     const outputs = this.graph.output.map((o) => {
       const t = this.tensors.get(o.name);
@@ -171,7 +172,7 @@ class Importer {
     this.readInitializers(this.graph.initializer);
     const inputs = this.readInputs();
     const args = this.block.args.map((a, i) => ({ name: inputs[i]!, shape: shapeOf(a) }));
-    const nodes = this.sorted(names).map((i): NodeSummary => {
+    const nodes = nodeOrder(this.graph.node, names, this.file).map((i): NodeSummary => {
       const node = this.graph.node[i]!;
       const before = this.block.ops.length;
       let reason: string | undefined;
@@ -258,47 +259,6 @@ class Importer {
     const total = shape.reduce((n, d) => n * d, 1);
     if (total > 2 ** 24) throw fail(`input "${printable(input.name)}" has ${shape.join(" x ")} elements a sample`);
     return shape;
-  }
-
-  /** Node numbers in an order in which every tensor is produced before it is read. */
-  private sorted(names: readonly string[]): number[] {
-    const producer = new Map<string, number>();
-    this.graph.node.forEach((n, i) => {
-      for (const o of n.output) {
-        if (o === "") continue;
-        const before = producer.get(o);
-        if (before !== undefined) throw UserError.of("ON003", { what: `tensor "${printable(o)}" is produced by two nodes, "${printable(names[before]!)}" and "${printable(names[i]!)}"` }, { file: this.file, tensor: o });
-        producer.set(o, i);
-      }
-    });
-    const order: number[] = [];
-    const state = new Uint8Array(this.graph.node.length);
-    const reads = this.graph.node.map((n) => [...n.input, ...capturedBy(n)]);
-    // Iterative depth-first search: chains may be tens of thousands of nodes long.
-    for (let root = 0; root < state.length; root++) {
-      const stack: { node: number; next: number }[] = [{ node: root, next: 0 }];
-      if (state[root] !== 0) continue;
-      state[root] = 1;
-      while (stack.length > 0) {
-        const top = stack[stack.length - 1]!;
-        const input = reads[top.node]![top.next++];
-        if (input === undefined) {
-          state[top.node] = 2;
-          order.push(top.node);
-          stack.pop();
-          continue;
-        }
-        const p = producer.get(input);
-        if (p === undefined || state[p] === 2) continue;
-        if (state[p] === 1) {
-          const cycle = stack.slice(stack.findIndex((s) => s.node === p)).map((s) => `"${printable(names[s.node]!, 40)}"`);
-          throw UserError.of("ON003", { what: `the graph has a cycle through ${cycle.join(", ")}` }, { file: this.file, tensor: input });
-        }
-        state[p] = 1;
-        stack.push({ node: p, next: 0 });
-      }
-    }
-    return order;
   }
 
   private tryNode(node: NodeProto, name: string): void {
