@@ -190,6 +190,14 @@ export const fusedOperators: readonly OperatorImporter[] = [
   dropout("BitmaskBiasDropout"),
   dropout("BitmaskDropout"),
   cdist,
+  {
+    opType: "SwiGLU",
+    since: 28,
+    import: (ctx) => {
+      if (ctx.shape(0).join() !== ctx.shape(1).join()) throw ctx.error(`its gate of shape [${ctx.shape(0).join(", ")}] and value of shape [${ctx.shape(1).join(", ")}] differ`);
+      return mul(ctx, gated(ctx, ctx.value(0), ctx.float("alpha", 1)), ctx.value(1));
+    },
+  },
   // Before ONNX had it, RMSNormalization was ONNX Runtime's under ONNX's domain.
   { opType: "SimplifiedLayerNormalization", ignores: { stash_type: "a type inside" }, import: (ctx) => ctx.delegate("RMSNormalization", [ctx.input(0), ctx.input(1)]) },
 ];

@@ -8,6 +8,7 @@ import { fusedOperators } from "./fused.js";
 import { fusedQuantizedOperators } from "./fused-quantized.js";
 import { layoutOperators } from "./layout.js";
 import { legacyOperators } from "./legacy.js";
+import { linearAttentionOperators } from "./linear-attention.js";
 import { linearOperators } from "./linear.js";
 import { choiceOperators } from "./choice.js";
 import { logicOperators } from "./logic.js";
@@ -29,7 +30,7 @@ export function registerOnnxOp(importer: OperatorImporter): void {
   if (registry.has(importer.opType)) throw new Error(`operator ${importer.opType} is registered twice`);
   registry.set(importer.opType, importer);
 }
-for (const o of [...linearOperators, ...elementwiseOperators, ...shapeOperators, ...reduceOperators, ...resizeOperators, ...logicOperators, ...activationOperators, ...normalizeOperators, ...quantizedOperators, ...choiceOperators, ...contractionOperators, ...rearrangeOperators, ...recurrentOperators, ...attentionOperators, ...rotaryOperators, ...fusedOperators, ...fusedAttentionOperators, ...fusedQuantizedOperators, ...layoutOperators, ...legacyOperators, ...refusedOperators]) registerOnnxOp(o);
+for (const o of [...linearOperators, ...elementwiseOperators, ...shapeOperators, ...reduceOperators, ...resizeOperators, ...logicOperators, ...activationOperators, ...normalizeOperators, ...quantizedOperators, ...choiceOperators, ...contractionOperators, ...rearrangeOperators, ...recurrentOperators, ...attentionOperators, ...linearAttentionOperators, ...rotaryOperators, ...fusedOperators, ...fusedAttentionOperators, ...fusedQuantizedOperators, ...layoutOperators, ...legacyOperators, ...refusedOperators]) registerOnnxOp(o);
 
 export function lookupOnnxOp(domain: string, opType: string): OperatorImporter | undefined {
   return registry.get(domain === "" || domain === "ai.onnx" ? opType : `${domain}::${opType}`);

@@ -22,7 +22,7 @@ function activationsOf(ctx: NodeContext, defaults: readonly string[], directions
   if (names.length !== directions * defaults.length) throw ctx.error(`it has ${names.length} activations instead of ${directions * defaults.length}`);
   const lists = { alpha: [...(ctx.floats("activation_alpha") ?? [])], beta: [...(ctx.floats("activation_beta") ?? [])] };
   const clip = ctx.float("clip", 0);
-  return names.map((given, k): Gate => {
+  const gates = names.map((given, k): Gate => {
     const clipped = clip > 0 && k % defaults.length < 2;
     const name = Object.keys(ACTIVATIONS).find((n) => n.toLowerCase() === given.toLowerCase());
     if (name === undefined) throw ctx.error(`activation "${given}" is not supported`, `use one of ${Object.keys(ACTIVATIONS).join(", ")}`);
@@ -33,6 +33,9 @@ function activationsOf(ctx: NodeContext, defaults: readonly string[], directions
     if (WITHOUT_DEFAULTS.includes(name) && ACTIVATIONS[name]!.some((p) => parameters[p] === undefined)) throw ctx.error(`activation ${name} has no alpha or beta`, "export with activation_alpha and activation_beta");
     return (c, x) => valueOf(c, apply(c, name, [clipped ? c.emit("nn.clip", [x], shapeOf(x), { lo: -clip, hi: clip }) : x], parameters));
   });
+  const spare = (["alpha", "beta"] as const).find((p) => lists[p].length > 0);
+  if (spare !== undefined) throw ctx.error(`attribute activation_${spare} has more values than its activations (${names.join(", ")}) take`, "export the model without it");
+  return gates;
 }
 
 interface Layer {
