@@ -48,7 +48,8 @@ export function attend(ctx: NodeContext, parts: AttentionParts, stage?: ScoreSta
   const scores = matmul(ctx, q, overShared(transpose(ctx, parts.k, [0, 1, 3, 2])));
   const cap = parts.softcap ?? 0;
   const capped = cap > 0 ? scale(ctx, table(ctx, scale(ctx, scores, 1 / cap, "inverse_cap"), "tanh"), cap, "cap") : scores;
-  const { masked, alive } = addMasks(ctx, capped, parts, [batch, heads, queries, keys], split);
+  const { masked, alive, hides } = addMasks(ctx, capped, parts, [batch, heads, queries, keys], split);
+  if (stage === "masked" && hides) throw ctx.error("its output of masked scores holds -Infinity, which no fixed-point number is", "take the scores before the mask (qk_matmul_output_mode 0 or 1)");
   const weights = ctx.emit("nn.softmax", [masked], shapeOf(masked), { axis: shapeOf(masked).length - 1 });
   const whole = (x: Value): Value => reshape(ctx, x, [batch, heads, queries, shapeOf(x)[shapeOf(x).length - 1]!]);
   const kept = (x: Value): Value => (alive === undefined ? x : mul(ctx, x, alive));
@@ -65,8 +66,8 @@ function fourAxes(ctx: NodeContext, mask: Imported, full: readonly number[]): Im
   return mask.kind === "const" ? known(shape, mask.tensor.data, false) : { kind: "value", value: reshape(ctx, mask.value, shape) };
 }
 
-/** Scores with all masks added, what only hides last; and 1 for queries that see a key, 0 for those that see none. */
-function addMasks(ctx: NodeContext, scores: Value, parts: AttentionParts, full: readonly number[], split: (s: readonly number[]) => number[]): { masked: Value; alive: Value | undefined } {
+/** Scores with all masks added, what only hides last; 1 for queries that see a key, 0 for those that see none; and whether anything is hidden. */
+function addMasks(ctx: NodeContext, scores: Value, parts: AttentionParts, full: readonly number[], split: (s: readonly number[]) => number[]): { masked: Value; alive: Value | undefined; hides: boolean } {
   const placed = (m: Imported): Imported => (m.kind === "const" ? known(split(m.tensor.shape), m.tensor.data, false) : { kind: "value", value: reshape(ctx, m.value, split(shapeOf(m.value))) });
   const allowed = parts.allowed.map((m) => fourAxes(ctx, m, full));
   let x = scores;
@@ -79,19 +80,19 @@ function addMasks(ctx: NodeContext, scores: Value, parts: AttentionParts, full: 
     } else x = add(ctx, x, valueOf(ctx, placed(bias)));
   }
   const seen = allowed.length === 0 ? undefined : allowed.slice(1).reduce<Imported>((a, b) => apply(ctx, "And", [a, b], {}, { types: { 0: BOOL, 1: BOOL } }), allowed[0]!);
-  if (seen === undefined || (seen.kind === "const" && seen.tensor.data.every((v) => v !== 0))) return { masked: x, alive: undefined };
+  if (seen === undefined || (seen.kind === "const" && seen.tensor.data.every((v) => v !== 0))) return { masked: x, alive: undefined, hides: false };
   const zero = parts.blind !== "all";
   if (seen.kind === "value") {
     x = valueOf(ctx, apply(ctx, "Add", [x, placed(maskOf(ctx, seen))], {}, { readers: ["Softmax"] }));
     const shape = shapeOf(seen.value).map((n, d) => (d === 3 ? 1 : n));
-    return { masked: x, alive: zero ? valueOf(ctx, placed({ kind: "value", value: ctx.emit("nn.reduce", [seen.value], shape, { kind: "max", axes: [3], keepdims: true }) })) : undefined };
+    return { masked: x, alive: zero ? valueOf(ctx, placed({ kind: "value", value: ctx.emit("nn.reduce", [seen.value], shape, { kind: "max", axes: [3], keepdims: true }) })) : undefined, hides: true };
   }
   const { shape, data } = seen.tensor;
   const row = shape[3]!;
   const sees = Float64Array.from({ length: data.length / row }, (_, r) => Number(data.subarray(r * row, (r + 1) * row).some((v) => v !== 0)));
   const hidden = data.map((v, i) => (v === 0 && sees[Math.floor(i / row)] === 1 ? -Infinity : 0));
   if (hidden.some((v) => v !== 0)) x = valueOf(ctx, apply(ctx, "Add", [x, known(split(shape), hidden, false)], {}, { readers: ["Softmax"] }));
-  return { masked: x, alive: zero && sees.includes(0) ? valueOf(ctx, known(split([...shape.slice(0, 3), 1]), sees, false), "alive") : undefined };
+  return { masked: x, alive: zero && sees.includes(0) ? valueOf(ctx, known(split([...shape.slice(0, 3), 1]), sees, false), "alive") : undefined, hides: true };
 }
 
 /** 0 where `allowed` holds and -Infinity where not. */
