@@ -19,6 +19,10 @@ function warning<P>(def: Omit<CodeDef<P>, "severity">): CodeDef<P> {
   return { severity: "warning", ...def };
 }
 
+function note<P>(def: Omit<CodeDef<P>, "severity">): CodeDef<P> {
+  return { severity: "note", ...def };
+}
+
 /** What to write where the thing named by the key was expected. */
 const TEXT_HINTS: Readonly<Record<string, string>> = {
   "a type": "types are f32, fixed<8,4>, ufixed<8,4>, float<5,3>, tensor<1x16xf32>, stream<1x16xf32>, u8, s8",
@@ -214,8 +218,8 @@ export const codes = {
     hint: () => "onnx-hls inspect shows the whole network; replace these operators, or register an importer for them",
   }),
   ON005: error({
-    text: (p: { what: string }) => p.what,
-    hint: () => "export with fixed shapes; only the first dimension, which counts samples, may be symbolic",
+    text: (p: { what: string; hint: string }) => p.what,
+    hint: (p) => p.hint,
   }),
   ON010: error({
     text: (p: { what: string; hint: string }) => `the tensor ${p.what}`,
@@ -230,6 +234,26 @@ export const codes = {
     hint: (p) => p.hint,
   }),
   ON021: error({
+    text: (p: { what: string; hint: string }) => p.what,
+    hint: (p) => p.hint,
+  }),
+  ON022: note({
+    text: (p: { domain: string; version: number }) => `the model has operators of the domain "${p.domain}" but does not import it; they are read as its version ${p.version}`,
+    hint: (p) => `import the domain in opset_import, version ${p.version}`,
+  }),
+  ON023: note({
+    text: (p: { name: string; domain: string }) => `ONNX has no operator ${p.name}; it is read as that of ${p.domain}`,
+    hint: (p) => `give the nodes the domain ${p.domain}, and import it`,
+  }),
+  ON024: warning({
+    text: (p: { name: string; is: string; declared: string }) => `"${p.name}" is ${p.is}, but the graph declares it as ${p.declared}`,
+    hint: () => "correct the declaration (onnx.shape_inference writes it), or convert the tensor with Cast; the values are those of the node",
+  }),
+  ON025: warning({
+    text: (p: { batch: number }) => `all inputs and outputs have ${p.batch} as their first dimension: this looks like a batch of ${p.batch} samples, but is read as one sample`,
+    hint: (p: { batch: number; options: string }) => `for one sample at a time: ${p.options}`,
+  }),
+  ON026: error({
     text: (p: { what: string; hint: string }) => p.what,
     hint: (p) => p.hint,
   }),
@@ -287,7 +311,7 @@ export const codes = {
   }),
   CF003: error({
     text: (p: { what: string }) => `the configuration cannot be used: ${p.what}`,
-    hint: () => "known keys are device, clock_mhz, target_ii, target_rate, budget, unroll, minimize, axis_width, calib, precision, max_error and hold_out",
+    hint: () => "known keys are device, clock_mhz, target_ii, target_rate, budget, unroll, minimize, axis_width, calib, precision, max_error, hold_out, shape and dim",
   }),
   IO005: error({
     text: (p: { path: string }) => `${p.path} is not a folder made by onnx-hls compile`,

@@ -18,6 +18,7 @@ import { findingsOf, reportLayers, type Comparison, type OutputComparison } from
 import type { CompareOptions } from "./options.js";
 import { PREPARE_PIPELINE } from "./passes.js";
 import { readText, type Session } from "./session.js";
+import { mergeShapes } from "./shapes.js";
 
 /** Samples on which layers are measured: ranges and ratios change no more with more. */
 const LAYER_SAMPLES = 256;
@@ -36,7 +37,7 @@ export function compare(model: string, dir: string, options: CompareOptions, ses
   const design = JSON.parse(readText(host, join(dir, "design.json"))) as Partial<DesignFile>;
   const path = join(dir, "nn.hir");
   if (design.network === undefined || !host.exists(path)) throw UserError.of("IO004", { path: dir, missing: "nn.hir" });
-  const network = loadModel(model, session);
+  const network = loadModel(model, session, mergeShapes(design, options));
   if (fingerprint(network) !== design.network) throw UserError.of("IO006", { path: dir, made: design.model ?? "another model", model });
   const fixed = parseModule(readText(host, path), path, session.sink);
   session.sink.throwIfErrors();

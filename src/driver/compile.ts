@@ -10,8 +10,9 @@ import { bindingOf, designCounts, type Scheduled } from "../backend-hls/schedule
 import { addResources, kernelMultipliers, type Resources } from "../backend-hls/cost.js";
 import { rtlArea } from "../backend-hls/rtl-area.js";
 import { packageIp } from "../backend-verilog/ip-package.js";
-import { prepareVerilog, writePrepared } from "../backend-verilog/write-verilog.js";
+import { prepareVerilog, verilogName, writePrepared } from "../backend-verilog/write-verilog.js";
 import { importOnnx } from "../frontend/import.js";
+import type { GivenShapes } from "../frontend/shapes.js";
 import { matchInputs, readArrays, type InputData } from "../frontend/npz.js";
 import { cloneModule, type Module } from "../ir/core.js";
 import { unrollOf } from "../ir/flow/kernel.js";
@@ -37,12 +38,16 @@ const ACCURACY_SAMPLES = 512;
 
 /** What the other commands need of a compiled design: DIR/design.json. */
 export interface DesignFile {
+  /** Name of the top module in the Verilog files. */
   readonly top: string;
   /** Of the imported network, weights included: `fingerprint`. */
   readonly network: string;
   /** Widths that quantization was given, as `--precision` takes them. */
   readonly precision: string;
   readonly model: string;
+  /** Shapes that were stated for the model's inputs, as `--shape` and `--dim` take them. */
+  readonly shapes?: Readonly<Record<string, readonly number[]>>;
+  readonly dims?: Readonly<Record<string, number>>;
   readonly device: string;
   readonly clock_mhz: number;
   readonly initiation_interval: number;
@@ -50,9 +55,9 @@ export interface DesignFile {
   readonly ports: readonly AxisPort[];
 }
 
-/** Imports a model or ends with what is wrong with it. */
-export function loadModel(path: string, session: Session): Module {
-  const module = importOnnx(readBytes(session.host, path), path, session.sink);
+/** Imports a model, its inputs in the stated shapes, or ends with what is wrong with it. */
+export function loadModel(path: string, session: Session, given: GivenShapes = {}): Module {
+  const module = importOnnx(readBytes(session.host, path), path, session.sink, given);
   session.sink.throwIfErrors();
   if (module === undefined) throw new CompilerBug("the import failed without a message");
   return module;
@@ -86,7 +91,7 @@ export async function compile(model: string, options: CompileOptions, session: S
   const device = requireDevice(settings.device);
   requireClock(device, settings.clockMhz);
   progress("import", 0, 5);
-  const network = loadModel(model, session);
+  const network = loadModel(model, session, settings.given);
   const identity = fingerprint(network);
   const calibration = settings.calib === undefined ? undefined : loadSamples(settings.calib, network, session);
 
@@ -131,14 +136,16 @@ export async function compile(model: string, options: CompileOptions, session: S
   const area = rtlArea(hardware, device);
   if (settings.target?.kind === "unroll") requireFit(area.get(rtl.top)!, device);
   const verilog = writePrepared(hardware);
+  // Verilog takes fewer names than the network may have.
+  const top = verilogName(hardware, rtl.top);
   progress("write", 4, 5);
-  const report = makeReport(model, device, settings.clockMhz, scheduled, folding.limits, rtl, area, widths, accuracy, context.get<QuantizationReport>(QUANTIZATION_REPORT)!, (session.host.now() - started) / 1000);
+  const report = makeReport(model, settings.given, device, settings.clockMhz, scheduled, folding.limits, rtl, area, widths, accuracy, context.get<QuantizationReport>(QUANTIZATION_REPORT)!, (session.host.now() - started) / 1000);
   await writeFolder(options.out, session.host, async (dir) => {
     for (const [name, text] of verilog) session.host.writeFile(join(dir, "rtl", name), text);
-    for (const [name, text] of ipFiles(rtl, settings.clockMhz, verilog)) session.host.writeFile(join(dir, "ip", name), text);
+    for (const [name, text] of ipFiles(top, rtl, settings.clockMhz, verilog)) session.host.writeFile(join(dir, "ip", name), text);
     session.host.writeFile(join(dir, "nn.hir"), fixedText);
     session.host.writeFile(join(dir, "model.hir"), flowText);
-    const design: DesignFile = { top: rtl.top, network: identity, precision: used, model, device: device.name, clock_mhz: settings.clockMhz, initiation_interval: report.initiation_interval, latency: report.latency, ports: rtl.ports };
+    const design: DesignFile = { top, network: identity, precision: used, model, ...settings.given, device: device.name, clock_mhz: settings.clockMhz, initiation_interval: report.initiation_interval, latency: report.latency, ports: rtl.ports };
     session.host.writeFile(join(dir, "design.json"), `${JSON.stringify(design, null, 1)}\n`);
     session.host.writeFile(join(dir, "report.json"), `${JSON.stringify(report, null, 1)}\n`);
   });
@@ -153,22 +160,23 @@ function foldingOf(kernels: Module, device: Device, settings: Settings): { reado
   return { options: unrollOptions(chosen), limits: chosen.limits, solver: chosen.solver };
 }
 
-function ipFiles(rtl: RtlDesign, clockMhz: number, verilog: ReadonlyMap<string, string>): Map<string, string> {
+function ipFiles(top: string, rtl: RtlDesign, clockMhz: number, verilog: ReadonlyMap<string, string>): Map<string, string> {
   const streams = rtl.ports.map((p) => ({
     name: p.prefix,
     direction: p.direction === "input" ? ("in" as const) : ("out" as const),
     width: p.dataBits,
     doc: `${p.direction} ${p.name}: ${p.elementsPerBeat} ${p.signed ? "signed" : "unsigned"} ${p.width}-bit numbers with ${p.frac} fractional bits${p.scale === undefined ? "" : ` times ${p.scale}`} per beat, ${p.beats} beats per sample`,
   }));
-  return packageIp({ name: rtl.top, clock: { port: "aclk", mhz: clockMhz }, resetn: "aresetn", streams }, verilog);
+  return packageIp({ name: top, clock: { port: "aclk", mhz: clockMhz }, resetn: "aresetn", streams }, verilog);
 }
 
-function makeReport(model: string, device: Device, clockMhz: number, s: Scheduled, limits: Limits, rtl: RtlDesign, area: ReadonlyMap<string, Resources>, precision: PrecisionReport, accuracy: Accuracy | undefined, quantization: QuantizationReport, seconds: number): DesignReport {
+function makeReport(model: string, given: GivenShapes, device: Device, clockMhz: number, s: Scheduled, limits: Limits, rtl: RtlDesign, area: ReadonlyMap<string, Resources>, precision: PrecisionReport, accuracy: Accuracy | undefined, quantization: QuantizationReport, seconds: number): DesignReport {
   const { macs, multipliers } = designCounts(s.design);
   const ii = s.timeline.initiationInterval;
   const resources = area.get(rtl.top)!;
   return {
     model,
+    ...given,
     device: device.name,
     clock_mhz: clockMhz,
     initiation_interval: ii,

@@ -3,11 +3,13 @@ import { dirname, resolve } from "node:path";
 import { parse } from "yaml";
 import { UserError } from "../diagnostics/index.js";
 import { nearestName } from "../diagnostics/nearest.js";
+import type { GivenShapes } from "../frontend/shapes.js";
 import { parseBound, type ErrorBound } from "../passes/nn/quantize/bounds.js";
 import { defaultPrecision, parsePrecision, precisionFromConfig, type PrecisionSpec } from "../passes/nn/quantize/precision.js";
 import { parseAxisWidth } from "./axis.js";
 import type { AxisWidth, CompileOptions, Minimize, Target } from "./options.js";
 import { readText, type Session } from "./session.js";
+import { mergeShapes, shapesFromConfig } from "./shapes.js";
 
 export interface Settings {
   readonly device: string;
@@ -19,12 +21,14 @@ export interface Settings {
   readonly precision: PrecisionSpec;
   readonly maxError: readonly ErrorBound[];
   readonly holdOut: number;
+  /** Shapes that are stated for the model's inputs. */
+  readonly given: GivenShapes;
 }
 
 /** Half of the samples tell whether the other half has told the truth. */
 const HELD_OUT = 0.5;
 
-const KEYS = ["device", "clock_mhz", "target_ii", "target_rate", "budget", "unroll", "minimize", "axis_width", "calib", "precision", "max_error", "hold_out"];
+const KEYS = ["device", "clock_mhz", "target_ii", "target_rate", "budget", "unroll", "minimize", "axis_width", "calib", "precision", "max_error", "hold_out", "shape", "dim"];
 
 /** Of these one says how fast a design is. */
 const TARGETS = ["target_ii", "target_rate", "budget", "unroll"];
@@ -66,6 +70,7 @@ export function resolveSettings(options: CompileOptions, session: Session): Sett
   return {
     maxError,
     holdOut,
+    given: mergeShapes(shapesFromConfig(file["shape"], file["dim"], at), options),
     device: options.device ?? text("device") ?? "xcu280",
     clockMhz: options.clockMhz ?? number("clock_mhz") ?? 250,
     target: options.target ?? fromFile(),

@@ -27,6 +27,7 @@ import type { AxisWidth, ExploreOptions } from "./options.js";
 import { LOWER_PIPELINE, PREPARE_PIPELINE, TO_FIXED_PIPELINE } from "./passes.js";
 import type { Exploration, ParetoPoint } from "./report.js";
 import type { Session } from "./session.js";
+import { shapeArguments } from "./shapes.js";
 import { DesignSearch, fits, requireClock, unrollOptions, type Chosen } from "./target.js";
 
 /** Intervals of the grid. */
@@ -107,12 +108,12 @@ export async function explore(model: string, options: ExploreOptions, session: S
 }
 
 function compileArguments(model: string, s: Settings): string[] {
-  return ["compile", model, "--device", s.device, "--clock", String(s.clockMhz), "--precision", formatPrecision(s.precision), ...(s.calib === undefined ? [] : ["--calib", s.calib])];
+  return ["compile", model, "--device", s.device, "--clock", String(s.clockMhz), "--precision", formatPrecision(s.precision), ...(s.calib === undefined ? [] : ["--calib", s.calib]), ...shapeArguments(s.given)];
 }
 
 function lowered(model: string, options: ExploreOptions, session: Session): Module {
   const settings = resolveSettings({ ...options, out: "" }, session);
-  const network = loadModel(model, session);
+  const network = loadModel(model, session, settings.given);
   const context = new PassContext(session.sink, (line) => session.host.log(line));
   if (settings.calib !== undefined) context.set(CALIBRATION_SAMPLES, samplesOf(loadSamples(settings.calib, network, session), CALIBRATION));
   context.set(PRECISION, settings.precision);

@@ -19,7 +19,13 @@ export interface AxisWidth {
 /** What is to be the least under a target. */
 export type Minimize = "latency" | "area" | "multipliers";
 
-export interface CompileOptions {
+/** Shapes of inputs by their names (over open dimensions and over a baked batch), and sizes of symbolic dimensions by theirs. */
+export interface ShapeOptions {
+  readonly shapes?: Readonly<Record<string, readonly number[]>>;
+  readonly dims?: Readonly<Record<string, number>>;
+}
+
+export interface CompileOptions extends ShapeOptions {
   /** Folder of the artefacts. */
   readonly out: string;
   /** Data file with representative inputs. */
@@ -43,7 +49,7 @@ export interface CompileOptions {
   readonly verifyEach?: boolean;
 }
 
-export interface ExploreOptions extends Pick<CompileOptions, "calib" | "precision" | "axisWidth" | "device" | "clockMhz" | "config"> {
+export interface ExploreOptions extends Pick<CompileOptions, "calib" | "precision" | "axisWidth" | "device" | "clockMhz" | "config" | "shapes" | "dims"> {
   /** Intervals that are tried, on a geometric grid. */
   readonly intervals?: number;
   /** Threads; as many as there are cores where absent. */
@@ -67,7 +73,8 @@ export interface SimulateOptions extends RunOptions {
   readonly threads?: number;
 }
 
-export interface CompareOptions {
+/** Shapes are those that the design was compiled with, unless others are stated. */
+export interface CompareOptions extends ShapeOptions {
   /** Data file with inputs. */
   readonly input: string;
   /** At most so many samples, spread over the data. */

@@ -112,6 +112,9 @@ export interface BindingReport {
 
 export interface DesignReport {
   readonly model: string;
+  /** Shapes that were stated for the model's inputs, and sizes of its symbolic dimensions; absent where none were. */
+  readonly shapes?: Readonly<Record<string, readonly number[]>>;
+  readonly dims?: Readonly<Record<string, number>>;
   readonly device: string;
   readonly clock_mhz: number;
   /** Cycles between samples, predicted. */

@@ -5,6 +5,7 @@ import type { Builder, Value } from "../ir/core.js";
 import { f32, tensor, type TensorType } from "../ir/types.js";
 import { broadcastShapes } from "../ir/nn/typing.js";
 import { printable, UserError } from "../diagnostics/index.js";
+import type { Batch } from "./batch.js";
 import { toNumber, type AttributeProto, type NodeProto } from "./onnx-proto.js";
 import { isDefault, parameterAt } from "./schema/check.js";
 import { newestOpset, type OperatorSchema } from "./schema/schema.js";
@@ -53,6 +54,9 @@ export class NodeContext {
     /** Importers of ONNX's own operators, for nodes that are read as others. */
     private readonly lookup: ((opType: string) => OperatorImporter | undefined) | undefined = undefined,
     private readonly used: Usage = new Usage(),
+    private readonly batch: Batch | undefined = undefined,
+    /** By how much results may be larger than what is otherwise refused, for a pass that only finds shapes. */
+    private readonly slack = 1,
   ) {}
 
   /**
@@ -67,7 +71,7 @@ export class NodeContext {
     const types = new Map(Object.entries(as.types ?? {}).flatMap(([i, type]) => (type === undefined ? [] : [[input[Number(i)]!, type] as const])));
     const opset = as.opset ?? (this.node.domain === "" || this.node.domain === "ai.onnx" ? this.opset : newestOpset("")!);
     const used = new Usage();
-    const result = operator.import(new NodeContext({ ...this.node, domain: "", input, attribute }, this.name, opset, this.file, this.builder, inputs, as.readers ?? this.readers, types, this.lookup, used));
+    const result = operator.import(new NodeContext({ ...this.node, domain: "", input, attribute }, this.name, opset, this.file, this.builder, inputs, as.readers ?? this.readers, types, this.lookup, used, this.batch, this.slack));
     if (as.attributes === undefined) for (const a of used.attributes) this.used.attributes.add(a);
     return result;
   }
@@ -88,6 +92,27 @@ export class NodeContext {
       if (v === undefined || this.used.inputs.has(i) || (name !== undefined && ignores[name] !== undefined)) return;
       throw this.error(`input ${i} ${name === undefined ? "" : `(${name}) `}is not supported`, hint);
     });
+  }
+
+  /**
+   * For a reshape over whose constants another batch is stated: the shape of its result. Undefined where no batch is stated, or the input
+   * does not carry it.
+   */
+  rebatchedShape(): readonly number[] | undefined {
+    const [before, result] = [this.batch?.shapeOf(this.node.input[0] ?? ""), this.batch?.shapeOf(this.node.output[0] ?? "")];
+    if (this.batch === undefined || before === undefined || result === undefined || !this.batch.touches(this.node.input[0]!, this.shape(0))) return undefined;
+    const shape = this.batch.reshaped(before, this.shape(0), result);
+    if (shape === undefined) throw this.error(`the batch of ${this.batch.change.from} is part of its target shape: [${before.join(", ")}] becomes [${result.join(", ")}], in which it cannot be told from the rest`, `export the model with a batch of ${this.batch.change.to}`);
+    return shape;
+  }
+
+  /** Refuses a result in which the stated batch has not taken the place of the file's own, and nothing else has changed. */
+  checkBatch(output: string, shape: readonly number[]): void {
+    const before = this.batch?.shapeOf(output);
+    const carried = this.batch !== undefined && this.inputs.some((v, i) => v?.kind === "value" && this.batch!.touches(this.node.input[i]!, shapeOf(v.value)));
+    if (this.batch === undefined || before === undefined || (!carried && before.join() === shape.join()) || this.batch.axis(before, shape) !== undefined) return;
+    const { from, to } = this.batch.change;
+    throw this.error(`the batch of ${from} is part of it, in a constant or because it takes samples together: its result [${before.join(", ")}] becomes [${shape.join(", ")}] with a batch of ${to}`, `export the model with a batch of ${to}`);
   }
 
   /** An error about this node. */
@@ -159,7 +184,7 @@ export class NodeContext {
   /** Refuses what is too large to be meant, before anything is allocated for it. */
   checkSize(shape: readonly number[], limit = 2 ** 24): void {
     const count = shape.reduce((n, d) => n * d, 1);
-    if (!(count <= limit)) throw this.error(`its result would have ${shape.join(" x ")} elements, more than the ${limit} that are allowed`);
+    if (!(count <= limit * this.slack)) throw this.error(`its result would have ${shape.join(" x ")} elements, more than the ${limit} that are allowed`);
   }
 
   // --- attributes ---------------------------------------------------------------------------------------------------

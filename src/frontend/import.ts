@@ -4,23 +4,25 @@ import { Block, Builder, Module, Op, type Value } from "../ir/core.js";
 import { f32, tensor } from "../ir/types.js";
 import { Sink, UserError, printable } from "../diagnostics/index.js";
 import { checkNumbers, NodeContext, shapeOf, type Imported, type OperatorImporter } from "./context.js";
+import { Batch } from "./batch.js";
 import { Control, isControl } from "./control.js";
 import { callBody, capturedBy, functionKey, type Body } from "./inline.js";
 import { nodeOrder } from "./node-order.js";
-import { isSequenceNode, readSequence, type Sequence } from "./sequences.js";
-import { decodeModel, toNumber, type FunctionProto, type GraphProto, type ModelProto, type NodeProto, type TensorProto, type ValueInfoProto } from "./onnx-proto.js";
+import { decodeModel, type FunctionProto, type GraphProto, type ModelProto, type NodeProto, type TensorProto, type ValueInfoProto } from "./onnx-proto.js";
 import { lookupByName, lookupOnnxOp } from "./operators/index.js";
-import { nodeProblem, opsetProblem, outputTypes, versionProblem, type Problem } from "./schema/check.js";
-import { newestOpset, operatorSchema } from "./schema/schema.js";
-import { dataTypeName, integerRange, isNumberType, readTensor } from "./tensor-data.js";
+import { nodeProblem, outputTypes, versionProblem, type Problem } from "./schema/check.js";
+import { operatorSchema } from "./schema/schema.js";
+import { isSequenceNode, readSequence, type Sequence } from "./sequences.js";
+import { MAX_INPUT, resolveInputShapes, shapeOption, type GivenShapes } from "./shapes.js";
+import { isAdopted, NodeVersions, opsetProblem, OPSETS, opsetsOf } from "./versions.js";
+import { dataTypeName, integerRange, readTensor } from "./tensor-data.js";
 
-/** Oldest and newest operator sets whose meaning this importer knows. */
-export const OPSETS = { oldest: 6, newest: newestOpset("")! };
+export { OPSETS };
 
-/** Imports a model; `undefined` where errors were reported to the sink. */
-export function importOnnx(bytes: Uint8Array, file: string, sink: Sink): Module | undefined {
+/** Imports a model, its inputs in the shapes that are stated; `undefined` where errors were reported to the sink. */
+export function importOnnx(bytes: Uint8Array, file: string, sink: Sink, given: GivenShapes = {}): Module | undefined {
   try {
-    return new Importer(decode(bytes, file), file, sink).run();
+    return new Importer(decode(bytes, file), file, sink, given).run();
   } catch (e) {
     if (!(e instanceof UserError)) throw e;
     sink.diagnostics.push(...e.diagnostics);
@@ -46,9 +48,9 @@ export interface GraphSummary {
 }
 
 /** Reads as much of a model as can be read: nodes that fail carry the reason, and what depends on them is not reached. */
-export function summarizeOnnx(bytes: Uint8Array, file: string, sink: Sink): GraphSummary | undefined {
+export function summarizeOnnx(bytes: Uint8Array, file: string, sink: Sink, given: GivenShapes = {}): GraphSummary | undefined {
   try {
-    return new Importer(decode(bytes, file), file, sink).summarize();
+    return new Importer(decode(bytes, file), file, sink, given).summarize();
   } catch (e) {
     if (!(e instanceof UserError)) throw e;
     sink.diagnostics.push(...e.diagnostics);
@@ -96,14 +98,28 @@ class Importer {
   private readonly types = new Map<string, number>();
   /** Element types that the graph declares for what its nodes compute. */
   private readonly declared = new Map<string, number>();
+  private readonly versions: NodeVersions;
   /** Operators that read each tensor; the graph itself where it is an output. */
   private readonly readers = new Map<string, string[]>();
   /** Tensors that have no value because their node was refused. */
   private readonly failed = new Set<string>();
   private readonly block = new Block();
 
-  constructor(model: ModelProto, private readonly file: string, private readonly sink: Sink) {
+  /** Where another batch is stated than the file has. */
+  private batch: Batch | undefined;
+  /** Inputs that no initializer provides. */
+  private ports: readonly ValueInfoProto[] = [];
+
+  constructor(
+    private readonly model: ModelProto,
+    private readonly file: string,
+    private readonly sink: Sink,
+    private readonly given: GivenShapes = {},
+    /** For a reading that only finds shapes: by how much tensors may be larger than what is otherwise refused. */
+    private readonly trial?: { readonly slack: number },
+  ) {
     this.graph = model.graph!;
+    this.versions = new NodeVersions(file, sink);
     this.opsets = opsetsOf(model.opsetImport);
     this.control = new Control({
       file,
@@ -123,7 +139,7 @@ class Importer {
     for (const o of this.graph.output) this.readers.set(o.name, [...(this.readers.get(o.name) ?? []), "the graph's output"]);
     const opset = this.opsets.get("");
     if (opset === undefined && this.opsets.size === 0) throw UserError.of("ON002", { what: "names no operator set (opset_import is empty)", ...OPSETS }, { file });
-    const outside = opset === undefined ? undefined : opsetProblem("", opset, OPSETS.oldest);
+    const outside = opset === undefined ? undefined : opsetProblem("", opset);
     if (outside !== undefined) throw UserError.of("ON002", { what: `uses opset ${opset}`, ...outside }, { file });
   }
 
@@ -142,7 +158,7 @@ class Importer {
     return lookupOnnxOp(node.domain, node.opType) === undefined ? this.functions.get(functionKey(node.domain, node.opType, node.overload)) : undefined;
   }
   private isKnown(node: NodeProto): boolean {
-    return lookupOnnxOp(node.domain, node.opType) !== undefined || this.functionOf(node) !== undefined || isControl(node) || isSequenceNode(node, this.sequences);
+    return lookupOnnxOp(node.domain, node.opType) !== undefined || isAdopted(node) || this.functionOf(node) !== undefined || isControl(node) || isSequenceNode(node, this.sequences);
   }
 
   run(): Module | undefined {
@@ -161,6 +177,7 @@ class Importer {
     });
     if (outputs.length === 0) throw UserError.of("ON003", { what: "the graph has no outputs" }, { file: this.file });
     if (this.sink.hasErrors) return undefined;
+    this.noteBakedBatch(inputs);
     new Builder(this.block).create("return", outputs, []);
     const module = new Module(moduleNameOf(this.file));
     module.body.append(new Op({ name: "func", attrs: { sym: module.name, inputs, outputs: this.graph.output.map((o) => o.name) }, regions: [this.block] }));
@@ -188,6 +205,7 @@ class Importer {
       }
       return { name: names[i]!, opType: node.opType, ops: this.block.ops.slice(before), outputShape: this.shapeOfTensor(node.output[0] ?? ""), reason };
     });
+    if (nodes.every((n) => n.reason === undefined)) this.noteBakedBatch(inputs);
     return { inputs: args, outputs: this.graph.output.map((o) => ({ name: o.name, shape: this.shapeOfTensor(o.name) })), nodes };
   }
 
@@ -224,14 +242,16 @@ class Importer {
 
   /** Inputs that no initializer provides become the function's arguments. */
   private readInputs(): string[] {
-    const names: string[] = [];
     const seen = new Set<string>();
     for (const input of this.graph.input) {
       if (seen.has(input.name)) throw UserError.of("ON003", { what: `input "${printable(input.name)}" is listed twice` }, { file: this.file, tensor: input.name });
       seen.add(input.name);
-      if (this.tensors.has(input.name)) continue;
-      const shape = this.inputShape(input);
-      names.push(input.name);
+    }
+    const inputs = (this.ports = this.graph.input.filter((input) => !this.tensors.has(input.name)));
+    const { shapes, rebatching, rebatched } = resolveInputShapes(inputs, this.given, this.file, MAX_INPUT * (this.trial?.slack ?? 1));
+    if (rebatching !== undefined) this.batch = new Batch(rebatching, this.again(shapes.map((s, i) => (rebatched.includes(i) ? [rebatching.from, ...s.slice(1)] : s))).allShapes());
+    for (const [i, input] of inputs.entries()) {
+      const shape = [...shapes[i]!];
       this.types.set(input.name, input.type!.tensorType!.elemType);
       const arg = this.block.addArg(tensor(shape, f32), input.name);
       const range = portRange(input.type!.tensorType!.elemType);
@@ -239,26 +259,38 @@ class Importer {
       const value = range === undefined ? arg : new Builder(this.block).value("nn.round", [arg], tensor(shape, f32), { lo: range.lo, hi: range.hi }, input.name);
       this.tensors.set(input.name, { kind: "value", value });
     }
-    if (names.length === 0) throw UserError.of("ON003", { what: "the graph has no input: everything in it is constant" }, { file: this.file });
-    return names;
+    if (inputs.length === 0) throw UserError.of("ON003", { what: "the graph has no input: everything in it is constant" }, { file: this.file });
+    return inputs.map((i) => i.name);
   }
 
-  private inputShape(input: ValueInfoProto): number[] {
-    const fail = (what: string): UserError => UserError.of("ON005", { what }, { file: this.file, tensor: input.name });
-    const type = input.type?.tensorType;
-    if (type == null) throw fail(`input "${printable(input.name)}" is not a tensor, or has no type (sequences and nested types are not supported)`);
-    if (!isNumberType(type.elemType)) throw fail(`input "${printable(input.name)}" holds ${dataTypeName(type.elemType)} values; inputs must be numbers or truth values`);
-    if (type.shape == null) throw fail(`input "${printable(input.name)}" has no shape`);
-    const shape = type.shape.dim.map((d, i) => {
-      const n = d.value === "dimValue" ? toNumber(d.dimValue) : 0;
-      if (n > 0) return n;
-      // A symbolic first dimension counts samples: the design processes a stream of them.
-      if (i === 0) return 1;
-      throw fail(`dimension ${i} of input "${printable(input.name)}" is ${d.value === "dimParam" ? `the symbol "${printable(d.dimParam)}"` : `${n}`}; only the first may be open`);
-    });
-    const total = shape.reduce((n, d) => n * d, 1);
-    if (total > 2 ** 24) throw fail(`input "${printable(input.name)}" has ${shape.join(" x ")} elements a sample`);
-    return shape;
+  /** The same model, read again with its inputs in other shapes. */
+  private again(shapes: readonly (readonly number[])[]): Importer {
+    const first = this.given.shapes ?? {};
+    const slack = Math.max(1, ...shapes.map((s, i) => (s[0] ?? 1) / (first[this.ports[i]!.name]?.[0] ?? s[0] ?? 1)));
+    return new Importer(this.model, this.file, new Sink(), { ...this.given, shapes: Object.fromEntries(this.ports.map((p, i) => [p.name, shapes[i]!])) }, { slack });
+  }
+
+  /** Shapes of all tensors. @errors everything that is wrong with the model */
+  private allShapes(): ReadonlyMap<string, readonly number[]> {
+    this.run();
+    this.sink.throwIfErrors();
+    return new Map([...this.tensors.keys()].map((name) => [name, this.shapeOfTensor(name)]));
+  }
+
+  /** Says so where all inputs and outputs have one first dimension above 1, and the network can do with one sample. */
+  private noteBakedBatch(inputs: readonly string[]): void {
+    const shapes = this.block.args.map((a) => shapeOf(a));
+    const batch = shapes[0]?.[0] ?? 1;
+    const ports = [...shapes, ...this.graph.output.map((o) => this.shapeOfTensor(o.name))];
+    if (batch < 2 || this.batch !== undefined || this.trial !== undefined || ports.some((s) => s[0] !== batch)) return;
+    try {
+      const single = this.again(shapes.map((s) => [1, ...s.slice(1)]));
+      if (single.run() === undefined || single.batch === undefined) return;
+    } catch (e) {
+      if (!(e instanceof UserError)) throw e;
+      return;
+    }
+    this.sink.report("ON025", { batch, options: shapes.map((s, i) => shapeOption(inputs[i]!, [1, ...s.slice(1)])).join(" ") }, { file: this.file });
   }
 
   private tryNode(node: NodeProto, name: string): void {
@@ -275,7 +307,7 @@ class Importer {
   private importNode(given: NodeProto, name: string): void {
     const called = this.functionOf(given);
     if (called !== undefined) return this.call(called, given, name);
-    const { node, domain, opset } = this.versionOf(given, name);
+    const { node, domain, opset } = this.versions.of(given, name, this.opsets);
     const schema = operatorSchema(domain, node.opType, opset);
     const typeOf = (tensor: string): number | undefined => this.types.get(tensor);
     const refuse = (problem: Problem | undefined): void => {
@@ -304,21 +336,12 @@ class Importer {
       }
       const type = outputs.types[i];
       const declared = this.declared.get(o);
-      if (type !== undefined && declared !== undefined && type !== declared) refuse({ what: `its output ${i} ("${printable(o, 60)}") is ${dataTypeName(type)}, but the graph declares it as ${dataTypeName(declared)}`, hint: "correct the declaration (onnx.shape_inference writes it), or convert the tensor with Cast" });
+if (type !== undefined && declared !== undefined && type !== declared) this.sink.report("ON024", { name: printable(o, 60), is: dataTypeName(type), declared: dataTypeName(declared) }, { file: this.file, node: name, opType: node.opType, tensor: o });
       if (type !== undefined) this.types.set(o, type);
-      this.define(o, "kind" in r && (r.kind === "const" || r.kind === "value") ? (r as Imported) : { kind: "value", value: r as Value }, `node "${printable(name)}"`);
+      const defined: Imported = "kind" in r && (r.kind === "const" || r.kind === "value") ? (r as Imported) : { kind: "value", value: r as Value };
+      if (defined.kind === "value") ctx.checkBatch(o, shapeOf(defined.value));
+      this.define(o, defined, `node "${printable(name)}"`);
     });
-  }
-
-  /** The node, its domain, and the operator set of the domain that holds for it. */
-  private versionOf(node: NodeProto, name: string): { readonly node: NodeProto; readonly domain: string; readonly opset: number } {
-    const place = { file: this.file, node: name, opType: node.opType };
-    const domain = node.domain === "ai.onnx" ? "" : node.domain;
-    const opset = this.opsets.get(domain);
-    if (opset === undefined) throw UserError.of("ON020", { what: `its domain "${printable(domain)}" is not imported by the model`, hint: "check the export of the model" }, place);
-    const outside = opsetProblem(domain, opset, domain === "" ? OPSETS.oldest : 1);
-    if (outside !== undefined) throw UserError.of("ON002", { what: `uses opset ${opset}${domain === "" ? "" : ` of ${printable(domain)}`}`, ...outside }, place);
-    return { node, domain, opset };
   }
 
   /** The node as its importer sees it; sequences among its inputs are left out. */
@@ -330,7 +353,7 @@ class Importer {
       return t;
     });
     const builder = new Builder(this.block, undefined, { nodes: [name], opType: node.opType, file: this.file });
-    return new NodeContext(node, name, opset, this.file, builder, inputs, this.readers.get(node.output[0] ?? "") ?? [], this.types, lookupByName);
+    return new NodeContext(node, name, opset, this.file, builder, inputs, this.readers.get(node.output[0] ?? "") ?? [], this.types, lookupByName, undefined, this.batch, this.trial?.slack);
   }
 
   private importSequence(ctx: NodeContext, node: NodeProto, name: string): void {
@@ -396,8 +419,4 @@ class Importer {
   private isRead(tensorName: string): boolean {
     return this.readers.has(tensorName);
   }
-}
-
-function opsetsOf(imports: readonly { readonly domain: string; readonly version: Parameters<typeof toNumber>[0] }[]): ReadonlyMap<string, number> {
-  return new Map(imports.map((o) => [o.domain === "ai.onnx" ? "" : o.domain, toNumber(o.version)]));
 }

@@ -5,7 +5,7 @@
 import type { AttributeProto, FunctionProto, GraphProto, NodeProto, TensorProto } from "./onnx-proto.js";
 
 /** A copy of a decoded message; what a message does not say is in its prototype. */
-function changed<T extends object>(message: T, changes: Partial<T>): T {
+export function changed<T extends object>(message: T, changes: Partial<T>): T {
   return Object.assign(Object.create(Object.getPrototypeOf(message) as object) as T, message, changes);
 }
 

@@ -5,6 +5,7 @@ import { elementCount } from "../ir/types.js";
 import type { Sink } from "../diagnostics/index.js";
 import { shapeOf } from "./context.js";
 import { summarizeOnnx } from "./import.js";
+import type { GivenShapes } from "./shapes.js";
 
 export interface InspectedNode {
   readonly name: string;
@@ -27,8 +28,8 @@ export interface InspectedModel {
 }
 
 /** Undefined where the file is no ONNX model; then the sink says why. */
-export function inspectOnnx(bytes: Uint8Array, file: string, sink: Sink): InspectedModel | undefined {
-  const summary = summarizeOnnx(bytes, file, sink);
+export function inspectOnnx(bytes: Uint8Array, file: string, sink: Sink, given: GivenShapes = {}): InspectedModel | undefined {
+  const summary = summarizeOnnx(bytes, file, sink, given);
   if (summary === undefined) return undefined;
   const nodes = summary.nodes.map(
     (n): InspectedNode => ({

@@ -1,5 +1,7 @@
 /** Models that must be refused: what is said, and where. */
 import { describe, expect, it } from "vitest";
+import { Sink } from "../../src/diagnostics/index.js";
+import { importOnnx } from "../../src/frontend/import.js";
 import { floats, importValid, integers, node, onnx, refusal, weights, type GraphSpec } from "./support.js";
 
 const fc = { node: [node("Gemm", ["x", "w"], ["y"], "fc")], output: [floats("y", [1, 2])] };
@@ -40,7 +42,6 @@ const cases: readonly Case[] = [
   { what: "more inputs than the schema has", model: { node: [node("Relu", ["x", "x"], ["y"], "r")] }, code: "ON021", says: /2 inputs, of which Relu knows 1/, at: { node: "r" } },
   { what: "operator of a newer opset", model: { node: [node("Gelu", ["x"], ["y"], "g")] }, code: "ON021", says: /Gelu came with opset 20/, at: { node: "g" } },
   { what: "operator that was taken out", model: { node: [node("Upsample", ["x", "s"], ["y"], "up")], initializer: [weights("s", [2], [1, 2])] }, code: "ON021", says: /Upsample was taken out of ONNX with opset 10/, at: { node: "up" } },
-  { what: "declared type of a tensor", model: { node: [node("Relu", ["x"], ["y"], "r")], output: [floats("y", [1, 4], 11)] }, code: "ON021", says: /"y"\) is float, but the graph declares it as double/, at: { node: "r" } },
   { what: "opset of the future", model: { node: [node("Relu", ["x"], ["y"])], opset: 29 }, code: "ON002", says: /opset 29; opsets 6 to 28/ },
   { what: "computed shape", model: { node: [node("Reshape", ["x", "s"], ["y"], "rs")], input: [floats("x", [1, 4]), floats("s", [2], 7)] }, code: "ON020", says: /target shape \(input 1\) is computed/, at: { node: "rs" } },
   { what: "reshape that does not fit", model: { node: [node("Reshape", ["x", "s"], ["y"], "rs")], initializer: [integers("s", [2], [3, -1])] }, code: "ON020", says: /4 elements do not fill \[3, -1\]/ },
@@ -64,10 +65,41 @@ describe("refused models", () => {
     expect(d!.message).toMatch(/2 operators .*f1 \(Frobnicate\).*Magic_2 \(com\.acme::Magic\)/);
   });
 
+  it("a declaration of another element type is warned of", () => {
+    const sink = new Sink();
+    expect(importOnnx(onnx({ node: [node("Relu", ["x"], ["y"], "r")], output: [floats("y", [1, 4], 11)] }), "model.onnx", sink)).toBeDefined();
+    expect(sink.diagnostics.map((d) => [d.code, d.severity, d.place.node, d.message])).toEqual([["ON024", "warning", "r", '"y" is float, but the graph declares it as double']]);
+  });
+
   it("every node with a fault is reported, what depends on it is not", () => {
     const axis = { name: "axis", type: 2, i: 9 };
     const found = refusal(onnx({ node: [node("Softmax", ["x"], ["a"], "s1", [axis]), node("Relu", ["a"], ["b"], "r"), node("Softmax", ["x"], ["c"], "s2", [axis]), node("Add", ["b", "c"], ["y"], "sum")] }));
     expect(found.map((d) => d.place.node)).toEqual(["s1", "s2"]);
+  });
+});
+
+describe("domains that files leave out", () => {
+  const quant = (domain: string | undefined): Uint8Array => {
+    const flag = (name: string, i: number): object => ({ name, type: 2, i });
+    const nodes = ["a", "y"].map((y, k) => ({ ...node("Quant", [k === 0 ? "x" : "a", "s", "z", "b"], [y], `q${k}`, [flag("signed", 1), flag("narrow", 0)]), ...(domain !== undefined && { domain }) }));
+    return onnx({ node: nodes, initializer: [weights("s", [], [0.25]), weights("z", [], [0]), weights("b", [], [6])] });
+  };
+  it.each([
+    [undefined, "ON023", /ONNX has no operator Quant; it is read as that of qonnx\.custom_op\.general/],
+    ["qonnx.custom_op.general", "ON022", /domain "qonnx\.custom_op\.general" but does not import it/],
+    ["onnx.brevitas", "ON022", /domain "onnx\.brevitas" but does not import it/],
+  ] as const)("%s is read, with one note", (domain, code, says) => {
+    const sink = new Sink();
+    expect(importOnnx(quant(domain), "model.onnx", sink)).toBeDefined();
+    expect(sink.diagnostics.map((d) => [d.code, d.severity])).toEqual([[code, "note"]]);
+    expect(sink.diagnostics[0]!.message).toMatch(says);
+  });
+  it("ONNX Runtime's is read, with a note", () => {
+    const sink = new Sink();
+    const q = { ...node("QuantizeLinear", ["x", "s", "z"], ["q"], "q"), domain: "com.microsoft" };
+    const dq = { ...node("DequantizeLinear", ["q", "s", "z"], ["y"], "dq"), domain: "com.microsoft" };
+    expect(importOnnx(onnx({ node: [q, dq], initializer: [weights("s", [], [0.25]), { name: "z", dims: [], dataType: 3, int32Data: [0] }] }), "model.onnx", sink)).toBeDefined();
+    expect(sink.diagnostics.map((d) => d.code)).toEqual(["ON022"]);
   });
 });
 

@@ -2,11 +2,11 @@ import { Command, Option } from "commander";
 import { compileModel, type AxisWidth, type CompileOptions, type DesignReport, type Minimize, type Target } from "../../driver.js";
 import { runAction, type GlobalOptions } from "../action.js";
 import type { CliEnv } from "../env.js";
-import { axisWidth, budget, names, positiveInteger, positiveNumber, repeated, share } from "../options.js";
+import { axisWidth, budget, names, positiveInteger, positiveNumber, repeated, DIM_OPTION, SHAPE_OPTION, namedShape, namedSize, shapeOptions, share, type ShapeFlags } from "../options.js";
 import { precisionSummary } from "../precision.js";
 import { count, si, table } from "../table.js";
 
-interface Flags extends GlobalOptions {
+interface Flags extends GlobalOptions, ShapeFlags {
   readonly output: string;
   readonly calib?: string;
   readonly precision?: string;
@@ -46,6 +46,8 @@ export function compileCommand(env: CliEnv): Command {
     .option("--device <name>", "FPGA (default: xcu280)")
     .option("--clock <mhz>", "clock in MHz (default: 250)", positiveNumber)
     .option("--config <file>", "YAML file with these options and precisions of single layers; the command line has precedence")
+    .option(...SHAPE_OPTION, namedShape)
+    .option(...DIM_OPTION, namedSize)
     .option("--print-ir-after <pass>", "print the IR after a pass, all, or changed, to stderr; may be repeated", names)
     .option("--dump-ir <dir>", "write the IR after each pass to numbered files")
     .option("--verify-each", "run the verifier after each pass", true)
@@ -76,6 +78,7 @@ function compileOptions(f: Flags): CompileOptions {
   return {
     out: f.output,
     verifyEach: f.verifyEach,
+    ...shapeOptions(f),
     ...(f.calib !== undefined && { calib: f.calib }),
     ...(f.precision !== undefined && { precision: f.precision }),
     ...(f.maxError !== undefined && { maxError: f.maxError }),

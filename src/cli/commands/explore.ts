@@ -2,10 +2,10 @@ import { Command } from "commander";
 import { exploreModel, type AxisWidth, type Exploration } from "../../driver.js";
 import { runAction, type GlobalOptions } from "../action.js";
 import type { CliEnv } from "../env.js";
-import { axisWidth, positiveInteger, positiveNumber } from "../options.js";
+import { axisWidth, DIM_OPTION, namedShape, namedSize, positiveInteger, positiveNumber, SHAPE_OPTION, shapeOptions, type ShapeFlags } from "../options.js";
 import { si, table } from "../table.js";
 
-interface Flags extends GlobalOptions {
+interface Flags extends GlobalOptions, ShapeFlags {
   readonly calib?: string;
   readonly precision?: string;
   readonly device?: string;
@@ -31,6 +31,8 @@ export function exploreCommand(env: CliEnv): Command {
     .option("--precision <spec>", "bits of weights and activations: 8, w8a12")
     .option("--axis-width <width>", "width of the streams: most bits of a beat (128), or elements per beat of the inputs (16e)", axisWidth)
     .option("--config <file>", "YAML file with these options; the command line has precedence")
+    .option(...SHAPE_OPTION, namedShape)
+    .option(...DIM_OPTION, namedSize)
     .option("--intervals <count>", "intervals to try, on a geometric grid (default: 24)", positiveInteger)
     .option("--cores <count>", "threads (default: as many as there are cores); the result does not depend on it", positiveInteger)
     .option("-o, --output <dir>", "folder for explore.json, explore.html and explore.svg")
@@ -50,6 +52,7 @@ Examples:
         const result = await exploreModel(
           model,
           {
+            ...shapeOptions(f),
             ...(f.calib !== undefined && { calib: f.calib }),
             ...(f.precision !== undefined && { precision: f.precision }),
             ...(f.device !== undefined && { device: f.device }),

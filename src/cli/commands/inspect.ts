@@ -3,9 +3,10 @@ import { inspectModel, type Inspection } from "../../driver.js";
 import { printable } from "../../diagnostics/index.js";
 import { Exit, runAction, type GlobalOptions } from "../action.js";
 import type { CliEnv } from "../env.js";
+import { DIM_OPTION, namedShape, namedSize, SHAPE_OPTION, shapeOptions, type ShapeFlags } from "../options.js";
 import { count, table } from "../table.js";
 
-interface Flags extends GlobalOptions {
+interface Flags extends GlobalOptions, ShapeFlags {
   readonly json?: boolean;
 }
 
@@ -14,6 +15,8 @@ export function inspectCommand(env: CliEnv): Command {
     .summary("show what is in an ONNX model, and what is not supported")
     .description("Lists the operators of an ONNX model with their shapes and cost, and everything that onnx-hls does not support, with the place.")
     .argument("<model>", "ONNX file (MODEL.onnx)")
+    .option(...SHAPE_OPTION, namedShape)
+    .option(...DIM_OPTION, namedSize)
     .option("--json", "print the list as JSON")
     .addHelpText("after", `
 Exit code 1 if the model cannot be compiled.
@@ -23,7 +26,7 @@ Example:
     .action(async (model: string, _flags: unknown, command: Command) => {
       const flags = command.optsWithGlobals<Flags>();
       await runAction(env, flags, async (session) => {
-        const r = await inspectModel(model, session);
+        const r = await inspectModel(model, session, shapeOptions(flags));
         env.out(flags.json === true ? `${JSON.stringify(r, null, 2)}\n` : `${describe(r)}\n`);
         if (r.nodes.some((n) => !n.supported)) throw new Exit(1);
       });

@@ -7,7 +7,7 @@
  */
 import type { Value } from "../../ir/core.js";
 import { known, NodeContext, shapeOf, type Imported, type OperatorImporter } from "../context.js";
-import { integerRange } from "../tensor-data.js";
+import { dataTypeName, integerRange } from "../tensor-data.js";
 import { eitherLayout } from "./layout.js";
 
 /** Scale or zero point: one number, or one per index of `axis`. */
@@ -90,7 +90,10 @@ function onlyZero(ctx: NodeContext, zero: Parameter): number {
 
 /** Integers in place of real numbers: what the zero point's type, or the attribute, says. */
 function codeType(ctx: NodeContext, zeroInput: number): { type: number; lo: number; hi: number } {
-  const type = (ctx.has(zeroInput) ? ctx.elementType(zeroInput) : undefined) ?? (ctx.int("output_dtype", 0) || 2);
+  const stated = ctx.int("output_dtype", 0) || undefined;
+  const ofZero = ctx.has(zeroInput) ? ctx.elementType(zeroInput) : undefined;
+  if (stated !== undefined && ofZero !== undefined && stated !== ofZero) throw ctx.error(`output_dtype is ${dataTypeName(stated)}, but its zero point is ${dataTypeName(ofZero)}`, "quantize the model again");
+  const type = ofZero ?? stated ?? 2;
   const range = integerRange(type);
   if (range === undefined || range.hi > 65535 || range.lo < -32768) throw ctx.error(`it quantizes to an element type (${type}) that is no integer of up to 16 bits`, "quantize to int4, uint4, int8, uint8, int16 or uint16");
   return { type, ...range };
@@ -119,9 +122,11 @@ const dequantizeLinear: OperatorImporter = {
   opType: "DequantizeLinear",
   since: 10,
   limits: "per tensor or per axis; not in blocks",
-  resultType: (ctx) => ctx.elementType(1),
+  resultType: (ctx) => ctx.int("output_dtype", 0) || ctx.elementType(1),
   import: (ctx) => {
     blocksRefused(ctx);
+    // Products are exact here; rounding them to 11 bits is below what quantization does anyway, rounding to 8 bits is not.
+    if (ctx.int("output_dtype", 0) === 16 && ctx.elementType(1) !== 16) throw ctx.error("its result is rounded to bfloat16, which would not be reproduced", "keep it in float32");
     return dequantize(ctx, 0, 1, 2, ctx.int("axis", 1));
   },
 };

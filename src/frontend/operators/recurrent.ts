@@ -102,7 +102,12 @@ function recurrent(opType: string, gates: number, defaults: readonly string[], c
       const activations = activationsOf(ctx, defaults, directions);
       const lengths = lengthsOf(ctx, steps, batch);
       /** The state that a direction begins with, [batch, hidden]. */
-      const initial = (i: number, d: number): Value => (ctx.has(i) ? reshape(ctx, part(ctx, ctx.value(i), layout === 0 ? 0 : 1, d, 1), [batch, hidden]) : zeros(ctx, [batch, hidden], "initial"));
+      const initial = (i: number, d: number): Value => {
+        if (!ctx.has(i)) return zeros(ctx, [batch, hidden], "initial");
+        const fits = layout === 0 ? [directions, batch, hidden] : [batch, directions, hidden];
+        if (ctx.shape(i).join() !== fits.join()) throw ctx.error(`its initial state has the shape [${ctx.shape(i).join(", ")}] instead of [${fits.join(", ")}]`);
+        return reshape(ctx, part(ctx, ctx.value(i), layout === 0 ? 0 : 1, d, 1), [batch, hidden]);
+      };
 
       const run = (d: number, sequence: Value, state: Value, start: Value | undefined): Run => {
         const [count, samples] = shapeOf(sequence) as [number, number, number];

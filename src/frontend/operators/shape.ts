@@ -37,6 +37,8 @@ const reshape: OperatorImporter = {
     if (target.filter((d) => d === -1).length > 1) throw ctx.error(`the target shape [${target.join(", ")}] holds -1 twice`);
     if (target.some((d) => d < -1 || !Number.isSafeInteger(d))) throw ctx.error(`the target shape is [${target.join(", ")}]`);
     const allowZero = ctx.int("allowzero", 0) !== 0;
+    const rebatched = ctx.rebatchedShape();
+    if (rebatched !== undefined) return reshapeTo(ctx, rebatched);
     const shape = target.map((d, i) => (d === 0 && !allowZero ? (from[i] ?? 0) : d));
     const rest = shape.filter((d) => d !== -1).reduce((n, d) => n * d, 1);
     const total = count(from);

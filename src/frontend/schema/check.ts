@@ -3,7 +3,7 @@ import { printable } from "../../diagnostics/index.js";
 import { nearestName } from "../../diagnostics/nearest.js";
 import { toNumber, type AttributeProto, type NodeProto } from "../onnx-proto.js";
 import { dataTypeName } from "../tensor-data.js";
-import { ATTRIBUTE_KINDS, newestOpset, operatorSchema, schemaVersions, type AttributeSchema, type AttributeValue, type OperatorSchema, type ParameterSchema } from "./schema.js";
+import { ATTRIBUTE_KINDS, operatorSchema, schemaVersions, type AttributeSchema, type AttributeValue, type OperatorSchema, type ParameterSchema } from "./schema.js";
 
 /** What is wrong with a node, and what to do. */
 export interface Problem {
@@ -179,10 +179,4 @@ export function outputTypes(schema: OperatorSchema, node: NodeProto, typeOf: Typ
     return type;
   });
   return { types, ...(problem !== undefined && { problem }) };
-}
-
-/** Newest and oldest operator sets of a domain, where a version is outside of what is known. */
-export function opsetProblem(domain: string, opset: number, oldest: number): { readonly oldest: number; readonly newest: number } | undefined {
-  const newest = newestOpset(domain);
-  return newest !== undefined && (opset > newest || opset < oldest) ? { oldest, newest } : undefined;
 }
