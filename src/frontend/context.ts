@@ -262,6 +262,8 @@ export interface OperatorImporter {
   readonly opType: string;
   /** First version of the ONNX operator set that is read. */
   readonly since?: number;
+  /** Why files have the operator before ONNX does. It is read then as in its first version. */
+  readonly early?: string;
   /** One line on limits, for the reference. */
   readonly limits?: string;
   /** Without a schema: how many of the first inputs must have one element type; 0 where absent. */

@@ -24,7 +24,6 @@ const REFUSED: Readonly<Record<string, readonly [what: string, hint: string]>> =
   Sampling: SEARCH,
   WhisperBeamSearch: SEARCH,
   Unique: SHAPE,
-  Tokenizer: ["it reads text", "split text into numbers on the host"],
   MurmurHash3: ["a hash function is no arithmetic on real numbers", "compute it on the host"],
   Rfft: TRANSFORM,
   Irfft: TRANSFORM,
