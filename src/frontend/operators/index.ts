@@ -30,7 +30,7 @@ export function registerOnnxOp(importer: OperatorImporter): void {
   if (registry.has(importer.opType)) throw new Error(`operator ${importer.opType} is registered twice`);
   registry.set(importer.opType, importer);
 }
-for (const o of [...linearOperators, ...elementwiseOperators, ...shapeOperators, ...reduceOperators, ...resizeOperators, ...logicOperators, ...activationOperators, ...normalizeOperators, ...quantizedOperators, ...choiceOperators, ...contractionOperators, ...rearrangeOperators, ...recurrentOperators, ...attentionOperators, ...linearAttentionOperators, ...rotaryOperators, ...fusedOperators, ...fusedAttentionOperators, ...fusedQuantizedOperators, ...layoutOperators, ...legacyOperators, ...refusedOperators]) registerOnnxOp(o);
+for (const o of [...linearOperators, ...elementwiseOperators, ...shapeOperators, ...reduceOperators, ...resizeOperators, ...logicOperators, ...activationOperators, ...normalizeOperators, ...quantizedOperators, ...choiceOperators, ...contractionOperators, ...rearrangeOperators, ...recurrentOperators]) registerOnnxOp(o);
 
 export function lookupOnnxOp(domain: string, opType: string): OperatorImporter | undefined {
   return registry.get(domain === "" || domain === "ai.onnx" ? opType : `${domain}::${opType}`);
@@ -42,3 +42,4 @@ export function lookupByName(name: string): OperatorImporter | undefined {
 export function onnxOperators(): readonly OperatorImporter[] {
   return [...registry.values()].sort((a, b) => (a.opType < b.opType ? -1 : 1));
 }
+for (const o of [...attentionOperators, ...linearAttentionOperators, ...rotaryOperators, ...fusedOperators, ...fusedAttentionOperators, ...fusedQuantizedOperators, ...layoutOperators, ...legacyOperators, ...refusedOperators]) registerOnnxOp(o);
