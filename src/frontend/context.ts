@@ -6,7 +6,7 @@ import { f32, tensor, type TensorType } from "../ir/types.js";
 import { broadcastShapes } from "../ir/nn/typing.js";
 import { printable, UserError } from "../diagnostics/index.js";
 import type { Batch } from "./batch.js";
-import { toNumber, type NodeProto } from "./onnx-proto.js";
+import { toNumber, type AttributeProto, type NodeProto } from "./onnx-proto.js";
 import { isDefault, parameterAt } from "./schema/check.js";
 import { newestOpset, type OperatorSchema } from "./schema/schema.js";
 import { readTensor, type ConstTensor } from "./tensor-data.js";
@@ -18,6 +18,24 @@ export type Imported = { readonly kind: "const"; readonly tensor: ConstTensor } 
 class Usage {
   readonly attributes = new Set<string>();
   readonly inputs = new Set<number>();
+}
+
+/**
+ * How a node is read as another operator: at another operator set, with other attributes or `without` some of its own, as if others
+ * read its result, with known element types by input.
+ */
+export interface ReadAs {
+  readonly opset?: number;
+  readonly attributes?: Readonly<Record<string, number | string | readonly number[]>>;
+  readonly without?: readonly string[];
+  readonly readers?: readonly string[];
+  readonly types?: Readonly<Record<number, number | undefined>>;
+}
+
+function attributeOf(name: string, value: number | string | readonly number[]): AttributeProto {
+  const none = { name, type: 0, f: 0, i: 0, s: new Uint8Array(), t: null, g: null, refAttrName: "", floats: [], ints: [], strings: [] };
+  if (typeof value === "number") return { ...none, f: value, i: value };
+  return typeof value === "string" ? { ...none, s: new TextEncoder().encode(value) } : { ...none, floats: value, ints: value };
 }
 
 export class NodeContext {
@@ -41,14 +59,20 @@ export class NodeContext {
     private readonly slack = 1,
   ) {}
 
-  /** The node read as another operator of ONNX's domain, on other inputs, as its operator set `opset` defines it: for operators of other domains the newest. */
-  delegate(opType: string, inputs: readonly (Imported | undefined)[], opset = this.node.domain === "" || this.node.domain === "ai.onnx" ? this.opset : newestOpset("")!): ReturnType<OperatorImporter["import"]> {
+  /**
+   * The node read as another operator, on other inputs, as its operator set `as.opset` defines it: for operators of other domains the
+   * newest. An operator of a domain other than ONNX's is named `domain::Name`.
+   */
+  delegate(opType: string, inputs: readonly (Imported | undefined)[], as: ReadAs = {}): ReturnType<OperatorImporter["import"]> {
     const operator = this.lookup?.(opType);
     if (operator === undefined) throw this.error(`it is read as ${opType}, which is not supported`);
-    const node = { ...this.node, domain: "", input: inputs.map((_, i) => `${this.name}_input${i}`) };
+    const input = inputs.map((_, i) => `${this.name}_input${i}`);
+    const attribute = as.attributes === undefined ? this.node.attribute.filter((a) => as.without?.includes(a.name) !== true) : Object.entries(as.attributes).map(([name, value]) => attributeOf(name, value));
+    const types = new Map(Object.entries(as.types ?? {}).flatMap(([i, type]) => (type === undefined ? [] : [[input[Number(i)]!, type] as const])));
+    const opset = as.opset ?? (this.node.domain === "" || this.node.domain === "ai.onnx" ? this.opset : newestOpset("")!);
     const used = new Usage();
-    const result = operator.import(new NodeContext(node, this.name, opset, this.file, this.builder, inputs, this.readers, new Map(), this.lookup, used, this.batch, this.slack));
-    for (const a of used.attributes) this.used.attributes.add(a);
+    const result = operator.import(new NodeContext({ ...this.node, domain: "", input, attribute }, this.name, opset, this.file, this.builder, inputs, as.readers ?? this.readers, types, this.lookup, used, this.batch, this.slack));
+    if (as.attributes === undefined) for (const a of used.attributes) this.used.attributes.add(a);
     return result;
   }
 
@@ -238,6 +262,8 @@ export interface OperatorImporter {
   readonly opType: string;
   /** First version of the ONNX operator set that is read. */
   readonly since?: number;
+  /** Why files have the operator before ONNX does. It is read then as in its first version. */
+  readonly early?: string;
   /** One line on limits, for the reference. */
   readonly limits?: string;
   /** Without a schema: how many of the first inputs must have one element type; 0 where absent. */

@@ -5,12 +5,14 @@ import { f32, tensor } from "../ir/types.js";
 import { Sink, UserError, printable } from "../diagnostics/index.js";
 import { checkNumbers, NodeContext, shapeOf, type Imported, type OperatorImporter } from "./context.js";
 import { Batch } from "./batch.js";
-import { branchBody, callBody, capturedBy, functionKey, type Body } from "./inline.js";
+import { Control, isControl } from "./control.js";
+import { callBody, capturedBy, functionKey, type Body } from "./inline.js";
 import { nodeOrder } from "./node-order.js";
 import { decodeModel, type FunctionProto, type GraphProto, type ModelProto, type NodeProto, type TensorProto, type ValueInfoProto } from "./onnx-proto.js";
-import { lookupOnnxOp } from "./operators/index.js";
+import { lookupByName, lookupOnnxOp } from "./operators/index.js";
 import { nodeProblem, outputTypes, versionProblem, type Problem } from "./schema/check.js";
-import { operatorSchema } from "./schema/schema.js";
+import { operatorSchema, schemaVersions } from "./schema/schema.js";
+import { isSequenceNode, readSequence, type Sequence } from "./sequences.js";
 import { MAX_INPUT, resolveInputShapes, shapeOption, type GivenShapes } from "./shapes.js";
 import { isAdopted, NodeVersions, opsetProblem, OPSETS, opsetsOf } from "./versions.js";
 import { dataTypeName, integerRange, readTensor } from "./tensor-data.js";
@@ -90,6 +92,8 @@ class Importer {
   /** Functions that are being read, outermost first. */
   private readonly calls: string[] = [];
   private readonly tensors = new Map<string, Imported>();
+  private readonly sequences = new Map<string, Sequence>();
+  private readonly control: Control;
   /** ONNX element types, as far as they are known. */
   private readonly types = new Map<string, number>();
   /** Element types that the graph declares for what its nodes compute. */
@@ -117,6 +121,18 @@ class Importer {
     this.graph = model.graph!;
     this.versions = new NodeVersions(file, sink);
     this.opsets = opsetsOf(model.opsetImport);
+    this.control = new Control({
+      file,
+      tensor: (name) => this.tensors.get(name),
+      typeOf: (name) => this.types.get(name),
+      define: (name, value, type) => {
+        if (type !== undefined) this.types.set(name, type);
+        this.define(name, value, "a loop");
+      },
+      alias: (name, of) => this.alias(name, of),
+      importBody: (body) => this.importBody(body),
+      context: (node, name) => this.contextOf(node, name, this.opsets.get("") ?? OPSETS.newest),
+    });
     this.functions = new Map(model.functions.map((f) => [functionKey(f.domain, f.name, f.overload), f]));
     this.noteReaders(this.graph.node);
     for (const v of [...this.graph.valueInfo, ...this.graph.output]) if (v.type?.tensorType?.elemType) this.declared.set(v.name, v.type.tensorType.elemType);
@@ -142,7 +158,7 @@ class Importer {
     return lookupOnnxOp(node.domain, node.opType) === undefined ? this.functions.get(functionKey(node.domain, node.opType, node.overload)) : undefined;
   }
   private isKnown(node: NodeProto): boolean {
-    return lookupOnnxOp(node.domain, node.opType) !== undefined || isAdopted(node) || this.functionOf(node) !== undefined || isIf(node);
+    return lookupOnnxOp(node.domain, node.opType) !== undefined || isAdopted(node) || this.functionOf(node) !== undefined || isControl(node) || isSequenceNode(node, this.sequences);
   }
 
   run(): Module | undefined {
@@ -155,7 +171,7 @@ class Importer {
     if (this.sink.hasErrors) return undefined;
     const outputs = this.graph.output.map((o) => {
       const t = this.tensors.get(o.name);
-      if (t === undefined) throw UserError.of("ON003", { what: `output "${printable(o.name)}" is produced by nothing` }, { file: this.file, tensor: o.name });
+      if (t === undefined) throw UserError.of("ON003", { what: `output "${printable(o.name)}" is ${this.sequences.has(o.name) ? "a sequence of tensors, which no port can carry" : "produced by nothing"}` }, { file: this.file, tensor: o.name });
       if (t.kind === "const") throw UserError.of("ON003", { what: `output "${printable(o.name)}" does not depend on any input` }, { file: this.file, tensor: o.name });
       return t.value;
     });
@@ -178,7 +194,7 @@ class Importer {
       const before = this.block.ops.length;
       let reason: string | undefined;
       if (!this.isKnown(node)) reason = "the operator is not supported";
-      else if (node.input.some((n) => n !== "" && !this.tensors.has(n))) reason = "an input comes from a node that cannot be read";
+      else if (node.input.some((n) => n !== "" && !this.tensors.has(n) && !this.sequences.has(n))) reason = "an input comes from a node that cannot be read";
       else {
         try {
           this.importNode(node, names[i]!);
@@ -292,23 +308,19 @@ class Importer {
     const called = this.functionOf(given);
     if (called !== undefined) return this.call(called, given, name);
     const { node, domain, opset } = this.versions.of(given, name, this.opsets);
-    const schema = operatorSchema(domain, node.opType, opset);
+    const known = lookupOnnxOp(node.domain, node.opType);
+    const early = known?.early !== undefined && operatorSchema(domain, node.opType, opset) === undefined;
+    const schema = operatorSchema(domain, node.opType, early ? schemaVersions(domain, node.opType)[0]! : opset);
     const typeOf = (tensor: string): number | undefined => this.types.get(tensor);
     const refuse = (problem: Problem | undefined): void => {
       if (problem !== undefined) throw UserError.of("ON021", problem, { file: this.file, node: name, opType: node.opType });
     };
-    refuse(versionProblem(node, domain, opset));
+    if (!early) refuse(versionProblem(node, domain, opset));
     if (schema !== undefined) refuse(nodeProblem(schema, node, opset, typeOf));
-    if (isIf(node)) return this.choose(node, name);
-    const operator = lookupOnnxOp(node.domain, node.opType)!;
-    const inputs = node.input.map((n): Imported | undefined => {
-      if (n === "") return undefined;
-      const t = this.tensors.get(n);
-      if (t === undefined) throw UserError.of("ON003", { what: `node "${printable(name)}" reads tensor "${printable(n)}", which nothing produces` }, { file: this.file, node: name, opType: node.opType, tensor: n });
-      return t;
-    });
-    const builder = new Builder(this.block, undefined, { nodes: [name], opType: node.opType, file: this.file });
-    const ctx = new NodeContext(node, name, opset, this.file, builder, inputs, this.readers.get(node.output[0] ?? "") ?? [], this.types, (opType) => lookupOnnxOp("", opType), undefined, this.batch, this.trial?.slack);
+    if (isControl(node)) return this.control.import(node, name, opset);
+    const ctx = this.contextOf(node, name, opset);
+    if (isSequenceNode(node, this.sequences)) return this.importSequence(ctx, node, name);
+    const operator = known!;
     if (schema === undefined) this.checkTypes(ctx, operator);
     const results = operator.import(ctx);
     ctx.refuseUnread(schema, operator.ignores);
@@ -334,6 +346,29 @@ if (type !== undefined && declared !== undefined && type !== declared) this.sink
     });
   }
 
+  /** The node as its importer sees it; sequences among its inputs are left out. */
+  private contextOf(node: NodeProto, name: string, opset: number): NodeContext {
+    const inputs = node.input.map((n): Imported | undefined => {
+      if (n === "" || this.sequences.has(n)) return undefined;
+      const t = this.tensors.get(n);
+      if (t === undefined) throw UserError.of("ON003", { what: `node "${printable(name)}" reads tensor "${printable(n)}", which nothing produces` }, { file: this.file, node: name, opType: node.opType, tensor: n });
+      return t;
+    });
+    const builder = new Builder(this.block, undefined, { nodes: [name], opType: node.opType, file: this.file });
+    return new NodeContext(node, name, opset, this.file, builder, inputs, this.readers.get(node.output[0] ?? "") ?? [], this.types, lookupByName, undefined, this.batch, this.trial?.slack);
+  }
+
+  private importSequence(ctx: NodeContext, node: NodeProto, name: string): void {
+    const result = readSequence(ctx, this.sequences.get(node.input[0] ?? ""), (i) => this.types.get(node.input[i] ?? ""));
+    const output = node.output[0] ?? "";
+    if (output === "") return;
+    if ("sequence" in result) this.sequences.set(output, result.sequence);
+    else {
+      if (result.type !== undefined) this.types.set(output, result.type);
+      this.define(output, result.tensor, `node "${printable(name)}"`);
+    }
+  }
+
   private call(f: FunctionProto, node: NodeProto, name: string): void {
     const key = functionKey(f.domain, f.name, f.overload);
     if (this.calls.includes(key)) throw UserError.of("ON003", { what: `function "${printable(f.name)}" calls itself` }, { file: this.file, node: name, opType: node.opType });
@@ -348,17 +383,6 @@ if (type !== undefined && declared !== undefined && type !== declared) this.sink
     }
   }
 
-  /** The branch that a constant condition takes. */
-  private choose(node: NodeProto, name: string): void {
-    const fail = (what: string, hint: string): UserError => UserError.of("ON020", { what, hint }, { file: this.file, node: name, opType: node.opType });
-    const condition = this.tensors.get(node.input[0] ?? "");
-    if (condition?.kind !== "const" || condition.tensor.data.length !== 1) throw fail("its condition is computed from the inputs", "hardware has no branches: export with torch.where, or with the condition fixed");
-    const which = condition.tensor.data[0] !== 0 ? "then_branch" : "else_branch";
-    const branch = node.attribute.find((a) => a.name === which)?.g;
-    if (branch == null) throw fail(`it has no ${which}`, "check the export of the model");
-    this.importBody(branchBody(branch, node, name));
-  }
-
   /** Nodes in the place of one; what is wrong with any of them is said of it. */
   private importBody(body: Body): void {
     this.checkOperators(body.nodes, body.nodes.map((n) => n.name));
@@ -366,13 +390,20 @@ if (type !== undefined && declared !== undefined && type !== declared) this.sink
     this.readInitializers(body.initializers);
     for (const [, from] of body.aliases) this.readers.set(from, [...(this.readers.get(from) ?? []), "an output"]);
     for (const n of body.nodes) this.importNode(n, n.name);
-    for (const [output, from] of body.aliases) {
-      const value = this.tensors.get(from);
-      if (value === undefined) throw UserError.of("ON003", { what: `tensor "${printable(from)}" is produced by nothing` }, { file: this.file, tensor: from });
-      const type = this.types.get(from);
-      if (type !== undefined) this.types.set(output, type);
-      this.define(output, value, "a function or branch");
+    for (const [output, from] of body.aliases) this.alias(output, from);
+  }
+
+  private alias(output: string, from: string): void {
+    const sequence = this.sequences.get(from);
+    if (sequence !== undefined) {
+      this.sequences.set(output, sequence);
+      return;
     }
+    const value = this.tensors.get(from);
+    if (value === undefined) throw UserError.of("ON003", { what: `tensor "${printable(from)}" is produced by nothing` }, { file: this.file, tensor: from });
+    const type = this.types.get(from);
+    if (type !== undefined) this.types.set(output, type);
+    this.define(output, value, "a function, branch or loop");
   }
 
   /** ONNX has no implicit conversions: operands of different types mean that the file is not what its author thinks. */
@@ -390,8 +421,4 @@ if (type !== undefined && declared !== undefined && type !== declared) this.sink
   private isRead(tensorName: string): boolean {
     return this.readers.has(tensorName);
   }
-}
-
-function isIf(node: NodeProto): boolean {
-  return node.opType === "If" && (node.domain === "" || node.domain === "ai.onnx");
 }

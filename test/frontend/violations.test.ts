@@ -70,7 +70,7 @@ function madeUp(operator: string): Start {
   const schema = operatorSchema(domain, name, Math.max(opset, domain === "" ? OPSETS.oldest : 1))!;
   const last = schema.inputs.findLastIndex((p) => p.option !== "optional");
   const inputs = schema.inputs.slice(0, last + 1).flatMap((p) => Array.from({ length: Math.max(1, p.least) }, () => p));
-  const outputs = schema.outputs.filter((p) => p.option === "single");
+  const outputs = schema.outputs.filter((p) => p.option === "single" || p.least > 0);
   const port = (n: string, elemType: number): object => ({ name: n, type: { tensorType: { elemType, shape: { dim: [{ dimValue: 1 }, { dimValue: 4 }] } } } });
   const node = { opType: name, domain, input: inputs.map((p, i) => (p.option === "optional" ? "" : `i${i}`)), output: outputs.map((_, i) => `o${i}`), attribute: [...schema.attributes.values()].filter((a) => a.required).map(attributeOf) };
   const graph = { name: "g", node: [node], input: [port("x", 1), ...inputs.map((p, i) => port(`i${i}`, usable(p)))], output: outputs.map((p, i) => port(`o${i}`, usable(p))) };

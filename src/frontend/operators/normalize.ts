@@ -40,6 +40,7 @@ function affine(ctx: NodeContext, y: Value, shape?: readonly number[]): Value {
 
 const layerNormalization: OperatorImporter = {
   opType: "LayerNormalization",
+  early: "ONNX Runtime had it under ONNX's domain in every operator set, and its tools still write it",
   ignores: STASHED,
   import: (ctx) => {
     const x = ctx.value(0);

@@ -8,6 +8,7 @@
 import type { Value } from "../../ir/core.js";
 import { known, NodeContext, shapeOf, type Imported, type OperatorImporter } from "../context.js";
 import { dataTypeName, integerRange } from "../tensor-data.js";
+import { eitherLayout } from "./layout.js";
 
 /** Scale or zero point: one number, or one per index of `axis`. */
 interface Parameter {
@@ -147,7 +148,7 @@ function asInput(v: Value | Imported): Imported {
 
 /** The node as operator `opType` on other inputs. */
 function inner(ctx: NodeContext, opType: string, inputs: readonly (Imported | undefined)[], opset?: number): Value {
-  const result = ctx.delegate(opType, inputs, opset);
+  const result = ctx.delegate(opType, inputs, opset === undefined ? {} : { opset });
   const first = Array.isArray(result) ? (result as readonly (Value | Imported)[])[0]! : (result as Value | Imported);
   const v = asInput(first);
   return v.kind === "value" ? v.value : ctx.fromConstant(v.tensor, `${ctx.name}_constant`);
@@ -341,6 +342,6 @@ export const quantizedOperators: readonly OperatorImporter[] = [
   qlinear("com.microsoft::QLinearAdd", "Add", { inputs: [0, 3], output: 6 }),
   qlinear("com.microsoft::QLinearMul", "Mul", { inputs: [0, 3], output: 6 }),
   ...(["Sigmoid", "LeakyRelu", "Softmax"] as const).map((f) => qlinear(`com.microsoft::QLinear${f}`, f, { inputs: [0], output: 3 })),
-  ...(["GlobalAveragePool", "AveragePool"] as const).map((f) => qlinear(`com.microsoft::QLinear${f}`, f, { inputs: [0], output: 3, limits: `as ${f}, channels first` })),
+  ...(["GlobalAveragePool", "AveragePool"] as const).map((f) => eitherLayout(qlinear(`com.microsoft::QLinear${f}`, f, { inputs: [0], output: 3 }))),
   ...QONNX_DOMAINS.flatMap((d) => [quant(`${d}::Quant`), bipolar(`${d}::BipolarQuant`), trunc(`${d}::Trunc`)]),
 ];

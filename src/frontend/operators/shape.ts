@@ -191,7 +191,9 @@ const gather: OperatorImporter = {
     const shape = [...from.slice(0, axis), ...index.shape, ...from.slice(axis + 1)];
     const c = ctx.constant(0);
     if (c === undefined) {
-      const y = ctx.emit("nn.gather", [ctx.value(0)], from.map((n, d) => (d === axis ? at.length : n)), { axis, indices: at });
+      // One index is a slice, which needs no selection.
+      const taken = from.map((n, d) => (d === axis ? at.length : n));
+      const y = at.length === 1 ? ctx.emit("nn.slice", [ctx.value(0)], taken, { starts: from.map((_, d) => (d === axis ? at[0]! : 0)), steps: from.map(() => 1), shape: taken }) : ctx.emit("nn.gather", [ctx.value(0)], taken, { axis, indices: at });
       return index.shape.length === 1 ? y : ctx.emit("nn.reshape", [y], shape, { shape });
     }
     const [outer, inner] = [count(from.slice(0, axis)), count(from.slice(axis + 1))];
