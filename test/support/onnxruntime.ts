@@ -8,6 +8,7 @@
  */
 import { spawn, spawnSync, type ChildProcessByStdio } from "node:child_process";
 import { existsSync } from "node:fs";
+import type { Socket } from "node:net";
 import type { Readable, Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
 
@@ -28,6 +29,8 @@ export interface RuntimeRequest {
   readonly samples: readonly RuntimeTensors[];
   /** Whether ONNX Runtime may rewrite the graph; by default it computes what the file says, node by node. */
   readonly optimize?: boolean;
+  /** With `optimize`: kernels of integers for int8 activations too, as by default on ARM; on x86 only uint8 ones get them. */
+  readonly int8?: boolean;
 }
 
 function findPython(): { python: string } | { missing: string } {
@@ -104,11 +107,25 @@ interface Header {
   readonly samples: readonly Readonly<Record<string, { readonly type: ElementType; readonly shape: readonly number[] }>>[];
 }
 
+/** The process keeps the tests' process alive only while it is asked. */
+function hold(on: boolean): void {
+  for (const end of [server!.process.stdout, server!.process.stdin] as unknown as Socket[]) on ? end.ref() : end.unref();
+}
+
 async function ask(r: RuntimeRequest): Promise<RuntimeTensors[]> {
   server ??= start();
+  hold(true);
+  try {
+    return await answerOf(server, r);
+  } finally {
+    hold(false);
+  }
+}
+
+async function answerOf(server: { readonly process: ChildProcessByStdio<Writable, Readable, null>; readonly out: Bytes }, r: RuntimeRequest): Promise<RuntimeTensors[]> {
   const specs = r.samples.map((s) => Object.fromEntries(Object.entries(s).map(([name, { type, shape }]) => [name, { type, shape }])));
   const blobs = r.samples.flatMap((s) => Object.values(s).map((t) => Buffer.from(Float64Array.from(t.data).buffer)));
-  server.process.stdin.write(Buffer.concat([Buffer.from(`${JSON.stringify({ bytes: r.model.length, optimize: r.optimize === true, samples: specs })}\n`), r.model, ...blobs]));
+  server.process.stdin.write(Buffer.concat([Buffer.from(`${JSON.stringify({ bytes: r.model.length, optimize: r.optimize === true, int8: r.int8 === true, samples: specs })}\n`), r.model, ...blobs]));
   const header = JSON.parse(await server.out.line()) as Header;
   if (header.error !== undefined) throw new Error(`ONNX Runtime: ${header.error}`);
   const outputs: RuntimeTensors[] = [];

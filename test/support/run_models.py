@@ -1,6 +1,6 @@
 """Runs models through ONNX Runtime for test/support/onnxruntime.ts, one request after the other, until its input ends.
 
-A message is a line of JSON and the bytes that the line announces. Request: {"bytes": n, "optimize": bool, "samples": [{name: {"type", "shape"}}]},
+A message is a line of JSON and the bytes that the line announces. Request: {"bytes": n, "optimize": bool, "int8": bool, "samples": [{name: {"type", "shape"}}]},
 then the model and the numbers of all inputs as float64. Answer: {"samples": [{name: {"type", "shape"}}]}, then the numbers of all
 outputs as float64; or {"error": text}.
 """
@@ -26,6 +26,8 @@ def serve(request, stream):
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL if request["optimize"] else ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if request["int8"]:
+        options.add_session_config_entry("session.qdqisint8allowed", "1")
     session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     names = [o.name for o in session.get_outputs()]
     results = [dict(zip(names, session.run(None, s))) for s in samples]

@@ -54,7 +54,8 @@ export class Expander {
   }
 
   private multiple(s: Scaled, f: Field, hint: string | undefined): { y: Value; rest: Field } {
-    const factor = times(s.scale, f);
+    // As kernels of integers compute it, in float32: what lies next to a tie then falls to the same side.
+    const factor = map(times(map(s.scale, Math.fround), f), Math.fround);
     if (isAll(s.offset, 0)) return { y: this.b.multiply(s.u, factor, hint), rest: ZERO };
     // Sums of products have their bias in front of the factor, where it is an integer as a rule; not where it dwarfs them.
     const small = s.range === undefined || s.offset.data.every((o) => Math.abs(o) <= 4 * Math.max(-s.range!.lo, s.range!.hi) * s.scale.data.reduce((m, v) => Math.min(m, Math.abs(v)), Infinity));
