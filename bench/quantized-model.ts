@@ -23,6 +23,8 @@ import { runOnnxRuntime, type ElementType, type RuntimeTensors } from "../test/s
 /** Kernels of ONNX Runtime: of integers everywhere, of this machine's default, of float32 node by node. */
 export type Reference = "integers" | "default" | "nodes";
 
+export const REFERENCES: readonly Reference[] = ["nodes", "default", "integers"];
+
 export interface Agreement {
   readonly elements: number;
   /** Share of elements that equal ONNX Runtime's. */
@@ -31,10 +33,16 @@ export interface Agreement {
   readonly most: number;
 }
 
-export interface QuantizedRecord extends Agreement {
-  readonly name: string;
+export interface Compared {
+  readonly reference: Reference;
+  readonly outputs: Agreement;
   /** Every quantized tensor, computed from ONNX Runtime's integers in front of it. */
   readonly given: Agreement;
+}
+
+export interface QuantizedRecord {
+  readonly name: string;
+  readonly compared: readonly Compared[];
   /** Nodes that compute with real numbers, with the reason. */
   readonly real: readonly string[];
   /** Whether the fused kernels give the same integers as the fixed-point network. */
@@ -50,7 +58,7 @@ interface Input {
   readonly shape: readonly number[];
 }
 
-export async function measureQuantized(file: string, bytes: Uint8Array, options: { samples: number; flow: boolean; reference: Reference; random?: () => number }): Promise<QuantizedRecord> {
+export async function measureQuantized(file: string, bytes: Uint8Array, options: { samples: number; flow: boolean; references: readonly Reference[]; random?: () => number }): Promise<QuantizedRecord> {
   const model = decodeModel(bytes);
   const constants = new Set(model.graph!.initializer.map((t) => t.name));
   const inputs = model.graph!.input.filter((i) => !constants.has(i.name)).map((i): Input => ({ name: i.name, type: TYPES[i.type!.tensorType!.elemType]!, shape: i.type!.tensorType!.shape!.dim.map((d) => Math.max(1, d.value === "dimValue" ? toNumber(d.dimValue) : 1)) }));
@@ -72,28 +80,23 @@ export async function measureQuantized(file: string, bytes: Uint8Array, options:
   const outputs = fixed.func.body.terminator.operands;
   const names = fixed.func.attrs["outputs"] as readonly string[];
 
-  const [want] = await runOnnxRuntime([{ model: bytes, samples, ...kernels(options.reference) }]);
-  const units = names.map((n) => lastStep(model, n));
-  let [elements, equal, most, agrees] = [0, 0, 0, true];
-  values.forEach((s, k) => {
-    const got = program.run(roundInputs(s, args.map((a) => a.type), scales)).map((y) => Float64Array.from(y));
-    const raw = flow?.run(s.map((x, i) => toRaw(Float64Array.from(x, (v) => v / scales[i]!), fixedOf(args[i]!)!)));
-    got.forEach((y, o) => {
-      const reference = want![k]![names[o]!]!.data;
-      const scale = portScale(fixed.func, "output_scales", o);
-      const unit = units[o] ?? Math.max(1e-12, Array.from(reference).reduce((m, v) => Math.max(m, Math.abs(v)), 0)) * 2 ** -15;
-      y.forEach((v, i) => {
-        const d = Math.abs(v * scale - reference[i]!) / unit;
-        elements++;
-        if (d <= 0.25) equal++;
-        most = Math.max(most, d);
-        if (raw !== undefined && raw[o]![i]! * 2 ** -fixedOf(outputs[o]!)!.frac !== v) agrees = false;
-      });
-    });
-  });
+  const results = values.map((s) => program.run(roundInputs(s, args.map((a) => a.type), scales)).map((y) => Float64Array.from(y)));
+  const agrees = flow && values.every((s, k) => flow.run(s.map((x, i) => toRaw(Float64Array.from(x, (v) => v / scales[i]!), fixedOf(args[i]!)!))).every((raw, o) => results[k]![o]!.every((v, i) => raw[i]! * 2 ** -fixedOf(outputs[o]!)!.frac === v)));
+  const compared: Compared[] = [];
+  for (const reference of options.references) {
+    const [want] = await runOnnxRuntime([{ model: bytes, samples, ...kernels(reference) }]);
+    const count = new Count();
+    results.forEach((ys, k) =>
+      ys.forEach((y, o) => {
+        const { data } = want![k]![names[o]!]!;
+        const scale = portScale(fixed.func, "output_scales", o);
+        count.add(y.map((v) => v * scale), data, lastStep(model, names[o]!) ?? Math.max(1e-12, Array.from(data).reduce((m, v) => Math.max(m, Math.abs(v)), 0)) * 2 ** -15);
+      }),
+    );
+    compared.push({ reference, outputs: count.agreement, given: await tensorByTensor(bytes, model, file, samples, inputs, reference) });
+  }
   const real = (record?.real.filter((n) => n.cause).map((n) => `${n.opType} ${n.name}: ${n.reason}`) ?? ["not a quantized model"]).concat(record?.inputs.map((i) => `input ${i} is real`) ?? []);
-  const given = await tensorByTensor(bytes, model, file, samples, inputs, options.reference);
-  return { name: basename(file), elements, equal: equal / elements, most: most < 0.25 ? 0 : most, given, real, ...(options.flow && { flow: agrees }) };
+  return { name: basename(file), compared, real, ...(agrees !== undefined && { flow: agrees }) };
 }
 
 function kernels(r: Reference): { optimize: boolean; int8: boolean } {
@@ -104,9 +107,10 @@ function kernels(r: Reference): { optimize: boolean; int8: boolean } {
 async function tensorByTensor(bytes0: Uint8Array, model: ModelProto, file: string, samples: readonly RuntimeTensors[], inputs: readonly Input[], reference: Reference): Promise<Agreement> {
   const graph = model.graph!;
   const outputs = new Set(graph.output.map((o) => o.name));
-  const constants = new Set(graph.initializer.map((t) => t.name));
+  const computed = new Set(inputs.map((i) => i.name));
+  for (const n of graph.node) if (n.input.some((i) => computed.has(i))) n.output.forEach((o) => computed.add(o));
   const typeOf = (name: string): number => graph.initializer.find((t) => t.name === name)?.dataType ?? 2;
-  const more = graph.node.flatMap((n) => (CODES[n.opType] === undefined || constants.has(n.input[0]!) || outputs.has(n.output[0]!) ? [] : [{ name: n.output[0]!, type: { tensorType: { elemType: typeOf(n.input[CODES[n.opType]!] ?? "") } } }]));
+  const more = graph.node.flatMap((n) => (CODES[n.opType] === undefined || !computed.has(n.output[0]!) || outputs.has(n.output[0]!) ? [] : [{ name: n.output[0]!, type: { tensorType: { elemType: typeOf(n.input[CODES[n.opType]!] ?? "") } } }]));
   const type = messageType("onnx.ModelProto");
   const wide = type.fromObject({ ...type.toObject(type.decode(bytes0)), graph: { ...(type.toObject(type.decode(bytes0))["graph"] as object), output: [...graph.output, ...more] } });
   const bytes = type.encode(wide).finish();
@@ -125,21 +129,35 @@ async function tensorByTensor(bytes0: Uint8Array, model: ModelProto, file: strin
     }),
   );
   const program = prepareNn(module);
-  let [elements, equal, most, k] = [0, 0, 0, 0];
+  const count = new Count();
+  let k = 0;
   program.observe = (v, data) => {
     const found = units.get(v);
     if (found?.unit === undefined) return;
-    const reference = want![k]![found.name]!.data;
-    for (let i = 0; i < data.length; i++) {
-      const d = Math.abs(data[i]! + found.zero - reference[i]!) / found.unit;
-      elements++;
-      if (d <= 0.25) equal++;
-      most = Math.max(most, d);
-      data[i] = reference[i]! - found.zero;
-    }
+    const reference = Float64Array.from(want![k]![found.name]!.data, (y) => y - found.zero);
+    count.add(data, reference, found.unit);
+    data.set(reference);
   };
   for (k = 0; k < samples.length; k++) program.run(inputs.map((i) => samples[k]![i.name]!.data));
-  return { elements, equal: elements === 0 ? 1 : equal / elements, most: most < 0.25 ? 0 : most };
+  return count.agreement;
+}
+
+class Count {
+  private elements = 0;
+  private equal = 0;
+  private most = 0;
+
+  add(got: ArrayLike<number>, want: ArrayLike<number>, unit: number): void {
+    for (let i = 0; i < want.length; i++) {
+      const d = Math.abs(got[i]! - want[i]!) / unit;
+      this.elements++;
+      if (d <= 0.25) this.equal++;
+      this.most = Math.max(this.most, d);
+    }
+  }
+  get agreement(): Agreement {
+    return { elements: this.elements, equal: this.elements === 0 ? 1 : this.equal / this.elements, most: this.most < 0.25 ? 0 : this.most };
+  }
 }
 
 /** Operators whose output are codes, with the input that has their type. */

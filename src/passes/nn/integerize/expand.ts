@@ -120,7 +120,7 @@ export class Expander {
         return only(f) === undefined ? undefined : emit(op.name, [inner(0), inner(1)]);
       case "nn.leaky_relu": {
         const x = inner();
-        return emit("nn.select_neg", [x, this.b.multiply(x, scalar(numAttr(op, "slope", 0.01))), x]);
+        return emit("nn.select_neg", [x, this.expand(op.operand(0), map(f, (v) => v * numAttr(op, "slope", 0.01))), x]);
       }
       case "nn.clip":
         return only(f) === undefined ? undefined : emit("nn.clip", [inner()], { lo: numAttr(op, "lo", -Infinity) * only(f)!, hi: numAttr(op, "hi", Infinity) * only(f)! });
