@@ -12,7 +12,7 @@
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { Command } from "commander";
-import { measureQuantized, REFERENCES, type Agreement, type QuantizedRecord, type Reference } from "./quantized-model.js";
+import { measureQuantized, REFERENCES, type Agreement, type QuantizedRecord, type Reference } from "../test/support/agreement.js";
 
 const HEAD = ["model", "reference", "elements", "equal", "most", "elements of all tensors, given", "equal", "most", "real nodes", "flow"];
 

@@ -1,24 +1,24 @@
 /** One quantized model through the importer, fixed point and ONNX Runtime. */
 import { existsSync, readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { Sink } from "../src/diagnostics/index.js";
-import { LOWER_PIPELINE, PREPARE_PIPELINE, TO_FIXED_PIPELINE } from "../src/driver/passes.js";
-import { importOnnx } from "../src/frontend/import.js";
-import { readArrays } from "../src/frontend/npz.js";
-import { decodeModel, messageType, toNumber, type ModelProto } from "../src/frontend/onnx-proto.js";
-import { readTensor } from "../src/frontend/tensor-data.js";
-import { cloneModule, type Module } from "../src/ir/core.js";
-import { denseAttr } from "../src/ir/define-op.js";
-import "../src/ir/dialects.js";
-import { prepareFlow } from "../src/ir/eval/flow.js";
-import { fixedOf, prepareNn } from "../src/ir/eval/nn-fixed.js";
-import { portScale } from "../src/ir/port-scales.js";
-import { INTEGER_RECORD, type IntegerRecord } from "../src/passes/nn/integerize/record.js";
-import { CALIBRATION_SAMPLES } from "../src/passes/nn/quantize/index.js";
-import { roundInputs, toRaw } from "../src/passes/nn/quantize/inputs.js";
-import { PassContext } from "../src/passes/pass-context.js";
-import { PassManager } from "../src/passes/pass-manager.js";
-import { runOnnxRuntime, type ElementType, type RuntimeTensors } from "../test/support/onnxruntime.js";
+import { Sink } from "../../src/diagnostics/index.js";
+import { LOWER_PIPELINE, PREPARE_PIPELINE, TO_FIXED_PIPELINE } from "../../src/driver/passes.js";
+import { importOnnx } from "../../src/frontend/import.js";
+import { readArrays } from "../../src/frontend/npz.js";
+import { decodeModel, messageType, toNumber, type ModelProto } from "../../src/frontend/onnx-proto.js";
+import { readTensor } from "../../src/frontend/tensor-data.js";
+import { cloneModule, type Module } from "../../src/ir/core.js";
+import { denseAttr } from "../../src/ir/define-op.js";
+import "../../src/ir/dialects.js";
+import { prepareFlow } from "../../src/ir/eval/flow.js";
+import { fixedOf, prepareNn } from "../../src/ir/eval/nn-fixed.js";
+import { portScale } from "../../src/ir/port-scales.js";
+import { INTEGER_RECORD, type IntegerRecord } from "../../src/passes/nn/integerize/record.js";
+import { CALIBRATION_SAMPLES } from "../../src/passes/nn/quantize/index.js";
+import { roundInputs, toRaw } from "../../src/passes/nn/quantize/inputs.js";
+import { PassContext } from "../../src/passes/pass-context.js";
+import { PassManager } from "../../src/passes/pass-manager.js";
+import { runOnnxRuntime, type ElementType, type RuntimeTensors } from "./onnxruntime.js";
 
 /** Kernels of ONNX Runtime: of integers everywhere, of this machine's default, of float32 node by node. */
 export type Reference = "integers" | "default" | "nodes";
