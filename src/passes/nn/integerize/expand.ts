@@ -142,7 +142,11 @@ export class Expander {
   private sumOfReals(op: Op, f: number): { y: Value; rest: Field } {
     const x = op.operand(0);
     const terms = elementCount(intsAttr(op, "axes").map((a) => shapeOf(x)[(a + shapeOf(x).length) % shapeOf(x).length]!));
+    // The rounding of the terms is that of an input, too.
+    const limit = this.inputLimit;
+    this.inputLimit = undefined;
     const fine = this.expand(x, scalar((f * 2 ** TERM_BITS) / (strAttr(op, "kind") === "mean" ? terms : 1)));
+    this.inputLimit = limit;
     const rounded = this.b.exact("nn.round", [fine], shapeOf(x), { lo: -(2 ** TERM_RANGE), hi: 2 ** TERM_RANGE }, `${op.result.hint ?? "sum"}_terms`);
     const sum = this.b.exact("nn.reduce", [rounded], shapeOf(op.result), { ...op.attrs, kind: "sum" }, op.result.hint);
     return { y: this.b.multiply(sum, scalar(2 ** -TERM_BITS), op.result.hint), rest: ZERO };

@@ -77,7 +77,7 @@ function roundHalfEven(v: number): number {
   return d < 0.5 ? f : d > 0.5 ? f + 1 : f % 2 === 0 ? f : f + 1;
 }
 
-/** Values of the elementwise expression `x` for every integer of `root`. */
+/** Values of the elementwise expression `x` for every integer of `root`; each step in float32, as the model says, which decides ties. */
 function evaluate(x: Value, root: Value, scaledOf: ScaledOf, range: Range): Float64Array {
   const n = range.hi - range.lo + 1;
   const memo = new Map<Value, Float64Array>();
@@ -90,6 +90,7 @@ function evaluate(x: Value, root: Value, scaledOf: ScaledOf, range: Range): Floa
       values = Float64Array.from({ length: n }, (_, i) => only(s.scale)! * (range.lo + i) + only(s.offset)!);
     } else if (constantOf(v) !== undefined) values = new Float64Array(n).fill(constantOf(v)!.data[0]!);
     else values = evaluateElementwise(v.def!, v.def!.operands.map(valuesOf), n);
+    values = values.map(Math.fround);
     memo.set(v, values);
     return values;
   };
