@@ -161,6 +161,10 @@ export const codes = {
     text: (p: { bound: string; reached: string; samples: number }) => `the bound ${p.bound} is kept on the samples of the search, but not on the ${p.samples} held out: ${p.reached}`,
     hint: () => "give more calibration samples, or a stricter bound that leaves some room",
   }),
+  QU014: warning({
+    text: (p: { count: number; list: string }) => `${p.count === 1 ? "one node of this quantized model does" : `${p.count} nodes of this quantized model do`} not compute with the model's own integers, but with formats that are chosen here: ${p.list}`,
+    hint: () => "quantize what these nodes read and write in the model, or check the accuracy with onnx-hls compare; onnx-hls inspect says of every node what it computes with",
+  }),
   QU013: error({
     text: () => "--max-error chooses widths for float networks; this one is quantized already",
     hint: () => "leave --max-error out: its own integers are computed exactly; or export the network before quantization",

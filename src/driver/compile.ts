@@ -21,6 +21,7 @@ import type { CompileOptions } from "./options.js";
 import type { DesignReport, PrecisionReport } from "./report.js";
 import { writeFolder } from "./atomic.js";
 import { resolveSettings, type Settings } from "./config.js";
+import { integersReport, warnOfRealNodes } from "./integers.js";
 import { LOWER_PIPELINE, PREPARE_PIPELINE, TO_FIXED_PIPELINE } from "./passes.js";
 import { reportSearch, search, splitSamples, unseen } from "./precision.js";
 import { readBytes, type Session } from "./session.js";
@@ -112,6 +113,8 @@ export async function compile(model: string, options: CompileOptions, session: S
 
   progress("quantize", 1, 5);
   const prepared = run(network, PREPARE_PIPELINE);
+  warnOfRealNodes(context, session.sink);
+  const integers = integersReport(context);
   const searched = settings.maxError.length === 0 ? undefined : search(prepared, split, settings.maxError, settings.precision, session);
   const precision = searched?.precision ?? settings.precision;
   context.set(PRECISION, precision);
@@ -140,7 +143,7 @@ export async function compile(model: string, options: CompileOptions, session: S
   // Verilog takes fewer names than the network may have.
   const top = verilogName(hardware, rtl.top);
   progress("write", 4, 5);
-  const report = makeReport(model, settings.given, device, settings.clockMhz, scheduled, folding.limits, rtl, area, widths, accuracy, context.get<QuantizationReport>(QUANTIZATION_REPORT)!, (session.host.now() - started) / 1000);
+  const report = { ...makeReport(model, settings.given, device, settings.clockMhz, scheduled, folding.limits, rtl, area, widths, accuracy, context.get<QuantizationReport>(QUANTIZATION_REPORT)!, (session.host.now() - started) / 1000), ...(integers !== undefined && { integers }) };
   await writeFolder(options.out, session.host, async (dir) => {
     for (const [name, text] of verilog) session.host.writeFile(join(dir, "rtl", name), text);
     for (const [name, text] of ipFiles(top, rtl, settings.clockMhz, verilog)) session.host.writeFile(join(dir, "ip", name), text);

@@ -110,6 +110,13 @@ export interface BindingReport {
   readonly available: number;
 }
 
+/** Of a quantized model: what does not compute with the model's own integers. */
+export interface IntegersReport {
+  readonly real_nodes: readonly { readonly node: string; readonly op_type: string; readonly reason: string; readonly cause: boolean }[];
+  /** Inputs that are read as real numbers. */
+  readonly real_inputs: readonly string[];
+}
+
 export interface DesignReport {
   readonly model: string;
   /** Shapes that were stated for the model's inputs, and sizes of its symbolic dimensions; absent where none were. */
@@ -135,6 +142,8 @@ export interface DesignReport {
   readonly layers?: readonly LayerAccuracy[];
   /** Functions that became tables, with their largest error over the calibrated range. */
   readonly tables: readonly TableReport[];
+  /** Only of quantized models. */
+  readonly integers?: IntegersReport;
   readonly compile_seconds: number;
 }
 

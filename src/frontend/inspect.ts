@@ -16,6 +16,10 @@ export interface InspectedNode {
   readonly parameters: number;
   readonly supported: boolean;
   readonly reason?: string;
+  /** In a quantized model: whether the node computes with the model's own integers, or with formats that the compiler chooses. */
+  readonly arithmetic?: "integers" | "real";
+  /** Why it is "real". */
+  readonly arithmetic_reason?: string;
 }
 
 export interface InspectedModel {

@@ -131,13 +131,19 @@ const dequantizeLinear: OperatorImporter = {
   },
 };
 
+/** Codes that may come from an input of 16 or 32 bits, within the limits of their type; `integerize` drops what is limited already. */
+function limitedCodes(ctx: NodeContext, v: Value, type: number | undefined): Value {
+  const range = type === 6 && v.def === undefined ? { lo: -(2 ** 31), hi: 2 ** 31 - 1 } : type === 4 || type === 5 ? integerRange(type) : undefined;
+  return range === undefined ? v : ctx.emit("nn.round", [v], shapeOf(v), range);
+}
+
 /** Real numbers of input `x` by scale and zero point; constants at once. */
 function dequantize(ctx: NodeContext, x: number, s: number, z: number, axis: number): Value | Imported {
   const shape = ctx.shape(x);
   const scale = positive(ctx, parameter(ctx, s, "scale", shape.length, axis, shape));
   const zero = zeroParameter(ctx, z, shape.length, axis, shape);
   const c = ctx.constant(x);
-  if (c === undefined) return dequantizeValue(ctx, ctx.value(x), scale, zero);
+  if (c === undefined) return dequantizeValue(ctx, limitedCodes(ctx, ctx.value(x), ctx.elementType(x)), scale, zero);
   const [si, zi] = [parameterIndex(scale, shape), parameterIndex(zero, shape)];
   return known(shape, c.data.map((v, i) => (v - zero.values[zi(i)]!) * scale.values[si(i)]!), false);
 }

@@ -116,19 +116,21 @@ class FixedBuilder {
       return round?.name === "nn.round" ? { op, round, factor: c?.data[0] ?? 1 } : undefined;
     });
     const first = readers[0];
-    const [lo, hi] = [numAttr(first?.round ?? new Op({ name: "none" }), "lo", 0), numAttr(first?.round ?? new Op({ name: "none" }), "hi", 0)];
-    if (first === undefined || !readers.every((r) => r !== undefined && r.factor === first.factor && numAttr(r.round, "lo", 0) === lo && numAttr(r.round, "hi", 0) === hi)) return undefined;
-    const type = typeOfRange({ lo, hi }, 0);
+    const [lo, hi, zero] = ["lo", "hi", "zero"].map((key) => numAttr(first?.round ?? new Op({ name: "none" }), key, 0)) as [number, number, number];
+    if (first === undefined || !readers.every((r) => r !== undefined && r.factor === first.factor && numAttr(r.round, "lo", 0) === lo && numAttr(r.round, "hi", 0) === hi && numAttr(r.round, "zero", 0) === zero)) return undefined;
+    // The host scales and rounds; the zero point and the limits are the hardware's.
+    const type = typeOfRange({ lo: lo - zero, hi: hi - zero }, 0);
     const port = this.block.addArg(tensor(shapeOf(arg), type), arg.hint);
     const whole = rawRange(type);
-    const u = whole.lo === lo && whole.hi === hi ? port : this.b.value("nn.clip", [port], tensor(shapeOf(arg), type), { lo, hi }, `${arg.hint ?? "input"}_limited`);
+    const codes = typeOfRange({ lo, hi }, 0);
+    const u = zero === 0 && whole.lo === lo && whole.hi === hi ? port : this.b.value("nn.round", [port], tensor(shapeOf(arg), codes), { lo, hi, ...(zero !== 0 && { zero }) }, `${arg.hint ?? "input"}_limited`);
     this.exact.set(arg, port);
     this.final.add(port).add(u);
     for (const r of readers) {
       this.exact.set(r!.op.result, u);
       this.exact.set(r!.round.result, u);
     }
-    this.roundings.push({ float: first.round.result, fixed: u, type });
+    this.roundings.push({ float: first.round.result, fixed: u, type: codes });
     return 1 / first.factor;
   }
 
