@@ -92,6 +92,15 @@ export class SearchSpace {
     return widths;
   }
 
+  /** The variable that decides the width of `tensor` where it is rounded. */
+  tensorVariable(tensor: Value): number | undefined {
+    return this.byTensor.get(tensor);
+  }
+  /** The variables that decide how exactly `op` computes: its weights, its table's argument, the common format of what it joins. */
+  innerVariables(op: Op): number[] {
+    return [this.byWeights.get(op), this.byTable.get(op), op.name === "nn.concat" ? this.byTensor.get(op.result) : undefined].filter((i) => i !== undefined);
+  }
+
   /** Cost as a function of widths, from a module in which all tensors are rounded. */
   costModel(built: BuiltModule): CostModel {
     const rounded = new Map(built.roundings.map((r) => [r.fixed, r.float]));
