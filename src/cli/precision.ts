@@ -20,6 +20,7 @@ export function checkSummary(c: AccuracyCheck): string[] {
     calibration: `on ${c.samples} samples that calibrated as well`,
   };
   const lines = [`    measured ${on[c.measured_on]}${c.verdict === "low" ? "; low" : c.verdict === "accepted" ? "; accepted as stated" : ""}`];
+  if (c.on_calibration !== undefined) lines.push(`    on the ${c.calibration_samples} samples that calibrate it: ${Object.values(c.on_calibration).map(ratio).join("; ")}`);
   if (c.cure !== undefined) lines.push(`    ${c.cure.raised.length} widths raised where the noise comes from (before: ${Object.values(c.cure.before).map(ratio).join("; ")})`);
   return lines;
 }

@@ -174,8 +174,8 @@ export const codes = {
     hint: (p) => `${p.advice}say that it will do with ${p.accept}`,
   }),
   QU022: note({
-    text: (p: { before: string; after: string; samples: string; widths: string; spec: string }) => `widths were raised where the noise comes from: ${p.before} became ${p.after}, measured on ${p.samples}; ${p.widths}`,
-    hint: (p) => `the same again without a search: --precision '${p.spec}'`,
+    text: (p: { before: string; after: string; samples: string; widths: string }) => `widths were raised where the noise comes from: ${p.before} became ${p.after}, measured on ${p.samples}; ${p.widths}`,
+    hint: () => "precision.spec in report.json has them all; given to --precision, it makes the same again without a search",
   }),
   QU023: warning({
     text: (p: { reason: string }) => `accuracy is measured on the samples that chose the number formats: ${p.reason}`,
@@ -184,6 +184,10 @@ export const codes = {
   QU024: error({
     text: (p: { what: string }) => `${p.what} is infinite or not a number on the samples that accuracy is measured on`,
     hint: () => "check these samples and the network's float outputs (division by zero, log of a negative number)",
+  }),
+  QU025: warning({
+    text: (p: { count: number; reached: string }) => `${p.count} samples do not say what others are like: quantized without some of them, ${p.reached} on these; the design itself is accurate on all ${p.count}`,
+    hint: () => "give more samples with --calib, 64 or better a few hundred, so that ranges cover what the network will see",
   }),
   TO001: error({
     text: (p: { tool: string; purpose: string; install: string }) => `${p.tool} is not installed; it is needed to ${p.purpose}`,

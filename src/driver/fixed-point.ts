@@ -16,7 +16,7 @@ import { Sink, UserError } from "../diagnostics/index.js";
 import { PassContext } from "../passes/pass-context.js";
 import { PassManager } from "../passes/pass-manager.js";
 import type { Settings } from "./config.js";
-import { measuredOn, splitByNeed, splitSamples, type Split } from "./hold-out.js";
+import { judges, measuredOn, splitByNeed, splitSamples, type Split } from "./hold-out.js";
 import { measureLayers, worstLayers } from "./layers.js";
 import { PREPARE_PIPELINE, TO_FIXED_PIPELINE } from "./passes.js";
 import { reportSearch, search, unseen, validationOf, type Searched } from "./precision.js";
@@ -108,18 +108,20 @@ class Judged {
 
   settle(first: Quantized, searched: Searched | undefined, quantize: (precision: PrecisionSpec) => Quantized): Settled {
     const { session, settings, split } = this;
-    const before = this.measure(first, searched === undefined ? split.heldOut : unseen(split));
+    const before = this.measure(first, searched === undefined ? split.heldOut : unseen(split), false);
     if (split.none !== undefined) session.sink.report("QU023", { reason: split.none });
-    const missing = this.lacks(before, GOOD);
-    if (missing.length === 0) return this.settled(first, before, undefined, []);
+    const missing = this.lacks(before.decisive, GOOD);
+    if (missing.length === 0) return this.conclude(first, before, undefined);
     const isInteger = this.prepared.func.body.ops.some((op) => op.name === "nn.round");
     // What the user states is not changed, and a model's own integers cannot be.
     if (searched !== undefined || settings.precisionStated || isInteger) return this.conclude(first, before, undefined);
-    const validation = validationOf(split);
+    // What the design is like without some samples tells what to do; others then judge.
+    const trial = split.few === true ? undefined : split.refits[0];
+    const validation = trial?.heldOut ?? validationOf(split);
     const cured = cure(this.prepared, {
-      samples: split.calibration,
+      samples: trial?.calibration ?? split.calibration,
       validation,
-      bounds: boundsFor(before.outputs, GOOD, this.accepted),
+      bounds: boundsFor(before.decisive, GOOD, this.accepted),
       base: settings.precision,
       quantize: QUANTIZE_DEFAULTS.options,
       weights: QUANTIZE_DEFAULTS.weights,
@@ -127,41 +129,46 @@ class Judged {
     });
     if (cured === undefined) return this.conclude(first, before, undefined);
     const second = quantize(cured.precision);
-    const after = this.measure(second, validation.length === 0 ? split.heldOut : unseen(split));
-    return this.conclude(second, after, { ...cured, before: before.outputs, missing });
+    const after = this.measure(second, unseen(split), true);
+    return this.conclude(second, after, { ...cured, before: before.decisive, missing });
   }
 
-  private lacks(m: Measured, limits: Limits): Shortfall[] {
-    return judge(m.outputs, limits, this.accepted).filter((s) => !this.bounded.has(s.output));
+  private lacks(errors: Readonly<Record<string, OutputError>>, limits: Limits): Shortfall[] {
+    return judge(errors, limits, this.accepted).filter((s) => !this.bounded.has(s.output));
   }
 
-  private measure(design: Quantized, heldOut: readonly Sample[]): Measured {
+  private measure(design: Quantized, heldOut: readonly Sample[], cured: boolean): Measured {
     const { split } = this;
     if (split.refits.length > 0) {
-      const parts = split.refits.map((part) => {
+      const parts = judges(split, cured).map((part) => {
         const quiet = new PassContext(new Sink());
         const again = quantizeWith((m, pipeline, context) => new PassManager().run(m, pipeline, { context, sink: context.sink, host: this.session.host, verifyEach: false }).module, this.prepared, design.report.precision, part.calibration, quiet);
         return { float: again.float, fixed: again.fixed, samples: part.heldOut };
       });
-      return { outputs: measureOutputs(parts), count: parts.reduce((n, p) => n + p.samples.length, 0) };
+      const outputs = measureOutputs(parts);
+      // A few samples do not say enough about others to refuse, or change, a design that is right for them.
+      const decisive = split.few === true ? measureOutputs([{ float: design.float, fixed: design.fixed, samples: split.calibration }]) : outputs;
+      return { outputs, decisive, count: parts.reduce((n, p) => n + p.samples.length, 0), refits: parts.length };
     }
     const samples = heldOut.length > 0 ? heldOut : split.calibration;
-    return { outputs: measureOutputs([{ float: design.float, fixed: design.fixed, samples }]), count: samples.length };
+    const outputs = measureOutputs([{ float: design.float, fixed: design.fixed, samples }]);
+    return { outputs, decisive: outputs, count: samples.length, refits: 0 };
   }
 
   /** Refuses what is below the least, and warns of what is below what is good. */
   private conclude(design: Quantized, measured: Measured, cured: Cured | undefined): Settled {
     const { session } = this;
-    const [low, bad] = [this.lacks(measured, GOOD), this.lacks(measured, LEAST)];
+    const { split } = this;
+    const [low, bad] = [this.lacks(measured.decisive, GOOD), this.lacks(measured.decisive, LEAST)];
     const precision = formatPrecision(design.report.precision);
+    const where = split.few === true ? `the ${split.calibration.length} samples that chose the number formats` : measuredOn(split, measured.count, measured.refits);
     if (low.length > 0) {
       const named = bad.length > 0 ? bad : low;
-      const samples = [...this.split.calibration, ...this.split.heldOut];
-      const layers = worstLayers(measureLayers(design.float, design.fixed, this.split.heldOut.length > 0 ? this.split.heldOut : samples, (done, total) => session.progress("layers", done, total), 0.25).layers, precision);
+      const layers = worstLayers(measureLayers(design.float, design.fixed, split.heldOut.length > 0 ? split.heldOut : split.calibration, (done, total) => session.progress("layers", done, total), 0.25).layers, precision);
       const several = Object.keys(measured.outputs).length > 1;
       const said = {
         reached: named.map((s) => `"${s.output}" has ${showReached(s.metric, s.reached)}`).join(", "),
-        samples: measuredOn(this.split, measured.count),
+        samples: where,
         least: [...new Set(named.map((s) => showReached(s.metric, s.limit)))].join(", "),
         tried: cured === undefined ? "" : `, and more bits where the noise comes from do not do (from ${cured.missing.map((s) => showReached(s.metric, s.reached)).join(", ")})`,
         layers: layers.names === "" ? "" : `; most is lost at ${layers.names}`,
@@ -172,18 +179,21 @@ class Judged {
       session.sink.report("QU021", said);
     } else if (cured !== undefined) {
       const show = (list: readonly Shortfall[], of: Readonly<Record<string, OutputError>>): string => list.map((s) => showReached(s.metric, valueOf(of[s.output]!, s))).join(", ");
-      session.sink.report("QU022", { before: show(cured.missing, cured.before), after: show(cured.missing, measured.outputs), samples: measuredOn(this.split, measured.count), widths: widthsInWords(cured.raised), spec: precision });
+      session.sink.report("QU022", { before: show(cured.missing, cured.before), after: show(cured.missing, measured.decisive), samples: where, widths: widthsInWords(cured.raised) });
     }
-    return this.settled(design, measured, cured, low);
+    const elsewhere = split.few === true && low.length === 0 ? this.lacks(measured.outputs, GOOD) : [];
+    if (elsewhere.length > 0) session.sink.report("QU025", { count: split.calibration.length, reached: elsewhere.map((s) => `"${s.output}" has ${showReached(s.metric, s.reached)}`).join(", ") });
+    return this.settled(design, measured, cured, [...low, ...elsewhere]);
   }
 
   private settled(design: Quantized, measured: Measured, cured: Cured | undefined, low: readonly Shortfall[]): Settled {
     const { split } = this;
-    const plain = judge(measured.outputs, GOOD, []).length === 0;
+    const plain = judge(measured.decisive, GOOD, []).length === 0;
     const check: AccuracyCheck = {
       measured_on: split.none !== undefined ? "calibration" : split.refits.length > 0 ? "refits" : "held-out",
       samples: measured.count,
       calibration_samples: split.calibration.length,
+      ...(split.few === true && { on_calibration: measured.decisive }),
       verdict: low.length > 0 ? "low" : plain ? "good" : "accepted",
       ...(cured !== undefined && { cure: { precision: formatPrecision(cured.precision), raised: cured.raised, before: cured.before } }),
     };
@@ -205,6 +215,9 @@ function widthsInWords(raised: Cure["raised"]): string {
 interface Measured {
   readonly outputs: Readonly<Record<string, OutputError>>;
   readonly count: number;
+  readonly refits: number;
+  /** What decides: of few samples the design itself on those that have made it, otherwise `outputs`. */
+  readonly decisive: Readonly<Record<string, OutputError>>;
 }
 
 interface Cured extends Cure {

@@ -47,6 +47,8 @@ export interface AccuracyCheck {
   readonly measured_on: "held-out" | "refits" | "calibration";
   readonly samples: number;
   readonly calibration_samples: number;
+  /** Of the design on the samples that have made it, where these are too few to decide by others. */
+  readonly on_calibration?: Readonly<Record<string, OutputAccuracy>>;
   /** `low`: between what is good and what is refused; `accepted`: by a bound that was stated. */
   readonly verdict: "good" | "low" | "accepted";
   /** Widths that were raised because the usual ones did not do, and the accuracy before. */

@@ -105,7 +105,10 @@ class Raising {
       [widths, excess] = [next, seen];
       if (excess > 1) continue;
       excess = this.validation.samples.length === 0 ? excess : this.excess(this.validation, widths);
-      if (excess <= 1) break;
+      if (excess > 1) continue;
+      const less = this.lower(widths, model, excess, cost);
+      if (less !== undefined && this.worst(less) <= 1) widths = less;
+      break;
     }
     const raised = this.space.variables.flatMap((v, i): RaisedWidth[] => (widths[i]! > this.base[i]! ? [{ name: v.name, kind: v.kind, from: this.base[i]!, to: widths[i]! }] : []));
     return raised.length === 0 ? undefined : { precision: this.spec(widths), raised, kept: excess <= 1 };
@@ -134,12 +137,20 @@ class Raising {
     }, 0);
   }
 
+  private worst(widths: Widths): number {
+    return Math.max(this.excess(this.all, widths), this.validation.samples.length === 0 ? 0 : this.excess(this.validation, widths));
+  }
+
   /** What each width contributes to the noise at the outputs, up to a common factor. */
   private noise(widths: Widths): number[] {
     const noise = this.space.variables.map(() => 0);
     if (this.injected === 0) return noise.map(() => 1);
     const built = this.trials.build(this.spec(widths));
-    const samples = spread(this.options.samples, Math.max(LEAST_SAMPLES, this.injected));
+    // Half of them samples that have not chosen formats: values beyond a format show there only.
+    const count = Math.max(LEAST_SAMPLES, this.injected);
+    const others = spread(this.options.validation, Math.ceil(count / 2));
+    const own = spread(this.options.samples, count - others.length);
+    const samples = Array.from({ length: Math.max(own.length, others.length) }, (_, i) => [others[i], own[i]]).flat().filter((s) => s !== undefined);
     const pairs = new Map(built.roundings.map((r) => [r.fixed, r.float]));
     const layers = measureNoise(this.float, built.module, { samples, injected: this.injected, pairs });
     for (const l of layers) this.attribute(l, new Set(pairs.values()), noise);
@@ -156,6 +167,28 @@ class Raising {
     const outer = tensor === undefined ? [] : [tensor];
     add(outer.length > 0 ? outer : inner, (rounding + saturation) / total);
     add(inner.length > 0 ? inner : outer, arithmetic / total);
+  }
+
+  /** Bits that were raised and are not needed, what saves most for its noise first; undefined where there are none. */
+  private lower(from: Widths, model: readonly number[], excess: number, cost: CostModel): Widths | undefined {
+    const sum = model.reduce((a, n) => a + n, 0);
+    if (sum === 0 || excess > AIM) return undefined;
+    const noise = model.map((n) => (n * excess) / sum);
+    const widths = [...from];
+    for (let rest = excess; ; ) {
+      let best: { i: number; gain: number; added: number } | undefined;
+      widths.forEach((b, i) => {
+        const added = 3 * noise[i]!;
+        if (b <= this.base[i]! || rest + added > AIM) return;
+        const gain = (cost.of(widths, i) - cost.of(widths, i, b - 1)) / (added + 1e-9);
+        if (best === undefined || gain > best.gain) best = { i, gain, added };
+      });
+      if (best === undefined) break;
+      widths[best.i]!--;
+      rest += best.added;
+      noise[best.i]! *= 4;
+    }
+    return widths.some((b, i) => b !== from[i]!) ? widths : undefined;
   }
 
   /** Bit by bit what lowers the noise most for its hardware; undefined where no width can grow. */
