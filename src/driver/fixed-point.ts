@@ -175,7 +175,8 @@ class Judged {
         advice: layers.advice,
         accept: named.map((s) => `--accept-accuracy ${acceptance(s, several)}`).join(" "),
       };
-      if (bad.length > 0) throw UserError.of("QU020", said);
+      // Outputs that a search has no bound for may have been given up for those that it has.
+      if (bad.length > 0 && this.bounded.size === 0) throw UserError.of("QU020", said);
       session.sink.report("QU021", said);
     } else if (cured !== undefined) {
       const show = (list: readonly Shortfall[], of: Readonly<Record<string, OutputError>>): string => list.map((s) => showReached(s.metric, valueOf(of[s.output]!, s))).join(", ");
