@@ -127,10 +127,12 @@ class Judged {
       weights: QUANTIZE_DEFAULTS.weights,
       progress: session.progress,
     });
-    if (cured === undefined) return this.conclude(first, before, undefined);
+    if (cured === undefined) return this.conclude(first, before, undefined, missing);
     const second = quantize(cured.precision);
     const after = this.measure(second, unseen(split), true);
-    return this.conclude(second, after, { ...cured, before: before.decisive, missing });
+    // Bits that have not helped are not spent.
+    if (!helps(missing, before.decisive, after.decisive)) return this.conclude(first, before, undefined, missing);
+    return this.conclude(second, after, { ...cured, before: before.decisive, missing }, missing);
   }
 
   private lacks(errors: Readonly<Record<string, OutputError>>, limits: Limits): Shortfall[] {
@@ -156,7 +158,7 @@ class Judged {
   }
 
   /** Refuses what is below the least, and warns of what is below what is good. */
-  private conclude(design: Quantized, measured: Measured, cured: Cured | undefined): Settled {
+  private conclude(design: Quantized, measured: Measured, cured: Cured | undefined, tried: readonly Shortfall[] = []): Settled {
     const { session } = this;
     const { split } = this;
     const [low, bad] = [this.lacks(measured.decisive, GOOD), this.lacks(measured.decisive, LEAST)];
@@ -170,7 +172,7 @@ class Judged {
         reached: named.map((s) => `"${s.output}" has ${showReached(s.metric, s.reached)}`).join(", "),
         samples: where,
         least: [...new Set(named.map((s) => showReached(s.metric, s.limit)))].join(", "),
-        tried: cured === undefined ? "" : `, and more bits where the noise comes from do not do (from ${cured.missing.map((s) => showReached(s.metric, s.reached)).join(", ")})`,
+        tried: tried.length === 0 ? "" : `, and more bits where the noise comes from ${cured === undefined ? "do not help" : `do not do (${tried.map((s) => showReached(s.metric, s.reached)).join(", ")} without them)`}`,
         layers: layers.names === "" ? "" : `; most is lost at ${layers.names}`,
         advice: layers.advice,
         accept: named.map((s) => `--accept-accuracy ${acceptance(s, several)}`).join(" "),
@@ -200,6 +202,18 @@ class Judged {
     };
     return { design, outputs: measured.outputs, check };
   }
+}
+
+/** Least that more bits must bring, in dB or as a share. */
+const [BETTER_DB, BETTER_SHARE] = [1, 0.005];
+
+/** Whether anything that was missing is better by a good deal. */
+function helps(missing: readonly Shortfall[], before: Readonly<Record<string, OutputError>>, after: Readonly<Record<string, OutputError>>): boolean {
+  return missing.some((s) => {
+    const [was, is] = [valueOf(before[s.output]!, s), valueOf(after[s.output]!, s)];
+    if (s.metric === "sqnr") return is - was >= BETTER_DB || (was === -Infinity && is > was);
+    return s.metric === "argmax" || s.metric === "equal" ? is - was >= BETTER_SHARE : was - is >= was / 10;
+  });
 }
 
 /** Widths that are named one by one. */

@@ -59,6 +59,9 @@ const AGAIN = new Set([3, 6]);
 /** Part of the noise that is allowed which the model aims at: other samples are somewhat worse. */
 const AIM = 0.5;
 
+/** Part of the noise that widths must be able to lower. */
+const USEFUL = 0.1;
+
 /** Wider formats for `float`, the module that quantization starts from. Undefined where no width would change anything. */
 export function cure(float: Module, options: CureOptions): Cure | undefined {
   return new Raising(float, options).run();
@@ -85,7 +88,7 @@ class Raising {
     const built = this.trials.build(options.base);
     this.injected = Math.floor(Math.min(MOST_SAMPLES / 8, INJECTION_WORK / (work * Math.max(1, built.roundings.length))));
     const tensors = new Set([...built.roundings.map((r) => r.float), ...float.func.body.ops.filter((op) => op.name === "nn.concat").map((op) => op.result)]);
-    this.space = new SearchSpace(float, [...tensors], this.trials.stats, options.base);
+    this.space = new SearchSpace(float, [...tensors], this.trials.stats, options.base, true);
     this.base = this.space.widthsOf(this.trials.plan(options.base));
   }
 
@@ -202,6 +205,8 @@ class Raising {
     let rest = noise.reduce((a, n) => a + n, 0);
     const aim = Math.min(AIM, rest / 2);
     while (rest > aim) {
+      // What no width can lower decides: more bits elsewhere would be for nothing.
+      if (noise.reduce((a, n, i) => (widths[i]! < variables[i]!.max ? a + n : a), 0) < USEFUL * rest) break;
       let best: { i: number; gain: number } | undefined;
       widths.forEach((b, i) => {
         if (b >= variables[i]!.max || noise[i]! === 0) return;
