@@ -169,9 +169,9 @@ class Judged {
       const layers = worstLayers(measureLayers(design.float, design.fixed, split.heldOut.length > 0 ? split.heldOut : split.calibration, (done, total) => session.progress("layers", done, total), 0.25).layers, precision);
       const several = Object.keys(measured.outputs).length > 1;
       const said = {
-        reached: named.map((s) => `"${s.output}" has ${showReached(s.metric, s.reached)}`).join(", "),
+        reached: reachedOf(named),
         samples: where,
-        least: [...new Set(named.map((s) => showReached(s.metric, s.limit)))].join(", "),
+        least: [...new Set(named.map((s) => showReached(s.metric, s.limit)))].join(" and "),
         tried: tried.length === 0 ? "" : `, and more bits where the noise comes from ${cured === undefined ? "do not help" : `do not do (${tried.map((s) => showReached(s.metric, s.reached)).join(", ")} without them)`}`,
         layers: layers.names === "" ? "" : `; most is lost at ${layers.names}`,
         advice: layers.advice,
@@ -185,7 +185,7 @@ class Judged {
       session.sink.report("QU022", { before: show(cured.missing, cured.before), after: show(cured.missing, measured.decisive), samples: where, widths: widthsInWords(cured.raised) });
     }
     const elsewhere = split.few === true && low.length === 0 ? this.lacks(measured.outputs, GOOD) : [];
-    if (elsewhere.length > 0) session.sink.report("QU025", { count: split.calibration.length, reached: elsewhere.map((s) => `"${s.output}" has ${showReached(s.metric, s.reached)}`).join(", ") });
+    if (elsewhere.length > 0) session.sink.report("QU025", { count: split.calibration.length, reached: reachedOf(elsewhere) });
     return this.settled(design, measured, cured, [...low, ...elsewhere]);
   }
 
@@ -202,6 +202,12 @@ class Judged {
     };
     return { design, outputs: measured.outputs, check };
   }
+}
+
+/** `"y" has 12.3 dB and the same argmax in 70%, "z" has 3.0 dB` */
+function reachedOf(missing: readonly Shortfall[]): string {
+  const outputs = [...new Set(missing.map((s) => s.output))];
+  return outputs.map((o) => `"${o}" has ${missing.filter((s) => s.output === o).map((s) => showReached(s.metric, s.reached)).join(" and ")}`).join(", ");
 }
 
 /** Least that more bits must bring, in dB or as a share. */

@@ -60,7 +60,7 @@ export function quantizeTo(precision: PrecisionSpec, calibration: readonly Sampl
 }
 
 /**
- * x [1,8] -> /large/MatMul, +100, relu -> /small/MatMul -> y [1,4]. What is common to all of the large values cancels in the
+ * x [1,8] -> /large/MatMul, +200, relu -> /small/MatMul -> y [1,4]. What is common to all of the large values cancels in the
  * second layer, so that ten bits of them leave little of y.
  */
 export function cancelling(): Uint8Array {
@@ -74,7 +74,7 @@ export function cancelling(): Uint8Array {
   return onnx({
     input: [floats("x", ["N", 8])],
     output: [floats("y", ["N", 4])],
-    initializer: [weights("w1", [8, 16], draw(128, 0.5)), weights("b1", [16], Array<number>(16).fill(100)), weights("w2", [16, 4], second)],
+    initializer: [weights("w1", [8, 16], draw(128, 0.5)), weights("b1", [16], Array<number>(16).fill(200)), weights("w2", [16, 4], second)],
     node: [
       node("MatMul", ["x", "w1"], ["h"], "/large/MatMul"),
       node("Add", ["h", "b1"], ["s"], "/large/Add"),
