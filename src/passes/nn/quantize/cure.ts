@@ -19,7 +19,7 @@ import type { QuantizeOptions } from "./plan.js";
 import type { LayerPrecision, PrecisionSpec } from "./precision.js";
 import type { WeightOptions } from "./quantizer.js";
 import { SearchSpace, type CostModel, type Widths, type WidthKind } from "./search-space.js";
-import { Trials, type Reference } from "./trial.js";
+import { outputsOf, Trials, type Reference } from "./trial.js";
 
 export interface CureOptions {
   readonly samples: readonly Sample[];
@@ -48,8 +48,8 @@ export interface Cure {
 }
 
 /** Multiply-accumulates (and elementwise steps) of one evaluation, and of telling what a layer does to the outputs. */
-const EVALUATION_WORK = 1e8;
-const INJECTION_WORK = 1e9;
+const EVALUATION_WORK = 5e7;
+const INJECTION_WORK = 3e8;
 const [LEAST_SAMPLES, MOST_SAMPLES] = [8, 256];
 /** Steps of an element beside its products. */
 const OVERHEAD = 4;
@@ -128,9 +128,9 @@ class Raising {
 
   /** Noise at the outputs over what is allowed, in power: of the worst bound. Infinite where the widths cannot be built. */
   private excess(on: Reference, widths: Widths): number {
-    const precision = this.spec(widths);
-    if (this.trials.tryBuild(precision) === undefined) return Infinity;
-    const actual = this.trials.run(precision, on);
+    const built = this.trials.tryBuild(this.spec(widths));
+    if (built === undefined) return Infinity;
+    const actual = outputsOf(built.module, on.samples);
     return this.options.bounds.reduce((worst, b) => {
       const e = measure(b, on.expected, actual);
       // Of a few samples the size of errors is known well; how often a choice changes is not, and is taken as it is seen.
