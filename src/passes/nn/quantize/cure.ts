@@ -74,6 +74,12 @@ class Raising {
   private readonly space: SearchSpace;
   private readonly base: Widths;
   private readonly injected: number;
+  /** Most bits of tensors, and of weights; the first counts, the others take its place where accumulators overflow. */
+  private caps: readonly Readonly<Record<WidthKind, number>>[] = [
+    { activations: 24, weights: 16, input: 14 },
+    { activations: 18, weights: 16, input: 14 },
+    { activations: 16, weights: 12, input: 14 },
+  ];
 
   constructor(
     private readonly float: Module,
@@ -104,6 +110,12 @@ class Raising {
       const next = this.raise(widths, model, excess, cost);
       if (next === undefined) break;
       const seen = this.excess(this.all, next);
+      // Sums of products became too wide for exact arithmetic: the same again within narrower limits.
+      if (seen === Infinity && this.caps.length > 1) {
+        this.caps = this.caps.slice(1);
+        continue;
+      }
+      if (seen === Infinity) break;
       model = model.map((n, i) => n / 4 ** (next[i]! - widths[i]!));
       [widths, excess] = [next, seen];
       if (excess > 1) continue;
@@ -200,16 +212,17 @@ class Raising {
     const sum = model.reduce((a, n) => a + n, 0);
     const scale = Number.isFinite(excess) && sum > 0 ? excess / sum : 1;
     const noise = model.map((n) => (sum > 0 ? n * scale : 1));
+    const limits = variables.map((v) => Math.min(v.max, this.caps[0]![v.kind]));
     const widths = [...from];
     const area = Math.max(1, cost.total(widths));
     let rest = noise.reduce((a, n) => a + n, 0);
     const aim = Math.min(AIM, rest / 2);
     while (rest > aim) {
       // What no width can lower decides: more bits elsewhere would be for nothing.
-      if (noise.reduce((a, n, i) => (widths[i]! < variables[i]!.max ? a + n : a), 0) < USEFUL * rest) break;
+      if (noise.reduce((a, n, i) => (widths[i]! < limits[i]! ? a + n : a), 0) < USEFUL * rest) break;
       let best: { i: number; gain: number } | undefined;
       widths.forEach((b, i) => {
-        if (b >= variables[i]!.max || noise[i]! === 0) return;
+        if (b >= limits[i]! || noise[i]! === 0) return;
         const dearer = Math.max(0, cost.of(widths, i, b + 1) - cost.of(widths, i));
         // What costs nothing still costs something: a bit that takes no noise is none.
         const gain = (0.75 * noise[i]!) / (dearer + 1e-5 * area);
