@@ -142,11 +142,11 @@ export const codes = {
     hint: () => "replace the operator in the model, or register a lowering for it",
   }),
   QU008: error({
-    text: (p: { text: string; reason: string; nearest: string | undefined }) => `--max-error "${p.text}" cannot be used: ${p.reason}`,
+    text: (p: { option: string; text: string; reason: string; nearest: string | undefined }) => `${p.option} "${p.text}" cannot be used: ${p.reason}`,
     hint: (p) => (p.nearest === undefined ? "write METRIC=VALUE or OUTPUT:METRIC=VALUE with mae, rmse, max, sqnr (dB) or argmax (share that agrees), for example mae=0.001 or argmax=0.99" : `did you mean ${p.nearest}?`),
   }),
   QU009: error({
-    text: (p: { name: string; known: string; nearest?: string | undefined }) => `--max-error names the output "${p.name}", which the network does not have`,
+    text: (p: { option: string; name: string; known: string; nearest?: string | undefined }) => `${p.option} names the output "${p.name}", which the network does not have`,
     hint: (p) => (p.nearest === undefined ? `its outputs are ${p.known}` : `did you mean "${p.nearest}"? The outputs are ${p.known}`),
   }),
   QU010: error({
@@ -168,6 +168,30 @@ export const codes = {
   QU013: error({
     text: () => "--max-error chooses widths for float networks; this one is quantized already",
     hint: () => "leave --max-error out: its own integers are computed exactly; or export the network before quantization",
+  }),
+  QU020: error({
+    text: (p: { reached: string; samples: string; least: string; tried: string; layers: string; advice: string; accept: string }) => `the accuracy is too low: ${p.reached}, measured on ${p.samples}; ${p.least} is needed${p.tried}${p.layers}`,
+    hint: (p) => `${p.advice}accept what is reached with ${p.accept}`,
+  }),
+  QU021: warning({
+    text: (p: { reached: string; samples: string; tried: string; layers: string; advice: string; accept: string }) => `the accuracy is low: ${p.reached}, measured on ${p.samples}${p.tried}${p.layers}`,
+    hint: (p) => `${p.advice}say that it will do with ${p.accept}`,
+  }),
+  QU022: note({
+    text: (p: { before: string; after: string; samples: string; widths: string }) => `widths were raised where the noise comes from: ${p.before} became ${p.after}, measured on ${p.samples}; ${p.widths}`,
+    hint: () => "precision.spec in report.json has them all; given to --precision, it makes the same again without a search",
+  }),
+  QU023: warning({
+    text: (p: { reason: string }) => `accuracy is measured on the samples that chose the number formats: ${p.reason}`,
+    hint: () => "give more samples with --calib, so that some of them can be kept for measuring; 64 tell something, a few hundred are better",
+  }),
+  QU024: error({
+    text: (p: { what: string }) => `${p.what} is infinite or not a number on the samples that accuracy is measured on`,
+    hint: () => "check these samples and the network's float outputs (division by zero, log of a negative number)",
+  }),
+  QU025: warning({
+    text: (p: { count: number; reached: string }) => `${p.count} samples do not say what others are like: quantized without some of them, ${p.reached} on these; the design itself is accurate on all ${p.count}`,
+    hint: () => "give more samples with --calib, 64 or better a few hundred, so that ranges cover what the network will see",
   }),
   TO001: error({
     text: (p: { tool: string; purpose: string; install: string }) => `${p.tool} is not installed; it is needed to ${p.purpose}`,
@@ -319,7 +343,7 @@ export const codes = {
   }),
   CF003: error({
     text: (p: { what: string }) => `the configuration cannot be used: ${p.what}`,
-    hint: () => "known keys are device, clock_mhz, target_ii, target_rate, budget, unroll, minimize, axis_width, calib, precision, max_error, hold_out, shape and dim",
+    hint: () => "known keys are device, clock_mhz, target_ii, target_rate, budget, unroll, minimize, axis_width, calib, precision, max_error, accept_accuracy, hold_out, shape and dim",
   }),
   IO005: error({
     text: (p: { path: string }) => `${p.path} is not a folder made by onnx-hls compile`,

@@ -19,7 +19,9 @@ export interface CompileOptions extends ShapeOptions {
   readonly precision?: string;
   /** Bounds such as `mae=0.001`, `centre:max=0.01`: the narrowest widths per layer that keep them are searched. */
   readonly maxError?: readonly string[];
-  /** Share of the calibration samples on which accuracy is measured and nothing else; 0.5 with `maxError`, else 0. */
+  /** Bounds as for `maxError`: what is accepted in place of the least accuracy, 20 dB and 90% of the same argmax. */
+  readonly acceptAccuracy?: readonly string[];
+  /** Share of the calibration samples on which accuracy is measured and nothing else; 0.5 with `maxError`, else those that calibration can do without. */
   readonly holdOut?: number;
   readonly target?: Target;
   /** What is to be least under the target; a compromise where absent. */
@@ -34,7 +36,7 @@ export interface CompileOptions extends ShapeOptions {
   readonly verifyEach?: boolean;
 }
 
-export interface ExploreOptions extends Pick<CompileOptions, "calib" | "precision" | "axisWidth" | "device" | "clockMhz" | "config" | "shapes" | "dims"> {
+export interface ExploreOptions extends Pick<CompileOptions, "calib" | "precision" | "acceptAccuracy" | "holdOut" | "axisWidth" | "device" | "clockMhz" | "config" | "shapes" | "dims"> {
   /** Intervals that are tried, on a geometric grid. */
   readonly intervals?: number;
   /** Threads; as many as there are cores where absent. */

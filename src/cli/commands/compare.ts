@@ -65,6 +65,7 @@ function summary(c: Comparison, html: string | undefined): string {
     l.cause === "none" ? "-" : l.cause,
   ]);
   lines.push(table(["  layer", "computes", "float range", "format", "saturated", "range used", "SQNR dB", "own dB", "of output noise", "mostly"], rows), "", ...c.findings);
+  lines.push(c.verdict === "good" ? "The accuracy is good on this data." : `The accuracy is ${c.verdict} on this data (${c.shortfalls.join("; ")}).`);
   if (html !== undefined) lines.push("", `drawn in ${html}`);
   return lines.join("\n");
 }

@@ -35,8 +35,6 @@ export interface BuiltModule {
 const EXACT_LIMIT = 40;
 /** Operands of elementwise products up to this width are not rounded: one hardware multiplier takes them. */
 const FACTOR_LIMIT = 18;
-/** Least significant bits of constants that multiply activations; as many as weights have where these have more. */
-const CONSTANT_BITS = 8;
 /** Most significant bits of the slope of a leaky relu. */
 const MAX_SLOPE_BITS = 10;
 /** Significant bits of the smallest factor between scales beyond those of the integers that come out, and most bits of the largest. */
@@ -192,8 +190,8 @@ class FixedBuilder {
   }
 
   /** An operand of a product. */
-  private factor(v: Value): Value {
-    if (this.isConstant(v)) return this.constant(v, (this.integers ? SCALE_BITS : Math.max(CONSTANT_BITS, this.plan.options.precision.weights)) + spreadBits(valuesOfDense(constantOf(v)!)));
+  private factor(v: Value, reader: Op): Value {
+    if (this.isConstant(v)) return this.constant(v, (this.integers ? SCALE_BITS : this.plan.factorWidth(reader)) + spreadBits(valuesOfDense(constantOf(v)!)));
     const x = this.exactOf(v);
     const linear = v.def !== undefined && (v.def.name === "nn.conv" || v.def.name === "nn.matmul");
     return !linear && this.elem(x).width <= FACTOR_LIMIT ? x : this.narrow(v);
@@ -254,7 +252,7 @@ class FixedBuilder {
       case "nn.min":
         return this.aligned(op);
       case "nn.mul":
-        return this.emit(op.name, [this.factor(op.operand(0)), this.factor(op.operand(1))], y, op.attrs);
+        return this.emit(op.name, [this.factor(op.operand(0), op), this.factor(op.operand(1), op)], y, op.attrs);
       case "nn.select_neg":
         return this.select(op);
       case "nn.relu":
@@ -280,7 +278,7 @@ class FixedBuilder {
       default:
         if (VIEWS.has(op.name)) return this.view(op);
         // An operation that a program has added.
-        if (lookupOp(op.name)?.evaluate !== undefined) return this.emit(op.name, op.operands.map((v) => this.factor(v)), y, op.attrs);
+        if (lookupOp(op.name)?.evaluate !== undefined) return this.emit(op.name, op.operands.map((v) => this.factor(v, op)), y, op.attrs);
         throw UserError.of("QU007", { op: op.name }, placeOf(op.loc));
     }
   }
