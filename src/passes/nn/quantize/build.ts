@@ -13,7 +13,7 @@ import "../../../ir/dialects.js";
 import { placeOf } from "../../../ir/verify.js";
 import { fixed, rawRange, sameType, showType, tensor, typeOfRange, type FixedType, type Type } from "../../../ir/types.js";
 import { EXACT } from "../integerize.js";
-import { describeValue, placeOfValue } from "./calibrate.js";
+import { BEYOND, describeValue, placeOfValue } from "./calibrate.js";
 import { spreadBits } from "./formats.js";
 import { constantOf, linearView } from "./linear.js";
 import { VIEWS, type Plan } from "./plan.js";
@@ -391,10 +391,21 @@ class FixedBuilder {
     const condition = this.exactOf(op.operand(0));
     const x = this.elem(condition).width <= EXACT_LIMIT ? condition : this.narrow(op.operand(0));
     const [a, b] = [this.isConstant(p) ? undefined : this.operand(p), this.isConstant(q) ? undefined : this.operand(q)];
-    const frac = (other: Value | undefined, v: Value): Value => (other === undefined ? this.constant(v, LIGHT_CONSTANT_BITS) : this.constantAt(v, this.elem(other).frac));
+    const frac = (other: Value | undefined, v: Value): Value => (this.reachesBeyond(v) ? this.limited(v, other === undefined ? this.plan.format(op.result) : this.elem(other)) : other === undefined ? this.constant(v, LIGHT_CONSTANT_BITS) : this.constantAt(v, this.elem(other).frac));
     const y = this.emit(op.name, [x, a ?? frac(b, p), b ?? frac(a, q)], op.result, op.attrs);
     if ([a, b].every((v) => v === undefined || this.final.has(v))) this.final.add(y);
     return y;
+  }
+
+  private reachesBeyond(v: Value): boolean {
+    return constantOf(v)!.data.some((x) => Math.abs(x) >= BEYOND);
+  }
+
+  /** A constant in the format of what it is chosen against; what lies beyond becomes the lowest or highest value. */
+  private limited(v: Value, type: FixedType): Value {
+    const { lo, hi } = rawRange(type);
+    const raw = valuesOfDense(constantOf(v)!).map((x) => Math.min(hi, Math.max(lo, Math.floor(x * 2 ** type.frac + 0.5))));
+    return this.dense(shapeOf(v), raw, type, v.hint);
   }
 
   /** The slope gets as many fractional bits as keep its error below an eighth of the result's LSB: each one widens the product. */

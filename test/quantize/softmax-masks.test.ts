@@ -1,0 +1,96 @@
+/** Softmax under every mask of a small matrix, against ONNX Runtime (`frontend/fixtures/make-masks.py`), in float and in fixed point. */
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import type { Module } from "../../src/ir/core.js";
+import { prepareNn } from "../../src/ir/eval/nn-fixed.js";
+import type { Sample } from "../../src/passes/nn/quantize/calibrate.js";
+import { roundInputs } from "../../src/passes/nn/quantize/inputs.js";
+import { defaultPrecision } from "../../src/passes/nn/quantize/precision.js";
+import { readArrays } from "../../src/frontend/npz.js";
+import { floats, importValid, node, onnx, weights } from "../frontend/support.js";
+import { prepared, quantizeTo } from "./support.js";
+
+const arrays = readArrays(readFileSync(new URL("../frontend/fixtures/masks.npz", import.meta.url)), "masks.npz");
+const COUNT = 512;
+const part = (name: string, k: number): Float64Array => Float64Array.from(arrays.get(name)!.data.subarray(k * 9, k * 9 + 9));
+const maskOf = (k: number): number[] => Array.from({ length: 9 }, (_, i) => (k >> i) & 1);
+/** ONNX Runtime's result; rows that are masked throughout have NaN there and are 0 here. NaN where nothing is wanted. */
+function wanted(name: string, k: number): Float64Array {
+  const y = part(`${name}.y`, k).map((v) => (Number.isNaN(v) ? 0 : v));
+  if (!BILLION.has(name) || k % 8 < 4 || k % 8 > 5) return y;
+  // A row from which 10^9 is taken keeps what float32 has left of scores beyond 32: multiples of 64.
+  const mask = maskOf(k);
+  return y.map((v, i) => ([0, 1, 2].some((j) => mask[i - (i % 3) + j] === 1) ? v : NaN));
+}
+const BILLION = new Set(["added.-1e+09", "product_positive"]);
+
+/** Difference of shares that rounding may cause: exp has a table of 2^8 entries over a range of 8, scores a step of 2^-6. */
+const BOUND = 0.02;
+
+function worst(module: Module, cases: readonly number[], sample: (k: number) => Sample, want: (k: number) => Float64Array): number {
+  const program = prepareNn(module);
+  const ports = module.func.body.args.map((a) => a.type);
+  let top = 0;
+  for (const k of cases) {
+    const y = program.run(roundInputs(sample(k), ports))[0]!;
+    want(k).forEach((v, i) => {
+      if (!Number.isNaN(v)) top = Math.max(top, Number.isNaN(y[i]!) ? Infinity : Math.abs(y[i]! - v));
+    });
+  }
+  return top;
+}
+const all = Array.from({ length: COUNT }, (_, k) => k);
+const depths = [...arrays.keys()].filter((k) => k.startsWith("added.")).map((k) => k.slice("added.".length, -".y".length));
+const computed = [...arrays.keys()].filter((k) => k.endsWith(".model")).map((k) => k.slice(0, -".model".length));
+
+/** Softmax of scores with a mask that is constant. */
+function constantMask(kind: string, depth: number, k: number): Uint8Array {
+  const mask = maskOf(k);
+  const softmax = node("Softmax", ["s"], ["y"], "softmax");
+  const io = { input: [floats("x", [3, 3])], output: [floats("y", [3, 3])] };
+  if (kind === "added") return onnx({ ...io, node: [node("Add", ["x", "m"], ["s"]), softmax], initializer: [weights("m", [3, 3], mask.map((m) => (m === 1 ? 0 : depth)))] });
+  return onnx({ ...io, node: [node("Where", ["m", "x", "d"], ["s"]), softmax], initializer: [{ name: "m", dims: [3, 3], dataType: 9, int32Data: mask }, weights("d", [], [depth])] });
+}
+
+describe("a softmax under constant masks", () => {
+  const numbers: Readonly<Record<string, number>> = { "-inf": -Infinity, "-3.40282e+38": -3.4028234663852886e38 };
+  // Numbers that are handled alike share the masks.
+  const whole = new Set(["added.-inf"]);
+  it.each(depths.flatMap((d) => ["added", "chosen"].map((kind) => [kind, d] as const)))("%s %s", (kind, text) => {
+    const depth = numbers[text] ?? Number(text);
+    const name = `${kind}.${text}`;
+    for (const k of all.filter((j) => whole.has(name) || j % 8 === (j >> 3) % 8 || j % 16 === 0)) {
+      const bytes = constantMask(kind, depth, k);
+      const x = part("scores", k);
+      const want = wanted(name, k);
+      // Doubles keep what float32 loses of scores beside 10^9.
+      if (depth !== -1e9) expect(worst(importValid(bytes, "m.onnx"), [k], () => [x], () => want), `import ${k}`).toBeLessThan(2e-6 + roundingOf(depth));
+      const ready = prepared(bytes);
+      expect(worst(ready, [k], () => [x], () => want), `prepared ${k}`).toBeLessThan(2e-6 + roundingOf(depth));
+      // An eighth of the masks in fixed point: each range of scores comes up eight times.
+      if (k % 8 !== (k >> 3) % 8) continue;
+      const { fixed } = quantizeTo(defaultPrecision, [[x], [x.map((v) => -v)]], bytes);
+      expect(worst(fixed, [k], () => [x], () => want), `fixed ${k}`).toBeLessThan(BOUND + roundingOf(depth));
+    }
+  });
+});
+
+/** What float32 loses of scores to which such a number is added, where a whole row is masked; in shares, of which two sum up. */
+function roundingOf(depth: number): number {
+  return Math.abs(depth) < 1e7 ? Math.abs(depth) * 2 ** -23 : 0;
+}
+
+describe("a softmax under computed masks", () => {
+  it.each(computed)("%s: all masks of a 3 x 3 matrix", (name) => {
+    const bytes = Uint8Array.from(arrays.get(`${name}.model`)!.data);
+    const module = importValid(bytes, `${name}.onnx`);
+    const inputs = module.func.attrs["inputs"] as readonly string[];
+    const sample = (k: number): Sample => inputs.map((i) => (i === "x" ? part("scores", k) : Float64Array.from(maskOf(k))));
+    const want = (k: number): Float64Array => wanted(name, k);
+    const rounding = roundingOf(-1e4);
+    if (name !== "product_positive") expect(worst(module, all, sample, want)).toBeLessThan(2e-6 + rounding);
+    expect(worst(prepared(bytes), all, sample, want)).toBeLessThan(2e-6 + rounding);
+    const { fixed } = quantizeTo(defaultPrecision, all.filter((k) => k % 3 === 0).map(sample), bytes);
+    expect(worst(fixed, all, sample, want)).toBeLessThan(BOUND + rounding);
+  });
+});
