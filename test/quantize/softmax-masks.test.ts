@@ -3,12 +3,13 @@ import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import type { Module } from "../../src/ir/core.js";
 import { prepareNn } from "../../src/ir/eval/nn-fixed.js";
+import { portScale } from "../../src/ir/port-scales.js";
 import type { Sample } from "../../src/passes/nn/quantize/calibrate.js";
 import { roundInputs } from "../../src/passes/nn/quantize/inputs.js";
 import { defaultPrecision } from "../../src/passes/nn/quantize/precision.js";
 import { readArrays } from "../../src/frontend/npz.js";
 import { floats, importValid, node, onnx, weights } from "../frontend/support.js";
-import { prepared, quantizeTo } from "./support.js";
+import { prepared, quantizeTo, uniform } from "./support.js";
 
 const arrays = readArrays(readFileSync(new URL("../frontend/fixtures/masks.npz", import.meta.url)), "masks.npz");
 const COUNT = 512;
@@ -80,8 +81,56 @@ function roundingOf(depth: number): number {
   return Math.abs(depth) < 1e7 ? Math.abs(depth) * 2 ** -23 : 0;
 }
 
+describe("a quantized softmax under computed masks", () => {
+  it.each(computed.filter((n) => n.startsWith("quantized")))("%s: all masks, on the model's own integers", (name) => {
+    const bytes = Uint8Array.from(arrays.get(`${name}.model`)!.data);
+    const sample = (k: number): Sample => [part("scores", k), Float64Array.from(maskOf(k))];
+    const { fixed } = quantizeTo(defaultPrecision, all.filter((k) => k % 3 === 0).map(sample), bytes);
+    expect(fixed.func.body.ops.filter((op) => op.name === "nn.unary").map((op) => op.attrs["fn"])).toEqual([]);
+    const program = prepareNn(fixed);
+    const [ports, scale] = [fixed.func.body.args.map((a) => a.type), portScale(fixed.func, "output_scales", 0)];
+    const inputScales = ports.map((_, i) => portScale(fixed.func, "input_scales", i));
+    let unequal = 0;
+    for (const k of all) {
+      const y = program.run(roundInputs(sample(k), ports, inputScales))[0]!.map((v) => v * scale);
+      wanted(name, k).forEach((v, i) => {
+        const steps = Math.round((y[i]! - v) * 255);
+        expect(Math.abs(steps)).toBeLessThanOrEqual(1);
+        if (steps !== 0) unequal++;
+      });
+    }
+    expect(unequal / (COUNT * 9)).toBeLessThan(1e-3);
+  });
+});
+
+/** Softmax of rows of `n` in the given range, with the float network's shares. */
+function ranges(n: number, range: number, centre: number): { readonly worst: number; readonly sum: number } {
+  const bytes = onnx({ input: [floats("x", [4, n])], output: [floats("y", [4, n])], node: [node("Softmax", ["x"], ["y"], "softmax")] });
+  const random = uniform(n + 7);
+  const samples = Array.from({ length: 24 }, () => [Float64Array.from({ length: 4 * n }, () => centre + random() * range)]);
+  const { float, fixed } = quantizeTo(defaultPrecision, samples.slice(0, 12), bytes);
+  const [reference, program, ports] = [prepareNn(float), prepareNn(fixed), fixed.func.body.args.map((a) => a.type)];
+  let [worst, sum] = [0, 0];
+  for (const x of samples.slice(12)) {
+    const want = reference.run(x)[0]!.slice();
+    const y = program.run(roundInputs(x, ports))[0]!;
+    want.forEach((v, i) => (worst = Math.max(worst, Math.abs(v - y[i]!))));
+    for (let r = 0; r < 4; r++) sum = Math.max(sum, Math.abs(y.subarray(r * n, (r + 1) * n).reduce((a, v) => a + v, 0) - 1));
+  }
+  return { worst, sum };
+}
+
+describe("a softmax of scores of any range", () => {
+  it.each([1, 2, 5, 64].flatMap((n) => [[n, 0, 0], [n, 0, 90], [n, 1e-3, 0], [n, 1e-3, -40], [n, 1, 5], [n, 30, 0], [n, 400, 0], [n, 3000, -2000]] as const))("rows of %i, range %f around %f", (n, range, centre) => {
+    const { worst, sum } = ranges(n, range, centre);
+    expect(worst).toBeLessThan(n === 1 ? 1e-3 : BOUND);
+    // What is far below the maximum is 0 and does not add up.
+    expect(sum).toBeLessThan(0.002);
+  });
+});
+
 describe("a softmax under computed masks", () => {
-  it.each(computed)("%s: all masks of a 3 x 3 matrix", (name) => {
+  it.each(computed.filter((n) => !n.startsWith("quantized")))("%s: all masks of a 3 x 3 matrix", (name) => {
     const bytes = Uint8Array.from(arrays.get(`${name}.model`)!.data);
     const module = importValid(bytes, `${name}.onnx`);
     const inputs = module.func.attrs["inputs"] as readonly string[];

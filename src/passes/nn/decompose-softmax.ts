@@ -14,14 +14,13 @@
  */
 import { Dense } from "../../ir/attributes.js";
 import type { Builder, Op, Value } from "../../ir/core.js";
-import { denseAttr, intAttr, intsAttr } from "../../ir/define-op.js";
-import { broadcastShapes } from "../../ir/nn/typing.js";
+import { intAttr, intsAttr } from "../../ir/define-op.js";
 import { f32, tensor, type TensorType } from "../../ir/types.js";
 import { placeOf } from "../../ir/verify.js";
 import type { Sink } from "../../diagnostics/index.js";
 import { definePass, number } from "../define-pass.js";
 import { applyRules, type Rule } from "../rewrite.js";
-import { both, readMask, type MaskedScores } from "./softmax-mask.js";
+import { broadcast, choose, gatesOf, readMask } from "./softmax-mask.js";
 
 /** exp(-8) = 2^-11.5 is half an LSB of an 11-bit result, so [-8, 0] covers results of up to 11 bits. */
 const DEFAULT_SPAN = 8;
@@ -63,12 +62,12 @@ function decompose(op: Op, b: Builder, span: number, sink: Sink): Parts {
   let e: Value;
   if (mask !== undefined && mask.scores === undefined) e = broadcast(gates!.counts, full, b);
   else {
-    const scores = mask === undefined ? op.operand(0) : gate(gates!.competes, mask.scores!, number(LOWEST, "lowest"), full, b, name("open"));
+    const scores = mask === undefined ? op.operand(0) : choose(gates!.competes, mask.scores!, number(LOWEST, "lowest"), full, b, name("open"));
     const largest = b.value("nn.reduce", [scores], row, { ...fold, kind: "max" }, name("max"));
     const offset = b.value("nn.sub", [largest, number(top, "centre")], row, {}, name("offset"));
     const argument = b.value("nn.sub", [scores, offset], full, {}, name("argument"));
     const all = b.value("nn.unary", [argument], full, { fn: "exp_tail" }, name("exp"));
-    e = gates === undefined ? all : gate(gates.counts, all, number(0, "nothing"), full, b, name("kept"));
+    e = gates === undefined ? all : choose(gates.counts, all, number(0, "nothing"), full, b, name("kept"));
   }
   const sum = b.value("nn.reduce", [e], row, { ...fold, kind: "sum" }, name("sum"));
   // The position of the maximum alone gives as much as the bound, which only rows without one reach.
@@ -82,43 +81,6 @@ function decompose(op: Op, b: Builder, span: number, sink: Sink): Parts {
 
 /** Below the sum of a row with one position, which is rounded, and above any other part of it. */
 const SUM_MARGIN = 0.75;
-
-/** 1 where a score takes part in the maximum, and where its exp counts. */
-interface Gates {
-  readonly competes: Value;
-  readonly counts: Value;
-}
-
-function gatesOf(mask: MaskedScores, axis: number, shape: readonly number[], b: Builder, name: (suffix: string) => string): Gates {
-  const constant = mask.open ?? new Dense([], f32, Float64Array.of(1));
-  const fixedPart = b.value("nn.constant", [], tensor(constant.shape, f32), { value: constant }, name("mask"));
-  if (mask.computed === undefined) return { competes: fixedPart, counts: fixedPart };
-  const open = mask.open === undefined ? mask.computed : both(mask.computed, fixedPart, b);
-  if (mask.closedRow === "zeros") return { competes: open, counts: open };
-  // Where all are closed, all count: what closes them cancels.
-  const along = shape.slice(axis).map((n, d) => (d === 0 ? n : 1));
-  const wide = broadcast(open, tensor(broadcastShapes(shapeOf(open), along)!, f32), b);
-  const at = shapeOf(wide).length - (shape.length - axis);
-  const row = tensor(shapeOf(wide).map((n, d) => (d === at ? 1 : n)), f32);
-  const any = b.value("nn.reduce", [wide], row, { axes: [at], keepdims: true, kind: "max" }, name("any"));
-  const one = b.value("nn.constant", [], tensor([], f32), { value: new Dense([], f32, Float64Array.of(1)) });
-  const none = b.value("nn.sub", [one, any], row, {}, name("none"));
-  const filled = b.value("nn.max", [open, none], wide.type, {}, name("mask"));
-  const counts = mask.open === undefined ? filled : both(filled, fixedPart, b);
-  return { competes: mask.closedRow === "equal" ? open : counts, counts };
-}
-
-function broadcast(v: Value, type: TensorType, b: Builder): Value {
-  return shapeOf(v).join() === type.shape.join() ? v : b.value("nn.broadcast", [v], type, { shape: [...type.shape] }, v.hint);
-}
-
-/** `x` where `open` is 1, `other` where it is 0. */
-function gate(open: Value, x: Value, other: Value, type: TensorType, b: Builder, hint: string): Value {
-  const c = open.def?.name === "nn.constant" ? denseAttr(open.def, "value") : undefined;
-  if (c?.data.every((v) => v === 1) === true) return broadcast(x, type, b);
-  const sign = c === undefined ? b.value("nn.neg", [open], open.type, {}, hint) : b.value("nn.constant", [], open.type, { value: new Dense(c.shape, f32, Float64Array.from(c.data, (v) => -v + 0)) }, open.hint);
-  return b.value("nn.select_neg", [sign, x, other], type, {}, hint);
-}
 
 /** The softmax behind `v`, seen through transposes that nothing else reads. */
 function softmaxBehind(v: Value): { softmax: Op; transposes: Op[] } | undefined {

@@ -31,6 +31,8 @@ export interface MaskedScores {
   readonly computed: Value | undefined;
   /** For rows that the computed part closes. */
   readonly closedRow: ClosedRow;
+  /** 1 where a position has a share in such a row; absent where all have that the constant part leaves open. */
+  readonly fallback: Value | undefined;
   /** Rows that the constant part closes for good. */
   readonly deadRows: number;
 }
@@ -45,6 +47,8 @@ interface Terms {
 interface Computed {
   readonly open: Value;
   readonly closedRow: ClosedRow;
+  /** A number that is chosen in the place of what is masked already lifts it to its own. */
+  readonly fallback?: Value;
 }
 
 /** Operations that move elements; a mask is read through them. */
@@ -78,13 +82,58 @@ export function readMask(x: Value, axis: number, b: Builder): MaskedScores | und
     open: rows?.open,
     computed: terms.computed.map((c) => c.open).reduce<Value | undefined>((p, q) => (p === undefined ? q : both(p, q, b)), undefined),
     closedRow: kinds.includes("zeros") ? "zeros" : kinds.includes("equal") ? "equal" : "scores",
+    fallback: terms.computed.find((c) => c.fallback !== undefined)?.fallback,
     deadRows: rows?.dead ?? 0,
   };
 }
 
 /** 1 where both are. */
-export function both(p: Value, q: Value, b: Builder): Value {
+function both(p: Value, q: Value, b: Builder): Value {
   return b.value("nn.min", [p, q], tensor(broadcastShapes(shapeOf(p), shapeOf(q))!, f32), {}, p.hint);
+}
+
+/** 1 where a score takes part in the maximum, and where its exp counts. */
+export interface Gates {
+  readonly competes: Value;
+  readonly counts: Value;
+}
+
+/**
+ * The mask of a softmax along `axis` of a tensor of `shape`.
+ *
+ * @param name of an operation, from what it is
+ */
+export function gatesOf(mask: MaskedScores, axis: number, shape: readonly number[], b: Builder, name: (suffix: string) => string): Gates {
+  const constant = mask.open ?? new Dense([], f32, Float64Array.of(1));
+  const fixedPart = b.value("nn.constant", [], tensor(constant.shape, f32), { value: constant }, name("mask"));
+  if (mask.computed === undefined) return { competes: fixedPart, counts: fixedPart };
+  const open = mask.open === undefined ? mask.computed : both(mask.computed, fixedPart, b);
+  if (mask.closedRow === "zeros") return { competes: open, counts: open };
+  // Where all are closed, all count: what closes them cancels.
+  const along = shape.slice(axis).map((n, d) => (d === 0 ? n : 1));
+  const wide = broadcast(open, tensor(broadcastShapes(shapeOf(open), along)!, f32), b);
+  const at = shapeOf(wide).length - (shape.length - axis);
+  const row = tensor(shapeOf(wide).map((n, d) => (d === at ? 1 : n)), f32);
+  const any = b.value("nn.reduce", [wide], row, { axes: [at], keepdims: true, kind: "max" }, name("any"));
+  const one = b.value("nn.constant", [], tensor([], f32), { value: new Dense([], f32, Float64Array.of(1)) });
+  const none = b.value("nn.sub", [one, any], row, {}, name("none"));
+  const others = mask.fallback ?? (mask.open === undefined ? undefined : fixedPart);
+  const filling = others === undefined ? none : both(none, others, b);
+  const counts = b.value("nn.max", [open, filling], tensor(broadcastShapes(shapeOf(wide), shapeOf(filling))!, f32), {}, name("mask"));
+  return { competes: mask.closedRow === "equal" ? open : counts, counts };
+}
+
+/** `v` in the given shape. */
+export function broadcast(v: Value, type: TensorType, b: Builder): Value {
+  return shapeOf(v).join() === type.shape.join() ? v : b.value("nn.broadcast", [v], type, { shape: [...type.shape] }, v.hint);
+}
+
+/** `x` where `open` is 1, `other` where it is 0. */
+export function choose(open: Value, x: Value, other: Value, type: TensorType, b: Builder, hint: string): Value {
+  const c = open.def?.name === "nn.constant" ? denseAttr(open.def, "value") : undefined;
+  if (c?.data.every((v) => v === 1) === true) return broadcast(x, type, b);
+  const sign = c === undefined ? b.value("nn.neg", [open], open.type, {}, hint) : b.value("nn.constant", [], open.type, { value: new Dense(c.shape, f32, Float64Array.from(c.data, (v) => -v + 0)) }, open.hint);
+  return b.value("nn.select_neg", [sign, x, other], type, {}, hint);
 }
 
 class MaskReader {
@@ -154,7 +203,7 @@ class MaskReader {
     const [one, zero] = [this.number(1), this.number(0)];
     const half = this.number(c * sign < 0 ? 0.5 : -0.5);
     const beyond = this.b.value("nn.sub", c * sign < 0 ? [half, x] : [x, half], x.type, {}, op.result.hint);
-    return this.masked(undefined, this.b.value("nn.select_neg", [beyond, zero, one], x.type, {}, op.result.hint), rowOf(-Math.abs(c)));
+    return { scores: undefined, constants: [], computed: [{ open: this.b.value("nn.select_neg", [beyond, zero, one], x.type, {}, op.result.hint), closedRow: rowOf(-Math.abs(c)) }] };
   }
 
   /** A choice between scores and a number that masks. */
@@ -178,12 +227,9 @@ class MaskReader {
     }
     const [one, zero] = [this.number(1), this.number(0)];
     const open = this.b.value("nn.select_neg", closedWhere === "negative" ? [condition, zero, one] : [condition, one, zero], condition.type, {}, op.result.hint);
-    const own = this.masked(rest.scores, open, rowOf(swallowed));
-    return { ...own, constants: rest.constants, computed: [...rest.computed, ...own.computed] };
-  }
-
-  private masked(scores: Value | undefined, open: Value, closedRow: ClosedRow): Terms {
-    return { scores, constants: [], computed: [{ open, closedRow }] };
+    const lifts = rest.constants.length > 0 || rest.computed.length > 0;
+    const closed = lifts ? this.b.value("nn.sub", [one, open], open.type, {}, op.result.hint) : undefined;
+    return { ...rest, computed: [...rest.computed, { open, closedRow: rowOf(swallowed), ...(closed !== undefined && { fallback: closed }) }] };
   }
 
   /** A lower bound that turns -Inf into a number. */
@@ -211,7 +257,7 @@ class MaskReader {
       const held = this.b.value("nn.constant", [], from, { value: new Dense(from.shape, f32, data) });
       return evaluateConstant(this.b.value(op.name, [held], op.result.type, op.attrs).def!);
     };
-    return { scores: inner.scores && move(inner.scores), constants: inner.constants.map(moveConstant), computed: inner.computed.map((c) => ({ ...c, open: move(c.open) })) };
+    return { scores: inner.scores && move(inner.scores), constants: inner.constants.map(moveConstant), computed: inner.computed.map((c) => ({ ...c, open: move(c.open), ...(c.fallback !== undefined && { fallback: move(c.fallback) }) })) };
   }
 
   private number(value: number): Value {

@@ -88,6 +88,12 @@ export function maskedValues(module: Module): Set<Value> {
   return masked;
 }
 
+/** The magnitude from which elements of each value do not count: Infinity but for masked ones. */
+export function countingLimits(module: Module): (v: Value) => number {
+  const masked = maskedValues(module);
+  return (v) => (masked.has(v) ? BEYOND / 2 : Infinity);
+}
+
 /**
  * Statistics by value, of all but constants. Elements that do not count are left out.
  *
@@ -96,10 +102,10 @@ export function maskedValues(module: Module): Set<Value> {
 export function calibrate(module: Module, samples: readonly Sample[]): Map<Value, TensorStats> {
   const used = spread(samples, MAX_SAMPLES);
   const collectors = new Map<Value, Collector>();
-  const masked = maskedValues(module);
+  const limitOf = countingLimits(module);
   const collect = (v: Value, data: Float64Array): void => {
     let c = collectors.get(v);
-    if (c === undefined) collectors.set(v, (c = new Collector(Math.max(1, Math.floor((data.length * used.length) / KEPT)), masked.has(v) ? BEYOND / 2 : Infinity)));
+    if (c === undefined) collectors.set(v, (c = new Collector(Math.max(1, Math.floor((data.length * used.length) / KEPT)), limitOf(v))));
     c.add(data);
   };
   const program = prepareNn(module);
