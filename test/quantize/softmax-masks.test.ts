@@ -5,6 +5,9 @@ import type { Module } from "../../src/ir/core.js";
 import { prepareNn } from "../../src/ir/eval/nn-fixed.js";
 import { portScale } from "../../src/ir/port-scales.js";
 import type { Sample } from "../../src/passes/nn/quantize/calibrate.js";
+import { reportLayers } from "../../src/driver/comparison.js";
+import { measureAccuracy } from "../../src/passes/nn/accuracy.js";
+import { measureLayerNoise } from "../../src/passes/nn/layer-noise.js";
 import { roundInputs } from "../../src/passes/nn/quantize/inputs.js";
 import { defaultPrecision } from "../../src/passes/nn/quantize/precision.js";
 import { readArrays } from "../../src/frontend/npz.js";
@@ -141,5 +144,39 @@ describe("a softmax under computed masks", () => {
     expect(worst(prepared(bytes), all, sample, want)).toBeLessThan(2e-6 + rounding);
     const { fixed } = quantizeTo(defaultPrecision, all.filter((k) => k % 3 === 0).map(sample), bytes);
     expect(worst(fixed, all, sample, want)).toBeLessThan(BOUND + rounding);
+  });
+});
+
+describe("what is chosen against a number beyond all formats", () => {
+  const far = (value: number): Uint8Array =>
+    onnx({
+      input: [floats("x", [3, 4])],
+      output: [floats("y", [3, 1])],
+      opset: 17,
+      node: [node("Where", ["m", "x", "d"], ["s"]), node("ReduceMax", ["s"], ["y"], "max", [{ name: "axes", type: 7, ints: [1] }])],
+      initializer: [{ name: "m", dims: [3, 4], dataType: 9, int32Data: [1, 0, 1, 0, 0, 1, 1, 0, 0, 0, 0, 1] }, weights("d", [], [value])],
+    });
+  it.each([-Infinity, -1e9, -3.4028234663852886e38])("%f takes no part in a maximum, nor in its format", (value) => {
+    const random = uniform(3);
+    const samples = Array.from({ length: 16 }, () => [Float64Array.from({ length: 12 }, () => 5 * random())]);
+    const { float, fixed } = quantizeTo(defaultPrecision, samples, far(value));
+    expect(Object.values(measureAccuracy(float, fixed, samples).outputs)[0]!.sqnr_db).toBeGreaterThan(50);
+  });
+});
+
+describe("reports of masked networks", () => {
+  it.each(computed)("%s: every number is one", (name) => {
+    const bytes = Uint8Array.from(arrays.get(`${name}.model`)!.data);
+    const inputs = importValid(bytes, "m.onnx").func.attrs["inputs"] as readonly string[];
+    const samples = all.filter((k) => k % 32 === 5).map((k): Sample => inputs.map((i) => (i === "x" ? part("scores", k) : Float64Array.from(maskOf(k)))));
+    const { float, fixed } = quantizeTo(defaultPrecision, samples, bytes);
+    const layers = reportLayers(measureLayerNoise(float, fixed, { samples, injected: 4 }), "w8a10");
+    for (const l of layers) {
+      for (const v of [l.min, l.max, l.rms, l.saturated, l.range_used, l.output_share, ...Object.values(l.noise)]) expect(Math.abs(v), l.name).toBeLessThan(1e7);
+      for (const v of [l.sqnr_db, l.own_sqnr_db]) expect(v, l.name).not.toBeNaN();
+    }
+    const accuracy = measureAccuracy(float, fixed, samples);
+    for (const o of Object.values(accuracy.outputs)) expect(o.sqnr_db).toBeGreaterThan(25);
+    expect(JSON.stringify([layers.map((l) => l.advice), accuracy.layers.map((l) => l.name)])).not.toMatch(/NaN|e\+/);
   });
 });

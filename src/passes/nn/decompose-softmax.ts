@@ -42,7 +42,7 @@ interface Parts {
  * What stands for a score that does not count: exp of any difference to it is 0, and in fixed point it is the lowest value of the
  * scores' format.
  */
-const LOWEST = -(2 ** 100);
+const LOWEST = -(2 ** 26);
 
 function decompose(op: Op, b: Builder, span: number, sink: Sink): Parts {
   // The parts keep the softmax's own place, whichever operation they are built for.
