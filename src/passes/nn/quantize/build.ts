@@ -366,8 +366,9 @@ class FixedBuilder {
     const [p, q] = [op.operand(0), op.operand(1)];
     if (this.isConstant(p) || this.isConstant(q)) {
       const x = this.operand(this.isConstant(p) ? q : p);
-      // A few bits more than a final format has, where x is one.
-      const frac = this.final.has(x) && op.name !== "nn.max" && op.name !== "nn.min" ? this.elem(x).frac + 2 : this.elem(x).frac;
+      // A few bits more than a final format has, where x is one; and as many as the sum needs, where x is one of integers.
+      const extreme = op.name === "nn.max" || op.name === "nn.min";
+      const frac = extreme ? this.elem(x).frac : this.final.has(x) ? this.elem(x).frac + 2 : Math.max(this.elem(x).frac, this.plan.format(op.result).frac);
       const c = this.constantAt(this.isConstant(p) ? p : q, frac, this.pendingShift.get(op));
       return this.emit(op.name, this.isConstant(p) ? [c, x] : [x, c], op.result, op.attrs);
     }
