@@ -24,6 +24,14 @@ function isTakenAway(v: Value, seen: Set<Value>): boolean {
     if (op.name === "nn.softmax") return true;
     // Chosen in the place of something finite, it is the lowest or highest value of that one's format.
     if (op.name === "nn.select_neg") return index > 0 && (op.operand(3 - index).def?.name !== "nn.constant" || isTakenAway(op.result, seen));
+    // A bound that bounds nothing.
+    const other = op.operands[1 - index];
+    if ((op.name === "nn.max" || op.name === "nn.min") && other?.def?.name !== "nn.constant" && isBound(v, op.name === "nn.max" ? -Infinity : Infinity)) return true;
     return HANDS_ON.has(op.name) && isTakenAway(op.result, seen);
   });
+}
+
+/** Whether the infinities of a constant are all of this sign. */
+function isBound(v: Value, none: number): boolean {
+  return v.def?.name === "nn.constant" && Array.from(denseAttr(v.def, "value").data).every((x) => Number.isFinite(x) || x === none);
 }

@@ -35,8 +35,23 @@ function binary(ctx: NodeContext, i: number, j: number, name: string, f: (x: num
   }
   // Integer quotients drop their fraction, which numbers here do not.
   if (name === "nn.div" && [i, j].some((k) => isIntegerType(ctx.elementType(k)))) throw ctx.error("a division of integers that the network computes is not supported", "divide in floating point");
+  if (name === "nn.max" || name === "nn.min") return extreme(ctx, i, j, name, shape);
   const operand = (k: number): Value => (name === "nn.add" ? ctx.masking(k) : ctx.value(k));
   return ctx.emit(name, [operand(i), operand(j)], shape);
+}
+
+/** Maximum or minimum; infinite bounds bound nothing. */
+function extreme(ctx: NodeContext, i: number, j: number, name: "nn.max" | "nn.min", shape: readonly number[]): Value | Imported {
+  const none = name === "nn.max" ? -Infinity : Infinity;
+  const [k, other] = ctx.constant(i) !== undefined ? [i, j] : [j, i];
+  const c = ctx.constant(k);
+  if (c === undefined || c.integer) return ctx.emit(name, [ctx.value(i), ctx.value(j)], shape);
+  if (c.data.every((v) => v === none)) {
+    const x = ctx.value(other);
+    return shapeOf(x).join() === shape.join() ? ctx.input(other) : ctx.emit("nn.broadcast", [x], shape, { shape: [...shape] });
+  }
+  const bound = c.data.includes(none) ? ctx.masking(k) : ctx.value(k);
+  return ctx.emit(name, k === i ? [bound, ctx.value(other)] : [ctx.value(other), bound], shape);
 }
 
 function arithmetic(opType: string, name: string, f: (x: number, y: number) => number): OperatorImporter {

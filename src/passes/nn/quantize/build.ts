@@ -368,9 +368,12 @@ class FixedBuilder {
       const x = this.operand(this.isConstant(p) ? q : p);
       // A few bits more than a final format has, where x is one; and as many as the sum needs, where x is one of integers.
       const extreme = op.name === "nn.max" || op.name === "nn.min";
+      const constant = this.isConstant(p) ? p : q;
+      const place = (c: Value): Value => this.emit(op.name, this.isConstant(p) ? [c, x] : [x, c], op.result, op.attrs);
+      if (extreme && this.isNeutral(constant, op.name === "nn.max" ? -1 : 1)) return place(this.limited(constant, this.elem(x)));
+      if (op.name === "nn.sub" && comparesOnly(op.result)) return place(this.threshold(constant, this.elem(x).frac, this.isConstant(p)));
       const frac = extreme ? this.elem(x).frac : this.final.has(x) ? this.elem(x).frac + 2 : Math.max(this.elem(x).frac, this.plan.format(op.result).frac);
-      const c = this.constantAt(this.isConstant(p) ? p : q, frac, this.pendingShift.get(op));
-      return this.emit(op.name, this.isConstant(p) ? [c, x] : [x, c], op.result, op.attrs);
+      return place(this.constantAt(constant, frac, this.pendingShift.get(op)));
     }
     let [a, b] = [this.operand(p), p === q ? this.operand(p) : this.operand(q)];
     // Formats far apart would make a sum of all their bits; the wider one can be rounded first.
@@ -396,6 +399,17 @@ class FixedBuilder {
     const y = this.emit(op.name, [x, a ?? frac(b, p), b ?? frac(a, q)], op.result, op.attrs);
     if ([a, b].every((v) => v === undefined || this.final.has(v))) this.final.add(y);
     return y;
+  }
+
+  /** Whether a constant has elements beyond all formats, all on the side of `sign`, where a maximum or minimum does not see them. */
+  private isNeutral(v: Value, sign: number): boolean {
+    return this.reachesBeyond(v) && constantOf(v)!.data.every((x) => Math.abs(x) < BEYOND || Math.sign(x) === sign);
+  }
+
+  /** What a multiple of 2^-frac is compared with: x < t and x < ceil(t) are the same, and so are x > t and x > floor(t). */
+  private threshold(v: Value, frac: number, below: boolean): Value {
+    const raw = valuesOfDense(constantOf(v)!).map((t) => (below ? Math.floor(t * 2 ** frac) : Math.ceil(t * 2 ** frac)));
+    return this.dense(shapeOf(v), raw, typeOfRange(dataRange(raw), frac), v.hint);
   }
 
   private reachesBeyond(v: Value): boolean {
@@ -497,6 +511,11 @@ class FixedBuilder {
     this.final.add(y);
     return y;
   }
+}
+
+/** Whether nothing but the sign of `v` is looked at. */
+function comparesOnly(v: Value): boolean {
+  return v.uses.length > 0 && v.uses.every(({ op, index }) => op.name === "nn.select_neg" && index === 0);
 }
 
 /** Bits of the integers to which a result is rounded, a few operations on; 0 where it is not. */
