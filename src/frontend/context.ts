@@ -135,7 +135,8 @@ export class NodeContext {
   }
   string(name: string, fallback: string): string {
     const a = this.attribute(name, 3, "a string");
-    return a === undefined ? fallback : new TextDecoder().decode(a.s);
+    // An empty text is left out in the file, and not an array of bytes then.
+    return a === undefined ? fallback : a.s.length === 0 ? "" : new TextDecoder().decode(a.s);
   }
   strings(name: string): string[] | undefined {
     return this.attribute(name, 8, "a list of strings")?.strings.map((v) => new TextDecoder().decode(v));
