@@ -193,6 +193,10 @@ export const codes = {
     text: (p: { count: number; reached: string }) => `${p.count} samples do not say what others are like: quantized without some of them, ${p.reached} on these; the design itself is accurate on all ${p.count}`,
     hint: () => "give more samples with --calib, 64 or better a few hundred, so that ranges cover what the network will see",
   }),
+  QU026: warning({
+    text: (p: { rows: number }) => `${p.rows === 1 ? "a row" : `${p.rows} rows`} of the softmax ${p.rows === 1 ? "is" : "are"} masked with -Inf throughout: the result is 0 there, where ONNX has NaN`,
+    hint: () => "leave at least one position of every row unmasked, or make sure that nothing uses these rows",
+  }),
   TO001: error({
     text: (p: { tool: string; purpose: string; install: string }) => `${p.tool} is not installed; it is needed to ${p.purpose}`,
     hint: (p) => `install it with: ${p.install}`,

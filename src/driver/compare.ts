@@ -8,7 +8,7 @@ import { parseModule } from "../ir/text/parser.js";
 import { showType } from "../ir/types.js";
 import { GOOD, judge, LEAST, showReached } from "../passes/nn/judge.js";
 import { OutputMeter, stepOf, type OutputError } from "../passes/nn/output-error.js";
-import type { Sample } from "../passes/nn/quantize/calibrate.js";
+import { countingLimits, type Sample } from "../passes/nn/quantize/calibrate.js";
 import { roundInputs } from "../passes/nn/quantize/inputs.js";
 import { PassContext } from "../passes/pass-context.js";
 import { PassManager } from "../passes/pass-manager.js";
@@ -56,6 +56,7 @@ function compareOutputs(float: Module, fixed: Module, samples: readonly Sample[]
   const [reference, program] = [prepareNn(float), prepareNn(fixed)];
   const ports = fixed.func.body.args.map((a) => a.type);
   const scales = ports.map((_, i) => portScale(fixed.func, "input_scales", i));
+  const limitOf = countingLimits(float);
   const names = float.func.attrs["outputs"] as readonly string[];
   const collected = names.map(() => ({ expected: [] as Float64Array[], actual: [] as Float64Array[] }));
   samples.forEach((sample, s) => {
@@ -68,23 +69,29 @@ function compareOutputs(float: Module, fixed: Module, samples: readonly Sample[]
   });
   return names.map((name, o) => {
     const { expected, actual } = collected[o]!;
-    const output = fixed.func.body.terminator.operand(o);
-    const meter = new OutputMeter(float.func.body.terminator.operand(o));
+    const [wanted, output] = [float.func.body.terminator.operand(o), fixed.func.body.terminator.operand(o)];
+    const limit = limitOf(wanted);
+    const meter = new OutputMeter(wanted, limit);
     const step = stepOf(output, portScale(fixed.func, "output_scales", o));
     expected.forEach((x, s) => meter.add(x, actual[s]!, step));
-    return describeOutput(name, showType(fixedOf(output)!), meter.result(), expected, actual);
+    return describeOutput(name, showType(fixedOf(output)!), meter.result(), expected, actual, limit);
   });
 }
 
-function describeOutput(name: string, format: string, error: OutputError, expected: readonly Float64Array[], actual: readonly Float64Array[]): OutputComparison {
+function describeOutput(name: string, format: string, error: OutputError, expected: readonly Float64Array[], actual: readonly Float64Array[], limit: number): OutputComparison {
   const elements = expected[0]?.length ?? 0;
-  const count = elements * expected.length;
-  let [min, max] = [Infinity, -Infinity];
-  const errors = new Float64Array(count);
+  const all = elements * expected.length;
+  let [min, max, counted] = [Infinity, -Infinity, 0];
+  const errors = new Float64Array(all);
+  const points: [number, number][] = [];
+  const every = Math.max(1, Math.ceil(all / POINTS));
   expected.forEach((x, s) => {
     const y = actual[s]!;
     for (let i = 0; i < elements; i++) {
-      errors[s * elements + i] = y[i]! - x[i]!;
+      // What a mask has taken out is no number to miss.
+      if (!(Math.abs(x[i]!) < limit)) continue;
+      errors[counted++] = y[i]! - x[i]!;
+      if (counted % every === 1 || every === 1) points.push([x[i]!, y[i]!]);
       min = Math.min(min, x[i]!);
       max = Math.max(max, x[i]!);
     }
@@ -92,19 +99,14 @@ function describeOutput(name: string, format: string, error: OutputError, expect
   const worst = error.max_abs_error;
   const reach = worst === 0 ? 1 : worst * (1 + 1e-9);
   const bins = new Array<number>(BINS).fill(0);
-  for (const e of errors) bins[Math.min(BINS - 1, Math.floor(((e + reach) / (2 * reach)) * BINS))]!++;
-  const shown = Math.min(POINTS, count);
-  const points = Array.from({ length: shown }, (_, k): [number, number] => {
-    const at = Math.floor((k * count) / shown);
-    return [expected[Math.floor(at / elements)]![at % elements]!, actual[Math.floor(at / elements)]![at % elements]!];
-  });
+  for (const e of errors.subarray(0, counted)) bins[Math.min(BINS - 1, Math.floor(((e + reach) / (2 * reach)) * BINS))]!++;
   return {
     name,
     format,
     elements,
     ...error,
-    min,
-    max,
+    min: counted === 0 ? 0 : min,
+    max: counted === 0 ? 0 : max,
     histogram: { from: -reach, to: reach, bins },
     points,
   };

@@ -154,6 +154,13 @@ export class NodeContext {
     const v = this.input(i);
     return v.kind === "value" ? v.value : this.fromConstant(v.tensor, this.node.input[i]);
   }
+  /** As `value`; a constant may hold infinities, which a softmax has to take away: `checkInfinities`. */
+  masking(i: number): Value {
+    const c = this.constant(i);
+    if (c === undefined) return this.value(i);
+    checkNumbers(c, this.node.input[i] ?? this.name, this.file);
+    return this.builder.value("nn.constant", [], tensor(c.shape, f32), { value: new Dense(c.shape, f32, c.data) }, this.node.input[i]);
+  }
   shape(i: number): readonly number[] {
     const v = this.input(i);
     return v.kind === "value" ? shapeOf(v.value) : v.tensor.shape;
@@ -215,7 +222,8 @@ export class NodeContext {
   }
   string(name: string, fallback: string): string {
     const a = this.attribute(name, 3, "a string");
-    return a === undefined ? fallback : new TextDecoder().decode(a.s);
+    // An empty text is left out in the file, and not an array of bytes then.
+    return a === undefined ? fallback : a.s.length === 0 ? "" : new TextDecoder().decode(a.s);
   }
   strings(name: string): string[] | undefined {
     return this.attribute(name, 8, "a list of strings")?.strings.map((v) => new TextDecoder().decode(v));

@@ -61,8 +61,11 @@ export class OutputMeter {
   private labels: Set<number> | undefined = new Set();
   private readonly width: number;
 
-  /** `float`: the float network's output. */
-  constructor(float: Value) {
+  /** `float`: the float network's output; elements of it from `limit` on are masked, and are no numbers to miss. */
+  constructor(
+    float: Value,
+    private readonly limit = Infinity,
+  ) {
     this.width = scoresOf(float);
   }
 
@@ -70,6 +73,8 @@ export class OutputMeter {
   add(expected: ArrayLike<number>, actual: ArrayLike<number>, step: number): void {
     for (let i = 0; i < expected.length; i++) {
       const x = expected[i]!;
+      if (!(Math.abs(x) < this.limit)) continue;
+      this.count++;
       const e = actual[i]! - x;
       this.signal += x * x;
       this.noise += e * e;
@@ -78,7 +83,6 @@ export class OutputMeter {
       if (Math.abs(e) < 0.5) this.same++;
       if (this.labels !== undefined && (!Number.isInteger(x) || this.labels.add(x).size > LABELS)) this.labels = undefined;
     }
-    this.count += expected.length;
     this.step = Math.max(this.step, step);
     if (this.width < 2) return;
     const [x, y] = [Float64Array.from(expected), Float64Array.from(actual)];

@@ -1,9 +1,10 @@
 /** Reductions of integers, and operations that only move them. */
 import type { Attr } from "../../../ir/attributes.js";
-import type { Op } from "../../../ir/core.js";
+import type { Op, Value } from "../../../ir/core.js";
 import { intAttr, intsAttr, numAttr, strAttr } from "../../../ir/define-op.js";
 import { elementCount } from "../../../ir/types.js";
 import { SOFTMAX_BITS, softmaxOfIntegers } from "../integer-softmax.js";
+import { gatesOf, readMask } from "../softmax-mask.js";
 import { countsInside } from "../lower-average.js";
 import { biased, type Squares } from "./elementwise.js";
 import { fieldOf, isAll, map, only, permute, pick, reshape, scalar, times, variesAlong, ZERO, zip, type Field } from "./field.js";
@@ -13,15 +14,23 @@ import { countsOf, isCount, shapeOf, sumRange, fieldRange, type IntegerBuilder, 
 /** Most entries of a table of integers. */
 const MAX_TABLE = 1024;
 
-/** Softmax of few values is exp by table and a quotient of integers; a zero point cancels. */
+/** Softmax of few values is exp by table and a quotient of integers; a zero point cancels. A mask in front is read as what it says. */
 export function softmax(b: IntegerBuilder, op: Op, scaledOf: ScaledOf, refuse: Refuse): Scaled | undefined {
-  const x = scaledOf(op.operand(0));
+  const shape = shapeOf(op.result);
+  const axis = (intAttr(op, "axis") + shape.length) % shape.length;
+  const direct = scaledOf(op.operand(0));
+  const mask = direct === undefined ? readMask(op.operand(0), axis, b.at) : undefined;
+  const x = mask?.scores === undefined ? direct : scaledOf(mask.scores);
   if (x === undefined) return undefined;
+  if ((mask?.deadRows ?? 0) > 0) return refuse("its mask closes whole rows");
   const s = b.positive(x);
   const scale = s && only(s.scale);
   if (s?.range === undefined || scale === undefined || only(s.offset) === undefined || s.range.hi - s.range.lo + 1 > MAX_TABLE) return refuse(`its argument is not one of up to ${MAX_TABLE} values: quantize it`);
-  const rank = shapeOf(op.result).length;
-  const u = softmaxOfIntegers(b.forFunctions(), s.u, scale, s.range, (intAttr(op, "axis") + rank) % rank, op.result.hint ?? "softmax");
+  if (shapeOf(s.u).join() !== shape.join()) return refuse("its mask has more positions than its scores");
+  const hint = op.result.hint ?? "softmax";
+  const gates = mask && gatesOf(mask, axis, shape, b.at, (suffix) => `${hint}_${suffix}`);
+  const closed = (open: Value): Value => b.emit("nn.neg", [open], shapeOf(open), {}, `${hint}_closed`);
+  const u = softmaxOfIntegers(b.forFunctions(), s.u, scale, s.range, axis, hint, gates && { competes: closed(gates.competes), counts: closed(gates.counts) });
   return u === undefined ? refuse("its rows are too long") : { u, scale: scalar(2 ** -SOFTMAX_BITS), offset: ZERO, range: { lo: 0, hi: 2 ** SOFTMAX_BITS } };
 }
 
