@@ -2,7 +2,7 @@
 import type { Value } from "../../ir/core.js";
 import { erf } from "../../ir/nn/erf.js";
 import { broadcastShapes, known, shapeOf, type Imported, type NodeContext, type OperatorImporter } from "../context.js";
-import type { ConstTensor } from "../tensor-data.js";
+import { dataTypeName, isNumberType, type ConstTensor } from "../tensor-data.js";
 
 /** `f` over two broadcast constants. */
 export function mapConstants(a: ConstTensor, b: ConstTensor, shape: readonly number[], f: (x: number, y: number) => number): Float64Array {
@@ -35,27 +35,28 @@ function binary(ctx: NodeContext, i: number, j: number, name: string, f: (x: num
   }
   // Integer quotients drop their fraction, which numbers here do not.
   if (name === "nn.div" && [i, j].some((k) => isIntegerType(ctx.elementType(k)))) throw ctx.error("a division of integers that the network computes is not supported", "divide in floating point");
-  const operand = (k: number, c: ConstTensor | undefined): Value => (c !== undefined && name === "nn.add" ? ctx.fromConstant(finiteMask(ctx, c), ctx.node.input[k]) : ctx.value(k));
-  return ctx.emit(name, [operand(i, a), operand(j, b)], shape);
+  if (name === "nn.max" || name === "nn.min") return extreme(ctx, i, j, name, shape);
+  const operand = (k: number): Value => (name === "nn.add" ? ctx.masking(k) : ctx.value(k));
+  return ctx.emit(name, [operand(i), operand(j)], shape);
 }
 
-/** What stands for -Inf in a mask: exp of it is 0, and so is a softmax's share, as long as scores are above -9,000. */
-const MASKED = -1e4;
-
-/** A mask that is added to the scores of a softmax may hold -Inf. */
-function finiteMask(ctx: NodeContext, c: ConstTensor): ConstTensor {
-  if (c.integer || !c.data.includes(-Infinity) || ctx.readers.length === 0 || ctx.readers.some((r) => r !== "Softmax")) return c;
-  const row = c.shape[c.shape.length - 1] ?? 1;
-  for (let i = 0; i < c.data.length; i += row) {
-    if (c.data.subarray(i, i + row).every((v) => v === -Infinity)) throw ctx.error(`row ${i / row} of its mask is -Inf throughout, and the softmax behind it is not defined there`, "leave at least one position of every row unmasked");
+/** Maximum or minimum; infinite bounds bound nothing. */
+function extreme(ctx: NodeContext, i: number, j: number, name: "nn.max" | "nn.min", shape: readonly number[]): Value | Imported {
+  const none = name === "nn.max" ? -Infinity : Infinity;
+  const [k, other] = ctx.constant(i) !== undefined ? [i, j] : [j, i];
+  const c = ctx.constant(k);
+  if (c === undefined || c.integer) return ctx.emit(name, [ctx.value(i), ctx.value(j)], shape);
+  if (c.data.every((v) => v === none)) {
+    const x = ctx.value(other);
+    return shapeOf(x).join() === shape.join() ? ctx.input(other) : ctx.emit("nn.broadcast", [x], shape, { shape: [...shape] });
   }
-  return { ...c, data: c.data.map((v) => (v === -Infinity ? MASKED : v)) };
+  const bound = c.data.includes(none) ? ctx.masking(k) : ctx.value(k);
+  return ctx.emit(name, k === i ? [bound, ctx.value(other)] : [ctx.value(other), bound], shape);
 }
 
 function arithmetic(opType: string, name: string, f: (x: number, y: number) => number): OperatorImporter {
   return {
     opType,
-    sameType: Infinity,
     import: (ctx) => {
       if (ctx.opset < 7 && ctx.int("broadcast", 0) !== 0) return legacyBroadcast(ctx, name, f);
       if (ctx.inputCount === 1) return ctx.input(0);
@@ -136,12 +137,16 @@ const identity: OperatorImporter = { opType: "Identity", import: (ctx) => ctx.in
 const dropout: OperatorImporter = {
   opType: "Dropout",
   limits: "inference only; the mask output is not available",
+  ignores: { ratio: "at inference nothing is dropped", seed: "at inference nothing is dropped" },
   import: (ctx) => {
+    // Before opset 7 an attribute said so, and training was what held without it.
+    if (ctx.opset < 7 && ctx.int("is_test", 0) === 0) throw ctx.error("training mode is on (is_test is 0)", "export the model in evaluation mode");
     if (ctx.has(2) && ctx.needConstant(2, "training_mode").data[0] !== 0 && (ctx.constant(1)?.data[0] ?? 0.5) !== 0) throw ctx.error("training mode is on", "export the model in evaluation mode");
     return ctx.input(0);
   },
 };
 const BFLOAT16 = 16;
+const TO_SHORT_FLOATS = { saturate: "only for floats of 8 bits, which are not read", round_mode: "only for floats of 8 bits, which are not read" };
 
 /** Float to float. Rounding to 11 bits is below what quantization does anyway; rounding to 8 bits is not. */
 function toFloat(ctx: NodeContext, to: number | undefined): Imported {
@@ -152,9 +157,11 @@ function toFloat(ctx: NodeContext, to: number | undefined): Imported {
 const cast: OperatorImporter = {
   opType: "Cast",
   limits: "between float types, or on constants; rounding to 16 bits is left to quantization",
+  ignores: TO_SHORT_FLOATS,
   resultType: (ctx) => ctx.int("to", 1),
   import: (ctx) => {
     const to = ctx.int("to", 1);
+    if (!isNumberType(to)) throw ctx.error(`a cast to ${dataTypeName(to)} is not supported`, "keep the network in float32 and integers");
     const c = ctx.constant(0);
     const integer = ![1, 10, 11, 16].includes(to);
     if (c !== undefined) return known(c.shape, integer && !c.integer ? c.data.map((v) => (to === 9 ? Number(v !== 0) : Math.trunc(v))) : c.data, integer);
@@ -175,6 +182,7 @@ const cast: OperatorImporter = {
 const castLike: OperatorImporter = {
   opType: "CastLike",
   limits: "between float types, or on float constants",
+  ignores: TO_SHORT_FLOATS,
   resultType: (ctx) => ctx.elementType(1),
   import: (ctx) => {
     const [c, like] = [ctx.constant(0), ctx.constant(1)];
@@ -187,7 +195,6 @@ const castLike: OperatorImporter = {
 /** The sum divided by the number of operands. */
 const mean: OperatorImporter = {
   opType: "Mean",
-  sameType: Infinity,
   import: (ctx) => {
     const sum = ctx.delegate("Sum", Array.from({ length: ctx.inputCount }, (_, i) => ctx.input(i)));
     const v = "kind" in (sum as object) && (sum as Imported).kind === "const" ? (sum as Imported) : (sum as Value);

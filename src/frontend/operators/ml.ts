@@ -2,7 +2,7 @@
 import type { Value } from "../../ir/core.js";
 import { known, shapeOf, type Imported, type NodeContext, type OperatorImporter } from "../context.js";
 import { scalarOf, selectNegative } from "./choice.js";
-import { bestLabel, classifierTypes, columns, labelAbove, labelsOf, postTransform, transformed, twoColumns } from "./scores.js";
+import { bestLabel, labelType, columns, labelAbove, labelsOf, postTransform, transformed, twoColumns } from "./scores.js";
 import { constantOf, linear, samplesOf } from "./linear-ml.js";
 import { svmOperators } from "./svm.js";
 
@@ -27,7 +27,7 @@ const linearRegressor: OperatorImporter = {
 const linearClassifier: OperatorImporter = {
   opType: "ai.onnx.ml::LinearClassifier",
   limits: "post_transform NONE, SOFTMAX or LOGISTIC; labels that are strings leave as their position",
-  resultType: classifierTypes("classlabels_strings"),
+  resultType: labelType("classlabels_strings"),
   import: (ctx) => {
     const labels = labelsOf(ctx, "classlabels_ints", "classlabels_strings");
     const intercepts = ctx.floats("intercepts") ?? [];

@@ -5,7 +5,6 @@ import { positionOfExtreme, scalarOf, selectNegative } from "./choice.js";
 
 const INT64 = 7;
 const STRING = 8;
-const FLOAT = 1;
 
 export const POST_TRANSFORMS = ["NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT"] as const;
 export type PostTransform = (typeof POST_TRANSFORMS)[number];
@@ -31,9 +30,9 @@ export function labelsOf(ctx: NodeContext, ints: string, strings: string): Label
   return names.length > 0 ? { values: names.map((_, i) => i), names } : { values: numbers, names: undefined };
 }
 
-/** Element types of a classifier's outputs: labels, then scores. */
-export function classifierTypes(strings: string): (ctx: NodeContext, output: number) => number {
-  return (ctx, output) => (output === 1 ? FLOAT : (ctx.strings(strings) ?? []).length > 0 ? STRING : INT64);
+/** Element type of a classifier's labels. */
+export function labelType(strings: string): (ctx: NodeContext) => number {
+  return (ctx) => ((ctx.strings(strings) ?? []).length > 0 ? STRING : INT64);
 }
 
 /** Scores after the transformation. Along the last axis. */

@@ -15,7 +15,7 @@ import { ensembleAttrs } from "../../../ir/trees.js";
 import { placeOf } from "../../../ir/verify.js";
 import { fixed, rawRange, sameType, showType, tensor, typeOfRange, type FixedType, type Type } from "../../../ir/types.js";
 import { EXACT } from "../integerize.js";
-import { describeValue, placeOfValue } from "./calibrate.js";
+import { BEYOND, describeValue, placeOfValue } from "./calibrate.js";
 import { spreadBits } from "./formats.js";
 import { constantOf, linearView } from "./linear.js";
 import { VIEWS, type Plan } from "./plan.js";
@@ -38,8 +38,6 @@ export interface BuiltModule {
 const EXACT_LIMIT = 40;
 /** Operands of elementwise products up to this width are not rounded: one hardware multiplier takes them. */
 const FACTOR_LIMIT = 18;
-/** Least significant bits of constants that multiply activations; as many as weights have where these have more. */
-const CONSTANT_BITS = 8;
 /** Most significant bits of the slope of a leaky relu. */
 const MAX_SLOPE_BITS = 10;
 /** Significant bits of the smallest factor between scales beyond those of the integers that come out, and most bits of the largest. */
@@ -121,19 +119,21 @@ class FixedBuilder {
       return round?.name === "nn.round" ? { op, round, factor: c?.data[0] ?? 1 } : undefined;
     });
     const first = readers[0];
-    const [lo, hi] = [numAttr(first?.round ?? new Op({ name: "none" }), "lo", 0), numAttr(first?.round ?? new Op({ name: "none" }), "hi", 0)];
-    if (first === undefined || !readers.every((r) => r !== undefined && r.factor === first.factor && numAttr(r.round, "lo", 0) === lo && numAttr(r.round, "hi", 0) === hi)) return undefined;
-    const type = typeOfRange({ lo, hi }, 0);
+    const [lo, hi, zero] = ["lo", "hi", "zero"].map((key) => numAttr(first?.round ?? new Op({ name: "none" }), key, 0)) as [number, number, number];
+    if (first === undefined || !readers.every((r) => r !== undefined && r.factor === first.factor && numAttr(r.round, "lo", 0) === lo && numAttr(r.round, "hi", 0) === hi && numAttr(r.round, "zero", 0) === zero)) return undefined;
+    // The host scales and rounds; the zero point and the limits are the hardware's.
+    const type = typeOfRange({ lo: lo - zero, hi: hi - zero }, 0);
     const port = this.block.addArg(tensor(shapeOf(arg), type), arg.hint);
     const whole = rawRange(type);
-    const u = whole.lo === lo && whole.hi === hi ? port : this.b.value("nn.clip", [port], tensor(shapeOf(arg), type), { lo, hi }, `${arg.hint ?? "input"}_limited`);
+    const codes = typeOfRange({ lo, hi }, 0);
+    const u = zero === 0 && whole.lo === lo && whole.hi === hi ? port : this.b.value("nn.round", [port], tensor(shapeOf(arg), codes), { lo, hi, ...(zero !== 0 && { zero }) }, `${arg.hint ?? "input"}_limited`);
     this.exact.set(arg, port);
     this.final.add(port).add(u);
     for (const r of readers) {
       this.exact.set(r!.op.result, u);
       this.exact.set(r!.round.result, u);
     }
-    this.roundings.push({ float: first.round.result, fixed: u, type });
+    this.roundings.push({ float: first.round.result, fixed: u, type: codes });
     return 1 / first.factor;
   }
 
@@ -195,8 +195,8 @@ class FixedBuilder {
   }
 
   /** An operand of a product. */
-  private factor(v: Value): Value {
-    if (this.isConstant(v)) return this.constant(v, (this.integers ? SCALE_BITS : Math.max(CONSTANT_BITS, this.plan.options.precision.weights)) + spreadBits(valuesOfDense(constantOf(v)!)));
+  private factor(v: Value, reader: Op): Value {
+    if (this.isConstant(v)) return this.constant(v, (this.integers ? SCALE_BITS : this.plan.factorWidth(reader)) + spreadBits(valuesOfDense(constantOf(v)!)));
     const x = this.exactOf(v);
     const linear = v.def !== undefined && (v.def.name === "nn.conv" || v.def.name === "nn.matmul");
     return !linear && this.elem(x).width <= FACTOR_LIMIT ? x : this.narrow(v);
@@ -257,7 +257,7 @@ class FixedBuilder {
       case "nn.min":
         return this.aligned(op);
       case "nn.mul":
-        return this.emit(op.name, [this.factor(op.operand(0)), this.factor(op.operand(1))], y, op.attrs);
+        return this.emit(op.name, [this.factor(op.operand(0), op), this.factor(op.operand(1), op)], y, op.attrs);
       case "nn.select_neg":
         return this.select(op);
       case "nn.relu":
@@ -285,7 +285,7 @@ class FixedBuilder {
       default:
         if (VIEWS.has(op.name)) return this.view(op);
         // An operation that a program has added.
-        if (lookupOp(op.name)?.evaluate !== undefined) return this.emit(op.name, op.operands.map((v) => this.factor(v)), y, op.attrs);
+        if (lookupOp(op.name)?.evaluate !== undefined) return this.emit(op.name, op.operands.map((v) => this.factor(v, op)), y, op.attrs);
         throw UserError.of("QU007", { op: op.name }, placeOf(op.loc));
     }
   }
@@ -373,10 +373,14 @@ class FixedBuilder {
     const [p, q] = [op.operand(0), op.operand(1)];
     if (this.isConstant(p) || this.isConstant(q)) {
       const x = this.operand(this.isConstant(p) ? q : p);
-      // A few bits more than a final format has, where x is one.
-      const frac = this.final.has(x) && op.name !== "nn.max" && op.name !== "nn.min" ? this.elem(x).frac + 2 : this.elem(x).frac;
-      const c = this.constantAt(this.isConstant(p) ? p : q, frac, this.pendingShift.get(op));
-      return this.emit(op.name, this.isConstant(p) ? [c, x] : [x, c], op.result, op.attrs);
+      // A few bits more than a final format has, where x is one; and as many as the sum needs, where x is one of integers.
+      const extreme = op.name === "nn.max" || op.name === "nn.min";
+      const constant = this.isConstant(p) ? p : q;
+      const place = (c: Value): Value => this.emit(op.name, this.isConstant(p) ? [c, x] : [x, c], op.result, op.attrs);
+      if (extreme && this.isNeutral(constant, op.name === "nn.max" ? -1 : 1)) return place(this.limited(constant, this.elem(x)));
+      if (op.name === "nn.sub" && comparesOnly(op.result)) return place(this.threshold(constant, this.elem(x).frac, this.isConstant(p)));
+      const frac = extreme ? this.elem(x).frac : this.final.has(x) ? this.elem(x).frac + 2 : Math.max(this.elem(x).frac, this.plan.format(op.result).frac);
+      return place(this.constantAt(constant, frac, this.pendingShift.get(op)));
     }
     let [a, b] = [this.operand(p), p === q ? this.operand(p) : this.operand(q)];
     // Formats far apart would make a sum of all their bits; the wider one can be rounded first.
@@ -398,10 +402,32 @@ class FixedBuilder {
     const condition = this.exactOf(op.operand(0));
     const x = this.elem(condition).width <= EXACT_LIMIT ? condition : this.narrow(op.operand(0));
     const [a, b] = [this.isConstant(p) ? undefined : this.operand(p), this.isConstant(q) ? undefined : this.operand(q)];
-    const frac = (other: Value | undefined, v: Value): Value => (other === undefined ? this.constant(v, LIGHT_CONSTANT_BITS) : this.constantAt(v, this.elem(other).frac));
+    const frac = (other: Value | undefined, v: Value): Value => (this.reachesBeyond(v) ? this.limited(v, other === undefined ? this.plan.format(op.result) : this.elem(other)) : other === undefined ? this.constant(v, LIGHT_CONSTANT_BITS) : this.constantAt(v, this.elem(other).frac));
     const y = this.emit(op.name, [x, a ?? frac(b, p), b ?? frac(a, q)], op.result, op.attrs);
     if ([a, b].every((v) => v === undefined || this.final.has(v))) this.final.add(y);
     return y;
+  }
+
+  /** Whether a constant has elements beyond all formats, all on the side of `sign`, where a maximum or minimum does not see them. */
+  private isNeutral(v: Value, sign: number): boolean {
+    return this.reachesBeyond(v) && constantOf(v)!.data.every((x) => Math.abs(x) < BEYOND || Math.sign(x) === sign);
+  }
+
+  /** What a multiple of 2^-frac is compared with: x < t and x < ceil(t) are the same, and so are x > t and x > floor(t). */
+  private threshold(v: Value, frac: number, below: boolean): Value {
+    const raw = valuesOfDense(constantOf(v)!).map((t) => (below ? Math.floor(t * 2 ** frac) : Math.ceil(t * 2 ** frac)));
+    return this.dense(shapeOf(v), raw, typeOfRange(dataRange(raw), frac), v.hint);
+  }
+
+  private reachesBeyond(v: Value): boolean {
+    return constantOf(v)!.data.some((x) => Math.abs(x) >= BEYOND);
+  }
+
+  /** A constant in the format of what it is chosen against; what lies beyond becomes the lowest or highest value. */
+  private limited(v: Value, type: FixedType): Value {
+    const { lo, hi } = rawRange(type);
+    const raw = valuesOfDense(constantOf(v)!).map((x) => Math.min(hi, Math.max(lo, Math.floor(x * 2 ** type.frac + 0.5))));
+    return this.dense(shapeOf(v), raw, type, v.hint);
   }
 
   /** The slope gets as many fractional bits as keep its error below an eighth of the result's LSB: each one widens the product. */
@@ -525,6 +551,11 @@ function neededFraction(c: Dense, most: number): number {
   let frac = 0;
   while (frac < most && !values.every((x) => Number.isInteger(x * 2 ** frac))) frac++;
   return frac;
+}
+
+/** Whether nothing but the sign of `v` is looked at. */
+function comparesOnly(v: Value): boolean {
+  return v.uses.length > 0 && v.uses.every(({ op, index }) => op.name === "nn.select_neg" && index === 0);
 }
 
 /** Bits of the integers to which a result is rounded, a few operations on; 0 where it is not. */
