@@ -1,0 +1,175 @@
+"""Plausible data for a model, and what ONNX Runtime makes of them: the outside reference of bench/real-files.ts.
+
+    python bench/real-files-reference.py MODEL OUT CALIBRATION HELD_OUT [SHAPES]
+
+Writes OUT/calib.npz (inputs), OUT/held.npz (inputs) and OUT/expected.npz (outputs of the held-out samples), the first axis counting
+samples, and prints one line of JSON. CALIBRATION and HELD_OUT are counts, SHAPES a JSON object of shapes by input name.
+
+The same rule for all models: images and series (rank 3 and more) are smooth standard normal noise, other floats standard normal;
+unsigned bytes are the same noise over their range; features that trees or Less and Greater compare with constants lie around those
+constants; integers that index a table lie within it, other integers and booleans are 0 or 1.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import numpy_helper
+
+TYPES = {
+    "tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16,
+    "tensor(uint8)": np.uint8, "tensor(int8)": np.int8, "tensor(int16)": np.int16, "tensor(uint16)": np.uint16,
+    "tensor(int32)": np.int32, "tensor(int64)": np.int64, "tensor(uint32)": np.uint32, "tensor(uint64)": np.uint64, "tensor(bool)": np.bool_,
+}
+# What hands an index on as it is.
+TRANSPARENT = {"Cast", "Reshape", "Unsqueeze", "Squeeze", "Flatten", "Identity", "Slice", "Transpose", "Expand", "Clip"}
+
+
+class Stop(Exception):
+    pass
+
+
+def constants(graph):
+    found = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
+    for n in graph.node:
+        if n.op_type == "Constant":
+            for a in n.attribute:
+                if a.name == "value":
+                    found[n.output[0]] = numpy_helper.to_array(a.t)
+    return found
+
+
+def table_lengths(graph, known):
+    """For each input that reaches the indices of a Gather or the classes of a OneHot: how many there are."""
+    lengths, origin = {}, {i.name: i.name for i in graph.input}
+    for n in graph.node:
+        source = next((origin[i] for i in n.input[:1] if i in origin), None)
+        if n.op_type in TRANSPARENT and source is not None:
+            origin[n.output[0]] = source
+        table = index = None
+        if n.op_type == "Gather" and len(n.input) > 1 and n.input[0] in known and n.input[1] in origin:
+            axis = next((a.i for a in n.attribute if a.name == "axis"), 0)
+            table, index = known[n.input[0]].shape[axis], origin[n.input[1]]
+        if n.op_type == "OneHot" and n.input[0] in origin and n.input[1] in known:
+            table, index = int(known[n.input[1]].reshape(-1)[0]), origin[n.input[0]]
+        if index is not None:
+            lengths[index] = min(table, lengths.get(index, table))
+    return lengths
+
+
+def thresholds(graph):
+    """Smallest and largest constant that the trees compare with each feature, by feature."""
+    ranges = {}
+    for n in graph.node:
+        if not n.op_type.startswith("TreeEnsemble"):
+            continue
+        a = {x.name: x for x in n.attribute}
+        if "nodes_featureids" in a and "nodes_values" in a:
+            features, values, modes = a["nodes_featureids"].ints, a["nodes_values"].floats, [m.decode() for m in a["nodes_modes"].strings]
+        elif "nodes_splits" in a:
+            features, values, modes = a["nodes_featureids"].ints, numpy_helper.to_array(a["nodes_splits"].t), [""] * len(a["nodes_featureids"].ints)
+        else:
+            continue
+        for f, v, m in zip(features, values, modes):
+            if m != "LEAF":
+                lo, hi = ranges.get(f, (v, v))
+                ranges[f] = (min(lo, v), max(hi, v))
+    return ranges
+
+
+def shape_of(entry, given):
+    shape = [d if isinstance(d, int) and d > 0 else None for d in entry.shape]
+    if entry.name in given:
+        return list(given[entry.name])
+    if any(d is None for d in shape[1:]):
+        raise Stop(f"input {entry.name} has open dimensions: {entry.shape}")
+    return [1 if d is None else d for d in shape]
+
+
+def noise(rng, shape):
+    """Standard normal; smooth along the axes that hold pixels or time."""
+    x = rng.standard_normal(shape)
+    if len(shape) < 3:
+        return x
+    # Channels, first or last, are not smoothed: an axis is taken for pixels or time where it is long enough.
+    for axis in range(1, len(shape)):
+        if shape[axis] >= 8:
+            x = sum(np.roll(x, k, axis) for k in range(-2, 3))
+    return (x - x.mean()) / max(1e-9, x.std())
+
+
+def sample(rng, name, dtype, shape, lengths, ranges, single):
+    if dtype == np.bool_:
+        return rng.integers(0, 2, shape).astype(bool)
+    if dtype in (np.uint8, np.int8, np.uint16, np.int16) and name not in lengths:
+        info = np.iinfo(dtype)
+        return np.clip(np.rint(noise(rng, shape) * 48 + (128 if info.min == 0 else 0)), info.min, info.max).astype(dtype)
+    if np.issubdtype(dtype, np.integer) or name in lengths:
+        return rng.integers(0, lengths.get(name, 2), shape).astype(dtype)
+    if ranges and single and len(shape) == 2:
+        x = rng.standard_normal(shape)
+        for f, (lo, hi) in ranges.items():
+            if f < shape[1]:
+                margin = 0.1 * (hi - lo) + 0.1 * abs(hi) + 1e-3
+                x[:, f] = rng.uniform(lo - margin, hi + margin, shape[0])
+        return x.astype(dtype)
+    return noise(rng, shape).astype(dtype)
+
+
+def as_array(y):
+    if isinstance(y, list):  # ZipMap: a map for each row
+        return np.array([[row[k] for k in row] for row in y], np.float64) if y and isinstance(y[0], dict) else None
+    return None if y.dtype.kind not in "fiub" else y
+
+
+def main():
+    path, out, calibration, held = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+    given = json.loads(sys.argv[5]) if len(sys.argv) > 5 else {}
+    model = onnx.load(path, load_external_data=False)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = 1
+    # As the file says it, not as an optimizer rewrites it.
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    problem = None
+    try:
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        entries = session.get_inputs()
+    except Exception as e:  # an operator of another domain, as a rule: data can be made all the same
+        problem = str(e).splitlines()[0][:200]
+        names = {onnx.TensorProto.FLOAT: "tensor(float)", onnx.TensorProto.INT64: "tensor(int64)", onnx.TensorProto.INT32: "tensor(int32)", onnx.TensorProto.UINT8: "tensor(uint8)", onnx.TensorProto.INT8: "tensor(int8)", onnx.TensorProto.DOUBLE: "tensor(double)"}
+        initial = {i.name for i in model.graph.initializer}
+        entries = [type("Entry", (), {"name": i.name, "type": names.get(i.type.tensor_type.elem_type, "?"), "shape": [d.dim_value or d.dim_param for d in i.type.tensor_type.shape.dim]}) for i in model.graph.input if i.name not in initial]
+    known = constants(model.graph)
+    lengths, ranges = table_lengths(model.graph, known), thresholds(model.graph)
+    for e in entries:
+        if e.type not in TYPES:
+            raise Stop(f"input {e.name} is a {e.type}")
+    shapes = {e.name: shape_of(e, given) for e in entries}
+    rng = np.random.default_rng(1)
+    make = lambda: {e.name: sample(rng, e.name, TYPES[e.type], shapes[e.name], lengths, ranges, len(entries) == 1) for e in entries}
+
+    def write(name, samples):
+        np.savez(out / name, **{k: np.concatenate([s[k].reshape([1] + list(s[k].shape)) if s[k].ndim == 0 else s[k] for s in samples]) for k in samples[0]})
+
+    write("calib.npz", [make() for _ in range(calibration)])
+    samples = [make() for _ in range(held)]
+    write("held.npz", samples)
+    if problem is None:
+        try:
+            runs = [session.run(None, s) for s in samples]
+            names = [o.name for o in session.get_outputs()]
+            arrays = {n: [as_array(r[i]) for r in runs] for i, n in enumerate(names)}
+            np.savez(out / "expected.npz", **{n: np.stack(a).astype(np.float64) for n, a in arrays.items() if a[0] is not None and all(x.shape == a[0].shape for x in a)})
+        except Exception as e:
+            problem = str(e).splitlines()[0][:200]
+    print(json.dumps({"reference": problem is None, **({"problem": problem} if problem else {})}))
+
+
+try:
+    main()
+except Stop as e:
+    print(json.dumps({"reference": False, "no_data": str(e)}))
