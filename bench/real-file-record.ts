@@ -13,8 +13,28 @@ export interface RealFile {
   readonly exporter: string;
   /** Operator sets by domain. */
   readonly opset: Readonly<Record<string, number>>;
-  /** Of inputs with open dimensions, as the user of the model would state them. */
+  /** Of inputs with open dimensions or a baked batch, as the user of the model would state them. */
   readonly shapes?: Readonly<Record<string, readonly number[]>>;
+}
+
+/** A file with its data: a folder of bench/real-files-reference.py. */
+export interface Job {
+  readonly name: string;
+  readonly model: string;
+  readonly data: string;
+  readonly shapes?: RealFile["shapes"];
+}
+
+/** How far an output is from what is expected, over all samples. */
+export interface Distance {
+  readonly output: string;
+  /** Root of the mean squared error over that of the expected values; null where a value is no number. */
+  readonly nrmse: number | null;
+  readonly max_error: number | null;
+  /** Null where all values are equal. */
+  readonly sqnr_db: number | null;
+  /** Share of rows (last axis of at least 3) with their largest element at the same place. */
+  readonly argmax?: number;
 }
 
 export type Outcome =
@@ -22,48 +42,52 @@ export type Outcome =
   /** One or more messages with a code. */
   | "refused"
   | "timeout"
-  /** The process ended otherwise: out of memory, or an internal error. */
+  /** Out of memory, or an internal error. */
   | "crash";
+
+export interface Message {
+  readonly code: string;
+  readonly message: string;
+  readonly hint?: string;
+}
 
 export interface RealFileRecord {
   readonly name: string;
   readonly outcome: Outcome;
   readonly macs?: number;
+  /** Processor time of the compilation. */
   readonly seconds?: number;
-  readonly errors?: readonly { readonly code: string; readonly message: string; readonly hint?: string }[];
+  readonly errors?: readonly Message[];
   /** Codes of warnings. */
   readonly warnings?: readonly string[];
   /** The float interpreter against ONNX Runtime; absent where that cannot run the file. */
   readonly float?: readonly Distance[];
-  /** The compiled design against ONNX Runtime, on samples that did not calibrate. */
+  /** The compiled design on samples that did not calibrate. */
   readonly fixed?: readonly Distance[];
+  /** What the compiled design is compared with. */
   readonly against?: "onnxruntime" | "float interpreter";
   readonly note?: string;
 }
 
-/** How far outputs are from those expected, over all samples. */
-export interface Distance {
-  readonly output: string;
-  /** Root of the mean squared error over that of the expected values. */
-  readonly nrmse: number;
-  /** Largest error over the largest expected magnitude. */
-  readonly max_error: number;
-  readonly sqnr_db: number | null;
-  /** Share of rows (last axis of at least 3) with their largest element at the same place. */
-  readonly argmax?: number;
-}
-
-export type StepResult =
-  | { readonly refused: { readonly code: string; readonly message: string; readonly hint?: string }[] }
-  | { readonly macs: number }
-  | { readonly distances: Distance[]; readonly against: "onnxruntime" | "float interpreter"; readonly note?: string };
+/** Relative errors beyond are no rounding of float32. */
+const FLOAT_ERROR = 1e-3;
+/** Of ONNX Runtime's own approximations of exp and its like: what lies below says nothing. */
+const FLOAT_FLOOR = 1e-6;
+/** Of an accurate output. */
+export const LEAST_DB = 20;
+export const LEAST_ARGMAX = 0.9;
 
 /** Differs from ONNX Runtime before anything is quantized. */
 export function isWrong(r: RealFileRecord): boolean {
-  return r.float !== undefined && r.float.some((d) => !(d.nrmse <= 1e-3));
+  return (r.float ?? []).some((d) => d.nrmse === null || d.max_error === null || (d.nrmse > FLOAT_ERROR && d.max_error > FLOAT_FLOOR));
 }
 
-/** Below the limits of accuracy, and not a word of it. */
+/** Below the limits of accuracy. */
+export function isInaccurate(r: RealFileRecord): boolean {
+  return (r.fixed ?? []).some((d) => d.nrmse === null || (d.sqnr_db !== null && d.sqnr_db < LEAST_DB) || (d.argmax !== undefined && d.argmax < LEAST_ARGMAX));
+}
+
+/** Inaccurate, and not a word of it. */
 export function isSilent(r: RealFileRecord): boolean {
-  return r.outcome === "compiled" && (r.warnings ?? []).length === 0 && r.fixed !== undefined && r.fixed.some((d) => (d.sqnr_db !== null && !(d.sqnr_db >= 20)) || (d.argmax !== undefined && d.argmax < 0.9));
+  return r.outcome === "compiled" && isInaccurate(r) && (r.warnings ?? []).length === 0;
 }

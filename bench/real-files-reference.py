@@ -1,9 +1,10 @@
 """Plausible data for a model, and what ONNX Runtime makes of them: the outside reference of bench/real-files.ts.
 
-    python bench/real-files-reference.py MODEL OUT CALIBRATION HELD_OUT [SHAPES]
+    python bench/real-files-reference.py JOBS.json
 
-Writes OUT/calib.npz (inputs), OUT/held.npz (inputs) and OUT/expected.npz (outputs of the held-out samples), the first axis counting
-samples, and prints one line of JSON. CALIBRATION and HELD_OUT are counts, SHAPES a JSON object of shapes by input name.
+JOBS.json is a list of {model, data, shapes?}: a file, a folder to make, shapes by input name where the file leaves them open. Writes
+calib.npz (inputs), held.npz (inputs of other samples) and expected.npz (what ONNX Runtime makes of these) into the folder, the first
+axis counting samples, and info.json, which says why some of them are missing.
 
 The same rule for all models: images and series (rank 3 and more) are smooth standard normal noise, other floats standard normal;
 unsigned bytes are the same noise over their range; features that trees or Less and Greater compare with constants lie around those
@@ -12,6 +13,7 @@ constants; integers that index a table lie within it, other integers and boolean
 
 import json
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +30,23 @@ TYPES = {
 TRANSPARENT = {"Cast", "Reshape", "Unsqueeze", "Squeeze", "Flatten", "Identity", "Slice", "Transpose", "Expand", "Clip"}
 
 
+HELD_OUT = 32
+# Of processor time in ONNX Runtime; networks that are larger get fewer samples.
+SECONDS = 2
+
+
 class Stop(Exception):
     pass
+
+
+class Entry:
+    """An input as ONNX Runtime describes it, of a file that it cannot read."""
+
+    def __init__(self, info):
+        kinds = {onnx.TensorProto.FLOAT: "float", onnx.TensorProto.DOUBLE: "double", onnx.TensorProto.INT64: "int64", onnx.TensorProto.INT32: "int32", onnx.TensorProto.UINT8: "uint8", onnx.TensorProto.INT8: "int8"}
+        tensor = info.type.tensor_type
+        self.name, self.type = info.name, f"tensor({kinds.get(tensor.elem_type, '?')})"
+        self.shape = [d.dim_value or d.dim_param for d in tensor.shape.dim]
 
 
 def constants(graph):
@@ -125,9 +142,7 @@ def as_array(y):
     return None if y.dtype.kind not in "fiub" else y
 
 
-def main():
-    path, out, calibration, held = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
-    given = json.loads(sys.argv[5]) if len(sys.argv) > 5 else {}
+def make_data(path, out, given):
     model = onnx.load(path, load_external_data=False)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
@@ -140,9 +155,8 @@ def main():
         entries = session.get_inputs()
     except Exception as e:  # an operator of another domain, as a rule: data can be made all the same
         problem = str(e).splitlines()[0][:200]
-        names = {onnx.TensorProto.FLOAT: "tensor(float)", onnx.TensorProto.INT64: "tensor(int64)", onnx.TensorProto.INT32: "tensor(int32)", onnx.TensorProto.UINT8: "tensor(uint8)", onnx.TensorProto.INT8: "tensor(int8)", onnx.TensorProto.DOUBLE: "tensor(double)"}
         initial = {i.name for i in model.graph.initializer}
-        entries = [type("Entry", (), {"name": i.name, "type": names.get(i.type.tensor_type.elem_type, "?"), "shape": [d.dim_value or d.dim_param for d in i.type.tensor_type.shape.dim]}) for i in model.graph.input if i.name not in initial]
+        entries = [Entry(i) for i in model.graph.input if i.name not in initial]
     known = constants(model.graph)
     lengths, ranges = table_lengths(model.graph, known), thresholds(model.graph)
     for e in entries:
@@ -150,26 +164,41 @@ def main():
             raise Stop(f"input {e.name} is a {e.type}")
     shapes = {e.name: shape_of(e, given) for e in entries}
     rng = np.random.default_rng(1)
-    make = lambda: {e.name: sample(rng, e.name, TYPES[e.type], shapes[e.name], lengths, ranges, len(entries) == 1) for e in entries}
+
+    def make():
+        return {e.name: sample(rng, e.name, TYPES[e.type], shapes[e.name], lengths, ranges, len(entries) == 1) for e in entries}
 
     def write(name, samples):
-        np.savez(out / name, **{k: np.concatenate([s[k].reshape([1] + list(s[k].shape)) if s[k].ndim == 0 else s[k] for s in samples]) for k in samples[0]})
+        np.savez(out / name, **{k: np.concatenate([s[k].reshape(1) if s[k].ndim == 0 else s[k] for s in samples]) for k in samples[0]})
 
-    write("calib.npz", [make() for _ in range(calibration)])
-    samples = [make() for _ in range(held)]
+    started = time.process_time()
+    samples, runs = [], []
+    while len(samples) < HELD_OUT and (len(samples) < 2 or time.process_time() - started < SECONDS):
+        samples.append(make())
+        if problem is None:
+            try:
+                runs.append(session.run(None, samples[-1]))
+            except Exception as e:
+                problem = str(e).splitlines()[0][:200]
     write("held.npz", samples)
+    write("calib.npz", [make() for _ in range(2 * len(samples))])
     if problem is None:
+        arrays = {o.name: [as_array(r[i]) for r in runs] for i, o in enumerate(session.get_outputs())}
+        np.savez(out / "expected.npz", **{n: np.stack(a).astype(np.float64) for n, a in arrays.items() if a[0] is not None and all(x.shape == a[0].shape for x in a)})
+    return {} if problem is None else {"problem": problem}
+
+
+def main():
+    for job in json.loads(Path(sys.argv[1]).read_text()):
+        out = Path(job["data"])
+        out.mkdir()
         try:
-            runs = [session.run(None, s) for s in samples]
-            names = [o.name for o in session.get_outputs()]
-            arrays = {n: [as_array(r[i]) for r in runs] for i, n in enumerate(names)}
-            np.savez(out / "expected.npz", **{n: np.stack(a).astype(np.float64) for n, a in arrays.items() if a[0] is not None and all(x.shape == a[0].shape for x in a)})
+            info = make_data(job["model"], out, job.get("shapes", {}))
+        except Stop as e:
+            info = {"no_data": str(e)}
         except Exception as e:
-            problem = str(e).splitlines()[0][:200]
-    print(json.dumps({"reference": problem is None, **({"problem": problem} if problem else {})}))
+            info = {"no_data": f"{type(e).__name__}: {e}"[:200]}
+        (out / "info.json").write_text(json.dumps(info))
 
 
-try:
-    main()
-except Stop as e:
-    print(json.dumps({"reference": False, "no_data": str(e)}))
+main()

@@ -14,7 +14,7 @@ const percent = (n: number, of: number): string => `${((100 * n) / Math.max(1, o
 function cells(r: RealFileRecord): string[] {
   const db = worstDb(r);
   const argmax = worstArgmax(r);
-  const float = r.float === undefined || r.float.length === 0 ? "" : Math.max(...r.float.map((d) => d.nrmse)).toExponential(0);
+  const float = r.float === undefined || r.float.length === 0 ? "" : Math.max(...r.float.map((d) => d.nrmse ?? NaN)).toExponential(0);
   const accuracy = r.fixed === undefined || r.fixed.length === 0 ? "" : db === null ? "exact" : db.toFixed(1);
   const state = isWrong(r) ? "WRONG" : isSilent(r) ? "inaccurate, silent" : r.outcome;
   return [r.name, state, r.macs === undefined ? "" : String(r.macs), r.seconds === undefined ? "" : String(r.seconds), accuracy, argmax === undefined ? "" : percent(argmax, 1), float, (r.errors?.map((e) => `${e.code} ${e.message}`)[0] ?? (r.warnings ?? []).join(" ")).replace(/\s+/g, " ").slice(0, 160)];
