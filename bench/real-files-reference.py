@@ -39,6 +39,10 @@ class Stop(Exception):
     pass
 
 
+def reason(error, path):
+    return str(error).splitlines()[0].replace(path, Path(path).name)[:200]
+
+
 class Entry:
     """An input as ONNX Runtime describes it, of a file that it cannot read."""
 
@@ -162,7 +166,7 @@ def make_data(path, out, given):
         session = onnxruntime.InferenceSession(model.SerializeToString() if given else path, options, providers=["CPUExecutionProvider"])
         entries = session.get_inputs()
     except Exception as e:  # an operator of another domain, as a rule: data can be made all the same
-        problem = str(e).splitlines()[0][:200]
+        problem = reason(e, path)
         initial = {i.name for i in model.graph.initializer}
         entries = [Entry(i) for i in model.graph.input if i.name not in initial]
     known = constants(model.graph)
@@ -187,7 +191,7 @@ def make_data(path, out, given):
             try:
                 runs.append(session.run(None, samples[-1]))
             except Exception as e:
-                problem = str(e).splitlines()[0][:200]
+                problem = reason(e, path)
     write("held.npz", samples)
     write("calib.npz", [make() for _ in range(2 * len(samples))])
     if problem is None:
