@@ -97,10 +97,11 @@ async function measure(job: Job, dir: string, watch: Watch): Promise<RealFileRec
   const note = info.problem ?? info.no_data;
   const known: { -readonly [K in keyof RealFileRecord]?: RealFileRecord[K] } = { ...(note !== undefined && { note }) };
   const session = newSession();
+  const given = job.shapes === undefined ? {} : { shapes: job.shapes };
   watch.begin();
   try {
-    const float = loadModel(model, session);
-    known.macs = inspectOnnx(readFileSync(model), model, newSession().sink)?.macs ?? 0;
+    const float = loadModel(model, session, given);
+    known.macs = inspectOnnx(readFileSync(model), model, newSession().sink, given)?.macs ?? 0;
     const calibrated = existsSync(join(data, "calib.npz"));
     const inputs = calibrated ? loadSamples(join(data, "held.npz"), float, session) : undefined;
     const held = inputs === undefined ? [] : samplesOf(inputs, inputs.samples).slice(0, Math.max(1, Math.floor(HELD_OUT_MACS / Math.max(1, known.macs))));
@@ -108,7 +109,7 @@ async function measure(job: Job, dir: string, watch: Watch): Promise<RealFileRec
     const exact = held.map((s) => program.run(s).map((y) => y.slice()));
     const expected = expectedOf(data, float, held.length);
     if (expected.size > 0) known.float = distances(float, expected, exact);
-    const options: CompileOptions = { out: dir, ...(calibrated && { calib: join(data, "calib.npz") }) };
+    const options: CompileOptions = { out: dir, ...given, ...(calibrated && { calib: join(data, "calib.npz") }) };
     watch.begin();
     await compileModel(model, options, session);
     known.seconds = watch.end();
