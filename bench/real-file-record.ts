@@ -87,7 +87,10 @@ export function isInaccurate(r: RealFileRecord): boolean {
   return (r.fixed ?? []).some((d) => d.nrmse === null || (d.sqnr_db !== null && d.sqnr_db < LEAST_DB) || (d.argmax !== undefined && d.argmax < LEAST_ARGMAX));
 }
 
+/** Warnings that say that outputs are, or may be, inaccurate. */
+const SAID = new Set(["QU021", "QU023", "QU025"]);
+
 /** Inaccurate, and not a word of it. */
 export function isSilent(r: RealFileRecord): boolean {
-  return r.outcome === "compiled" && isInaccurate(r) && (r.warnings ?? []).length === 0;
+  return r.outcome === "compiled" && isInaccurate(r) && !(r.warnings ?? []).some((w) => SAID.has(w));
 }

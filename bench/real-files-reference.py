@@ -30,7 +30,7 @@ TYPES = {
 TRANSPARENT = {"Cast", "Reshape", "Unsqueeze", "Squeeze", "Flatten", "Identity", "Slice", "Transpose", "Expand", "Clip"}
 
 
-HELD_OUT = 24
+HELD_OUT = 32
 # Of processor time in ONNX Runtime; networks that are larger get fewer samples.
 SECONDS = 0.4
 
