@@ -66,7 +66,8 @@ FLAGS = {"keepdims", "exclusive", "reverse", "ceil_mode", "count_include_pad", "
 # @source github.com/fastmachinelearning/qonnx, src/qonnx/custom_op/general (get_nodeattr_types, execute_node); FINN's and Brevitas' domains are its predecessors
 ROUNDING = "{" + ",".join(m for n in ("ROUND", "HALF_EVEN", "CEIL", "FLOOR", "UP", "DOWN", "HALF_UP", "HALF_DOWN", "ROUND_TO_ZERO") for m in (n, n.lower())) + "}"
 FLAG = "{0,1}"
-QUANT = (f"signed:i!{FLAG} narrow:i!{FLAG} rounding_mode:s=\"ROUND\"{ROUNDING}", "x:T scale:T zeropt:T bitwidth:T", "y:T", "T=a")
+# Exporters write the zero point and the width also as integers (QKeras by way of tf2onnx).
+QUANT = (f"signed:i!{FLAG} narrow:i!{FLAG} rounding_mode:s=\"ROUND\"{ROUNDING}", "x:T scale:T zeropt:=afg bitwidth:=afg", "y:T", "T=a")
 QONNX = [
     ("Quant", 1, *QUANT),
     ("IntQuant", 1, *QUANT),

@@ -27,9 +27,9 @@ export interface InputShapes {
 /** Elements of an input beyond which it is not meant. */
 export const MAX_INPUT = 2 ** 24;
 
-/** A dimension as the file says it: a size, a symbol, or nothing. */
+/** A dimension as the file says it: a size, a symbol, or nothing. What has no letter, as the "?" of Paddle's exporter, names nothing. */
 function sizeOf(d: DimensionProto): number | string | undefined {
-  if (d.value === "dimParam" && d.dimParam !== "") return d.dimParam;
+  if (d.value === "dimParam" && /[\p{L}\p{N}]/u.test(d.dimParam)) return d.dimParam;
   const n = d.value === "dimValue" ? toNumber(d.dimValue) : 0;
   return n > 0 ? n : undefined;
 }

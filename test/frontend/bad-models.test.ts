@@ -89,10 +89,10 @@ describe("refused models", () => {
 });
 
 describe("domains that files leave out", () => {
-  const quant = (domain: string | undefined): Uint8Array => {
+  const quant = (domain: string | undefined, number: (name: string, value: number) => object = (name, value) => weights(name, [], [value])): Uint8Array => {
     const flag = (name: string, i: number): object => ({ name, type: 2, i });
     const nodes = ["a", "y"].map((y, k) => ({ ...node("Quant", [k === 0 ? "x" : "a", "s", "z", "b"], [y], `q${k}`, [flag("signed", 1), flag("narrow", 0)]), ...(domain !== undefined && { domain }) }));
-    return onnx({ node: nodes, initializer: [weights("s", [], [0.25]), weights("z", [], [0]), weights("b", [], [6])] });
+    return onnx({ node: nodes, initializer: [weights("s", [], [0.25]), number("z", 0), number("b", 6)] });
   };
   it.each([
     [undefined, "ON023", /ONNX has no operator Quant; it is read as that of qonnx\.custom_op\.general/],
@@ -103,6 +103,11 @@ describe("domains that files leave out", () => {
     expect(importOnnx(quant(domain), "model.onnx", sink)).toBeDefined();
     expect(sink.diagnostics.map((d) => [d.code, d.severity])).toEqual([[code, "note"]]);
     expect(sink.diagnostics[0]!.message).toMatch(says);
+  });
+  it("Quant takes a zero point and a width that are integers, as exporters of QKeras write them", () => {
+    const sink = new Sink();
+    expect(importOnnx(quant("finn.custom_op.general", (name, value) => ({ name, dims: [], dataType: 7, int64Data: [value] })), "model.onnx", sink)).toBeDefined();
+    expect(sink.diagnostics.map((d) => d.severity)).toEqual(["note"]);
   });
   it("ONNX Runtime's is read, with a note", () => {
     const sink = new Sink();

@@ -97,6 +97,8 @@ describe("a batch in the file", () => {
 const open = onnx({ node: [node("MatMul", ["x", "w"], ["h"]), node("Add", ["h", "z"], ["y"])], initializer: [weights("w", [8, 3], draw(24))], input: [floats("x", ["batch", "seq", 8]), floats("z", ["batch", "seq", 3])], output: [floats("y", ["batch", "seq", 3])] });
 const pair = onnx({ node: [node("Add", ["x", "z"], ["y"])], input: [floats("x", [8, 4]), floats("z", [8, 4])], output: [floats("y", [8, 4])] });
 const unnamed = onnx({ node: [node("Relu", ["x"], ["y"])], input: [{ name: "x", type: { tensorType: { elemType: 1, shape: { dim: [{}, { dimParam: "a b" }, {}] } } } }], output: [floats("y", [])] });
+// As Paddle's exporter calls all that it does not know.
+const queried = onnx({ node: [node("Relu", ["x"], ["y"])], input: [floats("x", [1, "?", "?"])], output: [floats("y", ["?", "?"])] });
 const shapeless = onnx({ node: [node("Relu", ["x"], ["y"])], input: [{ name: "x", type: { tensorType: { elemType: 1 } } }], output: [floats("y", [])] });
 
 describe("open dimensions", () => {
@@ -105,6 +107,7 @@ describe("open dimensions", () => {
     ["by the shape of one input, which holds for the symbol", open, { shapes: { x: [1, 6, 8] } }, [[1, 6, 8], [1, 6, 3]]],
     ["the first one as well", open, { dims: { seq: 6, batch: 2 } }, [[2, 6, 8], [2, 6, 3]]],
     ["without a name", unnamed, { shapes: { x: [1, 3, 4] } }, [[1, 3, 4]]],
+    ["called by a sign that is no name, which may stand for several", queried, { shapes: { x: [1, 3, 4] } }, [[1, 3, 4]]],
     ["of a model that states no shape", shapeless, { shapes: { x: [1, 3, 4] } }, [[1, 3, 4]]],
   ] as const)("are stated %s", (_, bytes, given, shapes) => {
     const r = inspectOnnx(bytes, "model.onnx", new Sink(), given as GivenShapes)!;
