@@ -93,3 +93,10 @@ describe("structure of src", () => {
     expect(builtinPasses.map((p) => p.name).sort()).toEqual(defined.sort());
   });
 });
+
+describe("structure of test", () => {
+  it("states no time limits: a busy machine would break them", () => {
+    const tests = readdirSync(join(root, "test"), { recursive: true, encoding: "utf8" }).filter((f) => f.endsWith(".test.ts"));
+    expect(tests.filter((f) => /\{[^}\n]*\btimeout: *[\d_]+[^}\n]*\}, *(async )?\(/.test(readFileSync(join(root, "test", f), "utf8")))).toEqual([]);
+  });
+});

@@ -38,7 +38,7 @@ beforeAll(() => {
 afterAll(() => rmSync(work, { recursive: true, force: true }));
 
 describe("compile", () => {
-  it("raises widths where the defaults do not do, and says so", { timeout: 60_000 }, async () => {
+  it("raises widths where the defaults do not do, and says so", async () => {
     const { code, out, err } = await compile("many.npz", "cured");
     expect([code, err]).toEqual([0, expect.stringMatching(/note\[QU022\].*1\d\.\d dB, .* became (2[5-9]|3\d)\.\d dB, .*, measured on 128 samples that did not calibrate; \/large\/MatMul a10 to a1\d/)]);
     expect(out).toMatch(/accuracy of y: .* dB, the same argmax in .*\n +measured on 128 samples that did not calibrate\n +\d+ widths raised where the noise comes from \(before: 1\d\.\d dB/);
@@ -51,7 +51,7 @@ describe("compile", () => {
     expect(readFileSync(at("again/nn.hir"), "utf8")).toBe(readFileSync(at("cured/nn.hir"), "utf8"));
   });
 
-  it("leaves a precision that is stated, refuses what it gives, and takes it where that is accepted", { timeout: 60_000 }, async () => {
+  it("leaves a precision that is stated, refuses what it gives, and takes it where that is accepted", async () => {
     const { code, err } = await compile("many.npz", "narrow", "--precision", "w8a10");
     expect([code, existsSync(at("narrow"))]).toEqual([1, false]);
     expect(err).toMatch(/error\[QU020\]: the accuracy is too low: "y" has 1\d\.\d dB and the same argmax in 8\d\.\d%, measured on 256 samples that did not calibrate; 20\.0 dB and the same argmax in 90% is needed; most is lost at \/large\/MatMul \(\d+% of the noise at the outputs, .*mostly rounding\)/);
@@ -69,7 +69,7 @@ describe("compile", () => {
     expect((await compile("many.npz", "configured", "--config", at("accept.yaml"))).code).toBe(0);
   });
 
-  it("sees values that calibration has not seen, and names calibration as the remedy", { timeout: 60_000 }, async () => {
+  it("sees values that calibration has not seen, and names calibration as the remedy", async () => {
     const { code, err } = await compile("loud.npz", "unseen", "--hold-out", "0.25", "--precision", "w12a16");
     expect([code, existsSync(at("unseen"))]).toEqual([1, false]);
     expect(err).toMatch(/QU020.*128 samples that did not calibrate.*mostly saturation/);
@@ -103,7 +103,7 @@ describe("compile", () => {
 });
 
 describe("the other commands", () => {
-  it("compare says what compile would", { timeout: 60_000 }, async () => {
+  it("compare says what compile would", async () => {
     expect((await compile("many.npz", "compared", "--precision", "w8a10", "--accept-accuracy", "sqnr=5", "--accept-accuracy", "argmax=0")).code).toBe(0);
     const { out } = await cli("compare", at("net.onnx"), at("compared"), "--input", at("many.npz"), "-q");
     expect(out).toMatch(/The accuracy is too low on this data \(y: 1\d\.\d dB, 20\.0 dB is needed; y: the same argmax in 8.*% is needed\)\.$/m);
@@ -111,7 +111,7 @@ describe("the other commands", () => {
     expect([json.verdict, json.shortfalls.length]).toEqual(["too low", 2]);
   });
 
-  it("explore judges, and its designs compile to what it says", { timeout: 60_000 }, async () => {
+  it("explore judges, and its designs compile to what it says", async () => {
     const explored = await cli("explore", at("net.onnx"), "--calib", at("many.npz"), "--intervals", "1", "--device", "ice40hx8k", "--clock", "20", "--cores", "1", "--json", "-q");
     expect([explored.code, explored.err]).toEqual([0, expect.stringMatching(/QU022/)]);
     const e = JSON.parse(explored.out) as Exploration;

@@ -34,7 +34,7 @@ describe("names of files", () => {
     expect(readFileSync(join(dir, "ip", "component.xml"), "utf8")).toContain(`<spirit:name>${top}</spirit:name>`);
   });
 
-  it("the worst of them is simulated", { timeout: 600_000 }, async () => {
+  it("the worst of them is simulated", async () => {
     const { dir } = await compiled(`1__module__网${"long__".repeat(30)}`);
     const input = join(work, "x.npz");
     writeFileSync(input, writeNpz(new Map([["class", { shape: [5, 4], data: Float32Array.from({ length: 20 }, (_, i) => Math.sin(i)) }]])));

@@ -49,7 +49,7 @@ describe("statistics as Yosys 0.23 writes them", () => {
 });
 
 describe.skipIf(absent !== "")(`synthesis${absent}`, () => {
-  it("counts over the hierarchy, lanes synthesized once", { timeout: 180_000 }, async () => {
+  it("counts over the hierarchy, lanes synthesized once", async () => {
     const r = await synthesize(verilogIn(lanes(8, 16)), "lanes", sevenSeries.synthesis);
     expect(r.cellsByModule["lane"]!.instances).toBe(8);
     expect(r.dsp).toBe(8 * (r.cellsByModule["lane"]!.cells["DSP48E1"] ?? 0));
@@ -58,7 +58,7 @@ describe.skipIf(absent !== "")(`synthesis${absent}`, () => {
     expect(r.lut).toBeGreaterThan(0);
   });
 
-  it("infers memories of the style asked for", { timeout: 180_000 }, async () => {
+  it("infers memories of the style asked for", async () => {
     const r = await synthesize(verilogIn(memories()), "mem", ultraScalePlus.synthesis);
     expect(r.bram).toBeGreaterThan(0);
     expect(r.bram).toBeLessThanOrEqual(1);
@@ -69,7 +69,7 @@ describe.skipIf(absent !== "")(`synthesis${absent}`, () => {
     expect(r.ff).toBeLessThan(4 * 18 + 60);
   });
 
-  it("keeps sums as carry chains", { timeout: 180_000 }, async () => {
+  it("keeps sums as carry chains", async () => {
     const rtl = verilogIn(sumOfMany());
     const dir = join(scratch(), "synth");
     const mapped = await synthesize(rtl, "sum", ecp5.synthesis, { workDir: dir });
