@@ -165,6 +165,10 @@ export const codes = {
     text: () => "--max-error chooses widths for float networks; this one is quantized already",
     hint: () => "leave --max-error out: its own integers are computed exactly; or export the network before quantization",
   }),
+  QU014: warning({
+    text: (p: { rows: number }) => `${p.rows === 1 ? "a row" : `${p.rows} rows`} of the softmax ${p.rows === 1 ? "is" : "are"} masked with -Inf throughout: the result is 0 there, where ONNX has NaN`,
+    hint: () => "leave at least one position of every row unmasked, or make sure that nothing uses these rows",
+  }),
   TO001: error({
     text: (p: { tool: string; purpose: string; install: string }) => `${p.tool} is not installed; it is needed to ${p.purpose}`,
     hint: (p) => `install it with: ${p.install}`,

@@ -8,7 +8,7 @@ import { parseModule } from "../ir/text/parser.js";
 import { showType } from "../ir/types.js";
 import { decibels, measureLayerNoise } from "../passes/nn/layer-noise.js";
 import { argmax } from "../passes/nn/quantize/bounds.js";
-import { spread, type Sample } from "../passes/nn/quantize/calibrate.js";
+import { countingLimits, spread, type Sample } from "../passes/nn/quantize/calibrate.js";
 import { roundInputs } from "../passes/nn/quantize/inputs.js";
 import { macsOf } from "../passes/nn/quantize/linear.js";
 import { PassContext } from "../passes/pass-context.js";
@@ -63,6 +63,7 @@ function compareOutputs(float: Module, fixed: Module, samples: readonly Sample[]
   const [reference, program] = [prepareNn(float), prepareNn(fixed)];
   const ports = fixed.func.body.args.map((a) => a.type);
   const scales = ports.map((_, i) => portScale(fixed.func, "input_scales", i));
+  const limitOf = countingLimits(float);
   const names = float.func.attrs["outputs"] as readonly string[];
   const collected = names.map(() => ({ expected: [] as Float64Array[], actual: [] as Float64Array[] }));
   samples.forEach((sample, s) => {
@@ -75,20 +76,25 @@ function compareOutputs(float: Module, fixed: Module, samples: readonly Sample[]
   });
   return names.map((name, o) => {
     const { expected, actual } = collected[o]!;
-    return describeOutput(name, showType(fixedOf(fixed.func.body.terminator.operand(o))!), expected, actual);
+    return describeOutput(name, showType(fixedOf(fixed.func.body.terminator.operand(o))!), expected, actual, limitOf(float.func.body.terminator.operand(o)));
   });
 }
 
-function describeOutput(name: string, format: string, expected: readonly Float64Array[], actual: readonly Float64Array[]): OutputComparison {
+function describeOutput(name: string, format: string, expected: readonly Float64Array[], actual: readonly Float64Array[], limit: number): OutputComparison {
   const elements = expected[0]?.length ?? 0;
-  const count = elements * expected.length;
-  let [signal, noise, sum, worst, min, max, agree] = [0, 0, 0, 0, Infinity, -Infinity, 0];
-  const errors = new Float64Array(count);
+  const all = elements * expected.length;
+  let [signal, noise, sum, worst, min, max, agree, counted] = [0, 0, 0, 0, Infinity, -Infinity, 0, 0];
+  const errors = new Float64Array(all);
+  const points: [number, number][] = [];
+  const every = Math.max(1, Math.ceil(all / POINTS));
   expected.forEach((x, s) => {
     const y = actual[s]!;
     for (let i = 0; i < elements; i++) {
+      // What a mask has taken out is no number to miss.
+      if (!(Math.abs(x[i]!) < limit)) continue;
       const e = y[i]! - x[i]!;
-      errors[s * elements + i] = e;
+      errors[counted++] = e;
+      if (counted % every === 1 || every === 1) points.push([x[i]!, y[i]!]);
       signal += x[i]! ** 2;
       noise += e * e;
       sum += Math.abs(e);
@@ -100,23 +106,18 @@ function describeOutput(name: string, format: string, expected: readonly Float64
   });
   const reach = worst === 0 ? 1 : worst * (1 + 1e-9);
   const bins = new Array<number>(BINS).fill(0);
-  for (const e of errors) bins[Math.min(BINS - 1, Math.floor(((e + reach) / (2 * reach)) * BINS))]!++;
-  const shown = Math.min(POINTS, count);
-  const points = Array.from({ length: shown }, (_, k): [number, number] => {
-    const at = Math.floor((k * count) / shown);
-    return [expected[Math.floor(at / elements)]![at % elements]!, actual[Math.floor(at / elements)]![at % elements]!];
-  });
+  for (const e of errors.subarray(0, counted)) bins[Math.min(BINS - 1, Math.floor(((e + reach) / (2 * reach)) * BINS))]!++;
   return {
     name,
     format,
     elements,
-    mae: sum / Math.max(1, count),
-    rmse: Math.sqrt(noise / Math.max(1, count)),
+    mae: sum / Math.max(1, counted),
+    rmse: Math.sqrt(noise / Math.max(1, counted)),
     max_abs_error: worst,
     sqnr_db: decibels(signal, noise),
     ...(elements > 2 && { argmax_agreement: agree / Math.max(1, expected.length) }),
-    min,
-    max,
+    min: counted === 0 ? 0 : min,
+    max: counted === 0 ? 0 : max,
     histogram: { from: -reach, to: reach, bins },
     points,
   };

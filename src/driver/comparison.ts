@@ -129,11 +129,14 @@ export function widthsInWords(precision: string): string {
   return showPrecision(parsePrecision(precision));
 }
 
+/** A dash where there is no such share. */
 export function percent(share: number): string {
+  if (Number.isNaN(share)) return "-";
   const p = share * 100;
   return `${p === 0 ? "0" : p < 0.1 ? p.toPrecision(1) : p < 10 ? p.toFixed(1) : p.toFixed(0)}%`;
 }
 
 export function short(x: number): string {
+  if (Number.isNaN(x)) return "-";
   return String(Number(x.toPrecision(3)));
 }

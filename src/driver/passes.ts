@@ -5,7 +5,7 @@ import { passRegistry } from "../passes/registry.js";
 for (const pass of backendPasses) passRegistry.register(pass);
 
 /** Float network to operations that all have a fixed-point form. */
-export const PREPARE_PIPELINE = "integerize,fold-constants,canonicalize,cse,dce,fold-scales,lower-average,decompose-softmax,canonicalize,dce";
+export const PREPARE_PIPELINE = "integerize,fold-constants,canonicalize,cse,dce,fold-scales,lower-average,decompose-softmax,fold-constants,canonicalize,cse,dce";
 /** Such a network to fixed point. */
 export const TO_FIXED_PIPELINE = "quantize,canonicalize,dce";
 /** Float network to fixed point. */

@@ -154,6 +154,13 @@ export class NodeContext {
     const v = this.input(i);
     return v.kind === "value" ? v.value : this.fromConstant(v.tensor, this.node.input[i]);
   }
+  /** As `value`; a constant may hold infinities, which a softmax has to take away: `checkInfinities`. */
+  masking(i: number): Value {
+    const c = this.constant(i);
+    if (c === undefined) return this.value(i);
+    checkNumbers(c, this.node.input[i] ?? this.name, this.file);
+    return this.builder.value("nn.constant", [], tensor(c.shape, f32), { value: new Dense(c.shape, f32, c.data) }, this.node.input[i]);
+  }
   shape(i: number): readonly number[] {
     const v = this.input(i);
     return v.kind === "value" ? shapeOf(v.value) : v.tensor.shape;

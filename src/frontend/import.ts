@@ -3,6 +3,7 @@ import { basename } from "node:path";
 import { Block, Builder, Module, Op, type Value } from "../ir/core.js";
 import { f32, tensor } from "../ir/types.js";
 import { Sink, UserError, printable } from "../diagnostics/index.js";
+import { checkInfinities } from "./infinities.js";
 import { checkNumbers, NodeContext, shapeOf, type Imported, type OperatorImporter } from "./context.js";
 import { Batch } from "./batch.js";
 import { Control, isControl } from "./control.js";
@@ -181,6 +182,7 @@ class Importer {
     new Builder(this.block).create("return", outputs, []);
     const module = new Module(moduleNameOf(this.file));
     module.body.append(new Op({ name: "func", attrs: { sym: module.name, inputs, outputs: this.graph.output.map((o) => o.name) }, regions: [this.block] }));
+    checkInfinities(module, this.file);
     return module;
   }
 

@@ -109,7 +109,7 @@ describe("localisation networks at the default precision", () => {
     expect(a.layers.length).toBeGreaterThan(10);
     expect(a.layers.map((l) => l.name)).toContain(a.worst_layer);
     expect(a.layers.filter((l) => l.saturated > 0.05)).toEqual([]);
-    expect(q.report.tables.map((t) => t.fn)).toEqual(["exp", "reciprocal"]);
+    expect(q.report.tables.map((t) => t.fn)).toEqual(["exp_tail", "reciprocal"]);
     for (const t of q.report.tables) expect(t.max_error).toBeGreaterThan(0);
   });
 });

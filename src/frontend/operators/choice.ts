@@ -93,21 +93,28 @@ const where: OperatorImporter = {
         return known(shape, chosen.map((v, i) => v + other[i]!), a.integer && b.integer);
       }
       const sign = ctx.fromConstant({ shape: c.shape, data: c.data.map((v) => (v !== 0 ? -1 : 0)), integer: false }, `${ctx.name}_condition`);
-      return broadcastTo(ctx, selectNegative(ctx, sign, finite(ctx, 1), finite(ctx, 2)), shape);
+      return broadcastTo(ctx, selectNegative(ctx, sign, ctx.masking(1), ctx.masking(2)), shape);
     }
     const condition = ctx.value(0);
     const sign = ctx.emit("nn.neg", [condition], shapeOf(condition));
-    return broadcastTo(ctx, selectNegative(ctx, sign, finite(ctx, 1), finite(ctx, 2)), shape);
+    return broadcastTo(ctx, selectNegative(ctx, sign, ctx.masking(1), ctx.masking(2)), shape);
   },
 };
 
-/** A mask's infinity becomes a number far below what any softmax keeps. */
-function finite(ctx: NodeContext, i: number): Value {
-  const c = ctx.constant(i);
-  if (c === undefined || c.data.every((v) => Math.abs(v) < 1e9)) return ctx.value(i);
-  return ctx.fromConstant({ ...c, data: c.data.map((v) => (Math.abs(v) < 1e9 ? v : Math.sign(v) * FAR)) }, `${ctx.name}_mask`);
-}
-const FAR = 1024;
+/** Of a softmax: rows of -Inf alone, the only ones that ONNX leaves undefined, are zeros here. */
+const isNaNOperator: OperatorImporter = {
+  opType: "IsNaN",
+  limits: "of a softmax, or on constants",
+  resultType: () => BOOL,
+  import: (ctx) => {
+    const c = ctx.constant(0);
+    if (c !== undefined) return known(c.shape, c.data.map((v) => Number(Number.isNaN(v))), true);
+    let at = ctx.value(0);
+    while (at.def !== undefined && ["nn.reshape", "nn.transpose", "nn.slice", "nn.broadcast"].includes(at.def.name)) at = at.def.operand(0);
+    if (at.def?.name !== "nn.softmax") throw ctx.error("fixed-point numbers have no NaN to look for", "leave the test out");
+    return known(ctx.shape(0), new Float64Array(ctx.shape(0).reduce((n, d) => n * d, 1)), true);
+  },
+};
 
 function broadcastTo(ctx: NodeContext, v: Value, shape: readonly number[]): Value {
   return shapeOf(v).join() === shape.join() ? v : ctx.emit("nn.broadcast", [v], shape, { shape: [...shape] });
@@ -233,6 +240,7 @@ export const choiceOperators: readonly OperatorImporter[] = [
   logic("Xor", (a, b) => a ^ b, undefined),
   notOperator,
   where,
+  isNaNOperator,
   sign,
   argExtreme("ArgMax", true),
   argExtreme("ArgMin", false),

@@ -35,21 +35,23 @@ function binary(ctx: NodeContext, i: number, j: number, name: string, f: (x: num
   }
   // Integer quotients drop their fraction, which numbers here do not.
   if (name === "nn.div" && [i, j].some((k) => isIntegerType(ctx.elementType(k)))) throw ctx.error("a division of integers that the network computes is not supported", "divide in floating point");
-  const operand = (k: number, c: ConstTensor | undefined): Value => (c !== undefined && name === "nn.add" ? ctx.fromConstant(finiteMask(ctx, c), ctx.node.input[k]) : ctx.value(k));
-  return ctx.emit(name, [operand(i, a), operand(j, b)], shape);
+  if (name === "nn.max" || name === "nn.min") return extreme(ctx, i, j, name, shape);
+  const operand = (k: number): Value => (name === "nn.add" ? ctx.masking(k) : ctx.value(k));
+  return ctx.emit(name, [operand(i), operand(j)], shape);
 }
 
-/** What stands for -Inf in a mask: exp of it is 0, and so is a softmax's share, as long as scores are above -9,000. */
-const MASKED = -1e4;
-
-/** A mask that is added to the scores of a softmax may hold -Inf. */
-function finiteMask(ctx: NodeContext, c: ConstTensor): ConstTensor {
-  if (c.integer || !c.data.includes(-Infinity) || ctx.readers.length === 0 || ctx.readers.some((r) => r !== "Softmax")) return c;
-  const row = c.shape[c.shape.length - 1] ?? 1;
-  for (let i = 0; i < c.data.length; i += row) {
-    if (c.data.subarray(i, i + row).every((v) => v === -Infinity)) throw ctx.error(`row ${i / row} of its mask is -Inf throughout, and the softmax behind it is not defined there`, "leave at least one position of every row unmasked");
+/** Maximum or minimum; infinite bounds bound nothing. */
+function extreme(ctx: NodeContext, i: number, j: number, name: "nn.max" | "nn.min", shape: readonly number[]): Value | Imported {
+  const none = name === "nn.max" ? -Infinity : Infinity;
+  const [k, other] = ctx.constant(i) !== undefined ? [i, j] : [j, i];
+  const c = ctx.constant(k);
+  if (c === undefined || c.integer) return ctx.emit(name, [ctx.value(i), ctx.value(j)], shape);
+  if (c.data.every((v) => v === none)) {
+    const x = ctx.value(other);
+    return shapeOf(x).join() === shape.join() ? ctx.input(other) : ctx.emit("nn.broadcast", [x], shape, { shape: [...shape] });
   }
-  return { ...c, data: c.data.map((v) => (v === -Infinity ? MASKED : v)) };
+  const bound = c.data.includes(none) ? ctx.masking(k) : ctx.value(k);
+  return ctx.emit(name, k === i ? [bound, ctx.value(other)] : [ctx.value(other), bound], shape);
 }
 
 function arithmetic(opType: string, name: string, f: (x: number, y: number) => number): OperatorImporter {

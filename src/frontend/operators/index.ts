@@ -14,6 +14,7 @@ import { choiceOperators } from "./choice.js";
 import { logicOperators } from "./logic.js";
 import { contractionOperators } from "./contraction.js";
 import { normalizeOperators } from "./normalize.js";
+import { qonnxOperators } from "./qonnx.js";
 import { quantizedOperators } from "./quantized.js";
 import { recurrentOperators } from "./recurrent.js";
 import { rearrangeOperators } from "./rearrange.js";
@@ -30,7 +31,7 @@ export function registerOnnxOp(importer: OperatorImporter): void {
   if (registry.has(importer.opType)) throw new Error(`operator ${importer.opType} is registered twice`);
   registry.set(importer.opType, importer);
 }
-for (const o of [...linearOperators, ...elementwiseOperators, ...shapeOperators, ...reduceOperators, ...resizeOperators, ...logicOperators, ...activationOperators, ...normalizeOperators, ...quantizedOperators, ...choiceOperators, ...contractionOperators, ...rearrangeOperators, ...recurrentOperators]) registerOnnxOp(o);
+for (const o of [...linearOperators, ...elementwiseOperators, ...shapeOperators, ...reduceOperators, ...resizeOperators, ...logicOperators, ...activationOperators, ...normalizeOperators, ...quantizedOperators, ...qonnxOperators, ...choiceOperators, ...contractionOperators, ...rearrangeOperators, ...recurrentOperators]) registerOnnxOp(o);
 
 export function lookupOnnxOp(domain: string, opType: string): OperatorImporter | undefined {
   return registry.get(domain === "" || domain === "ai.onnx" ? opType : `${domain}::${opType}`);

@@ -1,6 +1,6 @@
 /**
  * Quantized models: QuantizeLinear and DequantizeLinear, the QLinear operators that ONNX Runtime's static quantizer writes,
- * the Integer operators, and QONNX's Quant, BipolarQuant and Trunc.
+ * and the Integer operators.
  *
  * All of them become the same few operations: a product with 1/scale, `nn.round` to integers within limits, a zero point that
  * is added or subtracted, a product with scale. The pass `integerize` then computes with the integers themselves.
@@ -243,87 +243,6 @@ const dynamicQuantizeLinear: OperatorImporter = {
   },
 };
 
-// --- QONNX --------------------------------------------------------------------------------------------------------------
-
-/** @source Pappalardo et al., "QONNX: Representing arbitrary-precision quantized neural networks" (arXiv 2206.07527) */
-function quant(opType: string): OperatorImporter {
-  return {
-    opType,
-    limits: "constant scale, zero point and bit width (up to 16); per tensor or per channel; rounding ROUND",
-    import: (ctx) => {
-      const shape = ctx.shape(0);
-      const bits = scalar(ctx, 3, "bit width");
-      if (!(bits >= 1 && bits <= 16) || !Number.isInteger(bits)) throw ctx.error(`its bit width is ${bits}; 1 to 16 are supported`);
-      const mode = ctx.string("rounding_mode", "ROUND").toUpperCase();
-      if (mode !== "ROUND" && mode !== "HALF_EVEN") throw ctx.error(`rounding mode ${mode} is not supported`, "export with ROUND (half to even)");
-      const [signed, narrow] = [ctx.int("signed", 1) !== 0, ctx.int("narrow", 0) !== 0];
-      const lo = signed ? -(2 ** (bits - 1)) + (narrow ? 1 : 0) : 0;
-      const hi = signed ? 2 ** (bits - 1) - 1 : 2 ** bits - 1 - (narrow ? 1 : 0);
-      const scale = positive(ctx, channelParameter(ctx, 1, "scale", shape));
-      const zero = channelParameter(ctx, 2, "zero point", shape);
-      const c = ctx.constant(0);
-      if (c === undefined) return dequantizeValue(ctx, quantizeValue(ctx, ctx.value(0), scale, onlyZero(ctx, zero), { lo, hi }), scale, zero);
-      const [s, z] = [parameterIndex(scale, shape), parameterIndex(zero, shape)];
-      return known(shape, c.data.map((v, i) => {
-        const [f, o] = [scale.values[s(i)]!, zero.values[z(i)]!];
-        return (Math.min(hi, Math.max(lo, roundHalfEven(v / f + o))) - o) * f;
-      }), false);
-    },
-  };
-}
-
-function bipolar(opType: string): OperatorImporter {
-  return {
-    opType,
-    limits: "constant scale, per tensor; of weights",
-    import: (ctx) => {
-      const scale = scalar(ctx, 1, "scale");
-      const c = ctx.constant(0);
-      if (c === undefined) throw ctx.error("its input is computed by the network; signs of activations are not supported", "use Quant with 2 bits for activations");
-      return known(c.shape, c.data.map((v) => (v >= 0 ? scale : -scale)), false);
-    },
-  };
-}
-
-function trunc(opType: string): OperatorImporter {
-  return {
-    opType,
-    limits: "constant scale and bit widths, per tensor; rounding FLOOR",
-    import: (ctx) => {
-      const shape = ctx.shape(0);
-      const [scale, zero, from, to] = [scalar(ctx, 1, "scale"), scalar(ctx, 2, "zero point"), scalar(ctx, 3, "input bit width"), scalar(ctx, 4, "output bit width")];
-      const mode = ctx.string("rounding_mode", "FLOOR").toUpperCase();
-      if (mode !== "FLOOR" || zero !== 0) throw ctx.error(mode !== "FLOOR" ? `rounding mode ${mode} is not supported` : "a zero point is not supported", "export with FLOOR and zero point 0");
-      const unit = scale * 2 ** (from - to);
-      // Inputs are multiples of scale, so the fraction of v is a multiple of 1/parts: floor(v) = round(v - 1/2 + 1/(2 parts)), never a tie.
-      const parts = 2 ** (from - to);
-      const scaled = ctx.emit("nn.mul", [ctx.value(0), ctx.fromConstant({ shape: [], data: Float64Array.of(1 / unit), integer: false }, `${ctx.name}_inverse_scale`)], shape);
-      const moved = ctx.emit("nn.add", [scaled, ctx.fromConstant({ shape: [], data: Float64Array.of(-0.5 + 0.5 / parts), integer: false }, `${ctx.name}_floor`)], shape);
-      const limit = 2 ** to;
-      const rounded = ctx.emit("nn.round", [moved], shape, { lo: -limit, hi: limit });
-      return ctx.emit("nn.mul", [rounded, ctx.fromConstant({ shape: [], data: Float64Array.of(unit), integer: false }, `${ctx.name}_scale`)], shape);
-    },
-  };
-}
-
-function scalar(ctx: NodeContext, i: number, what: string): number {
-  const c = ctx.needWeight(i, `the ${what}`);
-  if (c.data.length !== 1) throw ctx.error(`its ${what} has ${c.data.length} values instead of one`);
-  return c.data[0]!;
-}
-
-/** QONNX parameters broadcast: all dimensions 1 but one. */
-function channelParameter(ctx: NodeContext, i: number, what: string, of: readonly number[]): Parameter {
-  const c = ctx.needWeight(i, `the ${what}`);
-  if (c.data.length === 1) return { values: c.data, axis: undefined };
-  const lead = of.length - c.shape.length;
-  const axis = c.shape.findIndex((d) => d > 1);
-  if (lead < 0 || c.shape.filter((d) => d > 1).length !== 1 || c.data.length !== of[axis + lead]) throw ctx.error(`its ${what} of shape [${c.shape.join(", ")}] is neither per tensor nor per channel`);
-  return { values: c.data, axis: axis + lead };
-}
-
-const QONNX_DOMAINS = ["qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general"];
-
 /** ONNX Runtime's own domain had 16 and 4 bits before ONNX did; the operators are the same. */
 const ofOnnxRuntime = (o: OperatorImporter): OperatorImporter => ({ ...o, opType: `com.microsoft::${o.opType}`, since: 1 });
 
@@ -343,5 +262,4 @@ export const quantizedOperators: readonly OperatorImporter[] = [
   qlinear("com.microsoft::QLinearMul", "Mul", { inputs: [0, 3], output: 6 }),
   ...(["Sigmoid", "LeakyRelu", "Softmax"] as const).map((f) => qlinear(`com.microsoft::QLinear${f}`, f, { inputs: [0], output: 3 })),
   ...(["GlobalAveragePool", "AveragePool"] as const).map((f) => eitherLayout(qlinear(`com.microsoft::QLinear${f}`, f, { inputs: [0], output: 3 }))),
-  ...QONNX_DOMAINS.flatMap((d) => [quant(`${d}::Quant`), bipolar(`${d}::BipolarQuant`), trunc(`${d}::Trunc`)]),
 ];

@@ -200,7 +200,7 @@ export function pool(kind: Fold | "average", p: PoolShape, countPad: boolean): K
   return folded(average ? "sum" : kind, from, size, (o) => (average ? 1 / (countPad ? size : inside[o % outs]!) : 1));
 }
 
-/** Softmax along one axis (not negative), after subtraction of the maximum. */
+/** Softmax along one axis (not negative), after subtraction of the maximum. Rows of -Inf alone, which ONNX leaves undefined, are 0. */
 export function softmax(shape: readonly number[], axis: number): Kernel {
   const step = shape.slice(axis + 1).reduce((n, d) => n * d, 1);
   const n = shape[axis]!;
@@ -209,6 +209,10 @@ export function softmax(shape: readonly number[], axis: number): Kernel {
       for (let s = start; s < start + step; s++) {
         let top = -Infinity;
         for (let i = 0; i < n; i++) top = Math.max(top, x![s + i * step]!);
+        if (top === -Infinity) {
+          for (let i = 0; i < n; i++) out[s + i * step] = 0;
+          continue;
+        }
         let sum = 0;
         for (let i = 0; i < n; i++) sum += out[s + i * step] = Math.exp(x![s + i * step]! - top);
         for (let i = 0; i < n; i++) out[s + i * step]! /= sum;

@@ -14,6 +14,7 @@ function softplus(x: number): number {
 
 export const unaryFunctions: Readonly<Record<string, (x: number) => number>> = {
   exp: Math.exp,
+  exp_tail: Math.exp,
   log: Math.log,
   sqrt: Math.sqrt,
   reciprocal: (x) => 1 / x,
@@ -31,10 +32,24 @@ export const unaryFunctions: Readonly<Record<string, (x: number) => number>> = {
   gelu_tanh: (x) => (x / 2) * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))),
 };
 
+/** Part of the table's largest result below which its least one is nothing. */
+const TAIL = 2 ** -9;
+
+/**
+ * Whether the lowest argument stands for everything below it, of which exp is 0. A softmax adds up what is far below its maximum:
+ * there may be any number of it.
+ */
+function isTail(fn: string, raw: number, from: FixedType): boolean {
+  if (fn !== "exp_tail") return false;
+  const { lo, hi } = rawRange(from);
+  return raw === lo && Math.exp((lo - hi) * 2 ** -from.frac) <= TAIL;
+}
+
 /** Raw result of `fn` at a raw input. NaN (the logarithm of a negative number) counts as 0; infinities saturate. */
 export function unaryRaw(fn: string, raw: number, from: FixedType, to: FixedType): number {
   const f = unaryFunctions[fn];
   if (f === undefined) throw new Error(`unknown function ${fn}`);
+  if (isTail(fn, raw, from)) return 0;
   const { lo, hi } = rawRange(to);
   const v = f(raw * 2 ** -from.frac) * 2 ** to.frac;
   if (Number.isNaN(v)) return 0;

@@ -4,7 +4,7 @@ import type { Module, Value } from "../../ir/core.js";
 import { rawRange, showType } from "../../ir/types.js";
 import { portScale } from "../../ir/port-scales.js";
 import { roundInputs } from "./quantize/inputs.js";
-import type { Sample } from "./quantize/calibrate.js";
+import { countingLimits, type Sample } from "./quantize/calibrate.js";
 import { pairTensors } from "./tensor-pairs.js";
 
 export interface OutputError {
@@ -49,9 +49,14 @@ class Noise {
   min = Infinity;
   max = -Infinity;
 
+  /** @param limit elements of this magnitude stand for what does not count */
+  constructor(private readonly limit = Infinity) {}
+
   add(float: ArrayLike<number>, fixed: ArrayLike<number>, lo: number, hi: number, halfLsb: number): void {
     for (let i = 0; i < float.length; i++) {
       const x = float[i]!;
+      if (!(Math.abs(x) < this.limit)) continue;
+      this.count++;
       const e = fixed[i]! - x;
       this.signal += x * x;
       this.noise += e * e;
@@ -60,7 +65,6 @@ class Noise {
       if (x < this.min) this.min = x;
       if (x > this.max) this.max = x;
     }
-    this.count += float.length;
   }
   get sqnrDb(): number {
     if (this.noise === 0) return Infinity;
@@ -73,7 +77,8 @@ class Noise {
  * exact. `float` is the prepared module that quantization started from: it has the parts of decomposed operations.
  */
 export function measureAccuracy(float: Module, fixed: Module, samples: readonly Sample[]): Accuracy {
-  const pairs = new Map([...pairTensors(float, fixed)].map(([v, partner]) => [v, { float: partner, noise: new Noise() }]));
+  const limitOf = countingLimits(float);
+  const pairs = new Map([...pairTensors(float, fixed)].map(([v, partner]) => [v, { float: partner, noise: new Noise(limitOf(partner)) }]));
 
   const [reference, program] = [prepareNn(float), prepareNn(fixed)];
   const floatValues = new Map<Value, Float64Array>();
@@ -89,7 +94,7 @@ export function measureAccuracy(float: Module, fixed: Module, samples: readonly 
   program.observe = compare;
 
   const names = float.func.attrs["outputs"] as readonly string[];
-  const outputs = names.map(() => new Noise());
+  const outputs = names.map((_, i) => new Noise(limitOf(float.func.body.terminator.operand(i))));
   const ports = fixed.func.body.args.map((a) => a.type);
   const inputScales = ports.map((_, i) => portScale(fixed.func, "input_scales", i));
   const outputScales = names.map((_, i) => portScale(fixed.func, "output_scales", i));

@@ -18,6 +18,7 @@ import { elementCount, f32, tensor, type TensorType } from "../../ir/types.js";
 import { definePass } from "../define-pass.js";
 import { commonFactor } from "./grid.js";
 import { dividedByRoot } from "./integer-normalize.js";
+import { gatesOf, readMask } from "./softmax-mask.js";
 import { SOFTMAX_BITS, softmaxOfIntegers, type ExactBuilder } from "./integer-softmax.js";
 
 /** Marks operations on integers: `quantize` keeps every bit of them. */
@@ -240,12 +241,18 @@ class Integerizer {
     };
   }
 
-  /** Softmax of few values is exp by table and a quotient of integers; a zero point cancels. */
+  /** Softmax of few values is exp by table and a quotient of integers; a zero point cancels. A mask in front is read as what it says. */
   private softmax(op: Op): Scaled | undefined {
-    const s = this.scaled.get(op.operand(0));
-    if (s?.range === undefined || s.axis !== undefined || s.range.hi - s.range.lo + 1 > MAX_TABLE) return undefined;
-    const rank = shapeOf(op.result).length;
-    const u = softmaxOfIntegers(this.exactBuilder(), s.u, s.scale[0]!, s.range, (intAttr(op, "axis") + rank) % rank, op.result.hint ?? "softmax");
+    const shape = shapeOf(op.result);
+    const axis = (intAttr(op, "axis") + shape.length) % shape.length;
+    const direct = this.scaled.get(op.operand(0));
+    const mask = direct === undefined ? readMask(op.operand(0), axis, this.b) : undefined;
+    const s = mask?.scores === undefined ? direct : this.scaled.get(mask.scores);
+    if (s?.range === undefined || s.axis !== undefined || s.range.hi - s.range.lo + 1 > MAX_TABLE || (mask?.deadRows ?? 0) > 0 || shapeOf(s.u).join() !== shape.join()) return undefined;
+    const hint = op.result.hint ?? "softmax";
+    const gates = mask && gatesOf(mask, axis, shape, this.b, (suffix) => `${hint}_${suffix}`);
+    const closed = (open: Value): Value => this.emit("nn.neg", [open], shapeOf(open), {}, `${hint}_closed`);
+    const u = softmaxOfIntegers(this.exactBuilder(), s.u, s.scale[0]!, s.range, axis, hint, gates && { competes: closed(gates.competes), counts: closed(gates.counts) });
     return u && { u, scale: Float64Array.of(2 ** -SOFTMAX_BITS), axis: undefined, offset: 0, range: { lo: 0, hi: 2 ** SOFTMAX_BITS } };
   }
 

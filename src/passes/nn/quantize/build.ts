@@ -13,7 +13,7 @@ import "../../../ir/dialects.js";
 import { placeOf } from "../../../ir/verify.js";
 import { fixed, rawRange, sameType, showType, tensor, typeOfRange, type FixedType, type Type } from "../../../ir/types.js";
 import { EXACT } from "../integerize.js";
-import { describeValue, placeOfValue } from "./calibrate.js";
+import { BEYOND, describeValue, placeOfValue } from "./calibrate.js";
 import { spreadBits } from "./formats.js";
 import { constantOf, linearView } from "./linear.js";
 import { VIEWS, type Plan } from "./plan.js";
@@ -366,10 +366,14 @@ class FixedBuilder {
     const [p, q] = [op.operand(0), op.operand(1)];
     if (this.isConstant(p) || this.isConstant(q)) {
       const x = this.operand(this.isConstant(p) ? q : p);
-      // A few bits more than a final format has, where x is one.
-      const frac = this.final.has(x) && op.name !== "nn.max" && op.name !== "nn.min" ? this.elem(x).frac + 2 : this.elem(x).frac;
-      const c = this.constantAt(this.isConstant(p) ? p : q, frac, this.pendingShift.get(op));
-      return this.emit(op.name, this.isConstant(p) ? [c, x] : [x, c], op.result, op.attrs);
+      // A few bits more than a final format has, where x is one; and as many as the sum needs, where x is one of integers.
+      const extreme = op.name === "nn.max" || op.name === "nn.min";
+      const constant = this.isConstant(p) ? p : q;
+      const place = (c: Value): Value => this.emit(op.name, this.isConstant(p) ? [c, x] : [x, c], op.result, op.attrs);
+      if (extreme && this.isNeutral(constant, op.name === "nn.max" ? -1 : 1)) return place(this.limited(constant, this.elem(x)));
+      if (op.name === "nn.sub" && comparesOnly(op.result)) return place(this.threshold(constant, this.elem(x).frac, this.isConstant(p)));
+      const frac = extreme ? this.elem(x).frac : this.final.has(x) ? this.elem(x).frac + 2 : Math.max(this.elem(x).frac, this.plan.format(op.result).frac);
+      return place(this.constantAt(constant, frac, this.pendingShift.get(op)));
     }
     let [a, b] = [this.operand(p), p === q ? this.operand(p) : this.operand(q)];
     // Formats far apart would make a sum of all their bits; the wider one can be rounded first.
@@ -391,10 +395,32 @@ class FixedBuilder {
     const condition = this.exactOf(op.operand(0));
     const x = this.elem(condition).width <= EXACT_LIMIT ? condition : this.narrow(op.operand(0));
     const [a, b] = [this.isConstant(p) ? undefined : this.operand(p), this.isConstant(q) ? undefined : this.operand(q)];
-    const frac = (other: Value | undefined, v: Value): Value => (other === undefined ? this.constant(v, LIGHT_CONSTANT_BITS) : this.constantAt(v, this.elem(other).frac));
+    const frac = (other: Value | undefined, v: Value): Value => (this.reachesBeyond(v) ? this.limited(v, other === undefined ? this.plan.format(op.result) : this.elem(other)) : other === undefined ? this.constant(v, LIGHT_CONSTANT_BITS) : this.constantAt(v, this.elem(other).frac));
     const y = this.emit(op.name, [x, a ?? frac(b, p), b ?? frac(a, q)], op.result, op.attrs);
     if ([a, b].every((v) => v === undefined || this.final.has(v))) this.final.add(y);
     return y;
+  }
+
+  /** Whether a constant has elements beyond all formats, all on the side of `sign`, where a maximum or minimum does not see them. */
+  private isNeutral(v: Value, sign: number): boolean {
+    return this.reachesBeyond(v) && constantOf(v)!.data.every((x) => Math.abs(x) < BEYOND || Math.sign(x) === sign);
+  }
+
+  /** What a multiple of 2^-frac is compared with: x < t and x < ceil(t) are the same, and so are x > t and x > floor(t). */
+  private threshold(v: Value, frac: number, below: boolean): Value {
+    const raw = valuesOfDense(constantOf(v)!).map((t) => (below ? Math.floor(t * 2 ** frac) : Math.ceil(t * 2 ** frac)));
+    return this.dense(shapeOf(v), raw, typeOfRange(dataRange(raw), frac), v.hint);
+  }
+
+  private reachesBeyond(v: Value): boolean {
+    return constantOf(v)!.data.some((x) => Math.abs(x) >= BEYOND);
+  }
+
+  /** A constant in the format of what it is chosen against; what lies beyond becomes the lowest or highest value. */
+  private limited(v: Value, type: FixedType): Value {
+    const { lo, hi } = rawRange(type);
+    const raw = valuesOfDense(constantOf(v)!).map((x) => Math.min(hi, Math.max(lo, Math.floor(x * 2 ** type.frac + 0.5))));
+    return this.dense(shapeOf(v), raw, type, v.hint);
   }
 
   /** The slope gets as many fractional bits as keep its error below an eighth of the result's LSB: each one widens the product. */
@@ -485,6 +511,11 @@ class FixedBuilder {
     this.final.add(y);
     return y;
   }
+}
+
+/** Whether nothing but the sign of `v` is looked at. */
+function comparesOnly(v: Value): boolean {
+  return v.uses.length > 0 && v.uses.every(({ op, index }) => op.name === "nn.select_neg" && index === 0);
 }
 
 /** Bits of the integers to which a result is rounded, a few operations on; 0 where it is not. */

@@ -4,7 +4,7 @@
  */
 import type { Op, Value } from "../../../ir/core.js";
 import { strAttr } from "../../../ir/define-op.js";
-import { valuesOfDense } from "../../../ir/eval/nn-fixed.js";
+import { shapeOf, valuesOfDense } from "../../../ir/eval/nn-fixed.js";
 import { unaryFunctions } from "../../../ir/nn/unary-table.js";
 import { fixed, type FixedType } from "../../../ir/types.js";
 import type { TensorStats } from "./calibrate.js";
@@ -87,9 +87,43 @@ export class Plan {
 
   /** Bits of tensor `v` where it is rounded. */
   width(v: Value): number {
-    const { precision, scaleBits, lightBits } = this.options;
     const stated = this.statedWidth(v);
-    if (stated !== undefined) return stated;
+    return stated ?? Math.max(this.ownWidth(v), this.absoluteWidth(v));
+  }
+
+  /** Bits of a tensor whose differences count as they are, however large it is: the arguments of exp. 0 for other tensors. */
+  private absoluteWidth(v: Value): number {
+    const lsb = v.def?.name === "nn.constant" ? Infinity : this.finestStep(v);
+    const { min, max } = this.statsOf(v);
+    const reach = Math.max(max, -min);
+    if (lsb === Infinity || reach <= 0) return 0;
+    return Math.min(SCORE_WIDTH, Math.ceil(Math.log2((reach * SCORE_HEADROOM) / lsb)) + (min < 0 ? 1 : 0));
+  }
+
+  /** The step at which `v` must be known for the exponents that are made of it; Infinity where none is. */
+  private finestStep(v: Value): number {
+    const each = v.uses.map(({ op, index }) => {
+      if (op.name === "nn.unary") return strAttr(op, "fn") === "exp_tail" ? EXP_STEP : Infinity;
+      const other = op.operands[1 - index];
+      if (op.name === "nn.mul") {
+        const c = other && constantOf(other);
+        return c === undefined ? Infinity : this.finestStep(op.result) / valuesOfDense(c).reduce((a, x) => Math.max(a, Math.abs(x)), 0);
+      }
+      // Errors of factors are independent of one another, so that those of a product's terms grow with the root of their number.
+      if (op.name === "nn.matmul" && other !== undefined && constantOf(op.operand(1)) === undefined) {
+        const { values } = this.statsOf(other);
+        const n = shapeOf(op.operand(0)).at(-1)!;
+        const size = Math.sqrt(values.reduce((a, x) => a + x * x, 0) / Math.max(1, values.length));
+        return (FACTOR_STEPS * this.finestStep(op.result)) / (Math.sqrt(n) * size);
+      }
+      const extreme = op.name === "nn.reduce" && strAttr(op, "kind") !== "sum";
+      return (PASSES_ON.has(op.name) && op.name !== "nn.leaky_relu") || extreme || (op.name === "nn.select_neg" && index > 0) ? this.finestStep(op.result) : Infinity;
+    });
+    return Math.min(Infinity, ...each);
+  }
+
+  private ownWidth(v: Value): number {
+    const { precision, scaleBits, lightBits } = this.options;
     // A reader may state the width of what it reads; a table's argument is rounded on its own.
     const read = v.uses.filter((u) => u.op.name !== "nn.unary").map((u) => this.layer(u.op.results[0] ?? v).input).filter((w) => w !== undefined);
     if (read.length > 0) return Math.max(...read);
@@ -189,6 +223,14 @@ export class Plan {
     return segments;
   }
 }
+
+/** Step of the argument of a softmax's exp: half of what its table of 8 bits resolves. */
+const EXP_STEP = 2 ** -6;
+/** Most bits of scores: a difference of 10^5 at that step. */
+const SCORE_WIDTH = 24;
+const SCORE_HEADROOM = 1.25;
+/** Steps of the scores that the error of a query or key may be. */
+const FACTOR_STEPS = 4;
 
 /** Operations whose operand goes on unrounded, so that what is stated for the operation in front counts for their result. */
 export const PASSES_ON: ReadonlySet<string> = new Set([...VIEWS, "nn.add", "nn.sub", "nn.max", "nn.min", "nn.relu", "nn.neg", "nn.abs", "nn.leaky_relu", "nn.clip"]);
