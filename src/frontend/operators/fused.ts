@@ -152,6 +152,16 @@ function dropout(opType: string): OperatorImporter {
   }, "inference only; the mask output is not available", { ratio: "nothing is dropped at inference", seed: "nothing is dropped at inference" });
 }
 
+/** Pads are an input; constant ones make it an ordinary convolution. */
+const convTransposeWithPads = result("ConvTransposeWithDynamicPads", (ctx) => {
+  const pads = ctx.has(2) ? [...ctx.needConstant(2, "the pads").data] : undefined;
+  const lists = ["strides", "dilations", "output_padding", "kernel_shape"].flatMap((name) => {
+    const v = ctx.ints(name);
+    return v === undefined ? [] : [[name, v] as const];
+  });
+  return apply(ctx, "ConvTranspose", [ctx.input(0), ctx.input(1), maybe(ctx, 3)], { ...Object.fromEntries(lists), ...(pads !== undefined && { pads }), group: ctx.int("group", 1), auto_pad: ctx.string("auto_pad", "NOTSET") });
+}, "constant pads");
+
 /** Distances between the rows of two matrices. */
 const cdist = result("CDist", (ctx) => {
   const metric = ctx.string("metric", "euclidean");
@@ -168,6 +178,8 @@ export const fusedOperators: readonly OperatorImporter[] = [
   same("Trilu"),
   same("Range"),
   same("Pad"),
+  same("GatherND"),
+  same("GridSample", "GridSample", 16),
   result("BiasGelu", (ctx) => apply(ctx, "Gelu", [sum(ctx, ctx.input(0), ctx.input(1))])),
   result("FastGelu", (ctx) => apply(ctx, "Gelu", [sum(ctx, ctx.input(0), maybe(ctx, 1))], { approximate: "tanh" })),
   result("GemmFastGelu", (ctx) => apply(ctx, "Gelu", [sum(ctx, apply(ctx, "MatMul", [ctx.input(0), ctx.input(1)]), maybe(ctx, 2))], { approximate: "tanh" })),
@@ -190,6 +202,7 @@ export const fusedOperators: readonly OperatorImporter[] = [
   dropout("BitmaskBiasDropout"),
   dropout("BitmaskDropout"),
   cdist,
+  convTransposeWithPads,
   {
     opType: "SwiGLU",
     since: 28,
