@@ -13,10 +13,6 @@ import { commonFactor } from "../grid.js";
 import { fieldOf, isAll, map, only, pick, scalar, times, variesAlong, zip, type Field } from "./field.js";
 import { constantOf, isCount, shapeOf, type IntegerBuilder, type Range, type Scaled } from "./scaled.js";
 
-/** Attributes of a constant that was dequantized: the scale, or the scales along an axis. */
-export const GRID = "integer.grid";
-export const GRID_AXIS = "integer.grid_axis";
-
 export type Refuse = (reason: string) => undefined;
 export type ScaledOf = (v: Value) => Scaled | undefined;
 
@@ -40,8 +36,6 @@ interface Layout {
   readonly channels: number;
   readonly channelOf: (i: number) => number;
   readonly channelShape: readonly number[];
-  /** Dimension of the constant that the channels are. */
-  readonly channelAxis: number;
 }
 
 function layoutOf(op: Op, rank: number): Layout | undefined {
@@ -53,33 +47,22 @@ function layoutOf(op: Op, rank: number): Layout | undefined {
     const each = w.data.length / channels;
     const shape = [channels, ...tail(rank - 2)];
     const channelOf = (i: number): number => Math.floor(i / each);
-    return { at: 1, sumsShape: shape, sumOf: channelOf, channels, channelOf, channelShape: shape, channelAxis: 0 };
+    return { at: 1, sumsShape: shape, sumOf: channelOf, channels, channelOf, channelShape: shape };
   }
   if (w !== undefined && w.shape.length >= 2) {
     const [k, n] = w.shape.slice(-2) as [number, number];
-    return { at: 1, sumsShape: [...w.shape.slice(0, -2), 1, n], sumOf: (i) => Math.floor(i / (k * n)) * n + (i % n), channels: n, channelOf: (i) => i % n, channelShape: [n], channelAxis: w.shape.length - 1 };
+    return { at: 1, sumsShape: [...w.shape.slice(0, -2), 1, n], sumOf: (i) => Math.floor(i / (k * n)) * n + (i % n), channels: n, channelOf: (i) => i % n, channelShape: [n] };
   }
   if (a !== undefined && a.shape.length >= 2) {
     const [m, k] = a.shape.slice(-2) as [number, number];
-    return { at: 0, sumsShape: [...a.shape.slice(0, -2), m, 1], sumOf: (i) => Math.floor(i / k), channels: m, channelOf: (i) => Math.floor(i / k) % m, channelShape: [m, 1], channelAxis: a.shape.length - 2 };
+    return { at: 0, sumsShape: [...a.shape.slice(0, -2), m, 1], sumOf: (i) => Math.floor(i / k), channels: m, channelOf: (i) => Math.floor(i / k) % m, channelShape: [m, 1] };
   }
   return undefined;
 }
 
-/** Scales that the importer knows, else the largest common factors. */
-function gridOf(op: Op, l: Layout): Float64Array | undefined {
-  const value = op.operand(l.at);
-  const known = value.def!.attrs[GRID];
-  if (Array.isArray(known)) {
-    const scales = Float64Array.from(known as readonly number[]);
-    if (scales.length === 1 || (value.def!.attrs[GRID_AXIS] === l.channelAxis && scales.length === l.channels)) return scales;
-  }
-  return commonFactor(constantOf(value)!.data, l.channels, l.channelOf);
-}
-
 function weightsOf(op: Op, l: Layout): Weights | undefined {
   const w = constantOf(op.operand(l.at))!;
-  const grid = gridOf(op, l);
+  const grid = commonFactor(w.data, l.channels, l.channelOf);
   if (grid === undefined) return undefined;
   const integers = Float64Array.from(w.data, (v, i) => Math.round(v / grid[grid.length === 1 ? 0 : l.channelOf(i)]!) + 0);
   const [positive, negative] = [new Float64Array(elementCount(l.sumsShape)), new Float64Array(elementCount(l.sumsShape))];
