@@ -11,11 +11,12 @@ import { inspect } from "./driver/inspect.js";
 import { writeWhole } from "./driver/atomic.js";
 import type { Comparison } from "./driver/comparison.js";
 import type { Exploration, Inspection, DesignReport, RunSummary, SimulationSummary, SynthSummary } from "./driver/report.js";
-import type { CompareOptions, CompileOptions, ExploreOptions, RunOptions, SimulateOptions, SynthOptions } from "./driver/options.js";
+import type { CompareOptions, CompileOptions, ExploreOptions, RunOptions, ShapeOptions, SimulateOptions, SynthOptions } from "./driver/options.js";
 import type { Session } from "./driver/session.js";
 
 export { newSession, type Session } from "./driver/session.js";
-export { parseAxisWidth } from "./driver/axis.js";
+export { parseAxisWidth } from "./backend-hls/design/port-limits.js";
+export { parseShape, splitNamed } from "./driver/shapes.js";
 export { optFile, type OptOptions } from "./driver/opt.js";
 export { checkTools, tools, type ToolSpec, type ToolStatus } from "./driver/tools.js";
 export type * from "./driver/options.js";
@@ -63,6 +64,6 @@ export async function synthDesign(dir: string, options: SynthOptions, session: S
 }
 
 /** What is in a model: operators, shapes, cost, and what is not supported. */
-export async function inspectModel(model: string, session: Session): Promise<Inspection> {
-  return inspect(model, session);
+export async function inspectModel(model: string, session: Session, options: ShapeOptions = {}): Promise<Inspection> {
+  return inspect(model, session, options);
 }

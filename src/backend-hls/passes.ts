@@ -2,14 +2,18 @@
 import { UserError } from "../diagnostics/index.js";
 import { nearestName } from "../diagnostics/nearest.js";
 import { choice, definePass, int, number, text } from "../passes/define-pass.js";
-import { devices, findDevice, type Device } from "./devices.js";
-import { lowerToRtl, type RtlDesign } from "./flow-to-rtl.js";
-import { designOf, insertChannels, unrollModule, type Scheduled } from "./schedule.js";
-import { DEFAULT_PRICES, type FoldingSolver } from "./solve-folding.js";
+import { designOf, insertChannels, type Scheduled, unrollModule } from "./design/schedule.js";
+import { checkChannels } from "./check/check-channels.js";
+import { checkPipelines } from "./check/check-pipeline.js";
+import { type Device, findDevice, knownDevices } from "./device/devices.js";
+import { lowerToRtl, type RtlDesign } from "./emit/flow-to-rtl.js";
+import { DEFAULT_PRICES, FoldingSolver } from "./fold/solve-folding.js";
 
 /** Keys under which passes leave their results in the context. */
 export const SCHEDULED = "scheduled";
 export const RTL_DESIGN = "rtl-design";
+/** Samples that the checker follows through the channels: enough to reuse every word of a ring. */
+const CHECKED_SAMPLES = 4;
 /** Key of a `FoldingSolver` that already knows the module at hand. */
 export const SOLVER = "folding-solver";
 
@@ -20,7 +24,7 @@ const clockOption = number({ min: 1, default: 250, doc: "clock, MHz" });
 /** @errors FL001 */
 export function requireDevice(name: string): Device {
   const device = findDevice(name);
-  if (device === undefined) throw UserError.of("FL001", { name, known: devices.map((d) => d.name).join(", "), nearest: nearestName(name, devices.map((d) => d.name)) });
+  if (device === undefined) throw UserError.of("FL001", { name, known: knownDevices().map((d) => d.name).join(", "), nearest: nearestName(name, knownDevices().map((d) => d.name)) });
   return device;
 }
 
@@ -69,7 +73,10 @@ export const channels = definePass({
   doc: "The realization (FIFO, sliding window, banked memory) follows from the order of writes and reads; capacities are the smallest with which nothing ever waits for space. Latency and initiation interval are noted on the function.",
   options: { device: deviceOption, clock: clockOption },
   run: (module, options, ctx) => {
-    ctx.set(SCHEDULED, insertChannels(module, requireDevice(options.device), options.clock) satisfies Scheduled);
+    const scheduled = insertChannels(module, requireDevice(options.device), options.clock);
+    checkPipelines(scheduled.design, ctx.sink);
+    checkChannels(scheduled.design, CHECKED_SAMPLES);
+    ctx.set(SCHEDULED, scheduled satisfies Scheduled);
   },
 });
 

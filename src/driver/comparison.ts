@@ -1,19 +1,14 @@
 /** What `compare` finds, and what it advises. */
+import type { OutputError } from "../passes/nn/output-error.js";
 import type { LayerNoise } from "../passes/nn/layer-noise.js";
 import { parsePrecision, showPrecision } from "../passes/nn/quantize/precision.js";
 import { showType } from "../ir/types.js";
 
-export interface OutputComparison {
+export interface OutputComparison extends OutputError {
   readonly name: string;
   readonly format: string;
   /** Elements per sample. */
   readonly elements: number;
-  readonly mae: number;
-  readonly rmse: number;
-  readonly max_abs_error: number;
-  readonly sqnr_db: number;
-  /** Share of samples whose largest element is the same; only for outputs of three and more elements. */
-  readonly argmax_agreement?: number;
   readonly min: number;
   readonly max: number;
   /** Errors (fixed point minus float) counted in `bins` equal steps from `from` to `to`. */
@@ -37,6 +32,10 @@ export interface LayerComparison extends Omit<LayerNoise, "format"> {
 export type Cause = "none" | "saturation" | "rounding" | "weights" | "table";
 
 export interface Comparison {
+  /** Of the outputs, on this data: what `compile` would say to it. */
+  readonly verdict: "good" | "low" | "too low";
+  /** What outputs lack. */
+  readonly shortfalls: readonly string[];
   readonly model: string;
   readonly design: string;
   readonly precision: string;

@@ -1,6 +1,6 @@
 /** Makes the passes of the backend known to pipelines; importing this file is enough. */
-import { backendPasses } from "../backend-hls/passes.js";
 import { passRegistry } from "../passes/registry.js";
+import { backendPasses } from "../backend-hls/passes.js";
 
 for (const pass of backendPasses) passRegistry.register(pass);
 

@@ -1,9 +1,6 @@
 /** A model taken the whole way in memory: quantized, lowered, scheduled, and its rtl simulated behind AXI4-Stream ports. */
 import { PassContext } from "../../src/passes/pass-context.js";
 import { PassManager } from "../../src/passes/pass-manager.js";
-import { RTL_DESIGN, SCHEDULED } from "../../src/backend-hls/passes.js";
-import type { AxisPort, RtlDesign } from "../../src/backend-hls/flow-to-rtl.js";
-import type { Scheduled } from "../../src/backend-hls/schedule.js";
 import { newSession } from "../../src/driver.js";
 import { resolveSettings } from "../../src/driver/config.js";
 import { evaluateSeeded } from "../../src/driver/evaluate.js";
@@ -15,6 +12,10 @@ import { RtlSimulator } from "../../src/ir/eval/rtl-sim.js";
 import type { TensorType } from "../../src/ir/types.js";
 import { measureAccuracy, type Accuracy } from "../../src/passes/nn/accuracy.js";
 import { CALIBRATION_SAMPLES, FLOAT_MODULE, PRECISION } from "../../src/passes/nn/quantize/index.js";
+import type { Design } from "../../src/backend-hls/design/design.js";
+import type { Scheduled } from "../../src/backend-hls/design/schedule.js";
+import type { AxisPort, RtlDesign } from "../../src/backend-hls/emit/flow-to-rtl.js";
+import { RTL_DESIGN, SCHEDULED } from "../../src/backend-hls/passes.js";
 
 type Sample = readonly Float64Array[];
 
@@ -26,6 +27,8 @@ export interface HardwareRun {
   readonly predicted: { readonly latency: number; readonly interval: number };
   /** Names of the channels without a buffer. */
   readonly direct: readonly string[];
+  /** Kernels and channels as they were scheduled. */
+  readonly design: Design;
   /** The same samples again, with ports that pause in the cycles in which `stall` says so. */
   readonly stalled: (stall: () => boolean) => (readonly number[])[][];
   /** Cycle of each sample's last beat, of so many samples (the given ones again and again) that the pipeline was full for a while. */
@@ -65,7 +68,7 @@ export function throughHardware(network: Module, samples: readonly Sample[], ii:
   const { simulated, measured, ends } = simulate(design, Array.from({ length: full }, (_, s) => raw[s % raw.length]!), () => false);
   const different = simulated.findIndex((outputs, s) => JSON.stringify(outputs) !== JSON.stringify(simulated[s % raw.length]));
   if (different >= 0) throw new Error(`sample ${different} gives other values than the same sample before`);
-  return { stalled: (stall) => simulate(design, raw, stall).simulated, accuracy, expected, simulated: simulated.slice(0, raw.length), predicted: { latency: timeline.latency, interval: timeline.initiationInterval }, direct: scheduled.channels.filter((c) => c.direct).map((c) => c.name), measured, ends };
+  return { stalled: (stall) => simulate(design, raw, stall).simulated, accuracy, expected, simulated: simulated.slice(0, raw.length), predicted: { latency: timeline.latency, interval: timeline.initiationInterval }, design: scheduled, direct: scheduled.channels.filter((c) => c.direct).map((c) => c.name), measured, ends };
 }
 
 function rawOf(fixed: Module, i: number, values: Float64Array): DenseData {

@@ -1,15 +1,10 @@
 /** Every operator against ONNX Runtime's outputs; `fixtures/make-operators.py` made the cases. */
-import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { readArrays } from "../../src/frontend/npz.js";
 import { decodeModel } from "../../src/frontend/onnx-proto.js";
 import { onnxOperators, registerOnnxOp } from "../../src/frontend/operators/index.js";
 import { known } from "../../src/frontend/context.js";
+import { arrays, modelOf, names } from "./operator-cases.js";
 import { importValid, integers, maxDifference, node, onnx, run } from "./support.js";
-
-const arrays = readArrays(readFileSync(new URL("fixtures/operators.npz", import.meta.url)), "operators.npz");
-const names = [...arrays.keys()].filter((k) => k.endsWith(".model")).map((k) => k.slice(0, -".model".length));
-const modelOf = (name: string): Uint8Array => Uint8Array.from(arrays.get(`${name}.model`)!.data);
 
 describe("operators equal ONNX Runtime", () => {
   it.each(names)("%s", (name) => {

@@ -97,8 +97,9 @@ describe("the integers of the model reach the hardware", () => {
   });
   it("a padded convolution pads with the zero point", () => {
     const conv = built("conv_padded").fixed.func.body.ops.find((op) => op.name === "nn.conv")!;
-    // Zero points are taken off, so that the padding of 0 is the model's zero point.
-    expect(fixedOf(conv.operand(0))).toMatchObject({ signed: true, width: 9, frac: 0 });
+    // Codes are multiplied as they are, 8 bits wide.
+    expect(fixedOf(conv.operand(0))).toMatchObject({ signed: false, width: 8, frac: 0 });
+    expect(conv.attrs["pad_value"]).toBe(117);
   });
   it("a function between two quantized tensors is one table", () => {
     const ops = built("uint8_weights").fixed.func.body.ops.map((op) => op.name);

@@ -58,3 +58,28 @@ export function quantizeTo(precision: PrecisionSpec, calibration: readonly Sampl
   const fixed = new PassManager().run(prepared(bytes), TO_FIXED_PIPELINE, { context, sink, host: nodeHost(), verifyEach: true }).module;
   return { float: context.get<Module>(FLOAT_MODULE)!, fixed };
 }
+
+/**
+ * x [1,8] -> /large/MatMul, +200, relu -> /small/MatMul -> y [1,4]. What is common to all of the large values cancels in the
+ * second layer, so that ten bits of them leave little of y.
+ */
+export function cancelling(): Uint8Array {
+  const random = uniform(11);
+  const draw = (n: number, scale: number): number[] => Array.from({ length: n }, () => random() * scale);
+  const second = draw(16 * 4, 0.5);
+  for (let c = 0; c < 4; c++) {
+    const mean = Array.from({ length: 16 }, (_, r) => second[4 * r + c]!).reduce((a, v) => a + v, 0) / 16;
+    for (let r = 0; r < 16; r++) second[4 * r + c]! -= mean;
+  }
+  return onnx({
+    input: [floats("x", ["N", 8])],
+    output: [floats("y", ["N", 4])],
+    initializer: [weights("w1", [8, 16], draw(128, 0.5)), weights("b1", [16], Array<number>(16).fill(200)), weights("w2", [16, 4], second)],
+    node: [
+      node("MatMul", ["x", "w1"], ["h"], "/large/MatMul"),
+      node("Add", ["h", "b1"], ["s"], "/large/Add"),
+      node("Relu", ["s"], ["r"], "/large/Relu"),
+      node("MatMul", ["r", "w2"], ["y"], "/small/MatMul"),
+    ],
+  });
+}

@@ -120,7 +120,6 @@ const hardSigmoid: OperatorImporter = {
 const prelu: OperatorImporter = {
   opType: "PRelu",
   limits: "constant slopes",
-  sameType: 2,
   import: (ctx) => {
     const slope = ctx.needWeight(1, "the slope");
     if (broadcastShapes(ctx.shape(0), slope.shape)?.join() !== ctx.shape(0).join()) throw ctx.error(`slopes of shape [${slope.shape.join(", ")}] do not broadcast to [${ctx.shape(0).join(", ")}]`);

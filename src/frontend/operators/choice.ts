@@ -35,7 +35,6 @@ function not(ctx: NodeContext, v: Value): Value {
 function comparison(opType: string, on: (a: number, b: number) => boolean, variable: (ctx: NodeContext, a: Value, b: Value) => Value): OperatorImporter {
   return {
     opType,
-    sameType: 2,
     resultType: () => BOOL,
     import: (ctx) => {
       const [a, b] = [ctx.constant(0), ctx.constant(1)];
@@ -195,6 +194,7 @@ const MAX_SORT = 64;
 const topK: OperatorImporter = {
   opType: "TopK",
   limits: `k constant; up to ${MAX_SORT} elements along the axis`,
+  ignores: { sorted: "sorted is one of the orders that unsorted results may have" },
   import: (ctx) => {
     const x = ctx.value(0);
     const shape = shapeOf(x);

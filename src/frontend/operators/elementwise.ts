@@ -2,7 +2,7 @@
 import type { Value } from "../../ir/core.js";
 import { erf } from "../../ir/nn/erf.js";
 import { broadcastShapes, known, shapeOf, type Imported, type NodeContext, type OperatorImporter } from "../context.js";
-import type { ConstTensor } from "../tensor-data.js";
+import { dataTypeName, isNumberType, type ConstTensor } from "../tensor-data.js";
 
 /** `f` over two broadcast constants. */
 export function mapConstants(a: ConstTensor, b: ConstTensor, shape: readonly number[], f: (x: number, y: number) => number): Float64Array {
@@ -57,7 +57,6 @@ function extreme(ctx: NodeContext, i: number, j: number, name: "nn.max" | "nn.mi
 function arithmetic(opType: string, name: string, f: (x: number, y: number) => number): OperatorImporter {
   return {
     opType,
-    sameType: Infinity,
     import: (ctx) => {
       if (ctx.opset < 7 && ctx.int("broadcast", 0) !== 0) return legacyBroadcast(ctx, name, f);
       if (ctx.inputCount === 1) return ctx.input(0);
@@ -138,12 +137,16 @@ const identity: OperatorImporter = { opType: "Identity", import: (ctx) => ctx.in
 const dropout: OperatorImporter = {
   opType: "Dropout",
   limits: "inference only; the mask output is not available",
+  ignores: { ratio: "at inference nothing is dropped", seed: "at inference nothing is dropped" },
   import: (ctx) => {
+    // Before opset 7 an attribute said so, and training was what held without it.
+    if (ctx.opset < 7 && ctx.int("is_test", 0) === 0) throw ctx.error("training mode is on (is_test is 0)", "export the model in evaluation mode");
     if (ctx.has(2) && ctx.needConstant(2, "training_mode").data[0] !== 0 && (ctx.constant(1)?.data[0] ?? 0.5) !== 0) throw ctx.error("training mode is on", "export the model in evaluation mode");
     return ctx.input(0);
   },
 };
 const BFLOAT16 = 16;
+const TO_SHORT_FLOATS = { saturate: "only for floats of 8 bits, which are not read", round_mode: "only for floats of 8 bits, which are not read" };
 
 /** Float to float. Rounding to 11 bits is below what quantization does anyway; rounding to 8 bits is not. */
 function toFloat(ctx: NodeContext, to: number | undefined): Imported {
@@ -154,9 +157,11 @@ function toFloat(ctx: NodeContext, to: number | undefined): Imported {
 const cast: OperatorImporter = {
   opType: "Cast",
   limits: "between float types, or on constants; rounding to 16 bits is left to quantization",
+  ignores: TO_SHORT_FLOATS,
   resultType: (ctx) => ctx.int("to", 1),
   import: (ctx) => {
     const to = ctx.int("to", 1);
+    if (!isNumberType(to)) throw ctx.error(`a cast to ${dataTypeName(to)} is not supported`, "keep the network in float32 and integers");
     const c = ctx.constant(0);
     const integer = ![1, 10, 11, 16].includes(to);
     if (c !== undefined) return known(c.shape, integer && !c.integer ? c.data.map((v) => (to === 9 ? Number(v !== 0) : Math.trunc(v))) : c.data, integer);
@@ -177,6 +182,7 @@ const cast: OperatorImporter = {
 const castLike: OperatorImporter = {
   opType: "CastLike",
   limits: "between float types, or on float constants",
+  ignores: TO_SHORT_FLOATS,
   resultType: (ctx) => ctx.elementType(1),
   import: (ctx) => {
     const [c, like] = [ctx.constant(0), ctx.constant(1)];
@@ -189,7 +195,6 @@ const castLike: OperatorImporter = {
 /** The sum divided by the number of operands. */
 const mean: OperatorImporter = {
   opType: "Mean",
-  sameType: Infinity,
   import: (ctx) => {
     const sum = ctx.delegate("Sum", Array.from({ length: ctx.inputCount }, (_, i) => ctx.input(i)));
     const v = "kind" in (sum as object) && (sum as Imported).kind === "const" ? (sum as Imported) : (sum as Value);

@@ -6,7 +6,6 @@ import { windowOf } from "./window.js";
 
 const conv: OperatorImporter = {
   opType: "Conv",
-  sameType: 3,
   limits: "1-D and 2-D",
   import: (ctx) => {
     const x = ctx.value(0);
@@ -44,14 +43,13 @@ function productShape(ctx: NodeContext, a: readonly number[], b: readonly number
 
 const matmul: OperatorImporter = {
   opType: "MatMul",
-  sameType: 2,
   import: (ctx) => ctx.emit("nn.matmul", [ctx.value(0), ctx.value(1)], productShape(ctx, ctx.shape(0), ctx.shape(1))),
 };
 
 const gemm: OperatorImporter = {
   opType: "Gemm",
-  sameType: 3,
   limits: "alpha and beta other than 1 need constant operands",
+  ignores: { broadcast: "before opset 7; the shapes of result and bias say whether there is something to broadcast" },
   import: (ctx) => {
     if (ctx.shape(0).length !== 2 || ctx.shape(1).length !== 2) throw ctx.error(`its operands have rank ${ctx.shape(0).length} and ${ctx.shape(1).length} instead of 2`);
     const side = (i: number, flip: boolean, scale: number): Value => {
@@ -87,8 +85,9 @@ function scaled(c: ConstTensor, by: number): ConstTensor {
 const batchNormalization: OperatorImporter = {
   opType: "BatchNormalization",
   limits: "inference; becomes a multiplication and an addition, which later fold into the layer before",
+  ignores: { momentum: "only for training" },
   import: (ctx) => {
-    if (ctx.int("training_mode", 0) !== 0) throw ctx.error("training mode is on", "export the model in evaluation mode");
+    if (ctx.int("training_mode", 0) !== 0 || (ctx.opset < 7 && ctx.int("is_test", 0) === 0)) throw ctx.error("training mode is on", "export the model in evaluation mode");
     const x = ctx.value(0);
     const s = shapeOf(x);
     const channels = s[1] ?? 1;

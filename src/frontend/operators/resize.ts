@@ -105,7 +105,9 @@ function interpolated(ctx: NodeContext, x: Value, axis: number, at: readonly num
   return last === 0 ? taken(low, share.map(() => 1), "lower") : ctx.emit("nn.add", [lower, taken(low.map((i) => i + 1), share, "upper")], shape);
 }
 
+const ONLY_CROPS = "only for tf_crop_and_resize, which is refused";
+
 export const resizeOperators: readonly OperatorImporter[] = [
-  { opType: "Resize", since: 10, limits: "nearest and linear, without antialiasing", import: (ctx) => (ctx.opset < 11 ? resized(ctx, 1, undefined) : resized(ctx, 2, 3)) },
+  { opType: "Resize", since: 10, limits: "nearest and linear, without antialiasing", ignores: { roi: ONLY_CROPS, extrapolation_value: ONLY_CROPS }, import: (ctx) => (ctx.opset < 11 ? resized(ctx, 1, undefined) : resized(ctx, 2, 3)) },
   { opType: "Upsample", limits: "nearest and linear", import: (ctx) => resized(ctx, ctx.opset < 9 ? -1 : 1, undefined) },
 ];

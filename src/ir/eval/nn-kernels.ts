@@ -60,6 +60,8 @@ export interface ConvShape {
   readonly pads: readonly number[];
   readonly dilations: readonly number[];
   readonly group: number;
+  /** What x is outside. */
+  readonly padValue: number;
 }
 
 /** 1-D or 2-D; a third operand is the bias. One pass over the output plane per weight. */
@@ -74,11 +76,14 @@ export function conv(c: ConvShape): Kernel {
   const [dy, dx] = lift(c.dilations, 1);
   const [batch, cin, cout, inGroup] = [c.x[0]!, c.x[1]!, c.w[0]!, c.w[1]!];
   const outGroup = cout / c.group;
+  const terms = inGroup * kh * kw;
   return ([x, k, b], out) => {
     for (let n = 0; n < batch; n++) {
       for (let co = 0; co < cout; co++) {
         const o0 = (n * cout + co) * oh * ow;
-        out.fill(b === undefined ? 0 : b[co]!, o0, o0 + oh * ow);
+        // x is its padding everywhere, and x - padding inside.
+        const every = c.padValue === 0 ? 0 : c.padValue * k!.subarray(co * terms, (co + 1) * terms).reduce((sum, v) => sum + v, 0);
+        out.fill((b === undefined ? 0 : b[co]!) + every, o0, o0 + oh * ow);
         const first = Math.floor(co / outGroup) * inGroup;
         for (let ci = 0; ci < inGroup; ci++) {
           const i0 = (n * cin + first + ci) * h * w;
@@ -94,7 +99,7 @@ export function conv(c: ConvShape): Kernel {
                 if (row < 0 || row >= h) continue;
                 const i1 = i0 + row * w + shift;
                 const o1 = o0 + y * ow;
-                for (let z = from; z < to; z++) out[o1 + z]! += x![i1 + z * sx]! * weight;
+                for (let z = from; z < to; z++) out[o1 + z]! += (x![i1 + z * sx]! - c.padValue) * weight;
               }
             }
           }

@@ -118,7 +118,7 @@ const lowerConv: Lowering = (op, ctx) => {
       loc: op.loc,
       iterators,
       operands: [
-        { of: x, index: [along("n"), { terms: { g: inGroup, ci: 1 } }, ...spatial] },
+        { of: x, index: [along("n"), { terms: { g: inGroup, ci: 1 } }, ...spatial], pad: numAttr(op, "pad_value", 0) * 2 ** x.elem.frac },
         { of: w, index: [channel, along("ci"), ...names.map((s) => along(`k${s}`))] },
         ...(bias === undefined ? [] : [{ of: bias, index: [channel], phase: "epilogue" as const }]),
       ],
@@ -358,10 +358,13 @@ const lowerUnary: Lowering = (op, ctx) => {
 /** Rounds half to even and limits to the range, which need not be a whole format's. */
 const lowerRound: Lowering = (op, ctx) => {
   const to = fixedElem(resultType(op).elem);
-  const [lo, hi] = [intAttr(op, "lo"), intAttr(op, "hi")];
+  const [lo, hi, zero] = [intAttr(op, "lo"), intAttr(op, "hi"), numAttr(op, "zero", 0)];
   const range = rawRange(to);
+  const moved = (b: BodyBuilder, x: Value): Value => (zero === 0 ? x : b.add(x, b.constant(zero, typeOfRange({ lo: zero, hi: zero }, 0))));
   elementwise(op, ctx, (b, [x]) => {
-    let y = b.requantize(x!, to, "half-even", "saturate");
+    // An odd number in front of the rounding would turn ties around.
+    const first = zero % 2 === 0 ? moved(b, x!) : moved(b, b.requantize(x!, typeOfRange({ lo: lo - zero, hi: hi - zero }, 0), "half-even", "saturate"));
+    let y = b.requantize(first, to, "half-even", "saturate");
     if (lo > range.lo) y = b.max(y, b.constant(lo, typeOfRange({ lo, hi: lo }, 0)));
     if (hi < range.hi) y = b.min(y, b.constant(hi, typeOfRange({ lo: hi, hi }, 0)));
     return y;

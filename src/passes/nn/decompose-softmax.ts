@@ -57,7 +57,7 @@ function decompose(op: Op, b: Builder, span: number, sink: Sink): Parts {
   const fold = { axes: [axis], keepdims: true };
   const top = span / 2 - TOP_MARGIN;
   const mask = readMask(op.operand(0), axis, b);
-  if (mask !== undefined && mask.deadRows > 0) sink.report("QU014", { rows: mask.deadRows }, placeOf(op.loc));
+  if (mask !== undefined && mask.deadRows > 0) sink.report("QU026", { rows: mask.deadRows }, placeOf(op.loc));
   const gates = mask === undefined ? undefined : gatesOf(mask, axis, shape, b, name);
   let e: Value;
   if (mask !== undefined && mask.scores === undefined) e = broadcast(gates!.counts, full, b);

@@ -89,6 +89,8 @@ export interface NoiseOptions {
   readonly samples: readonly Sample[];
   /** The first so many of them also tell what a layer does to the outputs. */
   readonly injected: number;
+  /** Fixed-point tensors with the float tensors that they stand for; found by what quantization has noted where absent. */
+  readonly pairs?: ReadonlyMap<Value, Value>;
   readonly progress?: (done: number, total: number) => void;
 }
 
@@ -98,9 +100,20 @@ export function decibels(signal: number, noise: number): number {
   return signal === 0 ? -Infinity : 10 * Math.log10(signal / noise);
 }
 
+/** A layer with the tensor of the float network that it stands for. */
+export interface MeasuredLayer {
+  readonly float: Value;
+  readonly noise: LayerNoise;
+}
+
 /** Noise of every layer. `float` is the prepared module that `fixed` was quantized from. */
 export function measureLayerNoise(float: Module, fixed: Module, options: NoiseOptions): LayerNoise[] {
-  const layers = layersOf(float, fixed);
+  return measureNoise(float, fixed, options).map((l) => l.noise);
+}
+
+/** As `measureLayerNoise`, with the tensors themselves. */
+export function measureNoise(float: Module, fixed: Module, options: NoiseOptions): MeasuredLayer[] {
+  const layers = layersOf(fixed, options.pairs ?? pairTensors(float, fixed), countingLimits(float));
   const byFixed = new Map(layers.map((l) => [l.fixed, l]));
   const byFloat = new Map(layers.map((l) => [l.float, l]));
   const ports = fixed.func.body.args.map((a) => a.type);
@@ -156,7 +169,7 @@ export function measureLayerNoise(float: Module, fixed: Module, options: NoiseOp
     if (s < options.injected) inject(reference, float, sample, expected, own);
     options.progress?.(s + 1 + Math.min(s + 1, options.injected), total);
   });
-  return layers.map((l) => describe(l, layers));
+  return layers.map((l) => ({ float: l.float, noise: describe(l, layers) }));
 }
 
 /** Adds each layer's own noise to the float network, one layer at a time. */
@@ -229,11 +242,11 @@ function observeOwn(l: Layer, expected: Float64Array, error: Float64Array, added
   }
 }
 
-function layersOf(float: Module, fixed: Module): Layer[] {
-  const pairs = pairTensors(float, fixed);
-  const limitOf = countingLimits(float);
+function layersOf(fixed: Module, pairs: ReadonlyMap<Value, Value>, limitOf: (v: Value) => number): Layer[] {
   const layers: Layer[] = [];
-  for (const [v, partner] of pairs) {
+  const inOrder = [...fixed.func.body.args, ...fixed.func.body.ops.flatMap((op) => op.results)].filter((v) => pairs.has(v));
+  for (const v of inOrder) {
+    const partner = pairs.get(v)!;
     const type = fixedOf(v);
     if (type === undefined) throw new CompilerBug(`%${v.hint ?? v.id} is compared, but not of fixed point`);
     const ops: Op[] = [];

@@ -35,8 +35,6 @@ export interface BuiltModule {
 const EXACT_LIMIT = 40;
 /** Operands of elementwise products up to this width are not rounded: one hardware multiplier takes them. */
 const FACTOR_LIMIT = 18;
-/** Least significant bits of constants that multiply activations; as many as weights have where these have more. */
-const CONSTANT_BITS = 8;
 /** Most significant bits of the slope of a leaky relu. */
 const MAX_SLOPE_BITS = 10;
 /** Significant bits of the smallest factor between scales beyond those of the integers that come out, and most bits of the largest. */
@@ -116,19 +114,21 @@ class FixedBuilder {
       return round?.name === "nn.round" ? { op, round, factor: c?.data[0] ?? 1 } : undefined;
     });
     const first = readers[0];
-    const [lo, hi] = [numAttr(first?.round ?? new Op({ name: "none" }), "lo", 0), numAttr(first?.round ?? new Op({ name: "none" }), "hi", 0)];
-    if (first === undefined || !readers.every((r) => r !== undefined && r.factor === first.factor && numAttr(r.round, "lo", 0) === lo && numAttr(r.round, "hi", 0) === hi)) return undefined;
-    const type = typeOfRange({ lo, hi }, 0);
+    const [lo, hi, zero] = ["lo", "hi", "zero"].map((key) => numAttr(first?.round ?? new Op({ name: "none" }), key, 0)) as [number, number, number];
+    if (first === undefined || !readers.every((r) => r !== undefined && r.factor === first.factor && numAttr(r.round, "lo", 0) === lo && numAttr(r.round, "hi", 0) === hi && numAttr(r.round, "zero", 0) === zero)) return undefined;
+    // The host scales and rounds; the zero point and the limits are the hardware's.
+    const type = typeOfRange({ lo: lo - zero, hi: hi - zero }, 0);
     const port = this.block.addArg(tensor(shapeOf(arg), type), arg.hint);
     const whole = rawRange(type);
-    const u = whole.lo === lo && whole.hi === hi ? port : this.b.value("nn.clip", [port], tensor(shapeOf(arg), type), { lo, hi }, `${arg.hint ?? "input"}_limited`);
+    const codes = typeOfRange({ lo, hi }, 0);
+    const u = zero === 0 && whole.lo === lo && whole.hi === hi ? port : this.b.value("nn.round", [port], tensor(shapeOf(arg), codes), { lo, hi, ...(zero !== 0 && { zero }) }, `${arg.hint ?? "input"}_limited`);
     this.exact.set(arg, port);
     this.final.add(port).add(u);
     for (const r of readers) {
       this.exact.set(r!.op.result, u);
       this.exact.set(r!.round.result, u);
     }
-    this.roundings.push({ float: first.round.result, fixed: u, type });
+    this.roundings.push({ float: first.round.result, fixed: u, type: codes });
     return 1 / first.factor;
   }
 
@@ -190,8 +190,8 @@ class FixedBuilder {
   }
 
   /** An operand of a product. */
-  private factor(v: Value): Value {
-    if (this.isConstant(v)) return this.constant(v, (this.integers ? SCALE_BITS : Math.max(CONSTANT_BITS, this.plan.options.precision.weights)) + spreadBits(valuesOfDense(constantOf(v)!)));
+  private factor(v: Value, reader: Op): Value {
+    if (this.isConstant(v)) return this.constant(v, (this.integers ? SCALE_BITS : this.plan.factorWidth(reader)) + spreadBits(valuesOfDense(constantOf(v)!)));
     const x = this.exactOf(v);
     const linear = v.def !== undefined && (v.def.name === "nn.conv" || v.def.name === "nn.matmul");
     return !linear && this.elem(x).width <= FACTOR_LIMIT ? x : this.narrow(v);
@@ -252,7 +252,7 @@ class FixedBuilder {
       case "nn.min":
         return this.aligned(op);
       case "nn.mul":
-        return this.emit(op.name, [this.factor(op.operand(0)), this.factor(op.operand(1))], y, op.attrs);
+        return this.emit(op.name, [this.factor(op.operand(0), op), this.factor(op.operand(1), op)], y, op.attrs);
       case "nn.select_neg":
         return this.select(op);
       case "nn.relu":
@@ -278,7 +278,7 @@ class FixedBuilder {
       default:
         if (VIEWS.has(op.name)) return this.view(op);
         // An operation that a program has added.
-        if (lookupOp(op.name)?.evaluate !== undefined) return this.emit(op.name, op.operands.map((v) => this.factor(v)), y, op.attrs);
+        if (lookupOp(op.name)?.evaluate !== undefined) return this.emit(op.name, op.operands.map((v) => this.factor(v, op)), y, op.attrs);
         throw UserError.of("QU007", { op: op.name }, placeOf(op.loc));
     }
   }

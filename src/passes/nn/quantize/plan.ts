@@ -60,6 +60,11 @@ export class Plan {
     return this.layer(op.result).weights ?? widened(precision.weights, this.isLight(op) ? lightBits : 0);
   }
 
+  /** Significant bits of a constant that `op` multiplies activations with, beyond those by which its elements differ. */
+  factorWidth(op: Op): number {
+    return this.layer(op.result).weights ?? Math.max(CONSTANT_BITS, this.options.precision.weights);
+  }
+
   /**
    * Whether `op` is one of the layers that hardly cost anything: below 1% of the network's products. The last layers of a
    * regression network are the typical ones, and they are where rounding shows directly in the result.
@@ -234,6 +239,9 @@ const FACTOR_STEPS = 4;
 
 /** Operations whose operand goes on unrounded, so that what is stated for the operation in front counts for their result. */
 export const PASSES_ON: ReadonlySet<string> = new Set([...VIEWS, "nn.add", "nn.sub", "nn.max", "nn.min", "nn.relu", "nn.neg", "nn.abs", "nn.leaky_relu", "nn.clip"]);
+
+/** Least significant bits of constants that multiply activations; as many as weights have where these have more. */
+const CONSTANT_BITS = 8;
 
 /** Most bits of an input whose features differ in range. */
 const FEATURE_WIDTH = 20;
