@@ -73,10 +73,10 @@ QONNX = [
     ("IntQuant", 1, *QUANT),
     ("BipolarQuant", 1, "", "x:T scale:T", "y:T", "T=a"),
     ("Trunc", 1, f"rounding_mode:s=\"FLOOR\"{ROUNDING}", "x:T scale:T zeropt:T input_bitwidth:T output_bitwidth:T", "y:T", "T=a"),
-    ("Trunc", 2, f"rounding_mode:s=\"FLOOR\"{ROUNDING} narrow:i=0{FLAG} signed:i=1{FLAG}", "x:T scale:T zeropt:T input_bitwidth:T output_scale:T output_zeropt:T output_bitwidth:T", "y:T", "T=a"),
+    ("Trunc", 2, f"rounding_mode:s=\"FLOOR\"{ROUNDING} narrow:i=0{FLAG} signed:i=1{FLAG}", "x:T scale:T zeropt:T input_bitwidth:T output_scale:T output_bitwidth:T", "y:T", "T=a"),
     ("FloatQuant", 1, f"rounding_mode:s=\"ROUND\"{ROUNDING} has_inf:i{FLAG} has_nan:i{FLAG} has_subnormal:i{FLAG} saturation:i{FLAG} signed:i{FLAG}",
      "x:T scale:T exponent_bitwidth:T mantissa_bitwidth:T exponent_bias:T max_val:T", "y:T", "T=a"),
-    ("MultiThreshold", 1, "out_dtype:s! out_scale:f=1 out_bias:f=0 data_layout:s=\"NCHW\"{NCHW,NHWC,NC}", "x:T thresholds:T", "y:T", "T=a"),
+    ("MultiThreshold", 1, "out_dtype:s! out_scale:f=1 out_bias:f=0 data_layout:s", "x:T thresholds:T", "y:T", "T=a"),
 ]
 
 ELEMENTS = {f"tensor({n.lower()})": chr(96 + v) for n, v in TensorProto.DataType.items() if v > 0}

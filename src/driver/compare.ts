@@ -69,9 +69,9 @@ function compareOutputs(float: Module, fixed: Module, samples: readonly Sample[]
   });
   return names.map((name, o) => {
     const { expected, actual } = collected[o]!;
-    const [wanted, output] = [float.func.body.terminator.operand(o), fixed.func.body.terminator.operand(o)];
-    const limit = limitOf(wanted);
-    const meter = new OutputMeter(wanted, limit);
+    const output = fixed.func.body.terminator.operand(o);
+    const limit = limitOf(float.func.body.terminator.operand(o));
+    const meter = new OutputMeter(float.func.body.terminator.operand(o), limit);
     const step = stepOf(output, portScale(fixed.func, "output_scales", o));
     expected.forEach((x, s) => meter.add(x, actual[s]!, step));
     return describeOutput(name, showType(fixedOf(output)!), meter.result(), expected, actual, limit);
@@ -80,18 +80,18 @@ function compareOutputs(float: Module, fixed: Module, samples: readonly Sample[]
 
 function describeOutput(name: string, format: string, error: OutputError, expected: readonly Float64Array[], actual: readonly Float64Array[], limit: number): OutputComparison {
   const elements = expected[0]?.length ?? 0;
-  const all = elements * expected.length;
+  const count = elements * expected.length;
   let [min, max, counted] = [Infinity, -Infinity, 0];
-  const errors = new Float64Array(all);
+  const errors = new Float64Array(count);
   const points: [number, number][] = [];
-  const every = Math.max(1, Math.ceil(all / POINTS));
+  const every = Math.max(1, Math.ceil(count / POINTS));
   expected.forEach((x, s) => {
     const y = actual[s]!;
     for (let i = 0; i < elements; i++) {
       // What a mask has taken out is no number to miss.
-      if (!(Math.abs(x[i]!) < limit)) continue;
+      if (Math.abs(x[i]!) >= limit) continue;
+      if (counted % every === 0) points.push([x[i]!, y[i]!]);
       errors[counted++] = y[i]! - x[i]!;
-      if (counted % every === 1 || every === 1) points.push([x[i]!, y[i]!]);
       min = Math.min(min, x[i]!);
       max = Math.max(max, x[i]!);
     }

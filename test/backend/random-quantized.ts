@@ -184,7 +184,7 @@ export const quantizedUses: readonly Use[] = [
         const x = ofRank(b, b.int(2, 4));
         const [channels, steps] = [b.pick([1, x.shape[1]!]), b.int(1, 7)];
         const rows = Array.from({ length: channels }, () => Array.from({ length: steps }, () => b.number(x.size)).sort((p, q) => p - q)).flat();
-        b.node("MultiThreshold", [x, b.floats([channels, steps], rows)], { domain, attrs: { out_dtype: "UINT4", out_scale: { float: b.pick([1, 0.5]) }, out_bias: { float: b.pick([0, -1.5]) }, data_layout: x.shape.length === 3 ? "NCW" : "" }, size: steps });
+        b.node("MultiThreshold", [x, b.floats([channels, steps], rows)], { domain, attrs: { out_dtype: "UINT4", out_scale: { float: b.pick([1, 0.5]) }, out_bias: { float: b.pick([0, -1.5]) }, ...(x.shape.length === 3 && { data_layout: "NCW" }) }, size: steps });
       },
     },
     {

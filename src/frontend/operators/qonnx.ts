@@ -21,25 +21,30 @@ function roundHalfEven(v: number): number {
 /** A rounding mode: on numbers, and as what is added to a number of either sign before it is rounded half to even. */
 interface RoundingMode {
   readonly round: (v: number) => number;
-  readonly negative: number;
-  readonly positive: number;
+  /** In halves, and in parts of what counts as near a tie. */
+  readonly negative: readonly [half: number, near: number];
+  readonly positive: readonly [half: number, near: number];
 }
 
 /** Quotients by a scale are exact to this: what is closer to a tie or an integer counts as one. */
 const NEAR = 2 ** -12;
-const UPWARD = 0.5 - NEAR;
+const NOT = [0, 0] as const;
+const UPWARD = [1, -1] as const;
+const DOWNWARD = [-1, 1] as const;
+const MORE = [0, 1] as const;
+const LESS = [0, -1] as const;
 
 /** Modes by name, as QONNX defines them: HALF_UP and UP are away from zero. */
 const MODES: Readonly<Record<string, RoundingMode>> = {
-  ROUND: { round: roundHalfEven, negative: 0, positive: 0 },
-  HALF_EVEN: { round: roundHalfEven, negative: 0, positive: 0 },
+  ROUND: { round: roundHalfEven, negative: NOT, positive: NOT },
+  HALF_EVEN: { round: roundHalfEven, negative: NOT, positive: NOT },
   CEIL: { round: Math.ceil, negative: UPWARD, positive: UPWARD },
-  FLOOR: { round: Math.floor, negative: -UPWARD, positive: -UPWARD },
-  UP: { round: (v) => Math.sign(v) * Math.ceil(Math.abs(v)), negative: -UPWARD, positive: UPWARD },
-  DOWN: { round: Math.trunc, negative: UPWARD, positive: -UPWARD },
-  ROUND_TO_ZERO: { round: Math.trunc, negative: UPWARD, positive: -UPWARD },
-  HALF_UP: { round: (v) => Math.sign(v) * Math.floor(Math.abs(v) + 0.5), negative: -NEAR, positive: NEAR },
-  HALF_DOWN: { round: (v) => Math.sign(v) * Math.ceil(Math.abs(v) - 0.5), negative: NEAR, positive: -NEAR },
+  FLOOR: { round: Math.floor, negative: DOWNWARD, positive: DOWNWARD },
+  UP: { round: (v) => Math.sign(v) * Math.ceil(Math.abs(v)), negative: DOWNWARD, positive: UPWARD },
+  DOWN: { round: Math.trunc, negative: UPWARD, positive: DOWNWARD },
+  ROUND_TO_ZERO: { round: Math.trunc, negative: UPWARD, positive: DOWNWARD },
+  HALF_UP: { round: (v) => Math.sign(v) * Math.floor(Math.abs(v) + 0.5), negative: LESS, positive: MORE },
+  HALF_DOWN: { round: (v) => Math.sign(v) * Math.ceil(Math.abs(v) - 0.5), negative: MORE, positive: LESS },
 };
 
 function modeOf(ctx: NodeContext, fallback: string): RoundingMode {
@@ -49,12 +54,12 @@ function modeOf(ctx: NodeContext, fallback: string): RoundingMode {
   return mode;
 }
 
-/** `x` rounded to integers in [lo, hi]. */
-function rounded(ctx: NodeContext, x: Value, mode: RoundingMode, lo: number, hi: number): Value {
+/** `x` rounded to integers in [lo, hi]; what is closer to a tie or an integer than `near` counts as one. */
+function rounded(ctx: NodeContext, x: Value, mode: RoundingMode, lo: number, hi: number, near = NEAR): Value {
   const shape = shapeOf(x);
   let v = x;
-  if (mode.negative !== 0) {
-    const [negative, positive] = [number(ctx, mode.negative, "offset"), number(ctx, mode.positive, "offset")];
+  if (mode.negative !== NOT) {
+    const [negative, positive] = [mode.negative, mode.positive].map(([half, part]) => number(ctx, half / 2 + part * near, "offset")) as [Value, Value];
     const offset = mode.negative === mode.positive ? positive : ctx.emit("nn.select_neg", [x, negative, positive], shape);
     v = ctx.emit("nn.add", [x, offset], shape);
   }
@@ -129,7 +134,7 @@ function quant(opType: string): OperatorImporter {
       const scaled = ctx.emit("nn.mul", [ctx.value(0), tensorOf(ctx, scale, (s) => 1 / s, "inverse_scale")], shape);
       if (bipolar && plain) return signOf(ctx, ctx.value(0), scale);
       // A zero point that is one even integer only moves the limits: ties stay what they are.
-      const moves = mode.negative === 0 && zero.data.every((v) => v === z) && z % 2 === 0 && !bipolar;
+      const moves = mode.negative === NOT && zero.data.every((v) => v === z) && z % 2 === 0 && !bipolar;
       const centred = (q: Value): Value => (plain ? q : ctx.emit("nn.sub", [q, tensorOf(ctx, zero, (v) => v, "zero_point")], shape));
       if (moves) return ctx.emit("nn.mul", [ctx.emit("nn.round", [scaled], shape, { lo: lo - z, hi: hi - z }), tensorOf(ctx, scale, (s) => s, "scale")], shape);
       const moved = plain ? scaled : ctx.emit("nn.add", [scaled, tensorOf(ctx, zero, (v) => v, "zero_point")], shape);
@@ -181,7 +186,8 @@ function trunc(opType: string): OperatorImporter {
       const integers = ctx.emit("nn.round", [scaled], shape, { lo: -range, hi: range });
       const moved = zero === 0 ? integers : ctx.emit("nn.add", [integers, number(ctx, zero, "zero_point")], shape);
       const shifted = parts === 1 ? moved : ctx.emit("nn.mul", [moved, number(ctx, 1 / parts, "shift")], shape);
-      const codes = rounded(ctx, shifted, mode, lo, hi);
+      // Multiples of 1 / parts: half of that is nowhere near any.
+      const codes = rounded(ctx, shifted, mode, lo, hi, Math.max(NEAR, 0.5 / Math.max(2, parts)));
       const centred = outZero === 0 ? codes : ctx.emit("nn.sub", [codes, number(ctx, outZero, "output_zero_point")], shape);
       return ctx.emit("nn.mul", [centred, tensorOf(ctx, outScale, (s) => s, "scale")], shape);
     },
@@ -196,6 +202,8 @@ function floatQuant(opType: string): OperatorImporter {
       const shape = ctx.shape(0);
       const c = ctx.needConstant(0, "what it rounds to a narrow floating-point format");
       const mode = modeOf(ctx, "ROUND");
+      // What the format holds besides numbers changes nothing for these.
+      for (const other of ["has_inf", "has_nan", "has_subnormal"]) ctx.int(other, 0);
       if (ctx.int("saturation", 1) === 0) throw ctx.error("values beyond the format become infinite (saturation = 0)", "export with saturation = 1");
       const scale = scaleOf(ctx, 1, "scale", shape);
       const [exponent, mantissa] = [scalar(ctx, 2, "exponent bit width"), scalar(ctx, 3, "mantissa bit width")];
@@ -228,6 +236,8 @@ function multiThreshold(opType: string): OperatorImporter {
     import: (ctx) => {
       const shape = ctx.shape(0);
       const t = ctx.needWeight(1, "thresholds");
+      // The type follows from the number of thresholds.
+      ctx.string("out_dtype", "");
       const axis = channelAxis(ctx, shape.length);
       const [channels, steps] = [t.shape[0] ?? 0, t.shape[1] ?? 0];
       if (t.shape.length !== 2 || steps === 0 || (channels !== 1 && channels !== shape[axis])) throw ctx.error(`its thresholds of shape [${t.shape.join(", ")}] do not fit ${shape[axis]} channels along axis ${axis}`);

@@ -767,9 +767,9 @@ export const TABLES: Readonly<Record<string, readonly SchemaRow[]>> = {
     ["BipolarQuant",1,"","x:T scale:T","y:T","T=a"],
     ["FloatQuant",1,"rounding_mode:s=\"ROUND\"{ROUND,round,HALF_EVEN,half_even,CEIL,ceil,FLOOR,floor,UP,up,DOWN,down,HALF_UP,half_up,HALF_DOWN,half_down,ROUND_TO_ZERO,round_to_zero} has_inf:i{0,1} has_nan:i{0,1} has_subnormal:i{0,1} saturation:i{0,1} signed:i{0,1}","x:T scale:T exponent_bitwidth:T mantissa_bitwidth:T exponent_bias:T max_val:T","y:T","T=a"],
     ["IntQuant",1,"signed:i!{0,1} narrow:i!{0,1} rounding_mode:s=\"ROUND\"{ROUND,round,HALF_EVEN,half_even,CEIL,ceil,FLOOR,floor,UP,up,DOWN,down,HALF_UP,half_up,HALF_DOWN,half_down,ROUND_TO_ZERO,round_to_zero}","x:T scale:T zeropt:=afg bitwidth:=afg","y:T","T=a"],
-    ["MultiThreshold",1,"out_dtype:s! out_scale:f=1 out_bias:f=0 data_layout:s=\"NCHW\"{NCHW,NHWC,NC}","x:T thresholds:T","y:T","T=a"],
+    ["MultiThreshold",1,"out_dtype:s! out_scale:f=1 out_bias:f=0 data_layout:s","x:T thresholds:T","y:T","T=a"],
     ["Quant",1,"signed:i!{0,1} narrow:i!{0,1} rounding_mode:s=\"ROUND\"{ROUND,round,HALF_EVEN,half_even,CEIL,ceil,FLOOR,floor,UP,up,DOWN,down,HALF_UP,half_up,HALF_DOWN,half_down,ROUND_TO_ZERO,round_to_zero}","x:T scale:T zeropt:=afg bitwidth:=afg","y:T","T=a"],
     ["Trunc",1,"rounding_mode:s=\"FLOOR\"{ROUND,round,HALF_EVEN,half_even,CEIL,ceil,FLOOR,floor,UP,up,DOWN,down,HALF_UP,half_up,HALF_DOWN,half_down,ROUND_TO_ZERO,round_to_zero}","x:T scale:T zeropt:T input_bitwidth:T output_bitwidth:T","y:T","T=a"],
-    ["Trunc",2,"rounding_mode:s=\"FLOOR\"{ROUND,round,HALF_EVEN,half_even,CEIL,ceil,FLOOR,floor,UP,up,DOWN,down,HALF_UP,half_up,HALF_DOWN,half_down,ROUND_TO_ZERO,round_to_zero} narrow:i=0{0,1} signed:i=1{0,1}","x:T scale:T zeropt:T input_bitwidth:T output_scale:T output_zeropt:T output_bitwidth:T","y:T","T=a"],
+    ["Trunc",2,"rounding_mode:s=\"FLOOR\"{ROUND,round,HALF_EVEN,half_even,CEIL,ceil,FLOOR,floor,UP,up,DOWN,down,HALF_UP,half_up,HALF_DOWN,half_down,ROUND_TO_ZERO,round_to_zero} narrow:i=0{0,1} signed:i=1{0,1}","x:T scale:T zeropt:T input_bitwidth:T output_scale:T output_bitwidth:T","y:T","T=a"],
   ],
 };

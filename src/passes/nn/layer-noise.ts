@@ -113,7 +113,7 @@ export function measureLayerNoise(float: Module, fixed: Module, options: NoiseOp
 
 /** As `measureLayerNoise`, with the tensors themselves. */
 export function measureNoise(float: Module, fixed: Module, options: NoiseOptions): MeasuredLayer[] {
-  const layers = layersOf(float, fixed, options.pairs ?? pairTensors(float, fixed));
+  const layers = layersOf(fixed, options.pairs ?? pairTensors(float, fixed), countingLimits(float));
   const byFixed = new Map(layers.map((l) => [l.fixed, l]));
   const byFloat = new Map(layers.map((l) => [l.float, l]));
   const ports = fixed.func.body.args.map((a) => a.type);
@@ -242,8 +242,7 @@ function observeOwn(l: Layer, expected: Float64Array, error: Float64Array, added
   }
 }
 
-function layersOf(float: Module, fixed: Module, pairs: ReadonlyMap<Value, Value>): Layer[] {
-  const limitOf = countingLimits(float);
+function layersOf(fixed: Module, pairs: ReadonlyMap<Value, Value>, limitOf: (v: Value) => number): Layer[] {
   const layers: Layer[] = [];
   const inOrder = [...fixed.func.body.args, ...fixed.func.body.ops.flatMap((op) => op.results)].filter((v) => pairs.has(v));
   for (const v of inOrder) {

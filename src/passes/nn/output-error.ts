@@ -61,7 +61,7 @@ export class OutputMeter {
   private labels: Set<number> | undefined = new Set();
   private readonly width: number;
 
-  /** `float`: the float network's output; elements of it from `limit` on are masked, and are no numbers to miss. */
+  /** `float`: the float network's output. `limit`: elements of this magnitude stand for what a mask has taken out. */
   constructor(
     float: Value,
     private readonly limit = Infinity,
@@ -73,7 +73,7 @@ export class OutputMeter {
   add(expected: ArrayLike<number>, actual: ArrayLike<number>, step: number): void {
     for (let i = 0; i < expected.length; i++) {
       const x = expected[i]!;
-      if (!(Math.abs(x) < this.limit)) continue;
+      if (Math.abs(x) >= this.limit) continue;
       this.count++;
       const e = actual[i]! - x;
       this.signal += x * x;

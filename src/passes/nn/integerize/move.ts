@@ -18,18 +18,17 @@ const MAX_TABLE = 1024;
 export function softmax(b: IntegerBuilder, op: Op, scaledOf: ScaledOf, refuse: Refuse): Scaled | undefined {
   const shape = shapeOf(op.result);
   const axis = (intAttr(op, "axis") + shape.length) % shape.length;
+  const hint = op.result.hint ?? "softmax";
   const direct = scaledOf(op.operand(0));
   const mask = direct === undefined ? readMask(op.operand(0), axis, b.at) : undefined;
   const x = mask?.scores === undefined ? direct : scaledOf(mask.scores);
-  if (x === undefined) return undefined;
-  if ((mask?.deadRows ?? 0) > 0) return refuse("its mask closes whole rows");
+  // Rows that are closed for good are the affair of decompose-softmax, which says so.
+  if (x === undefined || (mask?.deadRows ?? 0) > 0 || shapeOf(x.u).join() !== shape.join()) return undefined;
   const s = b.positive(x);
   const scale = s && only(s.scale);
   if (s?.range === undefined || scale === undefined || only(s.offset) === undefined || s.range.hi - s.range.lo + 1 > MAX_TABLE) return refuse(`its argument is not one of up to ${MAX_TABLE} values: quantize it`);
-  if (shapeOf(s.u).join() !== shape.join()) return refuse("its mask has more positions than its scores");
-  const hint = op.result.hint ?? "softmax";
   const gates = mask && gatesOf(mask, axis, shape, b.at, (suffix) => `${hint}_${suffix}`);
-  const closed = (open: Value): Value => b.emit("nn.neg", [open], shapeOf(open), {}, `${hint}_closed`);
+  const closed = (open: Value): Value => b.at.value("nn.neg", [open], open.type, {}, `${hint}_closed`);
   const u = softmaxOfIntegers(b.forFunctions(), s.u, scale, s.range, axis, hint, gates && { competes: closed(gates.competes), counts: closed(gates.counts) });
   return u === undefined ? refuse("its rows are too long") : { u, scale: scalar(2 ** -SOFTMAX_BITS), offset: ZERO, range: { lo: 0, hi: 2 ** SOFTMAX_BITS } };
 }
