@@ -2,7 +2,7 @@
 import type { Module } from "../ir/core.js";
 import { EXACT } from "../passes/nn/integerize.js";
 import { MAX_SAMPLES, spread, type Sample } from "../passes/nn/quantize/calibrate.js";
-import { linearView } from "../passes/nn/quantize/linear.js";
+import { linearView, macsOf } from "../passes/nn/quantize/linear.js";
 import { roundedLayers } from "../passes/nn/quantize/quantizer.js";
 
 export interface Split {
@@ -34,8 +34,8 @@ const QUARTER = 4;
 const ENOUGH = 64;
 /** Fewer do not say what others are like: one that is larger than the rest is missed by a quantization without it, not by the design. */
 const FEW = 32;
-/** Work of rounding weights, in multiply-accumulates, that refits may take. */
-const REFIT_WORK = 2e9;
+/** Multiply-accumulates that refits may take; where they are dear, fewer samples are measured on. */
+const REFIT_WORK = 3e8;
 const GOLDEN = (Math.sqrt(5) - 1) / 2;
 
 /**
@@ -57,9 +57,10 @@ export function splitByNeed(samples: readonly Sample[], float: Module): Split {
   const order = samples.map((_, i) => i).sort((i, j) => ((i * GOLDEN) % 1) - ((j * GOLDEN) % 1));
   const part = new Map(order.map((i, rank) => [i, Math.floor((rank * parts) / n)]));
   const refits = Array.from({ length: parts }, (_, k) => ({ calibration: samples.filter((_, i) => part.get(i) !== k), heldOut: samples.filter((_, i) => part.get(i) === k) }));
-  const work = roundedLayers(float).reduce((sum, op) => sum + linearView(op).matrix.inputs ** 3, 1);
-  const affordable = Math.max(1, Math.min(parts, Math.floor(REFIT_WORK / work)));
-  return { ...all, refits: n >= ENOUGH ? refits.slice(0, 2) : refits.slice(0, Math.max(2, affordable)), few: n < FEW };
+  // Rounding of weights, and two runs of the network for each sample.
+  const rounding = roundedLayers(float).reduce((sum, op) => sum + linearView(op).matrix.inputs ** 3, 1);
+  const affordable = Math.floor(REFIT_WORK / (rounding + 2 * n * float.func.body.ops.reduce((sum, op) => sum + macsOf(op), 0)));
+  return { ...all, refits: n >= ENOUGH ? refits.slice(0, 2) : refits.slice(0, Math.max(n < FEW ? 1 : 2, affordable)), few: n < FEW };
 }
 
 /** The refits that judge what has been made without a look at them, and what has been changed (`cured`) with a look at the first. */
