@@ -281,7 +281,6 @@ const windows: Use[] = [
       b.node("Resize", [x, "", ...(bySizes ? ["", b.integers(to)] : [b.floats([to.length], to.map((_, d) => (d < 2 ? 1 : b.pick([1, 2, 0.5, 1.5].filter((s) => Math.floor(x.shape[d]! * s) >= 1)))))])], { attrs });
     },
   },
-  { name: "Upsample", build: (b) => { const x = spatialTensor(b); b.node("Upsample", [x, b.floats([x.shape.length], x.shape.map((_, d) => (d < 2 ? 1 : b.pick([1, 2]))))], { attrs: { mode: b.pick(["nearest", "linear"]) } }); } },
 ];
 
 const parameters = (b: ModelBuilder, shape: readonly number[]): string[] => [b.positive(shape), b.weights(shape)];
