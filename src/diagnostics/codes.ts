@@ -285,6 +285,9 @@ export const codes = {
     text: (p: { what: string; hint: string }) => p.what,
     hint: (p) => p.hint,
   }),
+  ON027: note({
+    text: (p: { what: string }) => p.what,
+  }),
   NP001: error({
     text: (p: { reason: string }) => `cannot read the data: ${p.reason}`,
     hint: () => "write the data with numpy.savez or numpy.save",
