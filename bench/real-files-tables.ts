@@ -46,7 +46,7 @@ export function plain(records: readonly RealFileRecord[]): string {
   return `${table}\n\n${reasons(records).map(([code, n, example]) => `${String(n).padStart(4)}  ${code}  ${example}`).join("\n")}\n\n${counts(records)}`;
 }
 
-export function markdown(list: readonly RealFile[], records: readonly RealFileRecord[]): string {
+export function markdown(list: readonly RealFile[], records: readonly RealFileRecord[], date: string): string {
   const line = (c: readonly string[]): string => `| ${c.map((x) => x.replace(/\|/g, "\\|")).join(" | ")} |`;
   const origins = new Set(list.filter((f) => records.some((r) => r.name === f.name)).map((f) => f.origin)).size;
   const compiled = records.filter((r) => r.outcome === "compiled");
@@ -55,8 +55,9 @@ export function markdown(list: readonly RealFile[], records: readonly RealFileRe
 
 # Real files
 
-${records.length} ONNX files of ${origins} projects and packages (\`bench/real-files.json\` lists them with origin and licence; the files are not part of this
-repository), compiled with defaults and 120 s of processor time each, on generated data by one rule for all (\`bench/real-files-reference.py\`).
+${records.length} ONNX files of ${origins} projects and packages (of ${list.length} that \`bench/real-files.json\` lists with origin and licence; the files are not part of
+this repository), compiled with defaults and 120 s of processor time each, on generated data by one rule for all
+(\`bench/real-files-reference.py\`). Recorded on ${date}.
 
 ${counts(records)}
 
