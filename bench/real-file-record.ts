@@ -15,6 +15,8 @@ export interface RealFile {
   readonly opset: Readonly<Record<string, number>>;
   /** Of inputs with open dimensions or a baked batch, as the user of the model would state them. */
   readonly shapes?: Readonly<Record<string, readonly number[]>>;
+  /** Of the float networks by which accuracy at defaults is judged: trained, of many exporters, none at hand while the compiler was built. */
+  readonly judged?: boolean;
 }
 
 /** A file with its data: a folder of bench/real-files-reference.py. */
