@@ -6,6 +6,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { readArrays, writeNpz } from "../src/frontend/npz.js";
 import { writeLayer } from "./layers.js";
+import { writeTrees, type EnsembleSize } from "./trees.js";
 
 export interface BenchDesign {
   readonly name: string;
@@ -67,6 +68,10 @@ function shared(name: string, input: string, scale: number, args: readonly strin
   };
 }
 
+function trees(name: string, size: EnsembleSize, args: readonly string[], quick: boolean): BenchDesign {
+  return { name, files: (dir) => writeTrees(name, size, dir), args, quick };
+}
+
 const da4ml = (figures: string): BenchDesign["peer"] => ({ system: "da4ml 0.6 dev", figures, source: "measured with Yosys 0.23" });
 
 export const designs: readonly BenchDesign[] = [
@@ -85,5 +90,7 @@ export const designs: readonly BenchDesign[] = [
   shared("jet_int6p75", "jet_x", 2 ** -5, ["--target-ii", "1"], da4ml("interval 1, latency 6 cycles; 16,886 LUT, 2,751 FF, 0 DSP")),
   shared("jet_int6", "jet_x", 2 ** -5, ["--target-ii", "1"], da4ml("interval 1, latency 8 cycles; 40,164 LUT, 9,545 FF, 0 DSP")),
   shared("jet_int8", "jet_x", 2 ** -5, ["--target-ii", "1"], da4ml("interval 1, latency 8 cycles; 56,351 LUT, 14,077 FF, 0 DSP")),
+  trees("trees_100x6", { trees: 100, depth: 6, features: 16 }, ["--target-ii", "1"], true),
+  trees("trees_100x6_ii25", { trees: 100, depth: 6, features: 16 }, ["--target-ii", "25"], false),
   shared("conv_int8", "conv_x", 2 ** -8, [], { system: "NNgen 1.3.4, one multiplier", figures: "interval = latency 9,169 cycles", source: "measured" }),
 ];

@@ -12,8 +12,9 @@ import { OPSETS } from "../src/frontend/import.js";
 import type { OperatorImporter } from "../src/frontend/context.js";
 import { onnxOperators } from "../src/frontend/operators/index.js";
 import { benchTables } from "../bench/tables.js";
-import { INTRODUCED } from "./onnx-introduced.js";
-import { builtinAliases, builtinPasses } from "../src/passes/registry.js";
+import { newestOpset, operatorSchema, schemaVersions } from "../src/frontend/schema/schema.js";
+import { builtinPasses, passRegistry } from "../src/passes/registry.js";
+import "../src/driver/stages.js";
 
 const allPasses: readonly Pass[] = [...builtinPasses, ...backendPasses];
 const docs = join(dirname(fileURLToPath(import.meta.url)), "../docs");
@@ -32,11 +33,21 @@ export function generatedPages(): Map<string, string> {
   return pages;
 }
 
-/** Operator sets in which an operator is read. */
+/** Domain and name of an operator. */
+function nameOf(o: OperatorImporter): { readonly domain: string; readonly name: string } {
+  const [domain, name] = o.opType.includes("::") ? (o.opType.split("::") as [string, string]) : ["", o.opType];
+  return { domain, name };
+}
+
+/** Operator sets in which an operator is read, as its schemas say. */
 function opsetsOf(o: OperatorImporter): string {
-  if (o.opType.includes("::")) return o.opType.startsWith("com.microsoft") ? "ONNX Runtime" : "QONNX";
-  const introduced = Number(Object.entries(INTRODUCED).find(([, names]) => names.includes(o.opType))?.[0] ?? OPSETS.oldest);
-  return `${Math.max(OPSETS.oldest, introduced, o.since ?? 0)} to ${OPSETS.newest}`;
+  const { domain, name } = nameOf(o);
+  const newest = newestOpset(domain);
+  const introduced = schemaVersions(domain, name)[0];
+  if (newest === undefined || introduced === undefined) return "any";
+  const removed = schemaVersions(domain, name).find((v) => operatorSchema(domain, name, v)!.deprecated);
+  const [from, to] = [Math.max(domain === "" ? OPSETS.oldest : 1, introduced, o.since ?? 0), removed === undefined ? newest : removed - 1];
+  return `${from === to ? from : `${from} to ${to}`}${domain === "" ? "" : ` of ${domain}`}`;
 }
 
 function operatorTable(): string {
@@ -53,12 +64,13 @@ function onnxPage(): string {
 }
 
 function operatorPage(o: OperatorImporter): string {
-  const [domain, name] = o.opType.includes("::") ? (o.opType.split("::") as [string, string]) : ["ai.onnx", o.opType];
-  const source = domain === "ai.onnx" ? `[the ONNX reference](https://onnx.ai/onnx/operators/onnx__${name}.html)` : domain === "com.microsoft" ? "[ONNX Runtime's contributed operators](https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md)" : "[the QONNX specification](https://github.com/fastmachinelearning/qonnx/tree/main/docs)";
+  const { domain, name } = nameOf(o);
+  const source = domain === "" ? `[the ONNX reference](https://onnx.ai/onnx/operators/onnx__${name}.html)` : domain === "ai.onnx.ml" ? `[the ONNX reference](https://onnx.ai/onnx/operators/onnx_aionnxml_${name}.html)` : domain === "com.microsoft" ? "[ONNX Runtime's contributed operators](https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md)" : "[the QONNX specification](https://github.com/fastmachinelearning/qonnx/tree/main/docs)";
   const facts = [
-    `Domain \`${domain}\`; ${domain === "ai.onnx" ? `opsets ${opsetsOf(o)}` : "any version"}.`,
-    o.limits === undefined ? "All attributes are read; shapes are static." : `Limits: ${o.limits}.`,
-    ...(o.sameType !== undefined && o.sameType > 1 ? [`The first ${o.sameType} inputs must have one element type.`] : []),
+    `Domain \`${domain === "" ? "ai.onnx" : domain}\`; opsets ${opsetsOf(o)}.`,
+    o.limits === undefined ? "Shapes are static." : `Limits: ${o.limits}.`,
+    "Nodes are checked against the schema that holds at the model's opset; an attribute or input that is not supported is refused by its name.",
+    ...Object.entries(o.ignores ?? {}).map(([what, why]) => `\`${what}\` is left out: ${why}.`),
   ];
   return `${NOTE}# ${name}\n\nDefined in ${source}; computed as it says, and held against its outputs by \`npm run conformance\`.\n\n${facts.map((f) => `- ${f}\n`).join("")}\nWhat is outside of these limits is refused with the node's name. [All operators](../onnx-operators.md)\n`;
 }
@@ -81,7 +93,7 @@ function levelText(pass: Pass): string {
 
 function passIndex(): string {
   const passes = sorted(allPasses).map((p) => [`[${p.name}](${p.name}.md)`, levelText(p), p.semantics, p.summary]);
-  const aliases = sorted(builtinAliases).map((a) => [`\`@${a.name}\``, `\`${a.pipeline}\``, a.summary]);
+  const aliases = passRegistry.aliases().map((a) => [`\`@${a.name}\``, `\`${a.pipeline}\``, a.summary]);
   return `${NOTE}# Passes\n\nUsed as \`onnx-hls opt FILE.hir --passes "a,b{x=1},@clean"\`.\n\n${table(["pass", "level", "semantics", "what it does"], passes)}## Named pipelines\n\n${table(["name", "passes", "what it is for"], aliases)}`.trimEnd() + "\n";
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the tests need (Debian packages if missing, npm packages), builds, lints, and runs all tests.
+# Installs what the tests need (Debian packages if missing, npm packages, ONNX Runtime in .venv), builds, lints, and runs all tests.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,6 +16,7 @@ missing=()
 for program in "${!packages[@]}"; do
   command -v "$program" >/dev/null || missing+=("${packages[$program]}")
 done
+python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 if [ ${#missing[@]} -gt 0 ]; then
   say "installing ${missing[*]}"
   command -v apt-get >/dev/null || fail "missing programs: ${missing[*]}; there is no apt-get here, install them by hand and run this again"
@@ -31,6 +32,16 @@ fi
 
 say "npm packages"
 npm ci --no-audit --no-fund
+
+# ONNX Runtime is what results are held against; $ONNX_HLS_PYTHON names a Python that has it.
+if [ -z "${ONNX_HLS_PYTHON:-}" ] && ! cmp -s scripts/requirements.txt .venv/requirements.txt; then
+  say "Python packages"
+  if python3 -m venv .venv && .venv/bin/python -m pip install --quiet --disable-pip-version-check -r scripts/requirements.txt; then
+    cp scripts/requirements.txt .venv/requirements.txt
+  else
+    say "ONNX Runtime could not be installed: tests that need it are skipped and say so"
+  fi
+fi
 
 say "build"
 npm run --silent build

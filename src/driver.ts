@@ -1,6 +1,6 @@
 /** Model and options in, artefacts out: the functions behind the commands. All input and output goes through the session's host. */
 import { join } from "node:path";
-import "./driver/passes.js";
+import "./driver/stages.js";
 import { compare } from "./driver/compare.js";
 import { comparisonHtml } from "./driver/compare-html.js";
 import { explore } from "./driver/explore.js";
@@ -11,11 +11,13 @@ import { inspect } from "./driver/inspect.js";
 import { writeWhole } from "./driver/atomic.js";
 import type { Comparison } from "./driver/comparison.js";
 import type { Exploration, Inspection, DesignReport, RunSummary, SimulationSummary, SynthSummary } from "./driver/report.js";
-import type { CompareOptions, CompileOptions, ExploreOptions, RunOptions, SimulateOptions, SynthOptions } from "./driver/options.js";
+import type { CompareOptions, CompileOptions, ExploreOptions, RunOptions, ShapeOptions, SimulateOptions, SynthOptions } from "./driver/options.js";
 import type { Session } from "./driver/session.js";
 
 export { newSession, type Session } from "./driver/session.js";
-export { parseAxisWidth } from "./driver/axis.js";
+export { parseAxisWidth } from "./backend-hls/design/port-limits.js";
+export { parseShape, splitNamed } from "./driver/shapes.js";
+export { joinExtraPasses, parseExtraPass, STAGES, type ExtraPasses, type Stage } from "./driver/stages.js";
 export { optFile, type OptOptions } from "./driver/opt.js";
 export { checkTools, tools, type ToolSpec, type ToolStatus } from "./driver/tools.js";
 export type * from "./driver/options.js";
@@ -63,6 +65,6 @@ export async function synthDesign(dir: string, options: SynthOptions, session: S
 }
 
 /** What is in a model: operators, shapes, cost, and what is not supported. */
-export async function inspectModel(model: string, session: Session): Promise<Inspection> {
-  return inspect(model, session);
+export async function inspectModel(model: string, session: Session, options: ShapeOptions = {}): Promise<Inspection> {
+  return inspect(model, session, options);
 }

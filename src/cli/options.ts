@@ -1,6 +1,6 @@
 /** Values of command line options. What is not acceptable is wrong usage: exit code 2. */
 import { InvalidArgumentError } from "commander";
-import { parseAxisWidth, type AxisWidth } from "../driver.js";
+import { parseAxisWidth, parseShape, splitNamed, type AxisWidth, type ShapeOptions } from "../driver.js";
 
 export function positiveInteger(text: string): number {
   const n = Number(text);
@@ -61,6 +61,35 @@ export function seedAndCount(text: string): { readonly seed: number; readonly sa
   const m = /^(\d+):(\d+)$/.exec(text);
   if (m === null) throw new InvalidArgumentError("SEED:SAMPLES is needed, for example 1:16.");
   return { seed: Number(m[1]), samples: positiveInteger(m[2]!) };
+}
+
+/** What --shape and --dim hold, as the commands' options have them. */
+export interface ShapeFlags {
+  readonly shape?: Readonly<Record<string, readonly number[]>>;
+  readonly dim?: Readonly<Record<string, number>>;
+}
+export const SHAPE_OPTION = ["--shape <name=sizes>", "shape of an input, over open dimensions and over a batch in the model: input=1x576; may be repeated"] as const;
+export const DIM_OPTION = ["--dim <name=size>", "size of a symbolic dimension: seq=16; may be repeated"] as const;
+
+export function shapeOptions(f: ShapeFlags): ShapeOptions {
+  return { ...(f.shape !== undefined && { shapes: f.shape }), ...(f.dim !== undefined && { dims: f.dim }) };
+}
+
+/** `input=1x576`, repeated. */
+export function namedShape(text: string, previous: ShapeFlags["shape"]): Readonly<Record<string, readonly number[]>> {
+  const [name, value] = splitNamed(text) ?? ["", ""];
+  const shape = parseShape(value);
+  if (name === "" || shape === undefined) throw new InvalidArgumentError("an input and its sizes are needed, such as input=1x576.");
+  if (previous?.[name] !== undefined) throw new InvalidArgumentError(`the shape of ${name} is given twice.`);
+  return { ...previous, [name]: shape };
+}
+
+/** `seq=16`, repeated. */
+export function namedSize(text: string, previous: ShapeFlags["dim"]): Readonly<Record<string, number>> {
+  const [name, value] = splitNamed(text) ?? ["", ""];
+  if (name === "" || !/^\d+$/.test(value)) throw new InvalidArgumentError("a dimension and its size are needed, such as seq=16.");
+  if (previous?.[name] !== undefined) throw new InvalidArgumentError(`the size of ${name} is given twice.`);
+  return { ...previous, [name]: Number(value) };
 }
 
 /** Repeated texts, each as it is. */

@@ -1,9 +1,29 @@
 /** What `--max-error` has chosen, and why, as text. */
 import { stringify } from "yaml";
-import type { ChosenWidthReport, PrecisionReport } from "../driver.js";
+import type { AccuracyCheck, ChosenWidthReport, OutputAccuracy, PrecisionReport } from "../driver.js";
 import { percent, short } from "../driver/comparison.js";
 import { precisionToConfig, parsePrecision } from "../passes/nn/quantize/precision.js";
 import { si, table } from "./table.js";
+
+/** `38.2 dB, the same argmax in 99%` */
+export function ratio(a: OutputAccuracy): string {
+  const noise = Number.isFinite(a.sqnr_db) ? `${a.sqnr_db.toFixed(1)} dB` : a.sqnr_db > 0 ? "exact" : "no signal";
+  const choice = a.equal !== undefined ? `, ${percent(a.equal)} of the labels equal` : a.scores === true && a.argmax_agreement !== undefined ? `, the same argmax in ${percent(a.argmax_agreement)}` : "";
+  return noise + choice;
+}
+
+/** How accuracy was measured, and what was done for it. */
+export function checkSummary(c: AccuracyCheck): string[] {
+  const on = {
+    "held-out": `on ${c.samples} samples that did not calibrate`,
+    refits: `on ${c.samples} samples, each with the network quantized from others`,
+    calibration: `on ${c.samples} samples that calibrated as well`,
+  };
+  const lines = [`    measured ${on[c.measured_on]}${c.verdict === "low" ? "; low" : c.verdict === "accepted" ? "; accepted as stated" : ""}`];
+  if (c.on_calibration !== undefined) lines.push(`    on the ${c.calibration_samples} samples that calibrate it: ${Object.values(c.on_calibration).map(ratio).join("; ")}`);
+  if (c.cure !== undefined) lines.push(`    ${c.cure.raised.length} widths raised where the noise comes from (before: ${Object.values(c.cure.before).map(ratio).join("; ")})`);
+  return lines;
+}
 
 export function precisionSummary(p: PrecisionReport): string {
   const lines: string[] = [];

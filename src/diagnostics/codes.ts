@@ -19,6 +19,10 @@ function warning<P>(def: Omit<CodeDef<P>, "severity">): CodeDef<P> {
   return { severity: "warning", ...def };
 }
 
+function note<P>(def: Omit<CodeDef<P>, "severity">): CodeDef<P> {
+  return { severity: "note", ...def };
+}
+
 /** What to write where the thing named by the key was expected. */
 const TEXT_HINTS: Readonly<Record<string, string>> = {
   "a type": "types are f32, fixed<8,4>, ufixed<8,4>, float<5,3>, tensor<1x16xf32>, stream<1x16xf32>, u8, s8",
@@ -138,11 +142,11 @@ export const codes = {
     hint: () => "replace the operator in the model, or register a lowering for it",
   }),
   QU008: error({
-    text: (p: { text: string; reason: string; nearest: string | undefined }) => `--max-error "${p.text}" cannot be used: ${p.reason}`,
+    text: (p: { option: string; text: string; reason: string; nearest: string | undefined }) => `${p.option} "${p.text}" cannot be used: ${p.reason}`,
     hint: (p) => (p.nearest === undefined ? "write METRIC=VALUE or OUTPUT:METRIC=VALUE with mae, rmse, max, sqnr (dB) or argmax (share that agrees), for example mae=0.001 or argmax=0.99" : `did you mean ${p.nearest}?`),
   }),
   QU009: error({
-    text: (p: { name: string; known: string; nearest?: string | undefined }) => `--max-error names the output "${p.name}", which the network does not have`,
+    text: (p: { option: string; name: string; known: string; nearest?: string | undefined }) => `${p.option} names the output "${p.name}", which the network does not have`,
     hint: (p) => (p.nearest === undefined ? `its outputs are ${p.known}` : `did you mean "${p.nearest}"? The outputs are ${p.known}`),
   }),
   QU010: error({
@@ -157,9 +161,41 @@ export const codes = {
     text: (p: { bound: string; reached: string; samples: number }) => `the bound ${p.bound} is kept on the samples of the search, but not on the ${p.samples} held out: ${p.reached}`,
     hint: () => "give more calibration samples, or a stricter bound that leaves some room",
   }),
+  QU014: warning({
+    text: (p: { count: number; list: string }) => `${p.count === 1 ? "one node of this quantized model does" : `${p.count} nodes of this quantized model do`} not compute with the model's own integers, but with formats that are chosen here: ${p.list}`,
+    hint: () => "quantize what these nodes read and write in the model, or check the accuracy with onnx-hls compare; onnx-hls inspect says of every node what it computes with",
+  }),
   QU013: error({
     text: () => "--max-error chooses widths for float networks; this one is quantized already",
     hint: () => "leave --max-error out: its own integers are computed exactly; or export the network before quantization",
+  }),
+  QU020: error({
+    text: (p: { reached: string; samples: string; least: string; tried: string; layers: string; advice: string; accept: string }) => `the accuracy is too low: ${p.reached}, measured on ${p.samples}; ${p.least} is needed${p.tried}${p.layers}`,
+    hint: (p) => `${p.advice}accept what is reached with ${p.accept}`,
+  }),
+  QU021: warning({
+    text: (p: { reached: string; samples: string; tried: string; layers: string; advice: string; accept: string }) => `the accuracy is low: ${p.reached}, measured on ${p.samples}${p.tried}${p.layers}`,
+    hint: (p) => `${p.advice}say that it will do with ${p.accept}`,
+  }),
+  QU022: note({
+    text: (p: { before: string; after: string; samples: string; widths: string }) => `widths were raised where the noise comes from: ${p.before} became ${p.after}, measured on ${p.samples}; ${p.widths}`,
+    hint: () => "precision.spec in report.json has them all; given to --precision, it makes the same again without a search",
+  }),
+  QU023: warning({
+    text: (p: { reason: string }) => `accuracy is measured on the samples that chose the number formats: ${p.reason}`,
+    hint: () => "give more samples with --calib, so that some of them can be kept for measuring; 64 tell something, a few hundred are better",
+  }),
+  QU024: error({
+    text: (p: { what: string }) => `${p.what} is infinite or not a number on the samples that accuracy is measured on`,
+    hint: () => "check these samples and the network's float outputs (division by zero, log of a negative number)",
+  }),
+  QU025: warning({
+    text: (p: { count: number; reached: string }) => `${p.count} samples do not say what others are like: quantized without some of them, ${p.reached} on these; the design itself is accurate on all ${p.count}`,
+    hint: () => "give more samples with --calib, 64 or better a few hundred, so that ranges cover what the network will see",
+  }),
+  QU026: warning({
+    text: (p: { rows: number }) => `${p.rows === 1 ? "a row" : `${p.rows} rows`} of the softmax ${p.rows === 1 ? "is" : "are"} masked with -Inf throughout: the result is 0 there, where ONNX has NaN`,
+    hint: () => "leave at least one position of every row unmasked, or make sure that nothing uses these rows",
   }),
   TO001: error({
     text: (p: { tool: string; purpose: string; install: string }) => `${p.tool} is not installed; it is needed to ${p.purpose}`,
@@ -176,10 +212,6 @@ export const codes = {
   TO004: error({
     text: (p: { reason: string }) => `the simulation stopped: ${p.reason}`,
     hint: () => "this is a fault in the generated design; please report it with the model and the options",
-  }),
-  TO005: error({
-    text: (p: { family: string; known: string }) => `there is no synthesis flow for the device family "${p.family}"`,
-    hint: (p) => `families with a flow: ${p.known}`,
   }),
   TO006: error({
     text: (p: { device: string }) => `${p.device} cannot be placed and routed with open tools`,
@@ -214,8 +246,8 @@ export const codes = {
     hint: () => "onnx-hls inspect shows the whole network; replace these operators, or register an importer for them",
   }),
   ON005: error({
-    text: (p: { what: string }) => p.what,
-    hint: () => "export with fixed shapes; only the first dimension, which counts samples, may be symbolic",
+    text: (p: { what: string; hint: string }) => p.what,
+    hint: (p) => p.hint,
   }),
   ON010: error({
     text: (p: { what: string; hint: string }) => `the tensor ${p.what}`,
@@ -228,6 +260,33 @@ export const codes = {
   ON020: error({
     text: (p: { what: string; hint: string }) => p.what,
     hint: (p) => p.hint,
+  }),
+  ON021: error({
+    text: (p: { what: string; hint: string }) => p.what,
+    hint: (p) => p.hint,
+  }),
+  ON022: note({
+    text: (p: { domain: string; version: number }) => `the model has operators of the domain "${p.domain}" but does not import it; they are read as its version ${p.version}`,
+    hint: (p) => `import the domain in opset_import, version ${p.version}`,
+  }),
+  ON023: note({
+    text: (p: { name: string; domain: string }) => `ONNX has no operator ${p.name}; it is read as that of ${p.domain}`,
+    hint: (p) => `give the nodes the domain ${p.domain}, and import it`,
+  }),
+  ON024: warning({
+    text: (p: { name: string; is: string; declared: string }) => `"${p.name}" is ${p.is}, but the graph declares it as ${p.declared}`,
+    hint: () => "correct the declaration (onnx.shape_inference writes it), or convert the tensor with Cast; the values are those of the node",
+  }),
+  ON025: warning({
+    text: (p: { batch: number }) => `all inputs and outputs have ${p.batch} as their first dimension: this looks like a batch of ${p.batch} samples, but is read as one sample`,
+    hint: (p: { batch: number; options: string }) => `for one sample at a time: ${p.options}`,
+  }),
+  ON026: error({
+    text: (p: { what: string; hint: string }) => p.what,
+    hint: (p) => p.hint,
+  }),
+  ON027: note({
+    text: (p: { what: string }) => p.what,
   }),
   NP001: error({
     text: (p: { reason: string }) => `cannot read the data: ${p.reason}`,
@@ -281,9 +340,29 @@ export const codes = {
     text: (p: { device: string; over: string }) => `the folding that --unroll gives does not fit ${p.device}: it takes ${p.over}`,
     hint: () => "give the options that the exploration had, --device, --clock, --calib and --precision among them",
   }),
+  FL012: error({
+    text: (p: { clock: number; device: string; kernel: string; what: string; ns: string; has: string; possible: number }) => `${p.kernel} cannot run at ${p.clock} MHz on ${p.device}: ${p.what} takes ${p.ns} ns, and a cycle has ${p.has} ns`,
+    hint: (p) => `use --clock ${p.possible} or less, narrower numbers, or a faster device`,
+  }),
+  FL013: warning({
+    text: (p: { clock: number; kernel: string; what: string; ns: string; has: string; safe: number }) => `${p.kernel} leaves little of a cycle for longer routes: ${p.what} takes ${p.ns} of ${p.has} ns`,
+    hint: (p) => `${p.clock} MHz may be missed after routing; --clock ${p.safe} or less keeps the usual margin`,
+  }),
+  FL014: error({
+    text: (p: { module: string }) => `module ${p.module} says no device and clock`,
+    hint: () => "run the pass target{device=NAME,clock=MHZ} before",
+  }),
   CF003: error({
     text: (p: { what: string }) => `the configuration cannot be used: ${p.what}`,
-    hint: () => "known keys are device, clock_mhz, target_ii, target_rate, budget, unroll, minimize, axis_width, calib, precision, max_error and hold_out",
+    hint: () => "known keys are device, clock_mhz, target_ii, target_rate, budget, unroll, minimize, axis_width, calib, precision, max_error, accept_accuracy, hold_out, shape, dim and passes_after",
+  }),
+  CF004: error({
+    text: (p: { stage: string; known: string; nearest?: string | undefined }) => `there is no stage "${p.stage}" behind which passes could run`,
+    hint: (p) => `${p.nearest === undefined ? "" : `did you mean "${p.nearest}"? `}stages are ${p.known}; for example --passes-after prepare='prune{below=0.1}'`,
+  }),
+  CF005: error({
+    text: (p: { reason: string }) => `the plugin cannot be loaded: ${p.reason}`,
+    hint: () => "a plugin is a JavaScript module that imports onnx-hls and registers operators or passes; examples/custom-pass is one",
   }),
   IO005: error({
     text: (p: { path: string }) => `${p.path} is not a folder made by onnx-hls compile`,

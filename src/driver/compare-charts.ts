@@ -1,6 +1,5 @@
 /** The drawings of a comparison, as SVG text. Colours are classes, so that the page decides them. */
-import type { LayerComparison, OutputComparison } from "./comparison.js";
-import { percent, short } from "./comparison.js";
+import { type LayerComparison, type OutputComparison, percent, short } from "./comparison.js";
 
 export function escapeText(s: string): string {
   return s.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;").replace(/"/g, "&quot;");

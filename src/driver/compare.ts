@@ -6,27 +6,20 @@ import { fixedOf, prepareNn } from "../ir/eval/nn-fixed.js";
 import { portScale } from "../ir/port-scales.js";
 import { parseModule } from "../ir/text/parser.js";
 import { showType } from "../ir/types.js";
-import { decibels, measureLayerNoise } from "../passes/nn/layer-noise.js";
-import { argmax } from "../passes/nn/quantize/bounds.js";
-import { spread, type Sample } from "../passes/nn/quantize/calibrate.js";
+import { GOOD, judge, LEAST, showReached } from "../passes/nn/judge.js";
+import { OutputMeter, stepOf, type OutputError } from "../passes/nn/output-error.js";
+import { countingLimits, type Sample } from "../passes/nn/quantize/calibrate.js";
 import { roundInputs } from "../passes/nn/quantize/inputs.js";
-import { macsOf } from "../passes/nn/quantize/linear.js";
 import { PassContext } from "../passes/pass-context.js";
 import { PassManager } from "../passes/pass-manager.js";
-import { fingerprint, loadModel, loadSamples, samplesOf, type DesignFile } from "./compile.js";
+import { fingerprint, loadModel, loadSamples, type DesignFile } from "./compile.js";
 import { findingsOf, reportLayers, type Comparison, type OutputComparison } from "./comparison.js";
+import { samplesOf } from "./fixed-point.js";
+import { measureLayers } from "./layers.js";
 import type { CompareOptions } from "./options.js";
-import { PREPARE_PIPELINE } from "./passes.js";
+import { stagePipeline } from "./stages.js";
 import { readText, type Session } from "./session.js";
-
-/** Samples on which layers are measured: ranges and ratios change no more with more. */
-const LAYER_SAMPLES = 256;
-/** Multiply-accumulates (and elementwise steps) spent on the four runs per sample, and on injecting noise layer by layer. */
-const LAYER_WORK = 6e9;
-const INJECTION_WORK = 2e9;
-/** Fewer say nothing about a layer, whatever its size. */
-const LEAST_SAMPLES = 8;
-const INJECTED_SAMPLES = 64;
+import { mergeShapes } from "./shapes.js";
 
 /** @errors IO001, IO004, IO005, IO006, NP* */
 export function compare(model: string, dir: string, options: CompareOptions, session: Session): Comparison {
@@ -36,23 +29,24 @@ export function compare(model: string, dir: string, options: CompareOptions, ses
   const design = JSON.parse(readText(host, join(dir, "design.json"))) as Partial<DesignFile>;
   const path = join(dir, "nn.hir");
   if (design.network === undefined || !host.exists(path)) throw UserError.of("IO004", { path: dir, missing: "nn.hir" });
-  const network = loadModel(model, session);
+  const network = loadModel(model, session, mergeShapes(design, options));
   if (fingerprint(network) !== design.network) throw UserError.of("IO006", { path: dir, made: design.model ?? "another model", model });
   const fixed = parseModule(readText(host, path), path, session.sink);
   session.sink.throwIfErrors();
   const data = loadSamples(options.input, network, session);
   const context = new PassContext(session.sink, (line) => host.log(line));
-  const float = new PassManager().run(network, PREPARE_PIPELINE, { context, sink: session.sink, host, verifyEach: false }).module;
+  const float = new PassManager().run(network, stagePipeline("prepare"), { context, sink: session.sink, host, verifyEach: false }).module;
 
   const samples = samplesOf(data, Math.min(data.samples, options.samples ?? Infinity));
   const outputs = compareOutputs(float, fixed!, samples, (done) => progress("outputs", done, samples.length));
-  const work = float.func.body.ops.reduce((n, op) => n + macsOf(op) + 100, 0);
-  const used = spread(samples, Math.max(LEAST_SAMPLES, Math.min(LAYER_SAMPLES, Math.floor(LAYER_WORK / (4 * work)))));
-  const injected = Math.max(1, Math.min(used.length, INJECTED_SAMPLES, Math.floor(INJECTION_WORK / (work * float.func.body.ops.length))));
   const precision = design.precision ?? "";
-  const layers = reportLayers(measureLayerNoise(float, fixed!, { samples: used, injected, progress: (done, total) => progress("layers", done, total) }), precision);
+  const measured = measureLayers(float, fixed!, samples, (done, total) => progress("layers", done, total));
+  const layers = reportLayers(measured.layers, precision);
   const { worst, findings } = findingsOf(layers, outputs);
-  return { model, design: dir, precision, samples: samples.length, layer_samples: used.length, outputs, layers, ...(worst !== undefined && { worst_layer: worst.name }), findings };
+  const errors = Object.fromEntries(outputs.map((o) => [o.name, o]));
+  const [low, bad] = [judge(errors, GOOD, []), judge(errors, LEAST, [])];
+  const shortfalls = (bad.length > 0 ? bad : low).map((s) => `${s.output}: ${showReached(s.metric, s.reached)}, ${showReached(s.metric, s.limit)} is ${bad.length > 0 ? "needed" : "good"}`);
+  return { verdict: bad.length > 0 ? "too low" : low.length > 0 ? "low" : "good", shortfalls, model, design: dir, precision, samples: samples.length, layer_samples: measured.samples, outputs, layers, ...(worst !== undefined && { worst_layer: worst.name }), findings };
 }
 
 const BINS = 41;
@@ -62,6 +56,7 @@ function compareOutputs(float: Module, fixed: Module, samples: readonly Sample[]
   const [reference, program] = [prepareNn(float), prepareNn(fixed)];
   const ports = fixed.func.body.args.map((a) => a.type);
   const scales = ports.map((_, i) => portScale(fixed.func, "input_scales", i));
+  const limitOf = countingLimits(float);
   const names = float.func.attrs["outputs"] as readonly string[];
   const collected = names.map(() => ({ expected: [] as Float64Array[], actual: [] as Float64Array[] }));
   samples.forEach((sample, s) => {
@@ -74,48 +69,44 @@ function compareOutputs(float: Module, fixed: Module, samples: readonly Sample[]
   });
   return names.map((name, o) => {
     const { expected, actual } = collected[o]!;
-    return describeOutput(name, showType(fixedOf(fixed.func.body.terminator.operand(o))!), expected, actual);
+    const output = fixed.func.body.terminator.operand(o);
+    const limit = limitOf(float.func.body.terminator.operand(o));
+    const meter = new OutputMeter(float.func.body.terminator.operand(o), limit);
+    const step = stepOf(output, portScale(fixed.func, "output_scales", o));
+    expected.forEach((x, s) => meter.add(x, actual[s]!, step));
+    return describeOutput(name, showType(fixedOf(output)!), meter.result(), expected, actual, limit);
   });
 }
 
-function describeOutput(name: string, format: string, expected: readonly Float64Array[], actual: readonly Float64Array[]): OutputComparison {
+function describeOutput(name: string, format: string, error: OutputError, expected: readonly Float64Array[], actual: readonly Float64Array[], limit: number): OutputComparison {
   const elements = expected[0]?.length ?? 0;
   const count = elements * expected.length;
-  let [signal, noise, sum, worst, min, max, agree] = [0, 0, 0, 0, Infinity, -Infinity, 0];
+  let [min, max, counted] = [Infinity, -Infinity, 0];
   const errors = new Float64Array(count);
+  const points: [number, number][] = [];
+  const every = Math.max(1, Math.ceil(count / POINTS));
   expected.forEach((x, s) => {
     const y = actual[s]!;
     for (let i = 0; i < elements; i++) {
-      const e = y[i]! - x[i]!;
-      errors[s * elements + i] = e;
-      signal += x[i]! ** 2;
-      noise += e * e;
-      sum += Math.abs(e);
-      worst = Math.max(worst, Math.abs(e));
+      // What a mask has taken out is no number to miss.
+      if (Math.abs(x[i]!) >= limit) continue;
+      if (counted % every === 0) points.push([x[i]!, y[i]!]);
+      errors[counted++] = y[i]! - x[i]!;
       min = Math.min(min, x[i]!);
       max = Math.max(max, x[i]!);
     }
-    if (argmax(x) === argmax(y)) agree++;
   });
+  const worst = error.max_abs_error;
   const reach = worst === 0 ? 1 : worst * (1 + 1e-9);
   const bins = new Array<number>(BINS).fill(0);
-  for (const e of errors) bins[Math.min(BINS - 1, Math.floor(((e + reach) / (2 * reach)) * BINS))]!++;
-  const shown = Math.min(POINTS, count);
-  const points = Array.from({ length: shown }, (_, k): [number, number] => {
-    const at = Math.floor((k * count) / shown);
-    return [expected[Math.floor(at / elements)]![at % elements]!, actual[Math.floor(at / elements)]![at % elements]!];
-  });
+  for (const e of errors.subarray(0, counted)) bins[Math.min(BINS - 1, Math.floor(((e + reach) / (2 * reach)) * BINS))]!++;
   return {
     name,
     format,
     elements,
-    mae: sum / Math.max(1, count),
-    rmse: Math.sqrt(noise / Math.max(1, count)),
-    max_abs_error: worst,
-    sqnr_db: decibels(signal, noise),
-    ...(elements > 2 && { argmax_agreement: agree / Math.max(1, expected.length) }),
-    min,
-    max,
+    ...error,
+    min: counted === 0 ? 0 : min,
+    max: counted === 0 ? 0 : max,
     histogram: { from: -reach, to: reach, bins },
     points,
   };

@@ -1,19 +1,14 @@
 /** What `compare` finds, and what it advises. */
+import type { OutputError } from "../passes/nn/output-error.js";
 import type { LayerNoise } from "../passes/nn/layer-noise.js";
 import { parsePrecision, showPrecision } from "../passes/nn/quantize/precision.js";
 import { showType } from "../ir/types.js";
 
-export interface OutputComparison {
+export interface OutputComparison extends OutputError {
   readonly name: string;
   readonly format: string;
   /** Elements per sample. */
   readonly elements: number;
-  readonly mae: number;
-  readonly rmse: number;
-  readonly max_abs_error: number;
-  readonly sqnr_db: number;
-  /** Share of samples whose largest element is the same; only for outputs of three and more elements. */
-  readonly argmax_agreement?: number;
   readonly min: number;
   readonly max: number;
   /** Errors (fixed point minus float) counted in `bins` equal steps from `from` to `to`. */
@@ -37,6 +32,10 @@ export interface LayerComparison extends Omit<LayerNoise, "format"> {
 export type Cause = "none" | "saturation" | "rounding" | "weights" | "table";
 
 export interface Comparison {
+  /** Of the outputs, on this data: what `compile` would say to it. */
+  readonly verdict: "good" | "low" | "too low";
+  /** What outputs lack. */
+  readonly shortfalls: readonly string[];
   readonly model: string;
   readonly design: string;
   readonly precision: string;
@@ -129,11 +128,14 @@ export function widthsInWords(precision: string): string {
   return showPrecision(parsePrecision(precision));
 }
 
+/** A dash where there is no such share. */
 export function percent(share: number): string {
+  if (Number.isNaN(share)) return "-";
   const p = share * 100;
   return `${p === 0 ? "0" : p < 0.1 ? p.toPrecision(1) : p < 10 ? p.toFixed(1) : p.toFixed(0)}%`;
 }
 
 export function short(x: number): string {
+  if (Number.isNaN(x)) return "-";
   return String(Number(x.toPrecision(3)));
 }

@@ -2,47 +2,46 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { CompilerBug } from "../diagnostics/index.js";
-import { requireDevice, RTL_DESIGN, SCHEDULED, SOLVER } from "../backend-hls/passes.js";
-import type { Device } from "../backend-hls/devices.js";
-import type { FoldingSolver } from "../backend-hls/solve-folding.js";
-import type { AxisPort, RtlDesign } from "../backend-hls/flow-to-rtl.js";
-import { bindingOf, designCounts, type Scheduled } from "../backend-hls/schedule.js";
-import { addResources, kernelMultipliers, type Resources } from "../backend-hls/cost.js";
-import { rtlArea } from "../backend-hls/rtl-area.js";
 import { packageIp } from "../backend-verilog/ip-package.js";
-import { prepareVerilog, writePrepared } from "../backend-verilog/write-verilog.js";
+import { prepareVerilog, verilogName, writePrepared } from "../backend-verilog/write-verilog.js";
 import { importOnnx } from "../frontend/import.js";
+import type { GivenShapes } from "../frontend/shapes.js";
 import { matchInputs, readArrays, type InputData } from "../frontend/npz.js";
 import { cloneModule, type Module } from "../ir/core.js";
 import { unrollOf } from "../ir/flow/kernel.js";
 import { printModule } from "../ir/text/printer.js";
 import type { TensorType } from "../ir/types.js";
-import { measureAccuracy, type Accuracy } from "../passes/nn/accuracy.js";
-import { CALIBRATION_SAMPLES, FLOAT_MODULE, PRECISION, QUANTIZATION_REPORT, type QuantizationReport } from "../passes/nn/quantize/index.js";
-import type { Sample } from "../passes/nn/quantize/calibrate.js";
-import { formatPrecision } from "../passes/nn/quantize/precision.js";
 import { PassContext } from "../passes/pass-context.js";
 import { PassManager, type RunOptions } from "../passes/pass-manager.js";
 import type { CompileOptions } from "./options.js";
-import type { DesignReport, PrecisionReport } from "./report.js";
+import type { DesignReport } from "./report.js";
 import { writeFolder } from "./atomic.js";
 import { resolveSettings, type Settings } from "./config.js";
-import { LOWER_PIPELINE, PREPARE_PIPELINE, TO_FIXED_PIPELINE } from "./passes.js";
-import { reportSearch, search, splitSamples, unseen } from "./precision.js";
+import { schedulePipeline, stagePipeline } from "./stages.js";
+import { toFixedPoint, type FixedPoint } from "./fixed-point.js";
 import { readBytes, type Session } from "./session.js";
-import { chooseDesign, deviceLimits, requireClock, requireFit, unrollOptions, type Limits } from "./target.js";
-
-/** Samples on which accuracy is measured. */
-const ACCURACY_SAMPLES = 512;
+import { bindingOf, designCounts, type Scheduled } from "../backend-hls/design/schedule.js";
+import { chooseDesign, deviceLimits, type Limits, requireClock, requireFit, unrollOptions } from "../backend-hls/design/target.js";
+import type { Device } from "../backend-hls/device/devices.js";
+import { addResources, type Resources } from "../backend-hls/device/resources.js";
+import type { AxisPort, RtlDesign } from "../backend-hls/emit/flow-to-rtl.js";
+import { rtlArea } from "../backend-hls/emit/rtl-area.js";
+import { FoldingSolver } from "../backend-hls/fold/solve-folding.js";
+import { kernelMultipliers } from "../backend-hls/kernel/kernel-area.js";
+import { requireDevice, RTL_DESIGN, SCHEDULED, SOLVER } from "../backend-hls/passes.js";
 
 /** What the other commands need of a compiled design: DIR/design.json. */
 export interface DesignFile {
+  /** Name of the top module in the Verilog files. */
   readonly top: string;
   /** Of the imported network, weights included: `fingerprint`. */
   readonly network: string;
   /** Widths that quantization was given, as `--precision` takes them. */
   readonly precision: string;
   readonly model: string;
+  /** Shapes that were stated for the model's inputs, as `--shape` and `--dim` take them. */
+  readonly shapes?: Readonly<Record<string, readonly number[]>>;
+  readonly dims?: Readonly<Record<string, number>>;
   readonly device: string;
   readonly clock_mhz: number;
   readonly initiation_interval: number;
@@ -50,9 +49,9 @@ export interface DesignFile {
   readonly ports: readonly AxisPort[];
 }
 
-/** Imports a model or ends with what is wrong with it. */
-export function loadModel(path: string, session: Session): Module {
-  const module = importOnnx(readBytes(session.host, path), path, session.sink);
+/** Imports a model, its inputs in the stated shapes, or ends with what is wrong with it. */
+export function loadModel(path: string, session: Session, given: GivenShapes = {}): Module {
+  const module = importOnnx(readBytes(session.host, path), path, session.sink, given);
   session.sink.throwIfErrors();
   if (module === undefined) throw new CompilerBug("the import failed without a message");
   return module;
@@ -70,15 +69,6 @@ export function loadSamples(path: string, module: Module, session: Session): Inp
   return matchInputs(readArrays(readBytes(session.host, path), path), inputs, path);
 }
 
-/** At most `count` samples, spread evenly over the data. */
-export function samplesOf(data: InputData, count: number): Sample[] {
-  const n = Math.min(count, data.samples);
-  return Array.from({ length: n }, (_, i) => {
-    const s = Math.floor((i * data.samples) / n);
-    return data.data.map((d) => d.subarray((s * d.length) / data.samples, ((s + 1) * d.length) / data.samples));
-  });
-}
-
 export async function compile(model: string, options: CompileOptions, session: Session): Promise<DesignReport> {
   const started = session.host.now();
   const { progress } = session;
@@ -86,15 +76,12 @@ export async function compile(model: string, options: CompileOptions, session: S
   const device = requireDevice(settings.device);
   requireClock(device, settings.clockMhz);
   progress("import", 0, 5);
-  const network = loadModel(model, session);
+  const network = loadModel(model, session, settings.given);
   const identity = fingerprint(network);
   const calibration = settings.calib === undefined ? undefined : loadSamples(settings.calib, network, session);
 
-  const context = new PassContext(session.sink, (line) => session.host.log(line));
-  const split = calibration === undefined ? undefined : splitSamples(samplesOf(calibration, ACCURACY_SAMPLES), settings.holdOut);
-  if (split !== undefined) context.set(CALIBRATION_SAMPLES, split.calibration);
   const manager = new PassManager();
-  const run = (module: Module, pipeline: string): Module =>
+  const runIn = (module: Module, pipeline: string, context: PassContext): Module =>
     manager.run(module, pipeline, {
       context,
       sink: session.sink,
@@ -105,40 +92,35 @@ export async function compile(model: string, options: CompileOptions, session: S
     } satisfies RunOptions).module;
 
   progress("quantize", 1, 5);
-  const prepared = run(network, PREPARE_PIPELINE);
-  const searched = settings.maxError.length === 0 ? undefined : search(prepared, split, settings.maxError, settings.precision, session);
-  const precision = searched?.precision ?? settings.precision;
-  context.set(PRECISION, precision);
-  const fixed = run(prepared, TO_FIXED_PIPELINE);
-  const float = context.get<Module>(FLOAT_MODULE)!;
-  const honest = split === undefined ? [] : searched === undefined ? split.heldOut : unseen(split);
-  const accuracy = split === undefined ? undefined : measureAccuracy(float, fixed, honest.length > 0 ? honest : split.calibration);
-  const used = formatPrecision(context.get<QuantizationReport>(QUANTIZATION_REPORT)!.precision);
-  const widths = searched === undefined ? { spec: used, hold_out: settings.holdOut } : reportSearch(searched, float, fixed, split!, settings.holdOut, session);
+  const point = toFixedPoint(network, calibration, settings, session, runIn);
+  const { fixed } = point;
+  const context = new PassContext(session.sink, (line) => session.host.log(line));
+  const run = (module: Module, pipeline: string): Module => runIn(module, pipeline, context);
   const fixedText = printModule(fixed, { resources: "inline" });
   progress("schedule", 2, 5);
-  const kernels = run(fixed, LOWER_PIPELINE);
+  const kernels = run(fixed, stagePipeline("lower", settings.extraPasses));
   const folding = foldingOf(kernels, device, settings);
-  const on = `device=${device.name},clock=${settings.clockMhz}`;
   if (folding.solver !== undefined) context.set(SOLVER, folding.solver);
-  const flow = run(cloneModule(kernels), `unroll{${on},${folding.options}},insert-channels{${on}}`);
-  const scheduled = context.get<Scheduled>(SCHEDULED)!;
+  const flow = run(cloneModule(kernels), schedulePipeline(device.name, settings.clockMhz, folding.options, settings.extraPasses));
+  const scheduled = context.need(SCHEDULED);
   progress("hardware", 3, 5);
   const flowText = printModule(flow, { resources: "inline" });
-  run(flow, `lower-to-rtl{${on}}`);
-  const rtl = context.get<RtlDesign>(RTL_DESIGN)!;
-  const hardware = prepareVerilog(rtl.module);
+  const written = run(flow, stagePipeline("hardware", settings.extraPasses));
+  const rtl = context.need(RTL_DESIGN);
+  const hardware = prepareVerilog(written);
   const area = rtlArea(hardware, device);
   if (settings.target?.kind === "unroll") requireFit(area.get(rtl.top)!, device);
   const verilog = writePrepared(hardware);
+  // Verilog takes fewer names than the network may have.
+  const top = verilogName(hardware, rtl.top);
   progress("write", 4, 5);
-  const report = makeReport(model, device, settings.clockMhz, scheduled, folding.limits, rtl, area, widths, accuracy, context.get<QuantizationReport>(QUANTIZATION_REPORT)!, (session.host.now() - started) / 1000);
+  const report = makeReport(model, settings.given, device, settings.clockMhz, scheduled, folding.limits, rtl, area, point, (session.host.now() - started) / 1000);
   await writeFolder(options.out, session.host, async (dir) => {
     for (const [name, text] of verilog) session.host.writeFile(join(dir, "rtl", name), text);
-    for (const [name, text] of ipFiles(rtl, settings.clockMhz, verilog)) session.host.writeFile(join(dir, "ip", name), text);
+    for (const [name, text] of ipFiles(top, rtl, settings.clockMhz, verilog)) session.host.writeFile(join(dir, "ip", name), text);
     session.host.writeFile(join(dir, "nn.hir"), fixedText);
     session.host.writeFile(join(dir, "model.hir"), flowText);
-    const design: DesignFile = { top: rtl.top, network: identity, precision: used, model, device: device.name, clock_mhz: settings.clockMhz, initiation_interval: report.initiation_interval, latency: report.latency, ports: rtl.ports };
+    const design: DesignFile = { top, network: identity, precision: point.used, model, ...settings.given, device: device.name, clock_mhz: settings.clockMhz, initiation_interval: report.initiation_interval, latency: report.latency, ports: rtl.ports };
     session.host.writeFile(join(dir, "design.json"), `${JSON.stringify(design, null, 1)}\n`);
     session.host.writeFile(join(dir, "report.json"), `${JSON.stringify(report, null, 1)}\n`);
   });
@@ -153,22 +135,23 @@ function foldingOf(kernels: Module, device: Device, settings: Settings): { reado
   return { options: unrollOptions(chosen), limits: chosen.limits, solver: chosen.solver };
 }
 
-function ipFiles(rtl: RtlDesign, clockMhz: number, verilog: ReadonlyMap<string, string>): Map<string, string> {
+function ipFiles(top: string, rtl: RtlDesign, clockMhz: number, verilog: ReadonlyMap<string, string>): Map<string, string> {
   const streams = rtl.ports.map((p) => ({
     name: p.prefix,
     direction: p.direction === "input" ? ("in" as const) : ("out" as const),
     width: p.dataBits,
     doc: `${p.direction} ${p.name}: ${p.elementsPerBeat} ${p.signed ? "signed" : "unsigned"} ${p.width}-bit numbers with ${p.frac} fractional bits${p.scale === undefined ? "" : ` times ${p.scale}`} per beat, ${p.beats} beats per sample`,
   }));
-  return packageIp({ name: rtl.top, clock: { port: "aclk", mhz: clockMhz }, resetn: "aresetn", streams }, verilog);
+  return packageIp({ name: top, clock: { port: "aclk", mhz: clockMhz }, resetn: "aresetn", streams }, verilog);
 }
 
-function makeReport(model: string, device: Device, clockMhz: number, s: Scheduled, limits: Limits, rtl: RtlDesign, area: ReadonlyMap<string, Resources>, precision: PrecisionReport, accuracy: Accuracy | undefined, quantization: QuantizationReport, seconds: number): DesignReport {
+function makeReport(model: string, given: GivenShapes, device: Device, clockMhz: number, s: Scheduled, limits: Limits, rtl: RtlDesign, area: ReadonlyMap<string, Resources>, point: FixedPoint, seconds: number): DesignReport {
   const { macs, multipliers } = designCounts(s.design);
   const ii = s.timeline.initiationInterval;
   const resources = area.get(rtl.top)!;
   return {
     model,
+    ...given,
     device: device.name,
     clock_mhz: clockMhz,
     initiation_interval: ii,
@@ -189,9 +172,12 @@ function makeReport(model: string, device: Device, clockMhz: number, s: Schedule
       // The channels that feed a kernel count with it.
       resources: rtl.kernels[i]!.map((m) => area.get(m)!).reduce(addResources),
     })),
-    precision,
-    ...(accuracy !== undefined && { accuracy: accuracy.outputs, layers: accuracy.layers }),
-    tables: quantization.tables,
+    precision: point.precision,
+    ...(point.outputs !== undefined && { accuracy: point.outputs }),
+    ...(point.check !== undefined && { accuracy_check: point.check }),
+    ...(point.layers !== undefined && { layers: point.layers }),
+    ...(point.integers !== undefined && { integers: point.integers }),
+    tables: point.quantization.tables,
     compile_seconds: seconds,
   };
 }

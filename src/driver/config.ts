@@ -3,11 +3,14 @@ import { dirname, resolve } from "node:path";
 import { parse } from "yaml";
 import { UserError } from "../diagnostics/index.js";
 import { nearestName } from "../diagnostics/nearest.js";
-import { parseBound, type ErrorBound } from "../passes/nn/quantize/bounds.js";
+import type { GivenShapes } from "../frontend/shapes.js";
+import { boundOf, type ErrorBound } from "../passes/nn/quantize/bounds.js";
 import { defaultPrecision, parsePrecision, precisionFromConfig, type PrecisionSpec } from "../passes/nn/quantize/precision.js";
-import { parseAxisWidth } from "./axis.js";
 import type { AxisWidth, CompileOptions, Minimize, Target } from "./options.js";
 import { readText, type Session } from "./session.js";
+import { parseAxisWidth } from "../backend-hls/design/port-limits.js";
+import { extraPass, type ExtraPasses, joinExtraPasses, STAGES } from "./stages.js";
+import { mergeShapes, shapesFromConfig } from "./shapes.js";
 
 export interface Settings {
   readonly device: string;
@@ -17,14 +20,23 @@ export interface Settings {
   readonly axis: AxisWidth | undefined;
   readonly calib: string | undefined;
   readonly precision: PrecisionSpec;
+  /** Whether the user has stated it: then no other one takes its place. */
+  readonly precisionStated: boolean;
   readonly maxError: readonly ErrorBound[];
-  readonly holdOut: number;
+  /** Bounds that take the place of the least accuracy. */
+  readonly acceptAccuracy: readonly ErrorBound[];
+  /** Undefined: as many as calibration can do without. */
+  readonly holdOut: number | undefined;
+  /** Shapes that are stated for the model's inputs. */
+  readonly given: GivenShapes;
+  /** Pipelines of the user behind stages. */
+  readonly extraPasses: ExtraPasses;
 }
 
 /** Half of the samples tell whether the other half has told the truth. */
 const HELD_OUT = 0.5;
 
-const KEYS = ["device", "clock_mhz", "target_ii", "target_rate", "budget", "unroll", "minimize", "axis_width", "calib", "precision", "max_error", "hold_out"];
+const KEYS = ["device", "clock_mhz", "target_ii", "target_rate", "budget", "unroll", "minimize", "axis_width", "calib", "precision", "max_error", "accept_accuracy", "hold_out", "shape", "dim", "passes_after"];
 
 /** Of these one says how fast a design is. */
 const TARGETS = ["target_ii", "target_rate", "budget", "unroll"];
@@ -59,13 +71,21 @@ export function resolveSettings(options: CompileOptions, session: Session): Sett
   if (minimize !== undefined && minimize !== "latency" && minimize !== "area" && minimize !== "multipliers") throw UserError.of("CF003", { what: `minimize is ${minimize}; latency, area or multipliers is needed` }, { file: at });
   const inFile = file["precision"] === undefined ? defaultPrecision : precisionFromConfig(file["precision"], "precision");
   const stated = options.precision === undefined ? inFile : parsePrecision(options.precision, "--precision", inFile);
-  const inFileBounds = file["max_error"] === undefined ? [] : Array.isArray(file["max_error"]) ? file["max_error"].map(String) : [String(file["max_error"])];
-  const maxError = (options.maxError ?? inFileBounds).map(parseBound);
-  const holdOut = options.holdOut ?? (file["hold_out"] === undefined ? (maxError.length > 0 ? HELD_OUT : 0) : Number(file["hold_out"]));
-  if (!(holdOut >= 0 && holdOut <= 0.9)) throw UserError.of("CF003", { what: `hold_out is ${JSON.stringify(file["hold_out"] ?? holdOut)}; a share from 0 to 0.9 is needed` }, at === "" ? {} : { file: at });
+  const bounds = (given: readonly string[] | undefined, key: string, option: string): ErrorBound[] => {
+    const inFile = file[key] === undefined ? [] : Array.isArray(file[key]) ? (file[key] as unknown[]).map(String) : [String(file[key])];
+    return (given ?? inFile).map((text) => boundOf(text, option));
+  };
+  const maxError = bounds(options.maxError, "max_error", "--max-error");
+  const acceptAccuracy = bounds(options.acceptAccuracy, "accept_accuracy", "--accept-accuracy");
+  const holdOut = options.holdOut ?? (file["hold_out"] === undefined ? (maxError.length > 0 ? HELD_OUT : undefined) : Number(file["hold_out"]));
+  if (holdOut !== undefined && !(holdOut >= 0 && holdOut <= 0.9)) throw UserError.of("CF003", { what: `hold_out is ${JSON.stringify(file["hold_out"] ?? holdOut)}; a share from 0 to 0.9 is needed` }, at === "" ? {} : { file: at });
   return {
     maxError,
+    acceptAccuracy,
     holdOut,
+    extraPasses: joinExtraPasses([extraPassesOf(file["passes_after"], at), ...STAGES.flatMap((stage) => (options.extraPasses?.[stage] === undefined ? [] : [extraPass(stage, options.extraPasses[stage])]))]),
+    given: mergeShapes(shapesFromConfig(file["shape"], file["dim"], at), options),
+    precisionStated: options.precision !== undefined || file["precision"] !== undefined,
     device: options.device ?? text("device") ?? "xcu280",
     clockMhz: options.clockMhz ?? number("clock_mhz") ?? 250,
     target: options.target ?? fromFile(),
@@ -75,6 +95,13 @@ export function resolveSettings(options: CompileOptions, session: Session): Sett
     calib: options.calib ?? (calib === undefined ? undefined : resolve(dirname(at), calib)),
     precision: stated,
   };
+}
+
+/** `passes_after`: a pipeline by stage. @errors CF003, CF004 */
+function extraPassesOf(value: unknown, file: string): ExtraPasses {
+  if (value === undefined) return {};
+  if (value === null || typeof value !== "object" || Array.isArray(value)) throw UserError.of("CF003", { what: `passes_after is ${JSON.stringify(value)}; pipelines by stage are needed` }, { file });
+  return joinExtraPasses(Object.entries(value).map(([stage, pipeline]) => extraPass(stage, String(pipeline))));
 }
 
 function readConfig(path: string, session: Session): Readonly<Record<string, unknown>> {

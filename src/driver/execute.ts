@@ -2,8 +2,6 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { requireDevice } from "../backend-hls/passes.js";
-import type { AxisPort } from "../backend-hls/flow-to-rtl.js";
 import { packBeats, unpackBeats } from "../backend-verilog/beats.js";
 import { buildSimulation, runSimulation, type StreamPort } from "../backend-verilog/verilator.js";
 import { placeAndRoute, requireRouter, routingFrame, type FramePort } from "../backend-verilog/route.js";
@@ -20,6 +18,8 @@ import type { RunSummary, SimulationSummary, SynthSummary } from "./report.js";
 import { writeWhole } from "./atomic.js";
 import { loadSamples, type DesignFile } from "./compile.js";
 import { readText, type Session } from "./session.js";
+import type { AxisPort } from "../backend-hls/emit/flow-to-rtl.js";
+import { requireDevice } from "../backend-hls/passes.js";
 
 interface Compiled {
   readonly design: DesignFile;
@@ -160,18 +160,18 @@ function layoutOf(p: AxisPort): Parameters<typeof packBeats>[1] {
 export async function synth(dir: string, options: SynthOptions, session: Session): Promise<SynthSummary> {
   if (!session.host.exists(join(dir, "design.json"))) throw UserError.of("IO005", { path: dir });
   const design = JSON.parse(readText(session.host, join(dir, "design.json"))) as DesignFile;
-  const { family } = requireDevice(design.device);
-  if (options.pnr === true) requireRouter(family, design.device);
+  const device = requireDevice(design.device);
+  const router = options.pnr === true ? requireRouter(device).router : undefined;
   const limit = options.timeout === undefined ? {} : { seconds: options.timeout };
   const work = mkdtempSync(join(tmpdir(), "onnx-hls-synth-"));
   try {
     session.progress("synthesize", 0, 0);
-    const frame = options.pnr === true ? routingFrame(family, design.top, design.ports.flatMap(framePorts)) : undefined;
-    const r = await synthesize(join(dir, "rtl"), frame === undefined ? design.top : "frame", family, { workDir: work, ...limit, ...(frame !== undefined && { frame }) });
+    const frame = router?.frame === true ? routingFrame(design.top, design.ports.flatMap(framePorts)) : undefined;
+    const r = await synthesize(join(dir, "rtl"), frame === undefined ? design.top : "frame", device.family.synthesis, { workDir: work, ...limit, ...(frame !== undefined && { frame }) });
     const counts = { tool: "yosys", device: design.device, resources: { lut: r.lut, ff: r.ff, dsp: r.dsp, bram: r.bram }, cells: r.cells };
-    if (options.pnr !== true) return counts;
+    if (router === undefined) return counts;
     session.progress("place and route", 0, 0);
-    const routed = await placeAndRoute(work, family, design.device, { clockMhz: design.clock_mhz, ...limit, ...(options.seed !== undefined && { seed: options.seed }) });
+    const routed = await placeAndRoute(work, device, { clockMhz: design.clock_mhz, ...limit, ...(options.seed !== undefined && { seed: options.seed }) });
     return { ...counts, router: routed.tool, clock_mhz: design.clock_mhz, fmax_mhz: Math.round(routed.fmaxMhz * 10) / 10, utilization: routed.utilization, critical_path: routed.criticalPath };
   } finally {
     rmSync(work, { recursive: true, force: true });

@@ -5,35 +5,34 @@
  */
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
-import type { Resources } from "../backend-hls/cost.js";
-import type { Device } from "../backend-hls/devices.js";
-import { lowerToRtl } from "../backend-hls/flow-to-rtl.js";
-import { rtlArea } from "../backend-hls/rtl-area.js";
-import { designCounts, designOf } from "../backend-hls/schedule.js";
-import { requireDevice } from "../backend-hls/passes.js";
 import { prepareVerilog } from "../backend-verilog/write-verilog.js";
-import { CompilerBug } from "../diagnostics/index.js";
-import { Sink } from "../diagnostics/index.js";
+import { CompilerBug, Sink } from "../diagnostics/index.js";
 import type { Module } from "../ir/core.js";
 import { parseModule } from "../ir/text/parser.js";
 import { printModule } from "../ir/text/printer.js";
-import { CALIBRATION_SAMPLES, PRECISION } from "../passes/nn/quantize/index.js";
-import { formatPrecision } from "../passes/nn/quantize/precision.js";
+import { boundText } from "../passes/nn/quantize/bounds.js";
 import { PassContext } from "../passes/pass-context.js";
 import { PassManager } from "../passes/pass-manager.js";
-import { loadModel, loadSamples, samplesOf } from "./compile.js";
+import { loadModel, loadSamples } from "./compile.js";
 import { resolveSettings, type Settings } from "./config.js";
 import type { AxisWidth, ExploreOptions } from "./options.js";
-import { LOWER_PIPELINE, PREPARE_PIPELINE, TO_FIXED_PIPELINE } from "./passes.js";
+import { toFixedPoint, type FixedPoint } from "./fixed-point.js";
+import { STAGES, stagePipeline } from "./stages.js";
 import type { Exploration, ParetoPoint } from "./report.js";
 import type { Session } from "./session.js";
-import { DesignSearch, fits, requireClock, unrollOptions, type Chosen } from "./target.js";
+import { designCounts, designOf } from "../backend-hls/design/schedule.js";
+import { type Chosen, DesignSearch, fits, requireClock, unrollOptions } from "../backend-hls/design/target.js";
+import type { Device } from "../backend-hls/device/devices.js";
+import type { Resources } from "../backend-hls/device/resources.js";
+import { lowerToRtl } from "../backend-hls/emit/flow-to-rtl.js";
+import { rtlArea } from "../backend-hls/emit/rtl-area.js";
+import { requireDevice } from "../backend-hls/passes.js";
+import { shapeArguments } from "./shapes.js";
 
 /** Intervals of the grid. */
 const INTERVALS = 24;
 /** Prices of the latency: none, the usual one, and a high one. */
 const LATENCY_PRICES = [0, 1 / 8, 1];
-const CALIBRATION = 512;
 /** A design that is better by less than this share in nothing is left out beside the other one. */
 const NOTICEABLE = 0.02;
 
@@ -96,28 +95,34 @@ export async function explore(model: string, options: ExploreOptions, session: S
   const device = requireDevice(settings.device);
   requireClock(device, settings.clockMhz);
   session.progress("import", 0, 0);
-  const kernels = lowered(model, options, session);
+  const { kernels, point } = lowered(model, settings, session);
   const job: ExploreJob = { text: printModule(kernels, { resources: "inline" }), device: device.name, clockMhz: settings.clockMhz, axis: settings.axis };
   const explorer = new Explorer(job, kernels);
   session.progress("fastest design", 0, 0);
   const grid = explorer.grid(options.intervals ?? INTERVALS);
   const found = await spread(job, explorer, grid, options.cores ?? availableParallelism(), (done) => session.progress("explore", done, grid.length));
   const points = noticeable(paretoFront(found.flat()));
-  return { model, device: device.name, clock_mhz: settings.clockMhz, compile: compileArguments(model, settings), intervals: grid, available: { lut: device.lut, ff: device.ff, dsp: device.dsp, bram: device.bram }, points, seconds: (session.host.now() - started) / 1000 };
+  return { model, device: device.name, clock_mhz: settings.clockMhz, compile: compileArguments(model, settings, point), intervals: grid, available: { lut: device.lut, ff: device.ff, dsp: device.dsp, bram: device.bram }, ...(point.outputs !== undefined && { accuracy: point.outputs }), ...(point.check !== undefined && { accuracy_check: point.check }), points, seconds: (session.host.now() - started) / 1000 };
 }
 
-function compileArguments(model: string, s: Settings): string[] {
-  return ["compile", model, "--device", s.device, "--clock", String(s.clockMhz), "--precision", formatPrecision(s.precision), ...(s.calib === undefined ? [] : ["--calib", s.calib])];
+/** With the widths that were found, and what makes compile find the same formats and accept the same accuracy. */
+function compileArguments(model: string, s: Settings, point: FixedPoint): string[] {
+  const hold = s.holdOut === undefined ? [] : ["--hold-out", String(s.holdOut)];
+  const accept = s.acceptAccuracy.flatMap((b) => ["--accept-accuracy", boundText(b)]);
+  return ["compile", model, "--device", s.device, "--clock", String(s.clockMhz), "--precision", point.used, ...(s.calib === undefined ? [] : ["--calib", s.calib]), ...hold, ...accept, ...shapeArguments(s.given), ...STAGES.flatMap((stage) => (s.extraPasses[stage] === undefined ? [] : ["--passes-after", `${stage}=${s.extraPasses[stage]}`]))];
 }
 
-function lowered(model: string, options: ExploreOptions, session: Session): Module {
-  const settings = resolveSettings({ ...options, out: "" }, session);
-  const network = loadModel(model, session);
-  const context = new PassContext(session.sink, (line) => session.host.log(line));
-  if (settings.calib !== undefined) context.set(CALIBRATION_SAMPLES, samplesOf(loadSamples(settings.calib, network, session), CALIBRATION));
-  context.set(PRECISION, settings.precision);
-  const run = (module: Module, pipeline: string): Module => new PassManager().run(module, pipeline, { context, sink: session.sink, host: session.host, verifyEach: false }).module;
-  return run(run(run(network, PREPARE_PIPELINE), TO_FIXED_PIPELINE), LOWER_PIPELINE);
+interface Lowered {
+  readonly kernels: Module;
+  readonly point: FixedPoint;
+}
+
+function lowered(model: string, settings: Settings, session: Session): Lowered {
+  const network = loadModel(model, session, settings.given);
+  const data = settings.calib === undefined ? undefined : loadSamples(settings.calib, network, session);
+  const run = (module: Module, pipeline: string, context: PassContext): Module => new PassManager().run(module, pipeline, { context, sink: session.sink, host: session.host, verifyEach: false }).module;
+  const point = toFixedPoint(network, data, settings, session, run);
+  return { kernels: run(point.fixed, stagePipeline("lower", settings.extraPasses), new PassContext(session.sink, (line) => session.host.log(line))), point };
 }
 
 /** Results per interval of the grid, in its order. Large designs take longest and come first. */

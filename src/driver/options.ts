@@ -1,25 +1,18 @@
 /** Options of the driver's functions. */
+import type { AxisWidth } from "../backend-hls/design/port-limits.js";
+import type { Minimize, Target } from "../backend-hls/design/target.js";
 
-/** What the design is to reach, or what it may use. */
-export type Target =
-  /** Cycles between samples, at most. */
-  | { readonly kind: "ii"; readonly cycles: number }
-  | { readonly kind: "rate"; readonly hz: number }
-  /** Largest use of `lut`, `ff`, `dsp`, `bram`; absent ones are not limited. */
-  | { readonly kind: "budget"; readonly limits: Readonly<Record<string, number>> }
-  /** A folding that was found before: options of the pass `unroll`, as `explore` gives them for each design. */
-  | { readonly kind: "unroll"; readonly options: string };
+import type { ExtraPasses } from "./stages.js";
 
-/** Width of the streams: most bits of a beat, or the elements in one beat of the inputs. */
-export interface AxisWidth {
-  readonly unit: "bits" | "elements";
-  readonly count: number;
+export type { AxisWidth, Minimize, Target };
+
+/** Shapes of inputs by their names (over open dimensions and over a baked batch), and sizes of symbolic dimensions by theirs. */
+export interface ShapeOptions {
+  readonly shapes?: Readonly<Record<string, readonly number[]>>;
+  readonly dims?: Readonly<Record<string, number>>;
 }
 
-/** What is to be the least under a target. */
-export type Minimize = "latency" | "area" | "multipliers";
-
-export interface CompileOptions {
+export interface CompileOptions extends ShapeOptions {
   /** Folder of the artefacts. */
   readonly out: string;
   /** Data file with representative inputs. */
@@ -28,7 +21,9 @@ export interface CompileOptions {
   readonly precision?: string;
   /** Bounds such as `mae=0.001`, `centre:max=0.01`: the narrowest widths per layer that keep them are searched. */
   readonly maxError?: readonly string[];
-  /** Share of the calibration samples on which accuracy is measured and nothing else; 0.5 with `maxError`, else 0. */
+  /** Bounds as for `maxError`: what is accepted in place of the least accuracy, 20 dB and 90% of the same argmax. */
+  readonly acceptAccuracy?: readonly string[];
+  /** Share of the calibration samples on which accuracy is measured and nothing else; 0.5 with `maxError`, else those that calibration can do without. */
   readonly holdOut?: number;
   readonly target?: Target;
   /** What is to be least under the target; a compromise where absent. */
@@ -41,9 +36,11 @@ export interface CompileOptions {
   readonly printIrAfter?: readonly string[];
   readonly dumpIr?: string;
   readonly verifyEach?: boolean;
+  /** Pipelines that run behind stages, by stage: a pass of one's own that is to reach hardware. */
+  readonly extraPasses?: ExtraPasses;
 }
 
-export interface ExploreOptions extends Pick<CompileOptions, "calib" | "precision" | "axisWidth" | "device" | "clockMhz" | "config"> {
+export interface ExploreOptions extends Pick<CompileOptions, "calib" | "precision" | "acceptAccuracy" | "holdOut" | "axisWidth" | "device" | "clockMhz" | "config" | "shapes" | "dims" | "extraPasses"> {
   /** Intervals that are tried, on a geometric grid. */
   readonly intervals?: number;
   /** Threads; as many as there are cores where absent. */
@@ -67,7 +64,8 @@ export interface SimulateOptions extends RunOptions {
   readonly threads?: number;
 }
 
-export interface CompareOptions {
+/** Shapes are those that the design was compiled with, unless others are stated. */
+export interface CompareOptions extends ShapeOptions {
   /** Data file with inputs. */
   readonly input: string;
   /** At most so many samples, spread over the data. */

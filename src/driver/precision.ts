@@ -7,22 +7,12 @@ import { QUANTIZE_DEFAULTS } from "../passes/nn/quantize/index.js";
 import { formatPrecision, type PrecisionSpec } from "../passes/nn/quantize/precision.js";
 import { searchPrecision, type SearchResult } from "../passes/nn/quantize/search.js";
 import { measureBounds } from "../passes/nn/quantize/trial.js";
+import type { Split } from "./hold-out.js";
 import type { BoundReport, PrecisionReport } from "./report.js";
 import type { Session } from "./session.js";
 
-export interface Split {
-  readonly calibration: readonly Sample[];
-  readonly heldOut: readonly Sample[];
-}
-
-/** Holds out `share` of the samples, evenly spread over them. */
-export function splitSamples(samples: readonly Sample[], share: number): Split {
-  const isHeldOut = (i: number): boolean => Math.floor((i + 1) * share + 1e-9) > Math.floor(i * share + 1e-9);
-  return { calibration: samples.filter((_, i) => !isHeldOut(i)), heldOut: samples.filter((_, i) => isHeldOut(i)) };
-}
-
 /** Of the samples held out, what a search may use to check itself; the rest stays unseen. */
-function validationOf(split: Split): readonly Sample[] {
+export function validationOf(split: Split): readonly Sample[] {
   return split.heldOut.filter((_, i) => i % 2 === 0);
 }
 export function unseen(split: Split): readonly Sample[] {

@@ -30,8 +30,36 @@ export interface KernelReport {
 
 export interface OutputAccuracy {
   readonly max_abs_error: number;
+  readonly mae: number;
   readonly rmse: number;
   readonly sqnr_db: number;
+  /** Share of rows whose largest element is the same; only for one vector or a list of vectors. */
+  readonly argmax_agreement?: number;
+  /** Whether the rows look like scores, so that their argmax is judged. */
+  readonly scores?: boolean;
+  /** Share of elements that are the same number; only for outputs that are labels. */
+  readonly equal?: number;
+}
+
+/** How accuracy was measured, and what was made of it. */
+export interface AccuracyCheck {
+  /** `held-out`: samples that took no part in the design; `refits`: the network quantized again without them; `calibration`: there are none. */
+  readonly measured_on: "held-out" | "refits" | "calibration";
+  readonly samples: number;
+  readonly calibration_samples: number;
+  /** Of the design on the samples that have made it, where these are too few to decide by others. */
+  readonly on_calibration?: Readonly<Record<string, OutputAccuracy>>;
+  /** `low`: between what is good and what is refused; `accepted`: by a bound that was stated. */
+  readonly verdict: "good" | "low" | "accepted";
+  /** Widths that were raised because the usual ones did not do, and the accuracy before. */
+  readonly cure?: { readonly precision: string; readonly raised: readonly RaisedWidthReport[]; readonly before: Readonly<Record<string, OutputAccuracy>> };
+}
+
+export interface RaisedWidthReport {
+  readonly name: string;
+  readonly kind: "weights" | "activations" | "input";
+  readonly from: number;
+  readonly to: number;
 }
 
 export interface LayerAccuracy {
@@ -110,8 +138,18 @@ export interface BindingReport {
   readonly available: number;
 }
 
+/** Of a quantized model: what does not compute with the model's own integers. */
+export interface IntegersReport {
+  readonly real_nodes: readonly { readonly node: string; readonly op_type: string; readonly reason: string; readonly cause: boolean }[];
+  /** Inputs that are read as real numbers. */
+  readonly real_inputs: readonly string[];
+}
+
 export interface DesignReport {
   readonly model: string;
+  /** Shapes that were stated for the model's inputs, and sizes of its symbolic dimensions; absent where none were. */
+  readonly shapes?: Readonly<Record<string, readonly number[]>>;
+  readonly dims?: Readonly<Record<string, number>>;
   readonly device: string;
   readonly clock_mhz: number;
   /** Cycles between samples, predicted. */
@@ -127,11 +165,14 @@ export interface DesignReport {
   readonly ports: readonly PortReport[];
   readonly kernels: readonly KernelReport[];
   readonly precision: PrecisionReport;
-  /** Against the float model, by output name; only with calibration data. On the samples held out, if some are. */
+  /** Against the float model, by output name; only with calibration data. On samples that did not calibrate, if there are more than one. */
   readonly accuracy?: Readonly<Record<string, OutputAccuracy>>;
+  readonly accuracy_check?: AccuracyCheck;
   readonly layers?: readonly LayerAccuracy[];
   /** Functions that became tables, with their largest error over the calibrated range. */
   readonly tables: readonly TableReport[];
+  /** Only of quantized models. */
+  readonly integers?: IntegersReport;
   readonly compile_seconds: number;
 }
 
@@ -157,6 +198,9 @@ export interface Exploration {
   readonly intervals: readonly number[];
   /** What the device has. */
   readonly available: Resources;
+  /** Of all designs alike, as `compile` reports it; only with calibration data. */
+  readonly accuracy?: Readonly<Record<string, OutputAccuracy>>;
+  readonly accuracy_check?: AccuracyCheck;
   /** Fastest first. */
   readonly points: readonly ParetoPoint[];
   readonly seconds: number;

@@ -4,12 +4,39 @@ import type { Attr } from "../ir/attributes.js";
 import type { Builder, Value } from "../ir/core.js";
 import { f32, tensor, type TensorType } from "../ir/types.js";
 import { broadcastShapes } from "../ir/nn/typing.js";
-import { UserError } from "../diagnostics/index.js";
-import { toNumber, type NodeProto } from "./onnx-proto.js";
+import { printable, UserError } from "../diagnostics/index.js";
+import type { Batch } from "./batch.js";
+import { toNumber, type AttributeProto, type NodeProto } from "./onnx-proto.js";
+import { isDefault, parameterAt } from "./schema/check.js";
+import { newestOpset, type OperatorSchema } from "./schema/schema.js";
 import { readTensor, type ConstTensor } from "./tensor-data.js";
 
 /** A tensor during import: known now, or computed by the network. */
 export type Imported = { readonly kind: "const"; readonly tensor: ConstTensor } | { readonly kind: "value"; readonly value: Value };
+
+/** What an importer has looked at: what is there and was not looked at cannot have been taken into account. */
+class Usage {
+  readonly attributes = new Set<string>();
+  readonly inputs = new Set<number>();
+}
+
+/**
+ * How a node is read as another operator: at another operator set, with other attributes or `without` some of its own, as if others
+ * read its result, with known element types by input.
+ */
+export interface ReadAs {
+  readonly opset?: number;
+  readonly attributes?: Readonly<Record<string, number | string | readonly number[]>>;
+  readonly without?: readonly string[];
+  readonly readers?: readonly string[];
+  readonly types?: Readonly<Record<number, number | undefined>>;
+}
+
+function attributeOf(name: string, value: number | string | readonly number[]): AttributeProto {
+  const none = { name, type: 0, f: 0, i: 0, s: new Uint8Array(), t: null, g: null, refAttrName: "", floats: [], ints: [], strings: [] };
+  if (typeof value === "number") return { ...none, f: value, i: value };
+  return typeof value === "string" ? { ...none, s: new TextEncoder().encode(value) } : { ...none, floats: value, ints: value };
+}
 
 export class NodeContext {
   constructor(
@@ -26,14 +53,66 @@ export class NodeContext {
     private readonly types: ReadonlyMap<string, number> = new Map(),
     /** Importers of ONNX's own operators, for nodes that are read as others. */
     private readonly lookup: ((opType: string) => OperatorImporter | undefined) | undefined = undefined,
+    private readonly used: Usage = new Usage(),
+    private readonly batch: Batch | undefined = undefined,
+    /** By how much results may be larger than what is otherwise refused, for a pass that only finds shapes. */
+    private readonly slack = 1,
   ) {}
 
-  /** The node read as another operator of ONNX's domain, on other inputs, with its own attributes or others. */
-  delegate(opType: string, inputs: readonly (Imported | undefined)[], attribute: readonly object[] = this.node.attribute): ReturnType<OperatorImporter["import"]> {
+  /**
+   * The node read as another operator, on other inputs, as its operator set `as.opset` defines it: for operators of other domains the
+   * newest. An operator of a domain other than ONNX's is named `domain::Name`.
+   */
+  delegate(opType: string, inputs: readonly (Imported | undefined)[], as: ReadAs = {}): ReturnType<OperatorImporter["import"]> {
     const operator = this.lookup?.(opType);
     if (operator === undefined) throw this.error(`it is read as ${opType}, which is not supported`);
-    const node = { ...this.node, attribute: attribute as NodeProto["attribute"], input: inputs.map((_, i) => `${this.name}_input${i}`) };
-    return operator.import(new NodeContext(node, this.name, this.opset, this.file, this.builder, inputs, this.readers, new Map(), this.lookup));
+    const input = inputs.map((_, i) => `${this.name}_input${i}`);
+    const attribute = as.attributes === undefined ? this.node.attribute.filter((a) => as.without?.includes(a.name) !== true) : Object.entries(as.attributes).map(([name, value]) => attributeOf(name, value));
+    const types = new Map(Object.entries(as.types ?? {}).flatMap(([i, type]) => (type === undefined ? [] : [[input[Number(i)]!, type] as const])));
+    const opset = as.opset ?? (this.node.domain === "" || this.node.domain === "ai.onnx" ? this.opset : newestOpset("")!);
+    const used = new Usage();
+    const result = operator.import(new NodeContext({ ...this.node, domain: "", input, attribute }, this.name, opset, this.file, this.builder, inputs, as.readers ?? this.readers, types, this.lookup, used, this.batch, this.slack));
+    if (as.attributes === undefined) for (const a of used.attributes) this.used.attributes.add(a);
+    return result;
+  }
+
+  /**
+   * Refuses what the node says and the importer did not look at: attributes that are not at their default, and inputs. What an
+   * importer leaves out on purpose it lists under `ignores`. Without a schema no attribute has a default.
+   */
+  refuseUnread(schema: OperatorSchema | undefined, ignores: OperatorImporter["ignores"] = {}): void {
+    const hint = "export the model without it";
+    for (const a of this.node.attribute) {
+      if (this.used.attributes.has(a.name) || ignores[a.name] !== undefined || (a.name.startsWith("__") && a.name.endsWith("__"))) continue;
+      const known = schema?.attributes.get(a.name);
+      if (known === undefined || !isDefault(known, a)) throw this.error(`attribute ${printable(a.name, 60)} is not supported`, known?.fallback === undefined ? hint : `export it with its default, ${JSON.stringify(known.fallback)}`);
+    }
+    this.inputs.forEach((v, i) => {
+      const name = schema === undefined ? undefined : parameterAt(schema.inputs, i)?.name;
+      if (v === undefined || this.used.inputs.has(i) || (name !== undefined && ignores[name] !== undefined)) return;
+      throw this.error(`input ${i} ${name === undefined ? "" : `(${name}) `}is not supported`, hint);
+    });
+  }
+
+  /**
+   * For a reshape over whose constants another batch is stated: the shape of its result. Undefined where no batch is stated, or the input
+   * does not carry it.
+   */
+  rebatchedShape(): readonly number[] | undefined {
+    const [before, result] = [this.batch?.shapeOf(this.node.input[0] ?? ""), this.batch?.shapeOf(this.node.output[0] ?? "")];
+    if (this.batch === undefined || before === undefined || result === undefined || !this.batch.touches(this.node.input[0]!, this.shape(0))) return undefined;
+    const shape = this.batch.reshaped(before, this.shape(0), result);
+    if (shape === undefined) throw this.error(`the batch of ${this.batch.change.from} is part of its target shape: [${before.join(", ")}] becomes [${result.join(", ")}], in which it cannot be told from the rest`, `export the model with a batch of ${this.batch.change.to}`);
+    return shape;
+  }
+
+  /** Refuses a result in which the stated batch has not taken the place of the file's own, and nothing else has changed. */
+  checkBatch(output: string, shape: readonly number[]): void {
+    const before = this.batch?.shapeOf(output);
+    const carried = this.batch !== undefined && this.inputs.some((v, i) => v?.kind === "value" && this.batch!.touches(this.node.input[i]!, shapeOf(v.value)));
+    if (this.batch === undefined || before === undefined || (!carried && before.join() === shape.join()) || this.batch.axis(before, shape) !== undefined) return;
+    const { from, to } = this.batch.change;
+    throw this.error(`the batch of ${from} is part of it, in a constant or because it takes samples together: its result [${before.join(", ")}] becomes [${shape.join(", ")}] with a batch of ${to}`, `export the model with a batch of ${to}`);
   }
 
   /** An error about this node. */
@@ -49,16 +128,20 @@ export class NodeContext {
     return this.inputs.length;
   }
   has(i: number): boolean {
-    return this.inputs[i] !== undefined;
+    return this.inputAt(i) !== undefined;
+  }
+  private inputAt(i: number): Imported | undefined {
+    this.used.inputs.add(i);
+    return this.inputs[i];
   }
   input(i: number): Imported {
-    const v = this.inputs[i];
+    const v = this.inputAt(i);
     if (v === undefined) throw this.error(`input ${i} is missing`);
     return v;
   }
   /** The constant at input i, or undefined where the network computes it. */
   constant(i: number): ConstTensor | undefined {
-    const v = this.inputs[i];
+    const v = this.inputAt(i);
     return v?.kind === "const" ? v.tensor : undefined;
   }
   needConstant(i: number, what: string): ConstTensor {
@@ -70,6 +153,13 @@ export class NodeContext {
   value(i: number): Value {
     const v = this.input(i);
     return v.kind === "value" ? v.value : this.fromConstant(v.tensor, this.node.input[i]);
+  }
+  /** As `value`; a constant may hold infinities, which a softmax has to take away: `checkInfinities`. */
+  masking(i: number): Value {
+    const c = this.constant(i);
+    if (c === undefined) return this.value(i);
+    checkNumbers(c, this.node.input[i] ?? this.name, this.file);
+    return this.builder.value("nn.constant", [], tensor(c.shape, f32), { value: new Dense(c.shape, f32, c.data) }, this.node.input[i]);
   }
   shape(i: number): readonly number[] {
     const v = this.input(i);
@@ -101,17 +191,21 @@ export class NodeContext {
   /** Refuses what is too large to be meant, before anything is allocated for it. */
   checkSize(shape: readonly number[], limit = 2 ** 24): void {
     const count = shape.reduce((n, d) => n * d, 1);
-    if (!(count <= limit)) throw this.error(`its result would have ${shape.join(" x ")} elements, more than the ${limit} that are allowed`);
+    if (!(count <= limit * this.slack)) throw this.error(`its result would have ${shape.join(" x ")} elements, more than the ${limit} that are allowed`);
   }
 
   // --- attributes ---------------------------------------------------------------------------------------------------
 
   private attribute(name: string, type: number, what: string): NodeProto["attribute"][number] | undefined {
-    const found = this.node.attribute.filter((a) => a.name === name);
-    if (found.length > 1) throw this.error(`attribute ${name} is given twice`);
-    const a = found[0];
+    this.used.attributes.add(name);
+    const a = this.node.attribute.find((a) => a.name === name);
     if (a !== undefined && a.type !== type && a.type !== 0) throw this.error(`attribute ${name} is not ${what}`);
     return a;
+  }
+  /** Whether an attribute is given. */
+  given(name: string): boolean {
+    this.used.attributes.add(name);
+    return this.node.attribute.some((a) => a.name === name);
   }
   int(name: string, fallback: number): number {
     const a = this.attribute(name, 2, "an integer");
@@ -128,7 +222,8 @@ export class NodeContext {
   }
   string(name: string, fallback: string): string {
     const a = this.attribute(name, 3, "a string");
-    return a === undefined ? fallback : new TextDecoder().decode(a.s);
+    // An empty text is left out in the file, and not an array of bytes then.
+    return a === undefined ? fallback : a.s.length === 0 ? "" : new TextDecoder().decode(a.s);
   }
   strings(name: string): string[] | undefined {
     return this.attribute(name, 8, "a list of strings")?.strings.map((v) => new TextDecoder().decode(v));
@@ -175,11 +270,17 @@ export interface OperatorImporter {
   readonly opType: string;
   /** First version of the ONNX operator set that is read. */
   readonly since?: number;
+  /** Why files have the operator before ONNX does. It is read then as in its first version. */
+  readonly early?: string;
   /** One line on limits, for the reference. */
   readonly limits?: string;
-  /** How many of the first inputs must have one element type; 0 where absent. */
+  /** Without a schema: how many of the first inputs must have one element type; 0 where absent. */
   readonly sameType?: number;
-  /** ONNX element type of the outputs; that of the first input where absent. */
+  /** Attributes and inputs (by their names in the schema) that change nothing in what is computed, each with the reason. */
+  readonly ignores?: Readonly<Record<string, string>>;
+  /** What a user should know about how the node is read. */
+  readonly remark?: (ctx: NodeContext) => string | undefined;
+  /** ONNX element type of the outputs whose type the schema leaves to attributes; not needed for others. */
   readonly resultType?: (ctx: NodeContext) => number | undefined;
   /** Results, one per output of the node that is used; a constant where it is known. */
   readonly import: (ctx: NodeContext) => Value | Imported | readonly (Value | Imported)[];

@@ -4,19 +4,27 @@ import { Dense } from "../ir/attributes.js";
 import { Block, Builder, Module, Op, type Value } from "../ir/core.js";
 import { f32, tensor } from "../ir/types.js";
 import { Sink, UserError, printable } from "../diagnostics/index.js";
+import { checkInfinities } from "./infinities.js";
 import { checkNumbers, NodeContext, shapeOf, type Imported, type OperatorImporter } from "./context.js";
-import { branchBody, callBody, capturedBy, functionKey, type Body } from "./inline.js";
-import { decodeModel, toNumber, type FunctionProto, type GraphProto, type ModelProto, type NodeProto, type TensorProto, type ValueInfoProto } from "./onnx-proto.js";
-import { lookupOnnxOp } from "./operators/index.js";
-import { dataTypeName, integerRange, isNumberType, readTensor, type ConstTensor } from "./tensor-data.js";
+import { Batch } from "./batch.js";
+import { Control, isControl } from "./control.js";
+import { callBody, capturedBy, functionKey, type Body } from "./inline.js";
+import { nodeOrder } from "./node-order.js";
+import { decodeModel, type FunctionProto, type GraphProto, type ModelProto, type NodeProto, type TensorProto, type ValueInfoProto } from "./onnx-proto.js";
+import { lookupByName, lookupOnnxOp } from "./operators/index.js";
+import { nodeProblem, outputTypes, versionProblem, type Problem } from "./schema/check.js";
+import { operatorSchema, schemaVersions } from "./schema/schema.js";
+import { isSequenceNode, readSequence, type Sequence } from "./sequences.js";
+import { MAX_INPUT, resolveInputShapes, shapeOption, type GivenShapes } from "./shapes.js";
+import { isAdopted, NodeVersions, opsetProblem, OPSETS, opsetsOf } from "./versions.js";
+import { dataTypeName, integerRange, readTensor, type ConstTensor } from "./tensor-data.js";
 
-/** Oldest and newest operator sets whose meaning this importer knows. */
-export const OPSETS = { oldest: 6, newest: 28 };
+export { OPSETS };
 
-/** Imports a model; `undefined` where errors were reported to the sink. */
-export function importOnnx(bytes: Uint8Array, file: string, sink: Sink): Module | undefined {
+/** Imports a model, its inputs in the shapes that are stated; `undefined` where errors were reported to the sink. */
+export function importOnnx(bytes: Uint8Array, file: string, sink: Sink, given: GivenShapes = {}): Module | undefined {
   try {
-    return new Importer(decode(bytes, file), file, sink).run();
+    return new Importer(decode(bytes, file), file, sink, given).run();
   } catch (e) {
     if (!(e instanceof UserError)) throw e;
     sink.diagnostics.push(...e.diagnostics);
@@ -42,9 +50,9 @@ export interface GraphSummary {
 }
 
 /** Reads as much of a model as can be read: nodes that fail carry the reason, and what depends on them is not reached. */
-export function summarizeOnnx(bytes: Uint8Array, file: string, sink: Sink): GraphSummary | undefined {
+export function summarizeOnnx(bytes: Uint8Array, file: string, sink: Sink, given: GivenShapes = {}): GraphSummary | undefined {
   try {
-    return new Importer(decode(bytes, file), file, sink).summarize();
+    return new Importer(decode(bytes, file), file, sink, given).summarize();
   } catch (e) {
     if (!(e instanceof UserError)) throw e;
     sink.diagnostics.push(...e.diagnostics);
@@ -86,23 +94,55 @@ class Importer {
   /** Functions that are being read, outermost first. */
   private readonly calls: string[] = [];
   private readonly tensors = new Map<string, Imported>();
+  private readonly sequences = new Map<string, Sequence>();
+  private readonly control: Control;
   /** ONNX element types, as far as they are known. */
   private readonly types = new Map<string, number>();
+  /** Element types that the graph declares for what its nodes compute. */
+  private readonly declared = new Map<string, number>();
+  private readonly versions: NodeVersions;
   /** Operators that read each tensor; the graph itself where it is an output. */
   private readonly readers = new Map<string, string[]>();
   /** Tensors that have no value because their node was refused. */
   private readonly failed = new Set<string>();
   private readonly block = new Block();
 
-  constructor(model: ModelProto, private readonly file: string, private readonly sink: Sink) {
+  /** Where another batch is stated than the file has. */
+  private batch: Batch | undefined;
+  /** Inputs that no initializer provides. */
+  private ports: readonly ValueInfoProto[] = [];
+
+  constructor(
+    private readonly model: ModelProto,
+    private readonly file: string,
+    private readonly sink: Sink,
+    private readonly given: GivenShapes = {},
+    /** For a reading that only finds shapes: by how much tensors may be larger than what is otherwise refused. */
+    private readonly trial?: { readonly slack: number },
+  ) {
     this.graph = model.graph!;
+    this.versions = new NodeVersions(file, sink);
     this.opsets = opsetsOf(model.opsetImport);
+    this.control = new Control({
+      file,
+      tensor: (name) => this.tensors.get(name),
+      typeOf: (name) => this.types.get(name),
+      define: (name, value, type) => {
+        if (type !== undefined) this.types.set(name, type);
+        this.define(name, value, "a loop");
+      },
+      alias: (name, of) => this.alias(name, of),
+      importBody: (body) => this.importBody(body),
+      context: (node, name) => this.contextOf(node, name, this.opsets.get("") ?? OPSETS.newest),
+    });
     this.functions = new Map(model.functions.map((f) => [functionKey(f.domain, f.name, f.overload), f]));
     this.noteReaders(this.graph.node);
+    for (const v of [...this.graph.valueInfo, ...this.graph.output]) if (v.type?.tensorType?.elemType) this.declared.set(v.name, v.type.tensorType.elemType);
     for (const o of this.graph.output) this.readers.set(o.name, [...(this.readers.get(o.name) ?? []), "the graph's output"]);
     const opset = this.opsets.get("");
     if (opset === undefined && this.opsets.size === 0) throw UserError.of("ON002", { what: "names no operator set (opset_import is empty)", ...OPSETS }, { file });
-    if (opset !== undefined && (opset < OPSETS.oldest || opset > OPSETS.newest)) throw UserError.of("ON002", { what: `uses opset ${opset}`, ...OPSETS }, { file });
+    const outside = opset === undefined ? undefined : opsetProblem("", opset);
+    if (outside !== undefined) throw UserError.of("ON002", { what: `uses opset ${opset}`, ...outside }, { file });
   }
 
   private noteReaders(nodes: readonly NodeProto[]): void {
@@ -120,7 +160,7 @@ class Importer {
     return lookupOnnxOp(node.domain, node.opType) === undefined ? this.functions.get(functionKey(node.domain, node.opType, node.overload)) : undefined;
   }
   private isKnown(node: NodeProto): boolean {
-    return lookupOnnxOp(node.domain, node.opType) !== undefined || this.functionOf(node) !== undefined || isIf(node);
+    return lookupOnnxOp(node.domain, node.opType) !== undefined || isAdopted(node) || this.functionOf(node) !== undefined || isControl(node) || isSequenceNode(node, this.sequences);
   }
 
   run(): Module | undefined {
@@ -129,18 +169,20 @@ class Importer {
     this.readInitializers(this.graph.initializer);
     const inputs = this.readInputs();
     // Every node is tried, so that one run shows all that is to be changed.
-    for (const i of this.sorted(names)) this.tryNode(this.graph.node[i]!, names[i]!);
+    for (const i of nodeOrder(this.graph.node, names, this.file)) this.tryNode(this.graph.node[i]!, names[i]!);
     if (this.sink.hasErrors) return undefined;
     const outputs = this.graph.output.map((o) => {
       const t = this.tensors.get(o.name);
-      if (t === undefined) throw UserError.of("ON003", { what: `output "${printable(o.name)}" is produced by nothing` }, { file: this.file, tensor: o.name });
+      if (t === undefined) throw UserError.of("ON003", { what: `output "${printable(o.name)}" is ${this.sequences.has(o.name) ? "a sequence of tensors, which no port can carry" : "produced by nothing"}` }, { file: this.file, tensor: o.name });
       return t.kind === "const" ? this.pacedConstant(t.tensor, o.name) : t.value;
     });
     if (outputs.length === 0) throw UserError.of("ON003", { what: "the graph has no outputs" }, { file: this.file });
     if (this.sink.hasErrors) return undefined;
+    this.noteBakedBatch(inputs);
     new Builder(this.block).create("return", outputs, []);
     const module = new Module(moduleNameOf(this.file));
     module.body.append(new Op({ name: "func", attrs: { sym: module.name, inputs, outputs: this.graph.output.map((o) => o.name) }, regions: [this.block] }));
+    checkInfinities(module, this.file);
     return module;
   }
 
@@ -161,12 +203,12 @@ class Importer {
     this.readInitializers(this.graph.initializer);
     const inputs = this.readInputs();
     const args = this.block.args.map((a, i) => ({ name: inputs[i]!, shape: shapeOf(a) }));
-    const nodes = this.sorted(names).map((i): NodeSummary => {
+    const nodes = nodeOrder(this.graph.node, names, this.file).map((i): NodeSummary => {
       const node = this.graph.node[i]!;
       const before = this.block.ops.length;
       let reason: string | undefined;
       if (!this.isKnown(node)) reason = "the operator is not supported";
-      else if (node.input.some((n) => n !== "" && !this.tensors.has(n))) reason = "an input comes from a node that cannot be read";
+      else if (node.input.some((n) => n !== "" && !this.tensors.has(n) && !this.sequences.has(n))) reason = "an input comes from a node that cannot be read";
       else {
         try {
           this.importNode(node, names[i]!);
@@ -177,6 +219,7 @@ class Importer {
       }
       return { name: names[i]!, opType: node.opType, ops: this.block.ops.slice(before), outputShape: this.shapeOfTensor(node.output[0] ?? ""), reason };
     });
+    if (nodes.every((n) => n.reason === undefined)) this.noteBakedBatch(inputs);
     return { inputs: args, outputs: this.graph.output.map((o) => ({ name: o.name, shape: this.shapeOfTensor(o.name) })), nodes };
   }
 
@@ -213,14 +256,16 @@ class Importer {
 
   /** Inputs that no initializer provides become the function's arguments. */
   private readInputs(): string[] {
-    const names: string[] = [];
     const seen = new Set<string>();
     for (const input of this.graph.input) {
       if (seen.has(input.name)) throw UserError.of("ON003", { what: `input "${printable(input.name)}" is listed twice` }, { file: this.file, tensor: input.name });
       seen.add(input.name);
-      if (this.tensors.has(input.name)) continue;
-      const shape = this.inputShape(input);
-      names.push(input.name);
+    }
+    const inputs = (this.ports = this.graph.input.filter((input) => !this.tensors.has(input.name)));
+    const { shapes, rebatching, rebatched } = resolveInputShapes(inputs, this.given, this.file, MAX_INPUT * (this.trial?.slack ?? 1));
+    if (rebatching !== undefined) this.batch = new Batch(rebatching, this.again(shapes.map((s, i) => (rebatched.includes(i) ? [rebatching.from, ...s.slice(1)] : s))).allShapes());
+    for (const [i, input] of inputs.entries()) {
+      const shape = [...shapes[i]!];
       this.types.set(input.name, input.type!.tensorType!.elemType);
       const arg = this.block.addArg(tensor(shape, f32), input.name);
       const range = portRange(input.type!.tensorType!.elemType);
@@ -228,67 +273,38 @@ class Importer {
       const value = range === undefined ? arg : new Builder(this.block).value("nn.round", [arg], tensor(shape, f32), { lo: range.lo, hi: range.hi }, input.name);
       this.tensors.set(input.name, { kind: "value", value });
     }
-    if (names.length === 0) throw UserError.of("ON003", { what: "the graph has no input: everything in it is constant" }, { file: this.file });
-    return names;
+    if (inputs.length === 0) throw UserError.of("ON003", { what: "the graph has no input: everything in it is constant" }, { file: this.file });
+    return inputs.map((i) => i.name);
   }
 
-  private inputShape(input: ValueInfoProto): number[] {
-    const fail = (what: string): UserError => UserError.of("ON005", { what }, { file: this.file, tensor: input.name });
-    const type = input.type?.tensorType;
-    if (type == null) throw fail(`input "${printable(input.name)}" is not a tensor, or has no type (sequences and nested types are not supported)`);
-    if (!isNumberType(type.elemType)) throw fail(`input "${printable(input.name)}" holds ${dataTypeName(type.elemType)} values; inputs must be numbers or truth values`);
-    if (type.shape == null) throw fail(`input "${printable(input.name)}" has no shape`);
-    const shape = type.shape.dim.map((d, i) => {
-      const n = d.value === "dimValue" ? toNumber(d.dimValue) : 0;
-      if (n > 0) return n;
-      // A symbolic first dimension counts samples: the design processes a stream of them.
-      if (i === 0) return 1;
-      throw fail(`dimension ${i} of input "${printable(input.name)}" is ${d.value === "dimParam" ? `the symbol "${printable(d.dimParam)}"` : `${n}`}; only the first may be open`);
-    });
-    const total = shape.reduce((n, d) => n * d, 1);
-    if (total > 2 ** 24) throw fail(`input "${printable(input.name)}" has ${shape.join(" x ")} elements a sample`);
-    return shape;
+  /** The same model, read again with its inputs in other shapes. */
+  private again(shapes: readonly (readonly number[])[]): Importer {
+    const first = this.given.shapes ?? {};
+    const slack = Math.max(1, ...shapes.map((s, i) => (s[0] ?? 1) / (first[this.ports[i]!.name]?.[0] ?? s[0] ?? 1)));
+    return new Importer(this.model, this.file, new Sink(), { ...this.given, shapes: Object.fromEntries(this.ports.map((p, i) => [p.name, shapes[i]!])) }, { slack });
   }
 
-  /** Node numbers in an order in which every tensor is produced before it is read. */
-  private sorted(names: readonly string[]): number[] {
-    const producer = new Map<string, number>();
-    this.graph.node.forEach((n, i) => {
-      for (const o of n.output) {
-        if (o === "") continue;
-        const before = producer.get(o);
-        if (before !== undefined) throw UserError.of("ON003", { what: `tensor "${printable(o)}" is produced by two nodes, "${printable(names[before]!)}" and "${printable(names[i]!)}"` }, { file: this.file, tensor: o });
-        producer.set(o, i);
-      }
-    });
-    const order: number[] = [];
-    const state = new Uint8Array(this.graph.node.length);
-    const reads = this.graph.node.map((n) => [...n.input, ...capturedBy(n)]);
-    // Iterative depth-first search: chains may be tens of thousands of nodes long.
-    for (let root = 0; root < state.length; root++) {
-      const stack: { node: number; next: number }[] = [{ node: root, next: 0 }];
-      if (state[root] !== 0) continue;
-      state[root] = 1;
-      while (stack.length > 0) {
-        const top = stack[stack.length - 1]!;
-        const input = reads[top.node]![top.next++];
-        if (input === undefined) {
-          state[top.node] = 2;
-          order.push(top.node);
-          stack.pop();
-          continue;
-        }
-        const p = producer.get(input);
-        if (p === undefined || state[p] === 2) continue;
-        if (state[p] === 1) {
-          const cycle = stack.slice(stack.findIndex((s) => s.node === p)).map((s) => `"${printable(names[s.node]!, 40)}"`);
-          throw UserError.of("ON003", { what: `the graph has a cycle through ${cycle.join(", ")}` }, { file: this.file, tensor: input });
-        }
-        state[p] = 1;
-        stack.push({ node: p, next: 0 });
-      }
+  /** Shapes of all tensors. @errors everything that is wrong with the model */
+  private allShapes(): ReadonlyMap<string, readonly number[]> {
+    this.run();
+    this.sink.throwIfErrors();
+    return new Map([...this.tensors.keys()].map((name) => [name, this.shapeOfTensor(name)]));
+  }
+
+  /** Says so where all inputs and outputs have one first dimension above 1, and the network can do with one sample. */
+  private noteBakedBatch(inputs: readonly string[]): void {
+    const shapes = this.block.args.map((a) => shapeOf(a));
+    const batch = shapes[0]?.[0] ?? 1;
+    const ports = [...shapes, ...this.graph.output.map((o) => this.shapeOfTensor(o.name))];
+    if (batch < 2 || this.batch !== undefined || this.trial !== undefined || ports.some((s) => s[0] !== batch)) return;
+    try {
+      const single = this.again(shapes.map((s) => [1, ...s.slice(1)]));
+      if (single.run() === undefined || single.batch === undefined) return;
+    } catch (e) {
+      if (!(e instanceof UserError)) throw e;
+      return;
     }
-    return order;
+    this.sink.report("ON025", { batch, options: shapes.map((s, i) => shapeOption(inputs[i]!, [1, ...s.slice(1)])).join(" ") }, { file: this.file });
   }
 
   private tryNode(node: NodeProto, name: string): void {
@@ -302,24 +318,31 @@ class Importer {
     }
   }
 
-  private importNode(node: NodeProto, name: string): void {
-    const called = this.functionOf(node);
-    if (called !== undefined) return this.call(called, node, name);
-    if (isIf(node)) return this.choose(node, name);
-    const domain = node.domain === "ai.onnx" ? "" : node.domain;
-    const operator = lookupOnnxOp(node.domain, node.opType)!;
-    const inputs = node.input.map((n): Imported | undefined => {
-      if (n === "") return undefined;
-      const t = this.tensors.get(n);
-      if (t === undefined) throw UserError.of("ON003", { what: `node "${printable(name)}" reads tensor "${printable(n)}", which nothing produces` }, { file: this.file, node: name, opType: node.opType, tensor: n });
-      return t;
-    });
-    const builder = new Builder(this.block, undefined, { nodes: [name], opType: node.opType, file: this.file });
-    const opset = this.opsets.get(domain);
-    const ctx = new NodeContext(node, name, opset ?? OPSETS.newest, this.file, builder, inputs, this.readers.get(node.output[0] ?? "") ?? [], this.types, (opType) => lookupOnnxOp("", opType));
-    if (opset === undefined) throw ctx.error(`its domain "${printable(domain)}" is not imported by the model`);
-    this.checkTypes(ctx, operator);
+  private importNode(given: NodeProto, name: string): void {
+    const called = this.functionOf(given);
+    if (called !== undefined) return this.call(called, given, name);
+    const { node, domain, opset } = this.versions.of(given, name, this.opsets);
+    const known = lookupOnnxOp(node.domain, node.opType);
+    const early = known?.early !== undefined && operatorSchema(domain, node.opType, opset) === undefined;
+    const schema = operatorSchema(domain, node.opType, early ? schemaVersions(domain, node.opType)[0]! : opset);
+    const typeOf = (tensor: string): number | undefined => this.types.get(tensor);
+    const refuse = (problem: Problem | undefined): void => {
+      if (problem !== undefined) throw UserError.of("ON021", problem, { file: this.file, node: name, opType: node.opType });
+    };
+    if (!early) refuse(versionProblem(node, domain, opset));
+    if (schema !== undefined) refuse(nodeProblem(schema, node, opset, typeOf));
+    if (isControl(node)) return this.control.import(node, name, opset);
+    const ctx = this.contextOf(node, name, opset);
+    if (isSequenceNode(node, this.sequences)) return this.importSequence(ctx, node, name);
+    const operator = known!;
+    if (schema === undefined) this.checkTypes(ctx, operator);
     const results = operator.import(ctx);
+    const remark = operator.remark?.(ctx);
+    if (remark !== undefined) this.sink.report("ON027", { what: remark }, { file: this.file, node: name, opType: node.opType });
+    ctx.refuseUnread(schema, operator.ignores);
+    const stated = (): number | undefined => operator.resultType?.(ctx);
+    const outputs = schema === undefined ? { types: node.output.map(() => stated() ?? this.types.get(node.input[0] ?? "")) } : outputTypes(schema, node, typeOf, stated);
+    if ("problem" in outputs) refuse(outputs.problem);
     const list = Array.isArray(results) ? (results as readonly (Value | Imported)[]) : [results as Value | Imported];
     node.output.forEach((o, i) => {
       if (o === "") return;
@@ -329,10 +352,37 @@ class Importer {
         if (this.isRead(o)) throw ctx.error(`its output ${i} ("${printable(o)}") is not supported`);
         return;
       }
-      const type = operator.resultType?.(ctx) ?? this.types.get(node.input[0] ?? "");
+      const type = outputs.types[i];
+      const declared = this.declared.get(o);
+if (type !== undefined && declared !== undefined && type !== declared) this.sink.report("ON024", { name: printable(o, 60), is: dataTypeName(type), declared: dataTypeName(declared) }, { file: this.file, node: name, opType: node.opType, tensor: o });
       if (type !== undefined) this.types.set(o, type);
-      this.define(o, "kind" in r && (r.kind === "const" || r.kind === "value") ? (r as Imported) : { kind: "value", value: r as Value }, `node "${printable(name)}"`);
+      const defined: Imported = "kind" in r && (r.kind === "const" || r.kind === "value") ? (r as Imported) : { kind: "value", value: r as Value };
+      if (defined.kind === "value") ctx.checkBatch(o, shapeOf(defined.value));
+      this.define(o, defined, `node "${printable(name)}"`);
     });
+  }
+
+  /** The node as its importer sees it; sequences among its inputs are left out. */
+  private contextOf(node: NodeProto, name: string, opset: number): NodeContext {
+    const inputs = node.input.map((n): Imported | undefined => {
+      if (n === "" || this.sequences.has(n)) return undefined;
+      const t = this.tensors.get(n);
+      if (t === undefined) throw UserError.of("ON003", { what: `node "${printable(name)}" reads tensor "${printable(n)}", which nothing produces` }, { file: this.file, node: name, opType: node.opType, tensor: n });
+      return t;
+    });
+    const builder = new Builder(this.block, undefined, { nodes: [name], opType: node.opType, file: this.file });
+    return new NodeContext(node, name, opset, this.file, builder, inputs, this.readers.get(node.output[0] ?? "") ?? [], this.types, lookupByName, undefined, this.batch, this.trial?.slack);
+  }
+
+  private importSequence(ctx: NodeContext, node: NodeProto, name: string): void {
+    const result = readSequence(ctx, this.sequences.get(node.input[0] ?? ""), (i) => this.types.get(node.input[i] ?? ""));
+    const output = node.output[0] ?? "";
+    if (output === "") return;
+    if ("sequence" in result) this.sequences.set(output, result.sequence);
+    else {
+      if (result.type !== undefined) this.types.set(output, result.type);
+      this.define(output, result.tensor, `node "${printable(name)}"`);
+    }
   }
 
   private call(f: FunctionProto, node: NodeProto, name: string): void {
@@ -349,17 +399,6 @@ class Importer {
     }
   }
 
-  /** The branch that a constant condition takes. */
-  private choose(node: NodeProto, name: string): void {
-    const fail = (what: string, hint: string): UserError => UserError.of("ON020", { what, hint }, { file: this.file, node: name, opType: node.opType });
-    const condition = this.tensors.get(node.input[0] ?? "");
-    if (condition?.kind !== "const" || condition.tensor.data.length !== 1) throw fail("its condition is computed from the inputs", "hardware has no branches: export with torch.where, or with the condition fixed");
-    const which = condition.tensor.data[0] !== 0 ? "then_branch" : "else_branch";
-    const branch = node.attribute.find((a) => a.name === which)?.g;
-    if (branch == null) throw fail(`it has no ${which}`, "check the export of the model");
-    this.importBody(branchBody(branch, node, name));
-  }
-
   /** Nodes in the place of one; what is wrong with any of them is said of it. */
   private importBody(body: Body): void {
     this.checkOperators(body.nodes, body.nodes.map((n) => n.name));
@@ -367,13 +406,20 @@ class Importer {
     this.readInitializers(body.initializers);
     for (const [, from] of body.aliases) this.readers.set(from, [...(this.readers.get(from) ?? []), "an output"]);
     for (const n of body.nodes) this.importNode(n, n.name);
-    for (const [output, from] of body.aliases) {
-      const value = this.tensors.get(from);
-      if (value === undefined) throw UserError.of("ON003", { what: `tensor "${printable(from)}" is produced by nothing` }, { file: this.file, tensor: from });
-      const type = this.types.get(from);
-      if (type !== undefined) this.types.set(output, type);
-      this.define(output, value, "a function or branch");
+    for (const [output, from] of body.aliases) this.alias(output, from);
+  }
+
+  private alias(output: string, from: string): void {
+    const sequence = this.sequences.get(from);
+    if (sequence !== undefined) {
+      this.sequences.set(output, sequence);
+      return;
     }
+    const value = this.tensors.get(from);
+    if (value === undefined) throw UserError.of("ON003", { what: `tensor "${printable(from)}" is produced by nothing` }, { file: this.file, tensor: from });
+    const type = this.types.get(from);
+    if (type !== undefined) this.types.set(output, type);
+    this.define(output, value, "a function, branch or loop");
   }
 
   /** ONNX has no implicit conversions: operands of different types mean that the file is not what its author thinks. */
@@ -391,12 +437,4 @@ class Importer {
   private isRead(tensorName: string): boolean {
     return this.readers.has(tensorName);
   }
-}
-
-function opsetsOf(imports: readonly { readonly domain: string; readonly version: Parameters<typeof toNumber>[0] }[]): ReadonlyMap<string, number> {
-  return new Map(imports.map((o) => [o.domain === "ai.onnx" ? "" : o.domain, toNumber(o.version)]));
-}
-
-function isIf(node: NodeProto): boolean {
-  return node.opType === "If" && (node.domain === "" || node.domain === "ai.onnx");
 }

@@ -5,7 +5,7 @@
 import type { AttributeProto, FunctionProto, GraphProto, NodeProto, TensorProto } from "./onnx-proto.js";
 
 /** A copy of a decoded message; what a message does not say is in its prototype. */
-function changed<T extends object>(message: T, changes: Partial<T>): T {
+export function changed<T extends object>(message: T, changes: Partial<T>): T {
   return Object.assign(Object.create(Object.getPrototypeOf(message) as object) as T, message, changes);
 }
 
@@ -45,6 +45,13 @@ export function branchBody(branch: GraphProto, node: NodeProto, name: string): B
   return inlined(branch.node, branch.initializer, outputs, new Map(), name);
 }
 
+/** One pass through the body of a loop. `inputs` are tensors outside that its inputs stand for, `outputs` what its outputs are called there. */
+export function passBody(graph: GraphProto, inputs: readonly string[], prefix: string): { readonly body: Body; readonly outputs: string[] } {
+  const names = new Map(graph.input.map((v, i) => [v.name, inputs[i]!]));
+  const body = inlined(graph.node, graph.initializer, [], names, prefix);
+  return { body, outputs: graph.output.map((o) => names.get(o.name) ?? o.name) };
+}
+
 function inlined(nodes: readonly NodeProto[], initializers: readonly TensorProto[], outputs: readonly (readonly [string, string])[], names: Map<string, string>, prefix: string): Body {
   const local = (n: string): string => `${prefix}/${n}`;
   const made = new Set([...nodes.flatMap((n) => n.output), ...initializers.map((t) => t.name)]);
@@ -69,9 +76,14 @@ function renamed(node: NodeProto, names: ReadonlyMap<string, string>, name: stri
   return changed(node, { name, input: node.input.map(to), output: node.output.map(to), attribute: node.attribute.map((a) => (a.g === null ? a : changed(a, { g: renamedGraph(a.g, names) }))) });
 }
 
+/** Names that a graph inside a node gives to tensors of its own. */
+function ownNames(g: GraphProto): ReadonlySet<string> {
+  return new Set([...g.input.map((v) => v.name), ...g.initializer.map((t) => t.name), ...g.node.flatMap((n) => n.output)]);
+}
+
 /** A graph inside a node: what it reads from outside is renamed, what it makes hides names outside. */
 function renamedGraph(g: GraphProto, names: ReadonlyMap<string, string>): GraphProto {
-  const own = new Set([...g.initializer.map((t) => t.name), ...g.node.flatMap((n) => n.output)]);
+  const own = ownNames(g);
   const outside = new Map([...names].filter(([n]) => !own.has(n)));
   return changed(g, { node: g.node.map((n) => renamed(n, outside, n.name)), output: g.output.map((o) => changed(o, { name: outside.get(o.name) ?? o.name })) });
 }
@@ -82,7 +94,7 @@ export function capturedBy(node: NodeProto): string[] {
 }
 
 function readFromOutside(g: GraphProto): string[] {
-  const own = new Set([...g.initializer.map((t) => t.name), ...g.node.flatMap((n) => n.output)]);
+  const own = ownNames(g);
   const read = [...g.node.flatMap((n) => [...n.input, ...capturedBy(n)]), ...g.output.map((o) => o.name)];
   return [...new Set(read)].filter((n) => n !== "" && !own.has(n));
 }

@@ -5,6 +5,7 @@ import { elementCount } from "../ir/types.js";
 import type { Sink } from "../diagnostics/index.js";
 import { shapeOf } from "./context.js";
 import { summarizeOnnx } from "./import.js";
+import type { GivenShapes } from "./shapes.js";
 
 export interface InspectedNode {
   readonly name: string;
@@ -15,6 +16,10 @@ export interface InspectedNode {
   readonly parameters: number;
   readonly supported: boolean;
   readonly reason?: string;
+  /** In a quantized model: whether the node computes with the model's own integers, or with formats that the compiler chooses. */
+  readonly arithmetic?: "integers" | "real";
+  /** Why it is "real". */
+  readonly arithmetic_reason?: string;
 }
 
 export interface InspectedModel {
@@ -27,8 +32,8 @@ export interface InspectedModel {
 }
 
 /** Undefined where the file is no ONNX model; then the sink says why. */
-export function inspectOnnx(bytes: Uint8Array, file: string, sink: Sink): InspectedModel | undefined {
-  const summary = summarizeOnnx(bytes, file, sink);
+export function inspectOnnx(bytes: Uint8Array, file: string, sink: Sink, given: GivenShapes = {}): InspectedModel | undefined {
+  const summary = summarizeOnnx(bytes, file, sink, given);
   if (summary === undefined) return undefined;
   const nodes = summary.nodes.map(
     (n): InspectedNode => ({

@@ -1,7 +1,7 @@
 /** Constant matrices as adder graphs: exact values, exact ranges, least depth. */
 import { describe, expect, it } from "vitest";
-import { buildAdderGraph, evaluateAdderGraph, signedDigitsOf, type Interval } from "../../src/backend-hls/adder-graph.js";
 import { random } from "./random-nets.js";
+import { buildAdderGraph, evaluateAdderGraph, type Interval, signedDigitsOf } from "../../src/backend-hls/kernel/adder-graph.js";
 
 const inputs = (n: number): Interval[] => Array.from({ length: n }, (_, i) => (i % 2 === 0 ? { lo: -32, hi: 31 } : { lo: 0, hi: 15 }));
 

@@ -281,7 +281,6 @@ const windows: Use[] = [
       b.node("Resize", [x, "", ...(bySizes ? ["", b.integers(to)] : [b.floats([to.length], to.map((_, d) => (d < 2 ? 1 : b.pick([1, 2, 0.5, 1.5].filter((s) => Math.floor(x.shape[d]! * s) >= 1)))))])], { attrs });
     },
   },
-  { name: "Upsample", build: (b) => { const x = spatialTensor(b); b.node("Upsample", [x, b.floats([x.shape.length], x.shape.map((_, d) => (d < 2 ? 1 : b.pick([1, 2]))))], { attrs: { mode: b.pick(["nearest", "linear"]) } }); } },
 ];
 
 const parameters = (b: ModelBuilder, shape: readonly number[]): string[] => [b.positive(shape), b.weights(shape)];
@@ -293,6 +292,17 @@ const norms: Use[] = [
   { name: "GroupNormalization", build: (b) => { const x = spatialTensor(b); const c = x.shape[1]!; b.node("GroupNormalization", [x, ...parameters(b, [c])], { attrs: { num_groups: c % 2 === 0 ? 2 : 1, epsilon: { float: 0.01 } }, size: 4 }); } },
   { name: "LpNormalization", build: (b) => { const x = ranked(b, b.int(2, 3)); b.node("LpNormalization", [positive(b, x)], { attrs: { axis: axisOf(b, x.shape), p: b.int(1, 2) }, size: 1 }); } },
   { name: "Softmax", build: (b) => { const x = ranked(b, b.int(2, 4)); b.node("Softmax", [x], { attrs: { axis: axisOf(b, x.shape) }, size: 1 }); } },
+  {
+    name: "MaskedSoftmax",
+    build: (b) => {
+      const x = bounded(b, ranked(b, b.int(2, 3)), 4);
+      const s = b.node("Where", [b.node("Greater", [x, b.floats([], [b.pick([-0.5, 0, 0.5])])], { kind: "truth" }), x, b.floats([], [b.pick([-Infinity, -1e9, -1e4])])], { size: 4 });
+      // Nothing else may compute with -Infinity.
+      b.tensors.splice(b.tensors.indexOf(s), 1);
+      const p = b.node("Softmax", [s], { attrs: { axis: -1 }, size: 1 });
+      b.node("Where", [b.constantNode("IsNaN", [p]), b.floats([], [0]), p], { size: 1 });
+    },
+  },
   { name: "LogSoftmax", build: (b) => { const x = ranked(b, b.int(2, 3)); b.node("LogSoftmax", [x], { attrs: { axis: axisOf(b, x.shape) }, size: 2 * x.size + 3 }); } },
 ];
 

@@ -171,6 +171,31 @@ export const quantizedUses: readonly Use[] = [
         b.node("Quant", [x, b.floats([], [b.pick([(2 * x.size) / 2 ** bits, 0.3, 0.125])]), b.floats([], [0]), b.floats([], [bits])], { domain, attrs: { signed: b.int(0, 1), narrow: b.int(0, 1), rounding_mode: "ROUND" } });
       },
     },
+    {
+      name: `${domain}::IntQuant`,
+      build: (b) => {
+        const x = real(b);
+        b.node("IntQuant", [x, b.floats([], [b.pick([0.3, 0.125, 0.5])]), b.floats([], [b.pick([0, 2, 3])]), b.floats([], [b.int(1, 6)])], { domain, attrs: { signed: b.int(0, 1), narrow: 0, rounding_mode: b.pick(["CEIL", "FLOOR", "UP", "DOWN", "HALF_UP", "HALF_DOWN"]) } });
+      },
+    },
+    {
+      name: `${domain}::MultiThreshold`,
+      build: (b) => {
+        const x = ofRank(b, b.int(2, 4));
+        const [channels, steps] = [b.pick([1, x.shape[1]!]), b.int(1, 7)];
+        const rows = Array.from({ length: channels }, () => Array.from({ length: steps }, () => b.number(x.size)).sort((p, q) => p - q)).flat();
+        b.node("MultiThreshold", [x, b.floats([channels, steps], rows)], { domain, attrs: { out_dtype: "UINT4", out_scale: { float: b.pick([1, 0.5]) }, out_bias: { float: b.pick([0, -1.5]) }, ...(x.shape.length === 3 && { data_layout: "NCW" }) }, size: steps });
+      },
+    },
+    {
+      name: `${domain}::FloatQuant`,
+      build: (b) => {
+        const x = ofRank(b, 2);
+        const w = b.node("FloatQuant", [b.weights([x.shape[1]!, b.int(1, 4)]), ...[1, 4, 3, 7, 240].map((v) => b.floats([], [v]))], { domain, attrs: { rounding_mode: "ROUND", saturation: 1 } });
+        b.node("MatMul", [x, w.name], { size: x.size * x.shape[1]! });
+      },
+    },
+    { name: `${domain}::BipolarQuant of activations`, build: (b) => void b.node("BipolarQuant", [real(b), b.floats([], [0.75])], { domain, size: 1 }) },
     { name: `${domain}::BipolarQuant`, build: (b) => { const x = ofRank(b, 2); const w = b.node("BipolarQuant", [b.weights([x.shape[1]!, b.int(1, 4)]), b.floats([], [0.5])], { domain }); b.node("MatMul", [x, w.name], { size: x.size * x.shape[1]! }); } },
     { name: `${domain}::Trunc`, build: (b) => { const x = real(b); const s = b.floats([], [0.125]); const [zero, from] = [b.floats([], [0]), b.floats([], [8])]; b.node("Trunc", [b.node("Quant", [x, s, zero, from], { domain, attrs: { signed: 1, narrow: 0, rounding_mode: "ROUND" } }), s, zero, from, b.floats([], [4])], { domain, attrs: { rounding_mode: "FLOOR" } }); } },
   ]),

@@ -85,7 +85,7 @@ describe("compare", () => {
     expect(out).toMatch(/Most is lost at \S+.*% of the noise at the outputs; .*--precision 'w8a10,\S+=[wai]\d+'/);
   });
 
-  it("gives advice that helps", { timeout: 60_000 }, async () => {
+  it("gives advice that helps", async () => {
     const narrow = ["compile", at("net.onnx"), "-o", at("narrow"), "--calib", at("calib.npz"), "-q", "--precision"];
     expect((await cli(...narrow, "w10a14,/first/MatMul=a5")).code).toBe(0);
     const look = async (): Promise<Comparison> => JSON.parse((await cli("compare", at("net.onnx"), at("narrow"), "--input", at("test.npz"), "--json", "-q")).out) as Comparison;
@@ -134,7 +134,7 @@ describe("compare", () => {
 describe("compile --max-error", () => {
   const compile = (dir: string, ...more: string[]): ReturnType<typeof cli> => cli("compile", at("net.onnx"), "-o", at(dir), "--calib", at("calib.npz"), ...more);
 
-  it("reports what it chose and why, and the printed options give the same network", { timeout: 120_000 }, async () => {
+  it("reports what it chose and why, and the printed options give the same network", async () => {
     const { code, out, err } = await compile("searched", "--max-error", "scores:mae=0.004", "--max-error", "sum:max=0.1");
     expect(code).toBe(0);
     expect(err).toMatch(/sensitivity of each layer\nsearch for widths\nrefinement\n/);
@@ -157,7 +157,7 @@ describe("compile --max-error", () => {
     expect(readFileSync(at("configured/nn.hir"), "utf8")).toBe(readFileSync(at("searched/nn.hir"), "utf8"));
   });
 
-  it("takes bounds from a configuration", { timeout: 60_000 }, async () => {
+  it("takes bounds from a configuration", async () => {
     writeFileSync(at("bound.yaml"), "max_error: [scores:argmax=90%]\nhold_out: 0.25\n");
     const { code, out } = await compile("configured2", "--config", at("bound.yaml"), "--json", "-q");
     expect(code).toBe(0);

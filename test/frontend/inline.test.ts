@@ -75,3 +75,35 @@ describe("If", () => {
     expect(refusal(bytes)[0]).toMatchObject({ code: "ON020", place: { node: "choice" } });
   });
 });
+
+describe("Loop", () => {
+  const int = (name: string, value: number): object => node("Constant", [], [name], "", [{ name: "value", type: "TENSOR", t: { dims: [], dataType: 7, int64Data: [value] } }]);
+  const truth = (name: string, value: number): object => node("Constant", [], [name], "", [{ name: "value", type: "TENSOR", t: { dims: [], dataType: 9, int32Data: [value] } }]);
+  /** s -> 2 s, with another condition where it is given. */
+  const body = (condition: readonly object[] = [node("Identity", ["go"], ["goes"])]): object => ({
+    name: "body",
+    type: "GRAPH",
+    g: { name: "body", node: [node("Add", ["s", "s"], ["d"]), ...condition], input: [floats("i", [], 7), floats("go", [], 9), floats("s", [1, 4])], output: [floats("goes", [], 9), floats("d", [1, 4])] },
+  });
+  const loop = (nodes: readonly object[], count: string, b = body()): Uint8Array => onnx({ node: [...nodes, node("Loop", [count, "", "x"], ["y"], "again", [b])] });
+
+  it("without a pass is what went in", () => {
+    expect(y(onnx({ node: [int("n", 0), node("Loop", ["n", "", "x"], ["t"], "again", [body()]), node("Relu", ["t"], ["y"])] }))).toEqual(X.map((x) => Math.max(0, x)));
+    expect(y(onnx({ node: [int("n", 3), truth("no", 0), node("Loop", ["n", "no", "x"], ["t"], "again", [body()]), node("Relu", ["t"], ["y"])] }))).toEqual(X.map((x) => Math.max(0, x)));
+  });
+  it("may end in any pass whose condition is known", () => {
+    expect(y(loop([int("n", 3)], "n"))).toEqual(X.map((x) => 8 * x));
+    const once = body([truth("goes", 0)]);
+    expect(y(loop([int("n", 3)], "n", once))).toEqual(X.map((x) => 2 * x));
+  });
+  it("whose passes or condition are computed is refused", () => {
+    const counted = [node("ArgMax", ["x"], ["at"], "", [{ name: "axis", type: "INT", i: 1 }, { name: "keepdims", type: "INT", i: 0 }])];
+    expect(refusal(loop(counted, "at"))[0]).toMatchObject({ code: "ON020", place: { node: "again" } });
+    expect(refusal(loop(counted, "at"))[0]!.message).toContain("number of passes");
+    const until = body([node("ReduceMax", ["d"], ["m"], "", [{ name: "keepdims", type: "INT", i: 0 }]), node("Cast", ["m"], ["goes"], "", [{ name: "to", type: "INT", i: 9 }])]);
+    expect(refusal(loop([int("n", 3)], "n", until))[0]!.message).toContain("condition after pass 1");
+  });
+  it("that never ends is refused, with the number of nodes that are allowed", () => {
+    expect(refusal(loop([], ""))[0]!.message).toMatch(/20000 nodes/);
+  });
+});

@@ -55,7 +55,7 @@ function quantizeWith(model: Module, calibration: readonly Float64Array[], preci
     for (const p of pass.ensures ?? []) expect(p.holds(module), p.name).toBe(true);
   };
   [lowerAverage, foldScales, decomposeSoftmax, quantize].forEach(run);
-  return { float: ctx.get<Module>(FLOAT_MODULE)!, fixed: module, report: ctx.get<QuantizationReport>(QUANTIZATION_REPORT)! };
+  return { float: ctx.need(FLOAT_MODULE), fixed: module, report: ctx.need(QUANTIZATION_REPORT) };
 }
 
 /** Mean distance in pixels between outputs and truth, both in units of the 11-pixel patch. */
@@ -87,7 +87,7 @@ describe("localisation networks at the default precision", () => {
   ];
   for (const c of cases) {
     const missing = existsSync(c.model) ? "" : ` (skipped: ${c.model} is not on this machine)`;
-    it.skipIf(missing !== "")(`${c.name} stays within 4% of the float error${missing}`, { timeout: 120_000 }, () => {
+    it.skipIf(missing !== "")(`${c.name} stays within 4% of the float error${missing}`, () => {
       const data = arrays(c.data);
       const float = load(c.model);
       const q = quantizeWith(load(c.model), rows(data.get(c.calib)!));
@@ -97,7 +97,7 @@ describe("localisation networks at the default precision", () => {
     });
   }
 
-  it("the example stays within 4% of the float error", { timeout: 120_000 }, () => {
+  it("the example stays within 4% of the float error", () => {
     const test = arrays(`${EXAMPLE}data/test.npz`);
     const float = load(`${EXAMPLE}braggnn_s1.onnx`);
     const q = quantizeWith(load(`${EXAMPLE}braggnn_s1.onnx`), rows(arrays(`${EXAMPLE}data/calib.npz`).get("patch")!));
@@ -109,7 +109,7 @@ describe("localisation networks at the default precision", () => {
     expect(a.layers.length).toBeGreaterThan(10);
     expect(a.layers.map((l) => l.name)).toContain(a.worst_layer);
     expect(a.layers.filter((l) => l.saturated > 0.05)).toEqual([]);
-    expect(q.report.tables.map((t) => t.fn)).toEqual(["exp", "reciprocal"]);
+    expect(q.report.tables.map((t) => t.fn)).toEqual(["exp_tail", "reciprocal"]);
     for (const t of q.report.tables) expect(t.max_error).toBeGreaterThan(0);
   });
 });
@@ -119,7 +119,7 @@ describe("quantize", () => {
   const calibration = rows(arrays(`${EXAMPLE}data/calib.npz`).get("patch")!, 64);
   const spec = (more: Partial<PrecisionSpec>): PrecisionSpec => ({ ...defaultPrecision, ...more });
 
-  it("gets better with more bits", { timeout: 60_000 }, () => {
+  it("gets better with more bits", () => {
     const sqnr = [6, 8, 12].map((n) => accuracy(quantizeWith(load(path), calibration, spec({ weights: n, activations: n })), calibration).outputs["centre"]!.sqnr_db);
     expect(sqnr[1]! - sqnr[0]!).toBeGreaterThan(5);
     expect(sqnr[2]! - sqnr[1]!).toBeGreaterThan(8);
@@ -163,7 +163,7 @@ describe("quantize", () => {
     const values = Array.from(prepareNn(q.fixed).run(roundInputs([calibration[0]!], q.fixed.func.body.args.map((a) => a.type)))[0]!);
     expect(raw.map((r) => r * 2 ** -Number(out))).toEqual(values);
   });
-  it("refinement never leaves the outputs worse on calibration data", { timeout: 60_000 }, () => {
+  it("refinement never leaves the outputs worse on calibration data", () => {
     const at = (refine: number): number => accuracy(quantizeWith(load(path), calibration, spec({ activations: 6 }), { refine }), calibration.slice(0, 48)).outputs["centre"]!.rmse;
     expect(at(30)).toBeLessThanOrEqual(at(0) * 1.02);
   });
@@ -177,7 +177,7 @@ describe("classifiers and an autoencoder at the default precision", () => {
   for (const c of cases) {
     const dir = `${SHARED}/${c.name}`;
     const missing = existsSync(dir) ? "" : ` (skipped: ${dir} is not on this machine)`;
-    it.skipIf(missing !== "")(`${c.name} keeps its hit rate${missing}`, { timeout: 120_000 }, () => {
+    it.skipIf(missing !== "")(`${c.name} keeps its hit rate${missing}`, () => {
       const data = arrays(`${dir}/test.npz`);
       const q = quantizeWith(load(`${dir}/model_ts_op17_b1.onnx`), rows(data.get("x_calib")!));
       const [x, truth] = [rows(data.get("x_test")!, 500), data.get(c.truth)!.data];

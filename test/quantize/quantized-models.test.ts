@@ -4,7 +4,7 @@
  */
 import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { LOWER_PIPELINE, PREPARE_PIPELINE, TO_FIXED_PIPELINE } from "../../src/driver/passes.js";
+import { stagePipeline } from "../../src/driver/stages.js";
 import { Sink } from "../../src/diagnostics/index.js";
 import { readArrays } from "../../src/frontend/npz.js";
 import { cloneModule, type Module, type Op } from "../../src/ir/core.js";
@@ -33,8 +33,8 @@ function build(bytes: Uint8Array, file: string, calibration: readonly Float64Arr
   context.set(CALIBRATION_SAMPLES, calibration);
   const run = (m: Module, pipeline: string): Module => new PassManager().run(cloneModule(m), pipeline, { context, sink, verifyEach: true }).module;
   const float = importValid(bytes, file);
-  const fixed = run(run(float, PREPARE_PIPELINE), TO_FIXED_PIPELINE);
-  return { float, fixed, flow: run(fixed, LOWER_PIPELINE) };
+  const fixed = run(run(float, stagePipeline("prepare")), stagePipeline("to-fixed"));
+  return { float, fixed, flow: run(fixed, stagePipeline("lower")) };
 }
 
 /** Real outputs of the fixed-point network, and whether the fused kernels give the same integers, for each sample. */
@@ -97,8 +97,9 @@ describe("the integers of the model reach the hardware", () => {
   });
   it("a padded convolution pads with the zero point", () => {
     const conv = built("conv_padded").fixed.func.body.ops.find((op) => op.name === "nn.conv")!;
-    // Zero points are taken off, so that the padding of 0 is the model's zero point.
-    expect(fixedOf(conv.operand(0))).toMatchObject({ signed: true, width: 9, frac: 0 });
+    // Codes are multiplied as they are, 8 bits wide.
+    expect(fixedOf(conv.operand(0))).toMatchObject({ signed: false, width: 8, frac: 0 });
+    expect(conv.attrs["pad_value"]).toBe(117);
   });
   it("a function between two quantized tensors is one table", () => {
     const ops = built("uint8_weights").fixed.func.body.ops.map((op) => op.name);

@@ -97,7 +97,8 @@ describe("weight rounding", () => {
     const compensated = roundWeights(matrix, { width: 5, perChannel: false, moments: () => moments });
     const [a, b] = [resultError(plain.raw, plain.type.frac, plain.biasShift), resultError(compensated.raw, compensated.type.frac, compensated.biasShift)];
     expect(b).toBeLessThan(a / 4);
-    expect(compensated.error * outputs).toBeCloseTo(b, 6);
+    // Covariances are shrunk by what 400 rows leave open.
+    expect(Math.abs((compensated.error * outputs) / b - 1)).toBeLessThan(0.02);
   });
   it("keeps to the width", () => {
     for (const width of [2, 4, 8]) {

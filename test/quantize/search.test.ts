@@ -23,7 +23,7 @@ function errorOf(precision: PrecisionSpec, bound: string, on = others): number {
 }
 
 describe("search for widths", () => {
-  it.each([["mae=0.02"], ["rmse=0.01"], ["max=0.1"], ["sqnr=35"], ["argmax=0.97"]])("keeps %s on the search and on other data, with less hardware than any uniform precision that does", { timeout: 60_000 }, (bound) => {
+  it.each([["mae=0.02"], ["rmse=0.01"], ["max=0.1"], ["sqnr=35"], ["argmax=0.97"]])("keeps %s on the search and on other data, with less hardware than any uniform precision that does", (bound) => {
     const r = search([bound]);
     const limit = limitOf(parseBound(bound));
     expect(r.errors[0]!.point).toBeLessThanOrEqual(limit);
@@ -35,7 +35,7 @@ describe("search for widths", () => {
     expect(errorOf(fewer, bound, calibration)).toBeGreaterThan(limit);
   });
 
-  it("spends more on a tighter bound, and keeps several at once", { timeout: 60_000 }, () => {
+  it("spends more on a tighter bound, and keeps several at once", () => {
     const [loose, tight] = [search(["mae=0.05"]), search(["mae=0.005"])];
     expect(tight.cost).toBeGreaterThan(loose.cost * 1.2);
     const both = search(["mae=0.05", "sqnr=45"]);
@@ -43,7 +43,7 @@ describe("search for widths", () => {
     expect(both.cost).toBeGreaterThan(loose.cost);
   });
 
-  it("gives a precision that says it all: text and back, the same network", { timeout: 60_000 }, () => {
+  it("gives a precision that says it all: text and back, the same network", () => {
     const r = search(["mae=0.02"]);
     const text = formatPrecision(r.precision);
     const again = quantizeTo(parsePrecision(text), calibration);
@@ -54,7 +54,7 @@ describe("search for widths", () => {
     expect(formatPrecision(search(["mae=0.02"]).precision)).toBe(text);
   });
 
-  it("leaves alone what the user states, ports included", { timeout: 60_000 }, () => {
+  it("leaves alone what the user states, ports included", () => {
     const base = parsePrecision("w8a10o20,conv1=w9,x=a11");
     const r = search(["mae=0.02"], base);
     expect(r.precision.layers.get("conv1")!.weights).toBe(9);
@@ -76,7 +76,7 @@ describe("search for widths", () => {
     expect(search([`mae=${reached * 1.05}`]).errors[0]!.upper).toBeLessThanOrEqual(reached * 1.05);
   }, 60_000);
 
-  it("tells how far it is", { timeout: 60_000 }, () => {
+  it("tells how far it is", () => {
     const seen: [string, number, number][] = [];
     search(["mae=0.05"], defaultPrecision, (...p) => seen.push(p));
     expect([...new Set(seen.map((s) => s[0]))]).toEqual(["sensitivity of each layer", "search for widths", "refinement"]);

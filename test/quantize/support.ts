@@ -6,7 +6,7 @@ import { PassManager } from "../../src/passes/pass-manager.js";
 import { CALIBRATION_SAMPLES, FLOAT_MODULE, PRECISION } from "../../src/passes/nn/quantize/index.js";
 import type { Sample } from "../../src/passes/nn/quantize/calibrate.js";
 import type { PrecisionSpec } from "../../src/passes/nn/quantize/precision.js";
-import { PREPARE_PIPELINE, TO_FIXED_PIPELINE } from "../../src/driver/passes.js";
+import { stagePipeline } from "../../src/driver/stages.js";
 import { nodeHost } from "../../src/host.js";
 import { Sink } from "../../src/diagnostics/index.js";
 
@@ -46,7 +46,7 @@ export function samples(count: number, size = 72, seed = 7, scale = 1): Sample[]
 
 export function prepared(bytes: Uint8Array = smallNetwork()): Module {
   const sink = new Sink();
-  return new PassManager().run(importValid(bytes, "net.onnx"), PREPARE_PIPELINE, { context: new PassContext(sink), sink, host: nodeHost(), verifyEach: true }).module;
+  return new PassManager().run(importValid(bytes, "net.onnx"), stagePipeline("prepare"), { context: new PassContext(sink), sink, host: nodeHost(), verifyEach: true }).module;
 }
 
 /** The float network as quantization saw it, and the fixed-point one. */
@@ -55,6 +55,31 @@ export function quantizeTo(precision: PrecisionSpec, calibration: readonly Sampl
   const context = new PassContext(sink);
   context.set(CALIBRATION_SAMPLES, calibration);
   context.set(PRECISION, precision);
-  const fixed = new PassManager().run(prepared(bytes), TO_FIXED_PIPELINE, { context, sink, host: nodeHost(), verifyEach: true }).module;
-  return { float: context.get<Module>(FLOAT_MODULE)!, fixed };
+  const fixed = new PassManager().run(prepared(bytes), stagePipeline("to-fixed"), { context, sink, host: nodeHost(), verifyEach: true }).module;
+  return { float: context.need(FLOAT_MODULE), fixed };
+}
+
+/**
+ * x [1,8] -> /large/MatMul, +200, relu -> /small/MatMul -> y [1,4]. What is common to all of the large values cancels in the
+ * second layer, so that ten bits of them leave little of y.
+ */
+export function cancelling(): Uint8Array {
+  const random = uniform(11);
+  const draw = (n: number, scale: number): number[] => Array.from({ length: n }, () => random() * scale);
+  const second = draw(16 * 4, 0.5);
+  for (let c = 0; c < 4; c++) {
+    const mean = Array.from({ length: 16 }, (_, r) => second[4 * r + c]!).reduce((a, v) => a + v, 0) / 16;
+    for (let r = 0; r < 16; r++) second[4 * r + c]! -= mean;
+  }
+  return onnx({
+    input: [floats("x", ["N", 8])],
+    output: [floats("y", ["N", 4])],
+    initializer: [weights("w1", [8, 16], draw(128, 0.5)), weights("b1", [16], Array<number>(16).fill(200)), weights("w2", [16, 4], second)],
+    node: [
+      node("MatMul", ["x", "w1"], ["h"], "/large/MatMul"),
+      node("Add", ["h", "b1"], ["s"], "/large/Add"),
+      node("Relu", ["s"], ["r"], "/large/Relu"),
+      node("MatMul", ["r", "w2"], ["y"], "/small/MatMul"),
+    ],
+  });
 }

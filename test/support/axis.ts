@@ -1,7 +1,7 @@
 /** Drives a design with one input and one output stream in the rtl interpreter, beat by beat. */
-import type { AxisPort } from "../../src/backend-hls/flow-to-rtl.js";
 import { RtlSimulator } from "../../src/ir/eval/rtl-sim.js";
 import type { Module } from "../../src/ir/core.js";
+import type { AxisPort } from "../../src/backend-hls/emit/flow-to-rtl.js";
 
 export interface AxisRun {
   /** Raw integers of all samples in a row. */

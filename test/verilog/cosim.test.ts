@@ -69,19 +69,19 @@ function pipelines(count: number, seed: number): Module {
 }
 
 describe.skipIf(absent !== "")(`written Verilog${absent}`, () => {
-  it("computes what the interpreter computes, on random combinational modules", { timeout: 240_000 }, async () => {
+  it("computes what the interpreter computes, on random combinational modules", async () => {
     const module = batch(60, 11);
     await compare(module, "top", randomVectors(module.lookup("top")!, 150, 7));
   });
 
-  it("clocks registers as the interpreter does", { timeout: 120_000 }, async () => {
+  it("clocks registers as the interpreter does", async () => {
     const module = pipelines(60, 3);
     // Only registers that have a reset feed the comparison: unknown bits must not come from the others.
     for (const q of module.lookup("top")!.body.ops.filter((op) => op.name === "rtl.reg")) q.attrs = { reset: 0, ...q.attrs };
     await compare(module, "top", randomVectors(module.lookup("top")!, 200, 9));
   });
 
-  it("has memories, roms and lanes that work", { timeout: 120_000 }, async () => {
+  it("has memories, roms and lanes that work", async () => {
     const module = lanes(8, 16);
     // The data path and the memory hold something known once they have been written.
     await compare(module, "lanes", randomVectors(module.lookup("lanes")!, 300, 4).map((v, k) => [v[0]!, k % 40 === 20 ? 1n : 0n, v[2]!]), 40);

@@ -28,7 +28,7 @@ function ports(width: number, beatsPerSample: number): StreamPort[] {
 }
 
 describe.skipIf(absent !== "")(`the Verilator harness${absent}`, () => {
-  it("passes beats of any width through, with and without stalls, and measures", { timeout: 180_000 }, async () => {
+  it("passes beats of any width through, with and without stalls, and measures", async () => {
     for (const width of [12, 200]) {
       const dir = scratch();
       const rtl = verilogIn(streamFifo(width, 5, 4));
@@ -58,7 +58,7 @@ describe.skipIf(absent !== "")(`the Verilator harness${absent}`, () => {
     }
   });
 
-  it("gives up when nothing moves, and says which port waits", { timeout: 120_000 }, async () => {
+  it("gives up when nothing moves, and says which port waits", async () => {
     const module = new Module("stuck");
     const b = new RtlModuleBuilder(module, "stuck", [{ name: "s_axis_tdata", type: u(8) }, { name: "s_axis_tvalid", type: u(1) }, { name: "s_axis_tlast", type: u(1) }, { name: "m_axis_tready", type: u(1) }], { attrs: { clock: "aclk", resetn: "aresetn" } });
     const seen = b.regDeclare(u(1), { reset: 0, hint: "seen" });
@@ -84,7 +84,7 @@ describe.skipIf(absent !== "")(`the Verilator harness${absent}`, () => {
     }
   });
 
-  it("shows what Verilator says about broken sources", { timeout: 60_000 }, async () => {
+  it("shows what Verilator says about broken sources", async () => {
     const dir = scratch();
     writeFileSync(join(dir, "bad.v"), "module bad(input wire x; endmodule\n");
     await expect(buildSimulation(dir, "bad", [], join(dir, "build"))).rejects.toThrow(/TO002[\s\S]*bad\.v:1/);

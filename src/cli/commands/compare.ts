@@ -3,10 +3,10 @@ import { compareDesign, type Comparison } from "../../driver.js";
 import { percent, short, widthsInWords } from "../../driver/comparison.js";
 import { runAction, type GlobalOptions } from "../action.js";
 import type { CliEnv } from "../env.js";
-import { positiveInteger } from "../options.js";
+import { DIM_OPTION, namedShape, namedSize, positiveInteger, SHAPE_OPTION, shapeOptions, type ShapeFlags } from "../options.js";
 import { count, si, table } from "../table.js";
 
-interface Flags extends GlobalOptions {
+interface Flags extends GlobalOptions, ShapeFlags {
   readonly input: string;
   readonly html?: string;
   readonly samples?: number;
@@ -20,6 +20,8 @@ export function compareCommand(env: CliEnv): Command {
     .argument("<model>", "ONNX file that the design was compiled from (MODEL.onnx)")
     .argument("<dir>", "folder made by onnx-hls compile")
     .requiredOption("--input <data>", "inputs (.npz with the network's input names, or a single .npy); the first axis counts samples")
+    .option(...SHAPE_OPTION, namedShape)
+    .option(...DIM_OPTION, namedSize)
     .option("--html <file>", "draw it: one HTML file that needs nothing else")
     .option("--samples <n>", "use at most so many samples, spread over the data", positiveInteger)
     .option("--json", "print everything as JSON")
@@ -33,7 +35,7 @@ Example:
     .action(async (model: string, dir: string, _flags: unknown, command: Command) => {
       const flags = command.optsWithGlobals<Flags>();
       await runAction(env, flags, async (session) => {
-        const options = { input: flags.input, ...(flags.samples !== undefined && { samples: flags.samples }), ...(flags.html !== undefined && { html: flags.html }) };
+        const options = { input: flags.input, ...shapeOptions(flags), ...(flags.samples !== undefined && { samples: flags.samples }), ...(flags.html !== undefined && { html: flags.html }) };
         const c = await compareDesign(model, dir, options, session);
         env.out(flags.json === true ? `${JSON.stringify(c, jsonNumber, 1)}\n` : `${summary(c, flags.html)}\n`);
       });
@@ -63,6 +65,7 @@ function summary(c: Comparison, html: string | undefined): string {
     l.cause === "none" ? "-" : l.cause,
   ]);
   lines.push(table(["  layer", "computes", "float range", "format", "saturated", "range used", "SQNR dB", "own dB", "of output noise", "mostly"], rows), "", ...c.findings);
+  lines.push(c.verdict === "good" ? "The accuracy is good on this data." : `The accuracy is ${c.verdict} on this data (${c.shortfalls.join("; ")}).`);
   if (html !== undefined) lines.push("", `drawn in ${html}`);
   return lines.join("\n");
 }

@@ -1,16 +1,18 @@
 import { Command, Option } from "commander";
-import { compileModel, type AxisWidth, type CompileOptions, type DesignReport, type Minimize, type Target } from "../../driver.js";
+import { compileModel, joinExtraPasses, parseExtraPass, type AxisWidth, type CompileOptions, type DesignReport, type Minimize, type Target } from "../../driver.js";
 import { runAction, type GlobalOptions } from "../action.js";
 import type { CliEnv } from "../env.js";
-import { axisWidth, budget, names, positiveInteger, positiveNumber, repeated, share } from "../options.js";
-import { precisionSummary } from "../precision.js";
+import { axisWidth, budget, DIM_OPTION, namedShape, namedSize, names, positiveInteger, positiveNumber, repeated, SHAPE_OPTION, type ShapeFlags, shapeOptions, share } from "../options.js";
+import { checkSummary, precisionSummary, ratio } from "../precision.js";
+import { loadPlugins } from "../plugins.js";
 import { count, si, table } from "../table.js";
 
-interface Flags extends GlobalOptions {
+interface Flags extends GlobalOptions, ShapeFlags {
   readonly output: string;
   readonly calib?: string;
   readonly precision?: string;
   readonly maxError?: readonly string[];
+  readonly acceptAccuracy?: readonly string[];
   readonly holdOut?: number;
   readonly targetIi?: number;
   readonly targetRate?: number;
@@ -24,6 +26,8 @@ interface Flags extends GlobalOptions {
   readonly printIrAfter?: readonly string[];
   readonly dumpIr?: string;
   readonly verifyEach: boolean;
+  readonly passesAfter?: readonly string[];
+  readonly plugin?: readonly string[];
   readonly json?: boolean;
 }
 
@@ -36,7 +40,8 @@ export function compileCommand(env: CliEnv): Command {
     .option("--calib <data>", "representative inputs (.npz or .npy): chooses number formats and measures accuracy")
     .option("--precision <spec>", "bits of weights and activations: 8, w8a12; also of single layers: w8a12,NODE=w10")
     .option("--max-error <bound>", "find the narrowest widths per layer within METRIC=VALUE or OUTPUT:METRIC=VALUE (mae, rmse, max, sqnr in dB, argmax); may be repeated", repeated)
-    .option("--hold-out <share>", "keep this share of the calibration data for measuring accuracy only (default: 0; 0.5 with --max-error)", share)
+    .option("--accept-accuracy <bound>", "accept METRIC=VALUE or OUTPUT:METRIC=VALUE in place of 20 dB and 90 % of the same argmax; may be repeated", repeated)
+    .option("--hold-out <share>", "keep this share of the calibration data for measuring accuracy only (default: what calibration can do without; 0.5 with --max-error)", share)
     .addOption(new Option("--target-ii <cycles>", "at most so many cycles between samples").argParser(positiveInteger).conflicts(["targetRate", "budget"]))
     .addOption(new Option("--target-rate <hz>", "at least so many samples per second: 1e6, 1M").argParser(positiveNumber).conflicts(["targetIi", "budget"]))
     .addOption(new Option("--budget <limits>", "the fastest design within dsp=N,lut=N,ff=N,bram=N").argParser(budget).conflicts(["targetIi", "targetRate"]))
@@ -46,6 +51,10 @@ export function compileCommand(env: CliEnv): Command {
     .option("--device <name>", "FPGA (default: xcu280)")
     .option("--clock <mhz>", "clock in MHz (default: 250)", positiveNumber)
     .option("--config <file>", "YAML file with these options and precisions of single layers; the command line has precedence")
+    .option(...SHAPE_OPTION, namedShape)
+    .option(...DIM_OPTION, namedSize)
+    .option("--passes-after <stage=pipeline>", "run passes behind a stage: prepare, to-fixed, lower, schedule, hardware; may be repeated", repeated)
+    .option("--plugin <file>", "JavaScript module that registers operators or passes; may be repeated", repeated)
     .option("--print-ir-after <pass>", "print the IR after a pass, all, or changed, to stderr; may be repeated", names)
     .option("--dump-ir <dir>", "write the IR after each pass to numbered files")
     .option("--verify-each", "run the verifier after each pass", true)
@@ -64,6 +73,7 @@ Examples:
     .action(async (model: string, _flags: unknown, command: Command) => {
       const flags = command.optsWithGlobals<Flags>();
       await runAction(env, flags, async (session) => {
+        await loadPlugins(flags.plugin);
         const report = await compileModel(model, compileOptions(flags), session);
         env.out(flags.json === true ? `${JSON.stringify(report, null, 2)}\n` : `${summary(report, flags.output)}\n`);
       });
@@ -76,9 +86,11 @@ function compileOptions(f: Flags): CompileOptions {
   return {
     out: f.output,
     verifyEach: f.verifyEach,
+    ...shapeOptions(f),
     ...(f.calib !== undefined && { calib: f.calib }),
     ...(f.precision !== undefined && { precision: f.precision }),
     ...(f.maxError !== undefined && { maxError: f.maxError }),
+    ...(f.acceptAccuracy !== undefined && { acceptAccuracy: f.acceptAccuracy }),
     ...(f.holdOut !== undefined && { holdOut: f.holdOut }),
     ...(target !== undefined && { target }),
     ...(f.minimize !== undefined && { minimize: f.minimize }),
@@ -86,6 +98,7 @@ function compileOptions(f: Flags): CompileOptions {
     ...(f.device !== undefined && { device: f.device }),
     ...(f.clock !== undefined && { clockMhz: f.clock }),
     ...(f.config !== undefined && { config: f.config }),
+    ...(f.passesAfter !== undefined && { extraPasses: joinExtraPasses(f.passesAfter.map(parseExtraPass)) }),
     ...(f.printIrAfter !== undefined && { printIrAfter: f.printIrAfter }),
     ...(f.dumpIr !== undefined && { dumpIr: f.dumpIr }),
   };
@@ -104,8 +117,9 @@ export function summary(r: DesignReport, dir: string): string {
     `  bound by             ${r.binding.kernel} (busy ${count(r.binding.cycles)} of ${count(r.initiation_interval)} cycles); ${r.binding.resource.toUpperCase()} (${count(r.binding.used)} of ${count(r.binding.available)})`,
   ];
   for (const [name, a] of Object.entries(r.accuracy ?? {})) {
-    lines.push(`  accuracy of ${name}: rmse ${si(a.rmse, "")}, largest error ${si(a.max_abs_error, "")}, ${a.sqnr_db.toFixed(1)} dB against the float model`);
+    lines.push(`  accuracy of ${name}: rmse ${si(a.rmse, "")}, largest error ${si(a.max_abs_error, "")}, ${ratio(a)} against the float model`);
   }
+  if (r.accuracy_check !== undefined) lines.push(...checkSummary(r.accuracy_check));
   if (r.precision.bounds !== undefined) lines.push("", precisionSummary(r.precision));
   const rows = r.kernels.map((k) => [k.name, k.cycles, unrollText(k.unroll), k.multipliers, k.resources.lut, k.resources.dsp, k.resources.bram, k.onnx_nodes.join(" ")]);
   lines.push("", table(["kernel", "cycles", "unroll", "mult", "LUT", "DSP", "BRAM", "ONNX nodes"], rows), "", `compiled in ${r.compile_seconds.toFixed(1)} s`);

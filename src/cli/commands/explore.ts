@@ -2,12 +2,15 @@ import { Command } from "commander";
 import { exploreModel, type AxisWidth, type Exploration } from "../../driver.js";
 import { runAction, type GlobalOptions } from "../action.js";
 import type { CliEnv } from "../env.js";
-import { axisWidth, positiveInteger, positiveNumber } from "../options.js";
+import { axisWidth, DIM_OPTION, namedShape, namedSize, positiveInteger, positiveNumber, repeated, SHAPE_OPTION, type ShapeFlags, shapeOptions, share } from "../options.js";
+import { checkSummary, ratio } from "../precision.js";
 import { si, table } from "../table.js";
 
-interface Flags extends GlobalOptions {
+interface Flags extends GlobalOptions, ShapeFlags {
   readonly calib?: string;
   readonly precision?: string;
+  readonly acceptAccuracy?: readonly string[];
+  readonly holdOut?: number;
   readonly device?: string;
   readonly clock?: number;
   readonly axisWidth?: AxisWidth;
@@ -29,8 +32,12 @@ export function exploreCommand(env: CliEnv): Command {
     .option("--clock <mhz>", "clock in MHz (default: 250)", positiveNumber)
     .option("--calib <data>", "representative inputs (.npz or .npy): chooses number formats")
     .option("--precision <spec>", "bits of weights and activations: 8, w8a12")
+    .option("--accept-accuracy <bound>", "accept METRIC=VALUE or OUTPUT:METRIC=VALUE in place of 20 dB and 90 % of the same argmax; may be repeated", repeated)
+    .option("--hold-out <share>", "keep this share of the calibration data for measuring accuracy only", share)
     .option("--axis-width <width>", "width of the streams: most bits of a beat (128), or elements per beat of the inputs (16e)", axisWidth)
     .option("--config <file>", "YAML file with these options; the command line has precedence")
+    .option(...SHAPE_OPTION, namedShape)
+    .option(...DIM_OPTION, namedSize)
     .option("--intervals <count>", "intervals to try, on a geometric grid (default: 24)", positiveInteger)
     .option("--cores <count>", "threads (default: as many as there are cores); the result does not depend on it", positiveInteger)
     .option("-o, --output <dir>", "folder for explore.json, explore.html and explore.svg")
@@ -50,8 +57,11 @@ Examples:
         const result = await exploreModel(
           model,
           {
+            ...shapeOptions(f),
             ...(f.calib !== undefined && { calib: f.calib }),
             ...(f.precision !== undefined && { precision: f.precision }),
+            ...(f.acceptAccuracy !== undefined && { acceptAccuracy: f.acceptAccuracy }),
+            ...(f.holdOut !== undefined && { holdOut: f.holdOut }),
             ...(f.device !== undefined && { device: f.device }),
             ...(f.clock !== undefined && { clockMhz: f.clock }),
             ...(f.axisWidth !== undefined && { axisWidth: f.axisWidth }),
@@ -71,5 +81,7 @@ Examples:
 
 function summary(e: Exploration): string {
   const rows = e.points.map((p) => [p.initiation_interval, si(p.throughput_hz, "/s"), p.latency, p.multipliers, `${(100 * p.mac_efficiency).toFixed(1)} %`, p.resources.lut, p.resources.ff, p.resources.dsp, p.resources.bram]);
-  return [`${e.model} on ${e.device} at ${e.clock_mhz} MHz: ${e.points.length} designs of which none is worse than another in everything`, "", table(["interval", "rate", "latency", "mult", "busy", "LUT", "FF", "DSP", "BRAM"], rows), "", `explored in ${e.seconds.toFixed(1)} s`].join("\n");
+  const accuracy = Object.entries(e.accuracy ?? {}).map(([name, a]) => `accuracy of ${name}: ${ratio(a)} against the float model`);
+  const check = e.accuracy_check === undefined ? [] : [...accuracy, ...checkSummary(e.accuracy_check), ""];
+  return [`${e.model} on ${e.device} at ${e.clock_mhz} MHz: ${e.points.length} designs of which none is worse than another in everything`, "", ...check, table(["interval", "rate", "latency", "mult", "busy", "LUT", "FF", "DSP", "BRAM"], rows), "", `explored in ${e.seconds.toFixed(1)} s`].join("\n");
 }

@@ -121,7 +121,6 @@ const hardSigmoid: OperatorImporter = {
 const prelu: OperatorImporter = {
   opType: "PRelu",
   limits: "constant slopes",
-  sameType: 2,
   import: (ctx) => {
     const given = ctx.needWeight(1, "the slope");
     // Before opset 7 a list of slopes was one per channel.

@@ -60,7 +60,6 @@ function mask(ctx: NodeContext, x: Value, constant: number, { bits, signed }: In
 function bitwise(opType: string, shared: number, on: (a: bigint, b: bigint) => bigint): OperatorImporter {
   return {
     opType,
-    sameType: 2,
     import: (ctx) => {
       const type = typeOf(ctx);
       const shape = needBroadcast(ctx, ctx.shape(0), ctx.shape(1));
@@ -88,7 +87,6 @@ const not: OperatorImporter = {
 /** By a power of two, which a computed amount makes up of its bits. */
 const shift: OperatorImporter = {
   opType: "BitShift",
-  sameType: 2,
   import: (ctx) => {
     const type = typeOf(ctx);
     const shape = needBroadcast(ctx, ctx.shape(0), ctx.shape(1));

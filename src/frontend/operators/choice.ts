@@ -6,8 +6,6 @@ import type { Value } from "../../ir/core.js";
 import { known, shapeOf, type NodeContext, type OperatorImporter } from "../context.js";
 import { mapConstants, needBroadcast, scalarOf, selectNegative } from "./broadcast.js";
 
-export { scalarOf, selectNegative };
-
 const BOOL = 9;
 const INT64 = 7;
 
@@ -26,7 +24,6 @@ function not(ctx: NodeContext, v: Value): Value {
 function comparison(opType: string, on: (a: number, b: number) => boolean, variable: (ctx: NodeContext, a: Value, b: Value) => Value): OperatorImporter {
   return {
     opType,
-    sameType: 2,
     resultType: () => BOOL,
     import: (ctx) => {
       const [a, b] = [ctx.constant(0), ctx.constant(1)];
@@ -85,21 +82,13 @@ const where: OperatorImporter = {
         return known(shape, chosen.map((v, i) => v + other[i]!), a.integer && b.integer);
       }
       const sign = ctx.fromConstant({ shape: c.shape, data: c.data.map((v) => (v !== 0 ? -1 : 0)), integer: false }, `${ctx.name}_condition`);
-      return broadcastTo(ctx, selectNegative(ctx, sign, finite(ctx, 1), finite(ctx, 2)), shape);
+      return broadcastTo(ctx, selectNegative(ctx, sign, ctx.masking(1), ctx.masking(2)), shape);
     }
     const condition = ctx.value(0);
     const sign = ctx.emit("nn.neg", [condition], shapeOf(condition));
-    return broadcastTo(ctx, selectNegative(ctx, sign, finite(ctx, 1), finite(ctx, 2)), shape);
+    return broadcastTo(ctx, selectNegative(ctx, sign, ctx.masking(1), ctx.masking(2)), shape);
   },
 };
-
-/** A mask's infinity becomes a number far below what any softmax keeps. */
-function finite(ctx: NodeContext, i: number): Value {
-  const c = ctx.constant(i);
-  if (c === undefined || c.data.every((v) => Math.abs(v) < 1e9)) return ctx.value(i);
-  return ctx.fromConstant({ ...c, data: c.data.map((v) => (Math.abs(v) < 1e9 ? v : Math.sign(v) * FAR)) }, `${ctx.name}_mask`);
-}
-const FAR = 1024;
 
 function broadcastTo(ctx: NodeContext, v: Value, shape: readonly number[]): Value {
   return shapeOf(v).join() === shape.join() ? v : ctx.emit("nn.broadcast", [v], shape, { shape: [...shape] });
@@ -128,38 +117,24 @@ function concatAxis(ctx: NodeContext, parts: readonly Value[], axis: number): Va
   return ctx.emit("nn.concat", parts, shape, { axis });
 }
 
-/** Positions along `axis`, in the shape of a tensor with that axis alone. */
-function positions(ctx: NodeContext, shape: readonly number[], axis: number): Value {
+/** Positions along `axis`, or their labels, in the shape of a tensor with that axis alone. */
+function positions(ctx: NodeContext, shape: readonly number[], axis: number, labels?: readonly number[]): Value {
   const n = shape[axis]!;
-  const column = ctx.fromConstant({ shape: [n, ...shape.slice(axis + 1).map(() => 1)], data: Float64Array.from({ length: n }, (_, i) => i), integer: false }, `${ctx.name}_positions`);
+  const column = ctx.fromConstant({ shape: [n, ...shape.slice(axis + 1).map(() => 1)], data: Float64Array.from({ length: n }, (_, i) => labels?.[i] ?? i), integer: false }, `${ctx.name}_positions`);
   return ctx.emit("nn.broadcast", [column], shape, { shape: [...shape] });
 }
 
 /** Longest axis that is searched or sorted. */
 const MAX_ORDER = 1024;
 
-function argExtreme(opType: string, largest: boolean): OperatorImporter {
-  return {
-    opType,
-    limits: `up to ${MAX_ORDER} elements along the axis`,
-    resultType: () => INT64,
-    import: (ctx) => {
-      const x = ctx.value(0);
-      const shape = shapeOf(x);
-      const axis = ctx.axis(ctx.int("axis", 0), shape.length);
-      const at = extremeAt(ctx, x, axis, largest, ctx.int("select_last_index", 0) !== 0);
-      if (ctx.int("keepdims", 1) !== 0) return at;
-      const out = shape.filter((_, d) => d !== axis);
-      return ctx.emit("nn.reshape", [at], out, { shape: out });
-    },
-  };
-}
-
-/** Position of the largest or smallest element along `axis`, which stays with one element. */
-function extremeAt(ctx: NodeContext, x: Value, axis: number, largest: boolean, last: boolean): Value {
+/**
+ * Position of the largest (or smallest) element along `axis`, which stays with length 1; of equals the first one, or the last.
+ * `labels` stand for the positions where they are given.
+ */
+export function positionOfExtreme(ctx: NodeContext, x: Value, axis: number, largest: boolean, last = false, labels?: readonly number[]): Value {
   const shape = shapeOf(x);
   if (shape[axis]! > MAX_ORDER) throw ctx.error(`${shape[axis]} elements along axis ${axis} are too many to compare`, `at most ${MAX_ORDER}`);
-  let level: { value: Value; at: Value } = { value: x, at: positions(ctx, shape, axis) };
+  let level: { value: Value; at: Value } = { value: x, at: positions(ctx, shape, axis, labels) };
   // A tournament: neighbours meet, the winner's position goes on, so that positions stay in order.
   for (let n = shape[axis]!; n > 1; ) {
     const half = n >> 1;
@@ -178,6 +153,23 @@ function extremeAt(ctx: NodeContext, x: Value, axis: number, largest: boolean, l
   return level.at;
 }
 
+function argExtreme(opType: string, largest: boolean): OperatorImporter {
+  return {
+    opType,
+    limits: `up to ${MAX_ORDER} elements along the axis`,
+    resultType: () => INT64,
+    import: (ctx) => {
+      const x = ctx.value(0);
+      const shape = shapeOf(x);
+      const axis = ctx.axis(ctx.int("axis", 0), shape.length);
+      const at = positionOfExtreme(ctx, x, axis, largest, ctx.int("select_last_index", 0) !== 0);
+      if (ctx.int("keepdims", 1) !== 0) return at;
+      const out = shape.filter((_, d) => d !== axis);
+      return ctx.emit("nn.reshape", [at], out, { shape: out });
+    },
+  };
+}
+
 /** 1 where the first of the largest elements is, otherwise 0; before opset 13 of all axes from the given one on. */
 const hardmax: OperatorImporter = {
   opType: "Hardmax",
@@ -189,7 +181,7 @@ const hardmax: OperatorImporter = {
     const along = ctx.opset < 13 ? 1 : axis;
     const as = (v: Value, to: readonly number[]): Value => (shapeOf(v).join() === to.join() ? v : ctx.emit("nn.reshape", [v], to, { shape: [...to] }));
     const x = as(ctx.value(0), flat);
-    return as(equal(ctx, extremeAt(ctx, x, along, true, false), positions(ctx, flat, along)), shape);
+    return as(equal(ctx, positionOfExtreme(ctx, x, along, true), positions(ctx, flat, along)), shape);
   },
 };
 
@@ -200,6 +192,7 @@ const MAX_SORT = 64;
 const topK: OperatorImporter = {
   opType: "TopK",
   limits: `k constant; up to ${MAX_SORT} elements along the axis`,
+  ignores: { sorted: "sorted is one of the orders that unsorted results may have" },
   import: (ctx) => {
     const x = ctx.value(0);
     const shape = shapeOf(x);

@@ -155,9 +155,9 @@ function norm(opType: string, compute: Norm): OperatorImporter {
       const x = ctx.value(0);
       const rank = shapeOf(x).length;
       const given = ctx.intsOrInput("axes", 1, "axes");
-      if ((given === undefined || given.length === 0) && ctx.int("noop_with_empty_axes", 0) !== 0) return ctx.input(0);
+      const [noop, keepdims] = [ctx.int("noop_with_empty_axes", 0) !== 0, ctx.int("keepdims", 1) !== 0];
+      if ((given === undefined || given.length === 0) && noop) return ctx.input(0);
       const axes = given === undefined || given.length === 0 ? shapeOf(x).map((_, d) => d) : [...new Set(given.map((a) => ctx.axis(a, rank)))].sort((a, b) => a - b);
-      const keepdims = ctx.int("keepdims", 1) !== 0;
       return compute(ctx, x, (v, kind, keep) => reduce(ctx, v, kind, axes, keep ?? keepdims));
     },
   };
@@ -198,15 +198,16 @@ const spaceToDepth: OperatorImporter = {
     const x = ctx.value(0);
     const [n, c, h, w] = shapeOf(x) as [number, number, number, number];
     const b = ctx.int("blocksize", 1);
+    const mode = ctx.string("mode", "DCR");
+    if (mode !== "DCR" && mode !== "CRD") throw ctx.error(`mode "${mode}" is not defined`);
     if (shapeOf(x).length !== 4 || b < 1 || h % b !== 0 || w % b !== 0) throw ctx.error(`blocks of ${b} x ${b} do not divide the shape [${shapeOf(x).join(", ")}]`);
-    return reshape(ctx, transpose(ctx, reshape(ctx, x, [n, c, h / b, b, w / b, b]), [0, 3, 5, 1, 2, 4]), [n, c * b * b, h / b, w / b]);
+    return reshape(ctx, transpose(ctx, reshape(ctx, x, [n, c, h / b, b, w / b, b]), mode === "DCR" ? [0, 3, 5, 1, 2, 4] : [0, 1, 3, 5, 2, 4]), [n, c * b * b, h / b, w / b]);
   },
 };
 
 /** Zeros between the elements, then an ordinary convolution with the weights turned around. */
 const convTranspose: OperatorImporter = {
   opType: "ConvTranspose",
-  sameType: 3,
   limits: "1-D, 2-D and 3-D; constant weights",
   import: (ctx) => {
     const x = ctx.value(0);
@@ -219,6 +220,8 @@ const convTranspose: OperatorImporter = {
     const [inputs, perGroup] = [w.shape[0]!, w.shape[1]!];
     if (group < 1 || inputs % group !== 0) throw ctx.error(`group ${group} does not divide ${inputs} channels`);
     const kernel = w.shape.slice(2);
+    const stated = ctx.ints("kernel_shape");
+    if (stated !== undefined && stated.join() !== kernel.join()) throw ctx.error(`kernel_shape [${stated.join(", ")}] contradicts the weight's [${kernel.join(", ")}]`);
     const list = (name: string, fallback: number, count: number): number[] => {
       const v = ctx.ints(name) ?? new Array<number>(count).fill(fallback);
       if (v.length !== count) throw ctx.error(`${name} has ${v.length} entries instead of ${count}`);
@@ -316,9 +319,9 @@ const reduceProd: OperatorImporter = {
   import: (ctx) => {
     const shape = ctx.shape(0);
     const given = ctx.intsOrInput("axes", 1, "axes");
-    if ((given === undefined || given.length === 0) && ctx.int("noop_with_empty_axes", 0) !== 0) return ctx.input(0);
+    const [noop, keepdims] = [ctx.int("noop_with_empty_axes", 0) !== 0, ctx.int("keepdims", 1) !== 0];
+    if ((given === undefined || given.length === 0) && noop) return ctx.input(0);
     const axes = given === undefined || given.length === 0 ? shape.map((_, d) => d) : [...new Set(given.map((a) => ctx.axis(a, shape.length)))];
-    const keepdims = ctx.int("keepdims", 1) !== 0;
     const c = ctx.constant(0);
     if (c !== undefined) return foldConstant(c, "prod", new Set(axes), keepdims);
     let y = ctx.value(0);

@@ -2,11 +2,9 @@
 import type { Value } from "../../ir/core.js";
 import { erf } from "../../ir/nn/erf.js";
 import { broadcastShapes, known, shapeOf, type Imported, type NodeContext, type OperatorImporter } from "../context.js";
-import type { ConstTensor } from "../tensor-data.js";
 import { mapConstants } from "./broadcast.js";
+import { reshape } from "./build.js";
 import { isIntegerType, quotient, truncated } from "./rounding.js";
-
-export { mapConstants };
 
 function binary(ctx: NodeContext, i: number, j: number, name: string, f: (x: number, y: number) => number): Value | Imported {
   const shape = broadcastShapes(ctx.shape(i), ctx.shape(j));
@@ -19,27 +17,28 @@ function binary(ctx: NodeContext, i: number, j: number, name: string, f: (x: num
   }
   // Integer quotients drop their fraction, which numbers here do not.
   if (name === "nn.div" && [i, j].some((k) => isIntegerType(ctx.elementType(k)))) return truncated(ctx, quotient(ctx, i, j, shape));
-  const operand = (k: number, c: ConstTensor | undefined): Value => (c !== undefined && name === "nn.add" ? ctx.fromConstant(finiteMask(ctx, c), ctx.node.input[k]) : ctx.value(k));
-  return ctx.emit(name, [operand(i, a), operand(j, b)], shape);
+  if (name === "nn.max" || name === "nn.min") return extreme(ctx, i, j, name, shape);
+  const operand = (k: number): Value => (name === "nn.add" ? ctx.masking(k) : ctx.value(k));
+  return ctx.emit(name, [operand(i), operand(j)], shape);
 }
 
-/** What stands for -Inf in a mask: exp of it is 0, and so is a softmax's share, as long as scores are above -9,000. */
-const MASKED = -1e4;
-
-/** A mask that is added to the scores of a softmax may hold -Inf. */
-function finiteMask(ctx: NodeContext, c: ConstTensor): ConstTensor {
-  if (c.integer || !c.data.includes(-Infinity) || ctx.readers.length === 0 || ctx.readers.some((r) => r !== "Softmax")) return c;
-  const row = c.shape[c.shape.length - 1] ?? 1;
-  for (let i = 0; i < c.data.length; i += row) {
-    if (c.data.subarray(i, i + row).every((v) => v === -Infinity)) throw ctx.error(`row ${i / row} of its mask is -Inf throughout, and the softmax behind it is not defined there`, "leave at least one position of every row unmasked");
+/** Maximum or minimum; infinite bounds bound nothing. */
+function extreme(ctx: NodeContext, i: number, j: number, name: "nn.max" | "nn.min", shape: readonly number[]): Value | Imported {
+  const none = name === "nn.max" ? -Infinity : Infinity;
+  const [k, other] = ctx.constant(i) !== undefined ? [i, j] : [j, i];
+  const c = ctx.constant(k);
+  if (c === undefined || c.integer) return ctx.emit(name, [ctx.value(i), ctx.value(j)], shape);
+  if (c.data.every((v) => v === none)) {
+    const x = ctx.value(other);
+    return shapeOf(x).join() === shape.join() ? ctx.input(other) : ctx.emit("nn.broadcast", [x], shape, { shape: [...shape] });
   }
-  return { ...c, data: c.data.map((v) => (v === -Infinity ? MASKED : v)) };
+  const bound = c.data.includes(none) ? ctx.masking(k) : ctx.value(k);
+  return ctx.emit(name, k === i ? [bound, ctx.value(other)] : [ctx.value(other), bound], shape);
 }
 
 function arithmetic(opType: string, name: string, f: (x: number, y: number) => number): OperatorImporter {
   return {
     opType,
-    sameType: Infinity,
     import: (ctx) => {
       if (ctx.opset < 7 && ctx.int("broadcast", 0) !== 0) return legacyBroadcast(ctx, name, f);
       if (ctx.inputCount === 1) return ctx.input(0);
@@ -88,9 +87,22 @@ const leakyRelu: OperatorImporter = {
   import: (ctx) => ctx.emit("nn.leaky_relu", [ctx.value(0)], ctx.shape(0), { slope: ctx.float("alpha", 0.01) }),
 };
 
+/** Clip to scalars of which the network computes one at least, such as decibels below the loudest. */
+function computedBounds(ctx: NodeContext): Value {
+  let x = ctx.value(0);
+  for (const [i, name] of [[1, "nn.max"], [2, "nn.min"]] as const) {
+    if (!ctx.has(i)) continue;
+    if (ctx.shape(i).some((d) => d !== 1)) throw ctx.error(`its bound of shape [${ctx.shape(i).join(", ")}] is no scalar`);
+    const c = ctx.constant(i)?.data[0];
+    if (c === undefined || Math.abs(c) < 3.4028e38) x = ctx.emit(name, [x, reshape(ctx, ctx.value(i), [])], shapeOf(x));
+  }
+  return x;
+}
+
 const clip: OperatorImporter = {
   opType: "Clip",
   import: (ctx) => {
+    if ([1, 2].some((i) => ctx.has(i) && ctx.constant(i) === undefined)) return computedBounds(ctx);
     const bound = (name: string, i: number, fallback: number): number => (ctx.has(i) ? (ctx.needConstant(i, `the bound ${name}`).data[0] ?? fallback) : ctx.float(name, fallback));
     const [lo, hi] = [bound("min", 1, -Infinity), bound("max", 2, Infinity)];
     const c = ctx.constant(0);
@@ -120,7 +132,10 @@ const identity: OperatorImporter = { opType: "Identity", import: (ctx) => ctx.in
 const dropout: OperatorImporter = {
   opType: "Dropout",
   limits: "inference only; the mask output is not available",
+  ignores: { ratio: "at inference nothing is dropped", seed: "at inference nothing is dropped" },
   import: (ctx) => {
+    // Before opset 7 an attribute said so, and training was what held without it.
+    if (ctx.opset < 7 && ctx.int("is_test", 0) === 0) throw ctx.error("training mode is on (is_test is 0)", "export the model in evaluation mode");
     if (ctx.has(2) && ctx.needConstant(2, "training_mode").data[0] !== 0 && (ctx.constant(1)?.data[0] ?? 0.5) !== 0) throw ctx.error("training mode is on", "export the model in evaluation mode");
     return [ctx.input(0), known(ctx.shape(0), new Float64Array(ctx.shape(0).reduce((n, d) => n * d, 1)).fill(1), true)];
   },
@@ -128,7 +143,6 @@ const dropout: OperatorImporter = {
 /** The sum divided by the number of operands. */
 const mean: OperatorImporter = {
   opType: "Mean",
-  sameType: Infinity,
   import: (ctx) => {
     const sum = ctx.delegate("Sum", Array.from({ length: ctx.inputCount }, (_, i) => ctx.input(i)));
     const v = "kind" in (sum as object) && (sum as Imported).kind === "const" ? (sum as Imported) : (sum as Value);

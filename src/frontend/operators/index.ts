@@ -1,16 +1,25 @@
 /** All operators that are read, as an explicit list; programs add their own with `registerOnnxOp`. */
 import type { OperatorImporter } from "../context.js";
+import { attentionOperators } from "./attention.js";
 import { activationOperators } from "./activations.js";
 import { elementwiseOperators } from "./elementwise.js";
+import { fusedAttentionOperators } from "./fused-attention.js";
+import { fusedOperators } from "./fused.js";
+import { fusedQuantizedOperators } from "./fused-quantized.js";
+import { layoutOperators } from "./layout.js";
+import { legacyOperators } from "./legacy.js";
+import { linearAttentionOperators } from "./linear-attention.js";
 import { linearOperators } from "./linear.js";
 import { bitwiseOperators } from "./bitwise.js";
 import { choiceOperators } from "./choice.js";
 import { logicOperators } from "./logic.js";
 import { contractionOperators } from "./contraction.js";
 import { normalizeOperators } from "./normalize.js";
+import { qonnxOperators } from "./qonnx.js";
 import { quantizedOperators } from "./quantized.js";
 import { recurrentOperators } from "./recurrent.js";
 import { rearrangeOperators } from "./rearrange.js";
+import { rotaryOperators } from "./rotary.js";
 import { reduceOperators } from "./reduce.js";
 import { refusedOperators } from "./refused.js";
 import { resizeOperators } from "./resize.js";
@@ -18,6 +27,8 @@ import { roundingOperators } from "./rounding.js";
 import { samplingOperators } from "./sampling.js";
 import { scatterOperators } from "./scatter.js";
 import { shapeOperators } from "./shape.js";
+import { classicOperators } from "./ml.js";
+import { treeOperators } from "./trees.js";
 import { spectrumOperators } from "./spectrum.js";
 import { trigonometryOperators } from "./trigonometry.js";
 
@@ -38,6 +49,7 @@ const builtin: readonly (readonly OperatorImporter[])[] = [
   activationOperators,
   normalizeOperators,
   quantizedOperators,
+  qonnxOperators,
   choiceOperators,
   contractionOperators,
   rearrangeOperators,
@@ -47,13 +59,27 @@ const builtin: readonly (readonly OperatorImporter[])[] = [
   scatterOperators,
   samplingOperators,
   spectrumOperators,
-  refusedOperators,
   trigonometryOperators,
+  treeOperators,
+  classicOperators,
+  attentionOperators,
+  linearAttentionOperators,
+  rotaryOperators,
+  fusedOperators,
+  fusedAttentionOperators,
+  fusedQuantizedOperators,
+  layoutOperators,
+  legacyOperators,
+  refusedOperators,
 ];
 for (const o of builtin.flat()) registerOnnxOp(o);
 
 export function lookupOnnxOp(domain: string, opType: string): OperatorImporter | undefined {
   return registry.get(domain === "" || domain === "ai.onnx" ? opType : `${domain}::${opType}`);
+}
+/** An operator of ONNX's domain by its name, of another one as `domain::Name`. */
+export function lookupByName(name: string): OperatorImporter | undefined {
+  return registry.get(name);
 }
 export function onnxOperators(): readonly OperatorImporter[] {
   return [...registry.values()].sort((a, b) => (a.opType < b.opType ? -1 : 1));

@@ -2,11 +2,11 @@
 import type { Value } from "../../ir/core.js";
 import { broadcastShapes, shapeOf, type NodeContext, type OperatorImporter } from "../context.js";
 import type { ConstTensor } from "../tensor-data.js";
+import { add, mul, reshape, scalar, sub, table } from "./build.js";
 import { windowOf } from "./window.js";
 
 const conv: OperatorImporter = {
   opType: "Conv",
-  sameType: 3,
   limits: "1-D, 2-D and 3-D",
   import: (ctx) => {
     const x = ctx.value(0);
@@ -44,14 +44,13 @@ function productShape(ctx: NodeContext, a: readonly number[], b: readonly number
 
 const matmul: OperatorImporter = {
   opType: "MatMul",
-  sameType: 2,
   import: (ctx) => ctx.emit("nn.matmul", [ctx.value(0), ctx.value(1)], productShape(ctx, ctx.shape(0), ctx.shape(1))),
 };
 
 const gemm: OperatorImporter = {
   opType: "Gemm",
-  sameType: 3,
   limits: "alpha and beta other than 1 need constant operands",
+  ignores: { broadcast: "before opset 7; the shapes of result and bias say whether there is something to broadcast" },
   import: (ctx) => {
     if (ctx.shape(0).length !== 2 || ctx.shape(1).length !== 2) throw ctx.error(`its operands have rank ${ctx.shape(0).length} and ${ctx.shape(1).length} instead of 2`);
     const side = (i: number, flip: boolean, scale: number): Value => {
@@ -84,14 +83,29 @@ function scaled(c: ConstTensor, by: number): ConstTensor {
   return by === 1 ? c : { ...c, data: c.data.map((v) => v * by) };
 }
 
+/** Statistics, scale or bias that the network computes: TensorFlow's layer normalization is written so. */
+function computedStatistics(ctx: NodeContext, x: Value, channels: number): Value {
+  const column = [channels, ...shapeOf(x).slice(2).map(() => 1)];
+  const [gamma, beta, mean, variance] = ["scale", "bias", "mean", "variance"].map((what, i) => {
+    const v = ctx.value(i + 1);
+    if (ctx.shape(i + 1).length !== 1 || ctx.shape(i + 1)[0] !== channels) throw ctx.error(`its ${what} has the shape [${ctx.shape(i + 1).join(", ")}] for ${channels} channels`);
+    return reshape(ctx, v, column);
+  }) as [Value, Value, Value, Value];
+  const root = table(ctx, add(ctx, variance, scalar(ctx, ctx.float("epsilon", 1e-5), "epsilon")), "sqrt");
+  const normal = ctx.emit("nn.div", [sub(ctx, x, mean), root], shapeOf(x));
+  return add(ctx, mul(ctx, normal, gamma), beta);
+}
+
 const batchNormalization: OperatorImporter = {
   opType: "BatchNormalization",
   limits: "inference; becomes a multiplication and an addition, which later fold into the layer before",
+  ignores: { momentum: "only for training" },
   import: (ctx) => {
-    if (ctx.int("training_mode", 0) !== 0) throw ctx.error("training mode is on", "export the model in evaluation mode");
+    if (ctx.int("training_mode", 0) !== 0 || (ctx.opset < 7 && ctx.int("is_test", 0) === 0)) throw ctx.error("training mode is on", "export the model in evaluation mode");
     const x = ctx.value(0);
     const s = shapeOf(x);
     const channels = s[1] ?? 1;
+    if ([1, 2, 3, 4].some((i) => ctx.constant(i) === undefined)) return computedStatistics(ctx, x, channels);
     const parameter = (i: number, what: string): Float64Array => {
       const c = ctx.needWeight(i, what);
       if (c.data.length !== channels) throw ctx.error(`its ${what} has ${c.data.length} values for ${channels} channels`);

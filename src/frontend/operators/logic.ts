@@ -3,13 +3,18 @@ import type { Value } from "../../ir/core.js";
 import { known, shapeOf, type Imported, type NodeContext, type OperatorImporter } from "../context.js";
 import { mapConstants, needBroadcast } from "./broadcast.js";
 
-export { needBroadcast };
 
 const size: OperatorImporter = {
   opType: "Size",
   resultType: () => 7,
   import: (ctx) => known([], [ctx.shape(0).reduce((n, d) => n * d, 1)], true),
 };
+
+/** Exporters compute 1/p of a norm in single precision or with an epsilon: what is a few parts in a million beside a half is one. */
+function nearHalf(p: number): number {
+  const half = Math.round(2 * p) / 2;
+  return Math.abs(p - half) <= 2 ** -20 * Math.max(1, Math.abs(p)) ? half : p;
+}
 
 /** Largest exponent that becomes products. */
 const MAX_PRODUCTS = 16;
@@ -23,15 +28,15 @@ const pow: OperatorImporter = {
     const shape = needBroadcast(ctx, ctx.shape(0), ctx.shape(1));
     if (base !== undefined && exponents !== undefined) return known(shape, mapConstants(base, exponents, shape, Math.pow), base.integer);
     const x = ctx.value(0);
-    const p = exponents?.data[0];
-    if (exponents === undefined || exponents.data.some((v) => v !== p) || shape.join() !== ctx.shape(0).join()) return powerOfTwo(ctx, x, ctx.value(1), shape);
+    const first = exponents?.data[0];
+    if (first === undefined || exponents!.data.some((v) => v !== first) || shape.join() !== ctx.shape(0).join()) return powerOfTwo(ctx, x, ctx.value(1), shape);
+    const p = nearHalf(first);
     if (p === 1) return ctx.input(0);
     if (p === 0) return known(shape, new Float64Array(shape.reduce((n, d) => n * d, 1)).fill(1), false);
-    if (p === 0.5) return ctx.emit("nn.unary", [x], shape, { fn: "sqrt" });
-    if (p === -0.5) return ctx.emit("nn.unary", [x], shape, { fn: "rsqrt" });
-    if (!Number.isInteger(p) || Math.abs(p!) > MAX_PRODUCTS) return ctx.emit("nn.unary", [x], shape, { fn: `pow:${p}` });
-    const power = productOf(ctx, x, Math.abs(p!));
-    return p! > 0 ? power : ctx.emit("nn.unary", [power], shape, { fn: "reciprocal" });
+    if (Math.abs(p) === 0.5) return ctx.emit("nn.unary", [x], shape, { fn: p > 0 ? "sqrt" : "rsqrt" });
+    if (!Number.isInteger(p) || Math.abs(p) > MAX_PRODUCTS) return ctx.emit("nn.unary", [x], shape, { fn: `pow:${p}` });
+    const power = productOf(ctx, x, Math.abs(p));
+    return p > 0 ? power : ctx.emit("nn.unary", [power], shape, { fn: "reciprocal" });
   },
 };
 

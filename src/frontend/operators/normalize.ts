@@ -4,6 +4,8 @@ import { broadcastShapes, shapeOf, type NodeContext, type OperatorImporter } fro
 import type { ConstTensor } from "../tensor-data.js";
 import { affine as scaled } from "./broadcast.js";
 
+const STASHED = { stash_type: "a float type for what lies between, which quantization chooses here" };
+
 interface Standardized {
   readonly y: Value;
   readonly mean: Value;
@@ -39,6 +41,8 @@ function affine(ctx: NodeContext, y: Value, shape?: readonly number[]): Value {
 
 const layerNormalization: OperatorImporter = {
   opType: "LayerNormalization",
+  early: "ONNX Runtime had it under ONNX's domain in every operator set, and its tools still write it",
+  ignores: STASHED,
   import: (ctx) => {
     const x = ctx.value(0);
     const rank = shapeOf(x).length;
@@ -63,6 +67,7 @@ const instanceNormalization: OperatorImporter = {
 /** Before opset 21 scale and bias are per group, from then on per channel. */
 const groupNormalization: OperatorImporter = {
   opType: "GroupNormalization",
+  ignores: STASHED,
   import: (ctx) => {
     const x = ctx.value(0);
     const shape = shapeOf(x);
@@ -80,6 +85,7 @@ const groupNormalization: OperatorImporter = {
 const rmsNormalization: OperatorImporter = {
   opType: "RMSNormalization",
   since: 23,
+  ignores: STASHED,
   import: (ctx) => {
     const x = ctx.value(0);
     const rank = shapeOf(x).length;

@@ -1,13 +1,14 @@
 /**
  * Quantized models: QuantizeLinear and DequantizeLinear, the QLinear operators that ONNX Runtime's static quantizer writes,
- * the Integer operators, and QONNX's Quant, BipolarQuant and Trunc.
+ * and the Integer operators.
  *
  * All of them become the same few operations: a product with 1/scale, `nn.round` to integers within limits, a zero point that
  * is added or subtracted, a product with scale. The pass `integerize` then computes with the integers themselves.
  */
 import type { Value } from "../../ir/core.js";
 import { known, NodeContext, shapeOf, type Imported, type OperatorImporter } from "../context.js";
-import { integerRange } from "../tensor-data.js";
+import { dataTypeName, integerRange } from "../tensor-data.js";
+import { eitherLayout } from "./layout.js";
 
 /** Scale or zero point: one number, or one per index of `axis`. */
 interface Parameter {
@@ -89,7 +90,10 @@ function onlyZero(ctx: NodeContext, zero: Parameter): number {
 
 /** Integers in place of real numbers: what the zero point's type, or the attribute, says. */
 function codeType(ctx: NodeContext, zeroInput: number): { type: number; lo: number; hi: number } {
-  const type = (ctx.has(zeroInput) ? ctx.elementType(zeroInput) : undefined) ?? (ctx.int("output_dtype", 0) || 2);
+  const stated = ctx.int("output_dtype", 0) || undefined;
+  const ofZero = ctx.has(zeroInput) ? ctx.elementType(zeroInput) : undefined;
+  if (stated !== undefined && ofZero !== undefined && stated !== ofZero) throw ctx.error(`output_dtype is ${dataTypeName(stated)}, but its zero point is ${dataTypeName(ofZero)}`, "quantize the model again");
+  const type = ofZero ?? stated ?? 2;
   const range = integerRange(type);
   if (range === undefined || range.hi > 65535 || range.lo < -32768) throw ctx.error(`it quantizes to an element type (${type}) that is no integer of up to 16 bits`, "quantize to int4, uint4, int8, uint8, int16 or uint16");
   return { type, ...range };
@@ -99,6 +103,7 @@ const quantizeLinear: OperatorImporter = {
   opType: "QuantizeLinear",
   since: 10,
   limits: "4 to 16 bits; per tensor or per axis; not in blocks",
+  ignores: { saturate: "only for floats of 8 bits, which are refused", precision: "the quotient is rounded once, from its exact value" },
   resultType: (ctx) => codeType(ctx, 2).type,
   import: (ctx) => {
     blocksRefused(ctx);
@@ -117,12 +122,20 @@ const dequantizeLinear: OperatorImporter = {
   opType: "DequantizeLinear",
   since: 10,
   limits: "per tensor or per axis; not in blocks",
-  resultType: (ctx) => ctx.elementType(1),
+  resultType: (ctx) => ctx.int("output_dtype", 0) || ctx.elementType(1),
   import: (ctx) => {
     blocksRefused(ctx);
+    // Products are exact here; rounding them to 11 bits is below what quantization does anyway, rounding to 8 bits is not.
+    if (ctx.int("output_dtype", 0) === 16 && ctx.elementType(1) !== 16) throw ctx.error("its result is rounded to bfloat16, which would not be reproduced", "keep it in float32");
     return dequantize(ctx, 0, 1, 2, ctx.int("axis", 1));
   },
 };
+
+/** Codes that may come from an input of 16 or 32 bits, within the limits of their type; `integerize` drops what is limited already. */
+function limitedCodes(ctx: NodeContext, v: Value, type: number | undefined): Value {
+  const range = type === 6 && v.def === undefined ? { lo: -(2 ** 31), hi: 2 ** 31 - 1 } : type === 4 || type === 5 ? integerRange(type) : undefined;
+  return range === undefined ? v : ctx.emit("nn.round", [v], shapeOf(v), range);
+}
 
 /** Real numbers of input `x` by scale and zero point; constants at once. */
 function dequantize(ctx: NodeContext, x: number, s: number, z: number, axis: number): Value | Imported {
@@ -130,7 +143,7 @@ function dequantize(ctx: NodeContext, x: number, s: number, z: number, axis: num
   const scale = positive(ctx, parameter(ctx, s, "scale", shape.length, axis, shape));
   const zero = zeroParameter(ctx, z, shape.length, axis, shape);
   const c = ctx.constant(x);
-  if (c === undefined) return dequantizeValue(ctx, ctx.value(x), scale, zero);
+  if (c === undefined) return dequantizeValue(ctx, limitedCodes(ctx, ctx.value(x), ctx.elementType(x)), scale, zero);
   const [si, zi] = [parameterIndex(scale, shape), parameterIndex(zero, shape)];
   return known(shape, c.data.map((v, i) => (v - zero.values[zi(i)]!) * scale.values[si(i)]!), false);
 }
@@ -140,8 +153,8 @@ function asInput(v: Value | Imported): Imported {
 }
 
 /** The node as operator `opType` on other inputs. */
-function inner(ctx: NodeContext, opType: string, inputs: readonly (Imported | undefined)[]): Value {
-  const result = ctx.delegate(opType, inputs);
+function inner(ctx: NodeContext, opType: string, inputs: readonly (Imported | undefined)[], opset?: number): Value {
+  const result = ctx.delegate(opType, inputs, opset === undefined ? {} : { opset });
   const first = Array.isArray(result) ? (result as readonly (Value | Imported)[])[0]! : (result as Value | Imported);
   const v = asInput(first);
   return v.kind === "value" ? v.value : ctx.fromConstant(v.tensor, `${ctx.name}_constant`);
@@ -156,7 +169,8 @@ function qlinear(opType: string, float: string, spec: { inputs: readonly number[
     import: (ctx) => {
       const inputs = spec.inputs.map((at, k): Imported => asInput(dequantize(ctx, at, at + 1, at + 2, opType === "QLinearConv" && k === 1 ? 0 : -1)));
       if (spec.bias === true && ctx.has(8)) inputs.push(biasOf(ctx));
-      const y = inner(ctx, float, inputs);
+      // QLinearSoftmax says which operator set's Softmax it means.
+      const y = inner(ctx, float, inputs, ctx.int("opset", 0) || undefined);
       const shape = shapeOf(y);
       const scale = positive(ctx, parameter(ctx, spec.output, "output scale", shape.length, 1, shape));
       return quantizeValue(ctx, y, scale, onlyZero(ctx, zeroParameter(ctx, spec.output + 1, shape.length, 1, shape)), codeType(ctx, spec.output + 1));
@@ -235,87 +249,6 @@ const dynamicQuantizeLinear: OperatorImporter = {
   },
 };
 
-// --- QONNX --------------------------------------------------------------------------------------------------------------
-
-/** @source Pappalardo et al., "QONNX: Representing arbitrary-precision quantized neural networks" (arXiv 2206.07527) */
-function quant(opType: string): OperatorImporter {
-  return {
-    opType,
-    limits: "constant scale, zero point and bit width (up to 16); per tensor or per channel; rounding ROUND",
-    import: (ctx) => {
-      const shape = ctx.shape(0);
-      const bits = scalar(ctx, 3, "bit width");
-      if (!(bits >= 1 && bits <= 16) || !Number.isInteger(bits)) throw ctx.error(`its bit width is ${bits}; 1 to 16 are supported`);
-      const mode = ctx.string("rounding_mode", "ROUND").toUpperCase();
-      if (mode !== "ROUND" && mode !== "HALF_EVEN") throw ctx.error(`rounding mode ${mode} is not supported`, "export with ROUND (half to even)");
-      const [signed, narrow] = [ctx.int("signed", 1) !== 0, ctx.int("narrow", 0) !== 0];
-      const lo = signed ? -(2 ** (bits - 1)) + (narrow ? 1 : 0) : 0;
-      const hi = signed ? 2 ** (bits - 1) - 1 : 2 ** bits - 1 - (narrow ? 1 : 0);
-      const scale = positive(ctx, channelParameter(ctx, 1, "scale", shape));
-      const zero = channelParameter(ctx, 2, "zero point", shape);
-      const c = ctx.constant(0);
-      if (c === undefined) return dequantizeValue(ctx, quantizeValue(ctx, ctx.value(0), scale, onlyZero(ctx, zero), { lo, hi }), scale, zero);
-      const [s, z] = [parameterIndex(scale, shape), parameterIndex(zero, shape)];
-      return known(shape, c.data.map((v, i) => {
-        const [f, o] = [scale.values[s(i)]!, zero.values[z(i)]!];
-        return (Math.min(hi, Math.max(lo, roundHalfEven(v / f + o))) - o) * f;
-      }), false);
-    },
-  };
-}
-
-function bipolar(opType: string): OperatorImporter {
-  return {
-    opType,
-    limits: "constant scale, per tensor; of weights",
-    import: (ctx) => {
-      const scale = scalar(ctx, 1, "scale");
-      const c = ctx.constant(0);
-      if (c === undefined) throw ctx.error("its input is computed by the network; signs of activations are not supported", "use Quant with 2 bits for activations");
-      return known(c.shape, c.data.map((v) => (v >= 0 ? scale : -scale)), false);
-    },
-  };
-}
-
-function trunc(opType: string): OperatorImporter {
-  return {
-    opType,
-    limits: "constant scale and bit widths, per tensor; rounding FLOOR",
-    import: (ctx) => {
-      const shape = ctx.shape(0);
-      const [scale, zero, from, to] = [scalar(ctx, 1, "scale"), scalar(ctx, 2, "zero point"), scalar(ctx, 3, "input bit width"), scalar(ctx, 4, "output bit width")];
-      const mode = ctx.string("rounding_mode", "FLOOR").toUpperCase();
-      if (mode !== "FLOOR" || zero !== 0) throw ctx.error(mode !== "FLOOR" ? `rounding mode ${mode} is not supported` : "a zero point is not supported", "export with FLOOR and zero point 0");
-      const unit = scale * 2 ** (from - to);
-      // Inputs are multiples of scale, so the fraction of v is a multiple of 1/parts: floor(v) = round(v - 1/2 + 1/(2 parts)), never a tie.
-      const parts = 2 ** (from - to);
-      const scaled = ctx.emit("nn.mul", [ctx.value(0), ctx.fromConstant({ shape: [], data: Float64Array.of(1 / unit), integer: false }, `${ctx.name}_inverse_scale`)], shape);
-      const moved = ctx.emit("nn.add", [scaled, ctx.fromConstant({ shape: [], data: Float64Array.of(-0.5 + 0.5 / parts), integer: false }, `${ctx.name}_floor`)], shape);
-      const limit = 2 ** to;
-      const rounded = ctx.emit("nn.round", [moved], shape, { lo: -limit, hi: limit });
-      return ctx.emit("nn.mul", [rounded, ctx.fromConstant({ shape: [], data: Float64Array.of(unit), integer: false }, `${ctx.name}_scale`)], shape);
-    },
-  };
-}
-
-function scalar(ctx: NodeContext, i: number, what: string): number {
-  const c = ctx.needWeight(i, `the ${what}`);
-  if (c.data.length !== 1) throw ctx.error(`its ${what} has ${c.data.length} values instead of one`);
-  return c.data[0]!;
-}
-
-/** QONNX parameters broadcast: all dimensions 1 but one. */
-function channelParameter(ctx: NodeContext, i: number, what: string, of: readonly number[]): Parameter {
-  const c = ctx.needWeight(i, `the ${what}`);
-  if (c.data.length === 1) return { values: c.data, axis: undefined };
-  const lead = of.length - c.shape.length;
-  const axis = c.shape.findIndex((d) => d > 1);
-  if (lead < 0 || c.shape.filter((d) => d > 1).length !== 1 || c.data.length !== of[axis + lead]) throw ctx.error(`its ${what} of shape [${c.shape.join(", ")}] is neither per tensor nor per channel`);
-  return { values: c.data, axis: axis + lead };
-}
-
-const QONNX_DOMAINS = ["qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general"];
-
 /** ONNX Runtime's own domain had 16 and 4 bits before ONNX did; the operators are the same. */
 const ofOnnxRuntime = (o: OperatorImporter): OperatorImporter => ({ ...o, opType: `com.microsoft::${o.opType}`, since: 1 });
 
@@ -334,6 +267,5 @@ export const quantizedOperators: readonly OperatorImporter[] = [
   qlinear("com.microsoft::QLinearAdd", "Add", { inputs: [0, 3], output: 6 }),
   qlinear("com.microsoft::QLinearMul", "Mul", { inputs: [0, 3], output: 6 }),
   ...(["Sigmoid", "LeakyRelu", "Softmax"] as const).map((f) => qlinear(`com.microsoft::QLinear${f}`, f, { inputs: [0], output: 3 })),
-  ...(["GlobalAveragePool", "AveragePool"] as const).map((f) => qlinear(`com.microsoft::QLinear${f}`, f, { inputs: [0], output: 3, limits: `as ${f}, channels first` })),
-  ...QONNX_DOMAINS.flatMap((d) => [quant(`${d}::Quant`), bipolar(`${d}::BipolarQuant`), trunc(`${d}::Trunc`)]),
+  ...(["GlobalAveragePool", "AveragePool"] as const).map((f) => eitherLayout(qlinear(`com.microsoft::QLinear${f}`, f, { inputs: [0], output: 3 }))),
 ];

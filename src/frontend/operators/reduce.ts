@@ -9,6 +9,7 @@ function pool(opType: string, kind: "max" | "average"): OperatorImporter {
   return {
     opType,
     limits: "1-D, 2-D and 3-D",
+    ignores: { storage_order: "it says how the output of indices counts, which is refused" },
     import: (ctx) => {
       const s = ctx.shape(0);
       const kernel = ctx.ints("kernel_shape");
@@ -69,9 +70,9 @@ function reduction(opType: string, kind: string): OperatorImporter {
     import: (ctx) => {
       const rank = ctx.shape(0).length;
       const given = ctx.intsOrInput("axes", 1, "axes");
-      if ((given === undefined || given.length === 0) && ctx.int("noop_with_empty_axes", 0) !== 0) return ctx.input(0);
+      const [noop, keepdims] = [ctx.int("noop_with_empty_axes", 0) !== 0, ctx.int("keepdims", 1) !== 0];
+      if ((given === undefined || given.length === 0) && noop) return ctx.input(0);
       const axes = given === undefined || given.length === 0 ? ctx.shape(0).map((_, d) => d) : given.map((a) => ctx.axis(a, rank));
-      const keepdims = ctx.int("keepdims", 1) !== 0;
       const c = ctx.constant(0);
       if (c !== undefined) return foldConstant(c, kind, new Set(axes), keepdims);
       return reduced(ctx, ctx.value(0), kind, [...new Set(axes)].sort((a, b) => a - b), keepdims);

@@ -162,6 +162,7 @@ function axesOf(ctx: NodeContext, from: readonly number[], scaleInput: number, s
     const scales = given("scales", scaleInput < 0 ? (ctx.floats("scales") ?? []) : [...ctx.needConstant(scaleInput, "the scales").data]);
     return axes.map((axis, i) => ({ axis, from: from[axis]!, to: Math.floor(from[axis]! * scales[i]!), scale: scales[i]!, roi: part(i) }));
   }
+  if (ctx.has(scaleInput) && ctx.shape(scaleInput)[0] !== 0) throw ctx.error("both scales and sizes are given", "export with one of them");
   const policy = ctx.string("keep_aspect_ratio_policy", "stretch");
   const scales = asked.map((s, i) => s / from[axes[i]!]!);
   if (policy === "stretch") return axes.map((axis, i) => ({ axis, from: from[axis]!, to: asked[i]!, scale: scales[i]!, roi: part(i) }));
@@ -170,7 +171,9 @@ function axesOf(ctx: NodeContext, from: readonly number[], scaleInput: number, s
   return axes.map((axis, i) => ({ axis, from: from[axis]!, to: Math.floor(from[axis]! * scale + 0.5), scale, roi: part(i) }));
 }
 
+const ONLY_CROPS = "only for tf_crop_and_resize";
+
 export const resizeOperators: readonly OperatorImporter[] = [
-  { opType: "Resize", since: 10, import: (ctx) => (ctx.opset < 11 ? resized(ctx, 1, undefined) : resized(ctx, 2, 3)) },
+  { opType: "Resize", since: 10, ignores: { roi: ONLY_CROPS, extrapolation_value: ONLY_CROPS, cubic_coeff_a: "only for mode cubic", keep_aspect_ratio_policy: "only for sizes" }, import: (ctx) => (ctx.opset < 11 ? resized(ctx, 1, undefined) : resized(ctx, 2, 3)) },
   { opType: "Upsample", limits: "nearest and linear", import: (ctx) => resized(ctx, ctx.opset < 9 ? -1 : 1, undefined) },
 ];

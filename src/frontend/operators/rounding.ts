@@ -2,7 +2,7 @@
 import type { Value } from "../../ir/core.js";
 import { roundWhole } from "../../ir/fixed-arith.js";
 import { known, shapeOf, type Imported, type NodeContext, type OperatorImporter } from "../context.js";
-import { dataTypeName } from "../tensor-data.js";
+import { dataTypeName, isNumberType } from "../tensor-data.js";
 import { affine, mapConstants, needBroadcast, pair, scalarOf, selectNegative } from "./broadcast.js";
 
 const [FLOAT, BOOL, FLOAT16, DOUBLE, BFLOAT16] = [1, 9, 10, 11, 16];
@@ -76,7 +76,6 @@ function remainder(ctx: NodeContext, x: Value, y: Value, rest: Value, fmod: bool
 const mod: OperatorImporter = {
   opType: "Mod",
   limits: "of real numbers, what lies close to a multiple of the divisor may come out on its other side",
-  sameType: 2,
   import: (ctx) => {
     const [a, b] = [ctx.constant(0), ctx.constant(1)];
     const shape = needBroadcast(ctx, ctx.shape(0), ctx.shape(1));
@@ -114,7 +113,10 @@ export function wrapped(ctx: NodeContext, x: Value, { bits, signed }: { readonly
 /** Bits of the narrowest type that no integer of a network is expected to leave. */
 const WIDE = 32;
 
+const TO_SHORT_FLOATS = { saturate: "only for floats of 8 bits, which are not read", round_mode: "only for floats of 8 bits, which are not read" };
+
 function converted(ctx: NodeContext, to: number): Value | Imported {
+  if (!isNumberType(to)) throw ctx.error(`a cast to ${dataTypeName(to)} is not supported`, "keep the network in float32 and integers");
   const from = ctx.elementType(0);
   const c = ctx.constant(0);
   if (c !== undefined) return known(c.shape, isIntegerType(to) || to === BOOL ? c.data.map((v) => convertConstant(v, to)) : c.data, isIntegerType(to) || to === BOOL);
@@ -140,6 +142,7 @@ function converted(ctx: NodeContext, to: number): Value | Imported {
 
 const cast: OperatorImporter = {
   opType: "Cast",
+  ignores: TO_SHORT_FLOATS,
   limits: "real numbers beyond an integer type's range saturate; rounding to 16 bits is left to quantization",
   resultType: (ctx) => ctx.int("to", FLOAT),
   import: (ctx) => converted(ctx, ctx.int("to", FLOAT)),
@@ -148,6 +151,7 @@ const cast: OperatorImporter = {
 const castLike: OperatorImporter = {
   opType: "CastLike",
   limits: "as Cast",
+  ignores: TO_SHORT_FLOATS,
   resultType: (ctx) => ctx.elementType(1),
   import: (ctx) => {
     const like = ctx.constant(1);
@@ -159,6 +163,13 @@ const castLike: OperatorImporter = {
 
 // --- what fixed point does not have ---------------------------------------------------------------------------------------
 
+/** Whether x is moved out of a softmax: rows of -Inf alone, the only ones that ONNX leaves undefined, are zeros here. */
+function isOfSoftmax(x: Value): boolean {
+  let at = x;
+  while (at.def !== undefined && ["nn.reshape", "nn.transpose", "nn.slice", "nn.broadcast"].includes(at.def.name)) at = at.def.operand(0);
+  return at.def?.name === "nn.softmax";
+}
+
 /** 1 where x is no number: every comparison with it fails, also that which makes |x| the larger of itself and -1. */
 function isNaNValue(ctx: NodeContext, x: Value): Value {
   const size = ctx.emit("nn.max", [ctx.emit("nn.abs", [x], shapeOf(x)), scalarOf(ctx, -1, "below")], shapeOf(x));
@@ -169,7 +180,12 @@ const isNaN: OperatorImporter = {
   opType: "IsNaN",
   limits: "in fixed point always false",
   resultType: () => BOOL,
-  import: (ctx) => isNaNValue(ctx, ctx.value(0)),
+  import: (ctx) => {
+    const c = ctx.constant(0);
+    if (c !== undefined) return known(c.shape, c.data.map((v) => Number(Number.isNaN(v))), true);
+    const x = ctx.value(0);
+    return isOfSoftmax(x) ? known(shapeOf(x), new Float64Array(shapeOf(x).reduce((n, d) => n * d, 1)), true) : isNaNValue(ctx, x);
+  },
 };
 
 const isInf: OperatorImporter = {
@@ -177,11 +193,14 @@ const isInf: OperatorImporter = {
   limits: "in fixed point always false",
   resultType: () => BOOL,
   import: (ctx) => {
+    const [negative, positive] = [ctx.int("detect_negative", 1) !== 0, ctx.int("detect_positive", 1) !== 0];
+    const c = ctx.constant(0);
+    if (c !== undefined) return known(c.shape, c.data.map((v) => Number((negative && v === -Infinity) || (positive && v === Infinity))), true);
     const x = ctx.value(0);
     // Of the infinities alone the difference from themselves is no number although they are.
     const infinite = pair(ctx, "nn.sub", isNaNValue(ctx, pair(ctx, "nn.sub", x, x)), isNaNValue(ctx, x));
     const side = (on: boolean): Value => (on ? infinite : scalarOf(ctx, 0, "false"));
-    return selectNegative(ctx, x, side(ctx.int("detect_negative", 1) !== 0), side(ctx.int("detect_positive", 1) !== 0));
+    return selectNegative(ctx, x, side(negative), side(positive));
   },
 };
 

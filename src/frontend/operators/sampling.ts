@@ -121,10 +121,9 @@ const col2im: OperatorImporter = {
     if (shapeOf(x).length !== 3 || rows % patch !== 0 || count(steps) !== places) throw ctx.error(`an input of shape [${shapeOf(x).join(", ")}] does not hold the blocks of an image of ${image.join(" x ")}`);
     const channels = rows / patch;
     const weight = Float64Array.from({ length: rows * patch }, (_, i) => Number(Math.floor(i / patch) % patch === i % patch));
-    const attribute = (name: string, ints: readonly number[]): object => ({ name, type: 7, ints });
-    const node = [attribute("strides", strides), attribute("dilations", dilations), attribute("pads", pads), attribute("output_padding", reach.map((r, d) => r % strides[d]!)), { name: "group", type: 2, i: channels }];
+    const attributes = { strides, dilations, pads, output_padding: reach.map((r, d) => r % strides[d]!), group: channels };
     const input: Value = reshape(ctx, x, [n, rows, ...steps]);
-    return ctx.delegate("ConvTranspose", [{ kind: "value", value: input }, { kind: "const", tensor: { shape: [rows, 1, ...block], data: weight, integer: false } }], node);
+    return ctx.delegate("ConvTranspose", [{ kind: "value", value: input }, { kind: "const", tensor: { shape: [rows, 1, ...block], data: weight, integer: false } }], { attributes });
   },
 };
 

@@ -37,6 +37,8 @@ const reshape: OperatorImporter = {
     if (target.filter((d) => d === -1).length > 1) throw ctx.error(`the target shape [${target.join(", ")}] holds -1 twice`);
     if (target.some((d) => d < -1 || !Number.isSafeInteger(d))) throw ctx.error(`the target shape is [${target.join(", ")}]`);
     const allowZero = ctx.int("allowzero", 0) !== 0;
+    const rebatched = ctx.rebatchedShape();
+    if (rebatched !== undefined) return reshapeTo(ctx, rebatched);
     const shape = target.map((d, i) => (d === 0 && !allowZero ? (from[i] ?? 0) : d));
     const rest = shape.filter((d) => d !== -1).reduce((n, d) => n * d, 1);
     const total = count(from);
@@ -95,7 +97,6 @@ const transpose: OperatorImporter = {
 
 const concat: OperatorImporter = {
   opType: "Concat",
-  sameType: Infinity,
   import: (ctx) => {
     const shapes = Array.from({ length: ctx.inputCount }, (_, i) => ctx.shape(i));
     const axis = ctx.axis(ctx.int("axis", 1), shapes[0]!.length);
@@ -163,6 +164,8 @@ const split: OperatorImporter = {
     const from = ctx.shape(0);
     const axis = ctx.axis(ctx.int("axis", 0), from.length);
     const parts = ctx.node.output.length;
+    if (ctx.int("num_outputs", parts) !== parts) throw ctx.error(`num_outputs is ${ctx.int("num_outputs", parts)}, but it has ${parts} outputs`);
+    if (ctx.opset < 18 && from[axis]! % parts !== 0 && !ctx.has(1) && ctx.ints("split") === undefined) throw ctx.error(`${from[axis]} elements of axis ${axis} do not split into ${parts} equal parts`);
     const sizes = ctx.intsOrInput("split", 1, "sizes") ?? Array.from({ length: parts }, (_, i) => Math.min(Math.ceil(from[axis]! / parts), from[axis]! - i * Math.ceil(from[axis]! / parts)));
     if (sizes.reduce((n, s) => n + s, 0) !== from[axis]) throw ctx.error(`parts of ${sizes.join(" + ")} do not make up the ${from[axis]} elements of axis ${axis}`);
     let start = 0;
@@ -188,7 +191,9 @@ const gather: OperatorImporter = {
     const shape = [...from.slice(0, axis), ...index.shape, ...from.slice(axis + 1)];
     const c = ctx.constant(0);
     if (c === undefined) {
-      const y = ctx.emit("nn.gather", [ctx.value(0)], from.map((n, d) => (d === axis ? at.length : n)), { axis, indices: at });
+      // One index is a slice, which needs no selection.
+      const taken = from.map((n, d) => (d === axis ? at.length : n));
+      const y = at.length === 1 ? ctx.emit("nn.slice", [ctx.value(0)], taken, { starts: from.map((_, d) => (d === axis ? at[0]! : 0)), steps: from.map(() => 1), shape: taken }) : ctx.emit("nn.gather", [ctx.value(0)], taken, { axis, indices: at });
       return index.shape.length === 1 ? y : ctx.emit("nn.reshape", [y], shape, { shape });
     }
     const [outer, inner] = [count(from.slice(0, axis)), count(from.slice(axis + 1))];
@@ -282,6 +287,7 @@ const centerCropPad: OperatorImporter = {
 
 const eyeLike: OperatorImporter = {
   opType: "EyeLike",
+  ignores: { dtype: "0 and 1 are the same numbers in all types" },
   since: 9,
   resultType: (ctx) => (ctx.node.attribute.some((a) => a.name === "dtype") ? ctx.int("dtype", 1) : ctx.elementType(0)),
   import: (ctx) => {
@@ -354,6 +360,7 @@ const constantOfShape: OperatorImporter = {
 
 const range: OperatorImporter = {
   opType: "Range",
+  ignores: { stash_type: "the numbers are computed in double precision" },
   import: (ctx) => {
     const [start, limit, delta] = [0, 1, 2].map((i) => ctx.needConstant(i, "a bound").data[0] ?? 0) as [number, number, number];
     if (delta === 0) throw ctx.error("its step is 0");

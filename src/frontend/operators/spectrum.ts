@@ -73,11 +73,14 @@ const stft: OperatorImporter = {
   },
 };
 
+const DOUBLE = { output_datatype: "the numbers are computed in double precision" };
+
 function window(opType: string, at: (phase: number) => number): OperatorImporter {
   return {
     opType,
     since: 17,
     limits: "size constant",
+    ignores: DOUBLE,
     resultType: (ctx) => ctx.int("output_datatype", 1),
     import: (ctx): Imported => {
       const n = ctx.needConstant(0, "the size").data[0]!;
@@ -93,6 +96,7 @@ const melWeights: OperatorImporter = {
   opType: "MelWeightMatrix",
   since: 17,
   limits: "on constants",
+  ignores: DOUBLE,
   resultType: (ctx) => ctx.int("output_datatype", 1),
   import: (ctx) => {
     const [bins, length, rate, low, high] = [0, 1, 2, 3, 4].map((i) => ctx.needConstant(i, "a parameter").data[0]!) as [number, number, number, number, number];

@@ -8,7 +8,8 @@ import { affineRange } from "../affine.js";
 import { allocate, type DenseData } from "../attributes.js";
 import type { Module, Op, Value } from "../core.js";
 import { denseAttr } from "../define-op.js";
-import { linearAccess, linearResult, readKernel, type Iterator, type KernelSpec } from "../flow/kernel.js";
+import { descend, readEnsemble } from "../trees.js";
+import { isFeatureIterator, linearAccess, linearResult, readKernel, type Iterator, type KernelSpec } from "../flow/kernel.js";
 import { elementCount, rawRange, type StreamType } from "../types.js";
 import { Bindings, emitBody, isInt32, runtimeHelpers } from "./fx-js.js";
 
@@ -86,10 +87,22 @@ function pointsOf(iterators: readonly Iterator[], spec: KernelSpec): Map<number,
   );
 }
 
+/** A function that gives a leaf's value, from the features at an address, for a tree and an output; and where the output's number comes from. */
+function treeOf(spec: KernelSpec, bindings: Bindings): { name: string; column: AffineExpr } {
+  const e = readEnsemble(spec.trees!);
+  const access = linearAccess(spec.operands[0]!);
+  const offsets = pointsOf(spec.iterators.filter((_, i) => isFeatureIterator(spec, i)), spec).map((p) => [...p].reduce((a, [i, v]) => a + v * access.coeffs[i]!, 0));
+  const [features, target] = [spec.operands[0]!.map.results.at(-1)!, new Array<number>(offsets.length)];
+  pointsOf(spec.iterators.filter((_, i) => isFeatureIterator(spec, i)), spec).forEach((p, k) => (target[[...p].reduce((a, [i, v]) => a + v * features.coeffs[i]!, features.offset)] = offsets[k]!));
+  const feature = Int32Array.from(e.feature, (f) => target[f]!);
+  const moved = { ...e, feature };
+  return { name: bindings.add((x: ArrayLike<number>, at: number, tree: number, column: number) => e.values[descend(moved, e.roots[tree]!, x, at) * e.outputs + column]), column: spec.operands[1]!.map.results[0]! };
+}
+
 /** JavaScript of one kernel: parallel loops, reduction loops inside, epilogue. */
 function kernelSource(op: Op, spec: KernelSpec, bindings: Bindings): string {
   const parallel = spec.iterators.filter((i) => i.kind === "parallel");
-  const reduction = spec.iterators.filter((i) => i.kind === "reduction");
+  const reduction = spec.iterators.filter((it, i) => it.kind === "reduction" && !isFeatureIterator(spec, i));
   // The innermost reduction loops, kernel windows mostly, are written out: loops of three trips cost more than their bodies.
   const inlined: Iterator[] = [];
   for (let i = reduction.length - 1, points = 1; i >= 0 && (points *= reduction[i]!.extent) <= MAX_INLINED; i--) inlined.unshift(reduction[i]!);
@@ -102,6 +115,8 @@ function kernelSource(op: Op, spec: KernelSpec, bindings: Bindings): string {
   const sums: { name: string; expr: AffineExpr; start: number }[] = [];
   const sum = (name: string, expr: AffineExpr): void => void sums.push({ name, expr, start: expr.offset });
   sum("ao", linearResult(spec));
+  const tree = spec.trees === undefined ? undefined : treeOf(spec, bindings);
+  if (tree !== undefined) sum("column", tree.column);
   const guards: string[][] = spec.operands.map((o, i) => {
     sum(`a${i}`, linearAccess(o));
     const checks: string[] = [];
@@ -158,8 +173,13 @@ function kernelSource(op: Op, spec: KernelSpec, bindings: Bindings): string {
     looped.forEach((r, k) => open(r, outer + k + 1));
     for (const point of pointsOf(inlined, spec)) {
       lines.push("{");
-      const { statements, result } = emitBody(op.regions[0]!, bindReads(phaseReads("body", inner, point), "b"), bindings, "t");
-      lines.push(...statements);
+      let result: string;
+      if (tree !== undefined) result = `${tree.name}(x0, ${moved("a0", inner, point)}, ${read(1, inner, point)}, ${moved("column", inner, point)})`;
+      else {
+        const body = emitBody(op.regions[0]!, bindReads(phaseReads("body", inner, point), "b"), bindings, "t");
+        result = body.result;
+        lines.push(...body.statements);
+      }
       if (spec.combiner === "add") lines.push(int ? `acc = (acc + ${result}) | 0;` : `acc += ${result};`);
       else lines.push(`if (${result} ${spec.combiner === "max" ? ">" : "<"} acc) acc = ${result};`);
       lines.push("}");

@@ -143,7 +143,7 @@ function kernelOf(op: Op): Kernel {
   const spatial = (key: string, fill: number): number[] => (op.attrs[key] === undefined ? new Array<number>(spatialRank).fill(fill) : intsAttr(op, key));
   switch (op.name) {
     case "nn.conv":
-      return conv({ x, w: shapeOf(op.operand(1)), y, strides: spatial("strides", 1), pads: op.attrs["pads"] === undefined ? spatial("pads", 0) : spatial("pads", 0).slice(0, spatialRank), dilations: spatial("dilations", 1), group: numAttr(op, "group", 1) });
+      return conv({ x, w: shapeOf(op.operand(1)), y, strides: spatial("strides", 1), pads: op.attrs["pads"] === undefined ? spatial("pads", 0) : spatial("pads", 0).slice(0, spatialRank), dilations: spatial("dilations", 1), group: numAttr(op, "group", 1), padValue: numAttr(op, "pad_value", 0) });
     case "nn.matmul":
       return matmul(x, shapeOf(op.operand(1)), y);
     case "nn.leaky_relu": {
@@ -161,8 +161,8 @@ function kernelOf(op: Op): Kernel {
       };
     }
     case "nn.round": {
-      const [lo, hi] = [intAttr(op, "lo"), intAttr(op, "hi")];
-      return elementwise((v) => Math.min(hi, Math.max(lo, roundTo(v, "half-even"))) + 0);
+      const [lo, hi, zero] = [intAttr(op, "lo"), intAttr(op, "hi"), numAttr(op, "zero", 0)];
+      return elementwise((v) => Math.min(hi, Math.max(lo, roundTo(v, "half-even") + zero)) + 0);
     }
     case "nn.whole": {
       const [mode, lo, hi] = [strAttr(op, "mode"), numAttr(op, "lo", -Infinity), numAttr(op, "hi", Infinity)];

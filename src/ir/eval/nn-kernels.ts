@@ -60,6 +60,8 @@ export interface ConvShape {
   readonly pads: readonly number[];
   readonly dilations: readonly number[];
   readonly group: number;
+  /** What x is outside. */
+  readonly padValue: number;
 }
 
 /** 1-D to 3-D; a third operand is the bias. One pass over the output rows per weight. */
@@ -72,7 +74,7 @@ export function conv(c: ConvShape): Kernel {
   const [pz, py, px] = lift(c.pads, 0);
   const [dz, dy, dx] = lift(c.dilations, 1);
   const [batch, cin, cout, inGroup] = [c.x[0]!, c.x[1]!, c.w[0]!, c.w[1]!];
-  const [outGroup, outs] = [cout / c.group, od * oh * ow];
+  const [outGroup, outs, terms] = [cout / c.group, od * oh * ow, inGroup * kd * kh * kw];
   /** Adds the products of one weight, at (kz, ky, kx), from the volume at i0 to the one at o0. */
   const accumulate = (x: Float64Array, out: Float64Array, i0: number, o0: number, kz: number, ky: number, kx: number, weight: number): void => {
     const shift = kx * dx - px;
@@ -86,7 +88,7 @@ export function conv(c: ConvShape): Kernel {
         if (row < 0 || row >= h) continue;
         const i1 = i0 + (plane * h + row) * w + shift;
         const o1 = o0 + (z * oh + y) * ow;
-        for (let q = from; q < to; q++) out[o1 + q]! += x[i1 + q * sx]! * weight;
+        for (let q = from; q < to; q++) out[o1 + q]! += (x[i1 + q * sx]! - c.padValue) * weight;
       }
     }
   };
@@ -94,11 +96,13 @@ export function conv(c: ConvShape): Kernel {
     for (let n = 0; n < batch; n++) {
       for (let co = 0; co < cout; co++) {
         const o0 = (n * cout + co) * outs;
-        out.fill(b === undefined ? 0 : b[co]!, o0, o0 + outs);
+        // x is its padding everywhere, and x - padding inside.
+        const every = c.padValue === 0 ? 0 : c.padValue * k!.subarray(co * terms, (co + 1) * terms).reduce((sum, v) => sum + v, 0);
+        out.fill((b === undefined ? 0 : b[co]!) + every, o0, o0 + outs);
         const first = Math.floor(co / outGroup) * inGroup;
         for (let ci = 0; ci < inGroup; ci++) {
           const i0 = (n * cin + first + ci) * d * h * w;
-          let at = (co * inGroup + ci) * kd * kh * kw;
+          let at = co * terms + ci * kd * kh * kw;
           for (let kz = 0; kz < kd; kz++) {
             for (let ky = 0; ky < kh; ky++) {
               for (let kx = 0; kx < kw; kx++) {
@@ -209,7 +213,7 @@ export function pool(kind: Fold | "average", p: PoolShape, countPad: boolean): K
   return folded(average ? "sum" : kind, from, size, (o) => (average ? 1 / (countPad ? size : inside[o % outs]!) : 1));
 }
 
-/** Softmax along one axis (not negative), after subtraction of the maximum. */
+/** Softmax along one axis (not negative), after subtraction of the maximum. Rows of -Inf alone, which ONNX leaves undefined, are 0. */
 export function softmax(shape: readonly number[], axis: number): Kernel {
   const step = shape.slice(axis + 1).reduce((n, d) => n * d, 1);
   const n = shape[axis]!;
@@ -218,6 +222,10 @@ export function softmax(shape: readonly number[], axis: number): Kernel {
       for (let s = start; s < start + step; s++) {
         let top = -Infinity;
         for (let i = 0; i < n; i++) top = Math.max(top, x![s + i * step]!);
+        if (top === -Infinity) {
+          for (let i = 0; i < n; i++) out[s + i * step] = 0;
+          continue;
+        }
         let sum = 0;
         for (let i = 0; i < n; i++) sum += out[s + i * step] = Math.exp(x![s + i * step]! - top);
         for (let i = 0; i < n; i++) out[s + i * step]! /= sum;

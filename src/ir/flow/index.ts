@@ -4,6 +4,7 @@ import type { Dialect, OpDef, Report } from "../define-op.js";
 import { denseAttr } from "../define-op.js";
 import type { Op } from "../core.js";
 import { elementCount, sameType, tensor, stream } from "../types.js";
+import { ensembleProblem } from "../trees.js";
 import { linearAccess, linearResult, readKernel } from "./kernel.js";
 
 function verifyKernel(op: Op, report: Report): void {
@@ -36,6 +37,11 @@ function verifyKernel(op: Op, report: Report): void {
   const bodyArgs = spec.operands.filter((o) => o.phase === "body").length;
   if (op.regions[0]!.args.length !== bodyArgs) report(`body takes ${op.regions[0]!.args.length} arguments, there are ${bodyArgs} body operands`);
   if (op.regions[1]!.args.length !== 1 + spec.operands.length - bodyArgs) report("the epilogue takes the folded value and the epilogue operands");
+  if (spec.trees !== undefined) {
+    const problem = spec.operands.length < 1 ? "there is no operand of features" : ensembleProblem(spec.trees, spec.operands[0]!.view.shape.at(-1)!);
+    if (problem !== undefined) report(`trees: ${problem}`);
+    if (!op.regions[0]!.ops.some((o) => o.name === "fx.tree")) report("there are trees, but no fx.tree");
+  }
   const yielded = op.regions[1]!.terminator.operands[0];
   if (yielded !== undefined && !sameType(yielded.type, spec.resultElem)) report("the epilogue's result is not of the kernel's element type");
   if (spec.schedule !== undefined) {
@@ -57,6 +63,7 @@ const ops: readonly OpDef[] = [
       combiner: { kind: "string", oneOf: ["add", "max", "min", "none"] },
       acc: { kind: "type", doc: "type of the folded value" },
       out: { kind: "map", doc: "index of the result element" },
+      trees: { kind: "record", optional: true, doc: "the ensemble that fx.tree evaluates: operand 0 holds the features, operand 1 numbers of trees by output and term" },
       schedule: { kind: "record", optional: true, doc: "loop order, outermost first, unroll factor per iterator, and what multiplies (logic, dsp)" },
       depth: { kind: "int", optional: true, doc: "pipeline depth in cycles, from a firing step to the push of its result" },
     },

@@ -59,6 +59,22 @@ export interface KernelSpec {
   readonly resultShape: readonly number[];
   readonly resultElem: FixedType;
   readonly schedule: Schedule | undefined;
+  /**
+   * An ensemble of trees, where the body asks for one (`fx.tree`): operand 0 holds the features along the last dimension of
+   * its view, operand 1 numbers of trees by output and term. Thresholds are raw integers of operand 0, all relations `le` or `eq`.
+   */
+  readonly trees?: AttrRecord;
+}
+
+/** Iterators over the features of an ensemble: they are lanes altogether, and no terms of a sum. */
+export function isFeatureIterator(spec: KernelSpec, index: number): boolean {
+  return spec.trees !== undefined && spec.iterators[index]!.kind === "reduction" && spec.operands[0]!.map.results.some((r) => r.coeffs[index] !== 0);
+}
+
+/** Iterators that must be lanes altogether: features, and outputs of an ensemble, whose trees differ. */
+export function isWholeIterator(spec: KernelSpec, index: number): boolean {
+  if (spec.trees === undefined) return false;
+  return isFeatureIterator(spec, index) || (spec.iterators[index]!.kind === "parallel" && spec.operands[0]!.map.results.every((r) => r.coeffs[index] === 0));
 }
 
 export function rowMajorView(shape: readonly number[], pad = 0): View {
@@ -121,6 +137,7 @@ export function kernelAttrs(spec: KernelSpec): Record<string, Attr> {
     combiner: spec.combiner,
     acc: typeAttr(spec.accType),
     out: spec.out,
+    ...(spec.trees && { trees: spec.trees }),
     ...(spec.schedule && { schedule: { order: [...spec.schedule.order], unroll: { ...spec.schedule.unroll }, ...(spec.schedule.multiply && { multiply: spec.schedule.multiply }) } }),
   };
 }
@@ -145,6 +162,7 @@ export function readKernel(op: Op): KernelSpec {
     out: op.attrs["out"] as AffineMap,
     resultShape: result.shape,
     resultElem: result.elem as FixedType,
+    ...(op.attrs["trees"] !== undefined && { trees: op.attrs["trees"] as AttrRecord }),
     schedule: schedule && {
       order: schedule["order"] as string[],
       unroll: schedule["unroll"] as unknown as Record<string, number>,

@@ -105,6 +105,8 @@ const ops: readonly OpDef[] = [
       if (values.data.length !== 2 ** types[0]!.width) report(`${values.data.length} entries for a ${types[0]!.width}-bit index`);
       if (!sameType(values.elem, types[1]!)) report("entries and result differ in type");
     } },
+  { name: "fx.tree", summary: "Value of the leaf in which tree number `tree` of the kernel's ensemble ends, for the output at hand; x stands for all features.", operands: ["x", "tree"], results: ["y"], traits: ["pure"],
+    verify: (op, report) => void fixedOperands(op, report) },
   { name: "fx.yield", summary: "Result of a body.", operands: ["x"], results: [], traits: ["terminator"] },
 ];
 

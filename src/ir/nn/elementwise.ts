@@ -105,8 +105,8 @@ export const elementwiseOps: readonly OpDef[] = [
       checkShape(op, shape, report);
     },
   },
-  unary("nn.round", "The nearest integer, ties to even, limited to [lo, hi].", "ONNX QuantizeLinear", (_, op) => typeOfRange({ lo: intAttr(op, "lo"), hi: intAttr(op, "hi") }, 0), {
-    attrs: { lo: { kind: "int" }, hi: { kind: "int" } },
+  unary("nn.round", "The nearest integer, ties to even, plus zero, limited to [lo, hi].", "ONNX QuantizeLinear", (_, op) => typeOfRange({ lo: intAttr(op, "lo"), hi: intAttr(op, "hi") }, 0), {
+    attrs: { lo: { kind: "int" }, hi: { kind: "int" }, zero: { kind: "int", optional: true, doc: "0 where absent" } },
     verify: (op, report) => {
       checkShape(op, shapeOf(op.operand(0)), report);
       if (intAttr(op, "lo") > intAttr(op, "hi")) report("lo is above hi");

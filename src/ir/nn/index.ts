@@ -4,5 +4,6 @@ import { elementwiseOps } from "./elementwise.js";
 import { linearOps } from "./linear.js";
 import { reduceOps } from "./reduce.js";
 import { shapeOps } from "./shape.js";
+import { treeOps } from "./trees.js";
 
-export const nnDialect: Dialect = { name: "nn", ops: [...linearOps, ...elementwiseOps, ...reduceOps, ...shapeOps] };
+export const nnDialect: Dialect = { name: "nn", ops: [...linearOps, ...elementwiseOps, ...reduceOps, ...shapeOps, ...treeOps] };

@@ -84,6 +84,7 @@ export const linearOps: readonly OpDef[] = [
       pads: { kind: "list", doc: "begins of all axes, then ends" },
       dilations: { kind: "list" },
       group: { kind: "int", optional: true, doc: "1 where absent" },
+      pad_value: { kind: "number", optional: true, doc: "what x is outside; 0 where absent" },
     },
     inferTypes: (op) => {
       const w = shapeOf(op.operand(1));

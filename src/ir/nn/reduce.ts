@@ -69,7 +69,7 @@ export const reduceOps: readonly OpDef[] = [
   },
   {
     name: "nn.softmax",
-    summary: "exp(x - max) / sum of the same, along an axis; only in float.",
+    summary: "exp(x - max) / sum of the same, along an axis, and 0 where all of a row is -Inf; only in float.",
     source: "ONNX Softmax-13",
     operands: ["x"],
     results: ["y"],

@@ -17,6 +17,7 @@ const turns = (t: number): number => 2 * Math.PI * (t - Math.round(t));
 
 export const unaryFunctions: Readonly<Record<string, (x: number) => number>> = {
   exp: Math.exp,
+  exp_tail: Math.exp,
   log: Math.log,
   sqrt: Math.sqrt,
   reciprocal: (x) => 1 / x,
@@ -55,10 +56,24 @@ export function unaryFunction(fn: string): ((x: number) => number) | undefined {
   return exponent === undefined ? undefined : (x) => x ** Number(exponent);
 }
 
+/** Part of the table's largest result below which its least one is nothing. */
+const TAIL = 2 ** -9;
+
+/**
+ * Whether the lowest argument stands for everything below it, of which exp is 0. A softmax adds up what is far below its maximum:
+ * there may be any number of it.
+ */
+function isTail(fn: string, raw: number, from: FixedType): boolean {
+  if (fn !== "exp_tail") return false;
+  const { lo, hi } = rawRange(from);
+  return raw === lo && Math.exp((lo - hi) * 2 ** -from.frac) <= TAIL;
+}
+
 /** Raw result of `fn` at a raw input. NaN (the logarithm of a negative number) counts as 0; infinities saturate. */
 export function unaryRaw(fn: string, raw: number, from: FixedType, to: FixedType): number {
   const f = unaryFunction(fn);
   if (f === undefined) throw new Error(`unknown function ${fn}`);
+  if (isTail(fn, raw, from)) return 0;
   const { lo, hi } = rawRange(to);
   const v = f(raw * 2 ** -from.frac) * 2 ** to.frac;
   if (Number.isNaN(v)) return 0;

@@ -1,6 +1,6 @@
 /** What a lowering from nn to flow works with: views of operands, and one function that makes kernels. */
 import { affineExpr, affineMap } from "../../ir/affine.js";
-import type { Dense } from "../../ir/attributes.js";
+import type { AttrRecord, Dense } from "../../ir/attributes.js";
 import { Block, Builder, type Location, type Op, type Value } from "../../ir/core.js";
 import { denseAttr } from "../../ir/define-op.js";
 import { buildKernel, iteratorNames, type Combiner, type Iterator } from "../../ir/flow/kernel.js";
@@ -39,6 +39,8 @@ export interface KernelRequest {
   readonly result: TensorType;
   readonly out: readonly Index[];
   readonly body: (b: BodyBuilder, args: readonly Value[]) => Value;
+  /** The ensemble that `fx.tree` of the body evaluates. */
+  readonly trees?: AttrRecord;
   readonly epilogue?: (b: BodyBuilder, acc: Value, args: readonly Value[]) => Value;
 }
 
@@ -87,7 +89,7 @@ export class LoweringContext {
     const epilogue = new Block();
     // Constants of one value are part of the body; so that a kernel is left with an operand, not where all are such.
     const single = req.operands.map((o) => (staysInside(o, iterators) ? singleValue(o.of) : undefined));
-    const inlined = single.every((v) => v !== undefined) ? single.map(() => undefined) : single;
+    const inlined = req.trees !== undefined || single.every((v) => v !== undefined) ? single.map(() => undefined) : single;
     const operands = req.operands.filter((_, i) => inlined[i] === undefined);
     const argsOf = (block: Block, phase: "body" | "epilogue"): Value[] =>
       req.operands.flatMap((o, i) => {
@@ -121,6 +123,7 @@ export class LoweringContext {
         resultShape: req.result.shape,
         resultElem,
         schedule: undefined,
+        ...(req.trees && { trees: req.trees }),
       },
       body,
       epilogue,
@@ -201,6 +204,10 @@ export class BodyBuilder {
   }
   table(x: Value, values: Dense): Value {
     return this.b.value("fx.table", [x], fixedElem(values.elem), { values });
+  }
+  /** The leaf's value of a tree of the kernel's ensemble. */
+  tree(x: Value, number: Value, to: FixedType): Value {
+    return this.b.value("fx.tree", [x, number], to);
   }
   /** The same value in `to`, which must hold it. */
   cast(x: Value, to: FixedType): Value {

@@ -7,6 +7,7 @@ import { CompilerBug } from "../../diagnostics/index.js";
 import { along, at0, fixedElem, type Access, type BodyBuilder, type Index, type LoweringContext } from "./context.js";
 import { gridSize, gridView, indexGrids, indexRuns, type IndexGrid } from "./index-grids.js";
 import { broadcasted, reshaped, sliced, transposed, type Viewed } from "./views.js";
+import { lowerTrees } from "./trees.js";
 import { unaryTable } from "../../ir/nn/unary-table.js";
 import { elementwise, gridOf, label, parallel, reduction, resultType, type Lowering } from "./elementwise.js";
 import { lowerFraction, lowerTake, lowerWhole } from "./numbers.js";
@@ -85,7 +86,7 @@ const lowerConv: Lowering = (op, ctx) => {
       loc: op.loc,
       iterators,
       operands: [
-        { of: x, index: [along("n"), { terms: { g: inGroup, ci: 1 } }, ...spatial] },
+        { of: x, index: [along("n"), { terms: { g: inGroup, ci: 1 } }, ...spatial], pad: numAttr(op, "pad_value", 0) * 2 ** x.elem.frac },
         { of: w, index: [channel, along("ci"), ...names.map((s) => along(`k${s}`))] },
         ...(bias === undefined ? [] : [{ of: bias, index: [channel], phase: "epilogue" as const }]),
       ],
@@ -323,10 +324,13 @@ const lowerUnary: Lowering = (op, ctx) => {
 /** Rounds half to even and limits to the range, which need not be a whole format's. */
 const lowerRound: Lowering = (op, ctx) => {
   const to = fixedElem(resultType(op).elem);
-  const [lo, hi] = [intAttr(op, "lo"), intAttr(op, "hi")];
+  const [lo, hi, zero] = [intAttr(op, "lo"), intAttr(op, "hi"), numAttr(op, "zero", 0)];
   const range = rawRange(to);
+  const moved = (b: BodyBuilder, x: Value): Value => (zero === 0 ? x : b.add(x, b.constant(zero, typeOfRange({ lo: zero, hi: zero }, 0))));
   elementwise(op, ctx, (b, [x]) => {
-    let y = b.requantize(x!, to, "half-even", "saturate");
+    // An odd number in front of the rounding would turn ties around.
+    const first = zero % 2 === 0 ? moved(b, x!) : moved(b, b.requantize(x!, typeOfRange({ lo: lo - zero, hi: hi - zero }, 0), "half-even", "saturate"));
+    let y = b.requantize(first, to, "half-even", "saturate");
     if (lo > range.lo) y = b.max(y, b.constant(lo, typeOfRange({ lo, hi: lo }, 0)));
     if (hi < range.hi) y = b.min(y, b.constant(hi, typeOfRange({ lo: hi, hi }, 0)));
     return y;
@@ -375,4 +379,5 @@ export const lowerings = new Map<string, Lowering>([
   ["nn.concat", lowerConcat],
   ["nn.gather", lowerGather],
   ["nn.pad", lowerPad],
+  ["nn.trees", (op, ctx) => lowerTrees(op, ctx, label(op))],
 ]);

@@ -1,19 +1,13 @@
 /** How far a fixed-point module is from the float module that it came from: at the outputs, and layer by layer. */
+import { UserError } from "../../diagnostics/index.js";
 import { prepareNn, fixedOf } from "../../ir/eval/nn-fixed.js";
 import type { Module, Value } from "../../ir/core.js";
 import { rawRange, showType } from "../../ir/types.js";
 import { portScale } from "../../ir/port-scales.js";
+import { OutputMeter, stepOf, type OutputError } from "./output-error.js";
 import { roundInputs } from "./quantize/inputs.js";
-import type { Sample } from "./quantize/calibrate.js";
+import { countingLimits, describeValue, placeOfValue, type Sample } from "./quantize/calibrate.js";
 import { pairTensors } from "./tensor-pairs.js";
-
-export interface OutputError {
-  readonly max_abs_error: number;
-  /** Root of the mean squared error. */
-  readonly rmse: number;
-  /** Signal to quantization noise, 10 log10(sum x^2 / sum error^2); Infinity without error. */
-  readonly sqnr_db: number;
-}
 
 export interface LayerError {
   /** Name of the tensor. */
@@ -49,9 +43,14 @@ class Noise {
   min = Infinity;
   max = -Infinity;
 
+  /** @param limit elements of this magnitude stand for what does not count */
+  constructor(private readonly limit = Infinity) {}
+
   add(float: ArrayLike<number>, fixed: ArrayLike<number>, lo: number, hi: number, halfLsb: number): void {
     for (let i = 0; i < float.length; i++) {
       const x = float[i]!;
+      if (!(Math.abs(x) < this.limit)) continue;
+      this.count++;
       const e = fixed[i]! - x;
       this.signal += x * x;
       this.noise += e * e;
@@ -60,7 +59,6 @@ class Noise {
       if (x < this.min) this.min = x;
       if (x > this.max) this.max = x;
     }
-    this.count += float.length;
   }
   get sqnrDb(): number {
     if (this.noise === 0) return Infinity;
@@ -73,7 +71,8 @@ class Noise {
  * exact. `float` is the prepared module that quantization started from: it has the parts of decomposed operations.
  */
 export function measureAccuracy(float: Module, fixed: Module, samples: readonly Sample[]): Accuracy {
-  const pairs = new Map([...pairTensors(float, fixed)].map(([v, partner]) => [v, { float: partner, noise: new Noise() }]));
+  const limitOf = countingLimits(float);
+  const pairs = new Map([...pairTensors(float, fixed)].map(([v, partner]) => [v, { float: partner, noise: new Noise(limitOf(partner)) }]));
 
   const [reference, program] = [prepareNn(float), prepareNn(fixed)];
   const floatValues = new Map<Value, Float64Array>();
@@ -89,7 +88,7 @@ export function measureAccuracy(float: Module, fixed: Module, samples: readonly 
   program.observe = compare;
 
   const names = float.func.attrs["outputs"] as readonly string[];
-  const outputs = names.map(() => new Noise());
+  const outputs = float.func.body.terminator.operands.map((v) => new OutputMeter(v, limitOf(v)));
   const ports = fixed.func.body.args.map((a) => a.type);
   const inputScales = ports.map((_, i) => portScale(fixed.func, "input_scales", i));
   const outputScales = names.map((_, i) => portScale(fixed.func, "output_scales", i));
@@ -99,17 +98,58 @@ export function measureAccuracy(float: Module, fixed: Module, samples: readonly 
     const inputs = roundInputs(sample, ports, inputScales);
     fixed.func.body.args.forEach((a, i) => compare(a, inputs[i]!));
     const actual = program.run(inputs);
-    outputs.forEach((o, i) => o.add(expected[i]!, outputScales[i] === 1 ? actual[i]! : actual[i]!.map((v) => v * outputScales[i]!), -Infinity, Infinity, 0));
+    outputs.forEach((o, i) => o.add(expected[i]!, outputScales[i] === 1 ? actual[i]! : actual[i]!.map((v) => v * outputScales[i]!), stepOf(fixed.func.body.terminator.operand(i), outputScales[i]!)));
   }
 
   const layers = [...pairs].filter(([, p]) => p.noise.count > 0).map(([v, p]) => layerError(v, p.noise, (x) => pairs.get(x)?.noise.sqnrDb));
   const worst = layers.reduce<LayerError | undefined>((w, l) => (w === undefined || l.loss_db > w.loss_db ? l : w), undefined);
   return {
     samples: samples.length,
-    outputs: Object.fromEntries(names.map((n, i) => [n, { max_abs_error: outputs[i]!.worst, rmse: Math.sqrt(outputs[i]!.noise / Math.max(1, outputs[i]!.count)), sqnr_db: outputs[i]!.sqnrDb }])),
+    outputs: Object.fromEntries(names.map((n, i) => [n, outputs[i]!.result()])),
     layers,
     worst_layer: worst?.name,
   };
+}
+
+/** A fixed-point network, what it stands for, and samples that have not made it. */
+export interface Measurement {
+  readonly float: Module;
+  readonly fixed: Module;
+  readonly samples: readonly Sample[];
+}
+
+/**
+ * Errors at the outputs over all samples of several quantizations of one network.
+ *
+ * @errors QU024 where the float network's own output is infinite or not a number
+ */
+export function measureOutputs(measurements: readonly Measurement[]): Record<string, OutputError> {
+  const first = measurements[0]!.float.func;
+  const meters = first.body.terminator.operands.map((v) => new OutputMeter(v));
+  for (const { float, fixed, samples } of measurements) {
+    const [reference, program] = [prepareNn(float), prepareNn(fixed)];
+    const ports = fixed.func.body.args.map((a) => a.type);
+    const inputScales = ports.map((_, i) => portScale(fixed.func, "input_scales", i));
+    const outputs = fixed.func.body.terminator.operands.map((v, i) => ({ scale: portScale(fixed.func, "output_scales", i), step: stepOf(v, portScale(fixed.func, "output_scales", i)) }));
+    for (const sample of samples) {
+      const expected = reference.run(sample);
+      if (!expected.every((y) => y.every(Number.isFinite))) throw notFinite(float, sample);
+      const actual = program.run(roundInputs(sample, ports, inputScales));
+      meters.forEach((m, i) => m.add(expected[i]!, outputs[i]!.scale === 1 ? actual[i]! : actual[i]!.map((v) => v * outputs[i]!.scale), outputs[i]!.step));
+    }
+  }
+  return Object.fromEntries((first.attrs["outputs"] as readonly string[]).map((n, i) => [n, meters[i]!.result()]));
+}
+
+/** Names the first tensor that holds no number: what is behind it only hands it on. */
+function notFinite(float: Module, sample: Sample): UserError {
+  const program = prepareNn(float);
+  let first: Value | undefined;
+  program.observe = (v, data) => {
+    if (first === undefined && !data.every((x) => Number.isFinite(x))) first = v;
+  };
+  program.run(sample);
+  return first === undefined ? UserError.of("QU024", { what: "an output" }) : UserError.of("QU024", { what: describeValue(first) }, placeOfValue(first));
 }
 
 function layerError(v: Value, noise: Noise, sqnrOf: (v: Value) => number | undefined): LayerError {

@@ -9,15 +9,18 @@
  * Where the result feeds only a matmul that contracts the softmax axis, the row factor moves behind it:
  * matmul(e * r, g) = matmul(e, g) * r, which saves a product per element of e, and lets the matmul start before the sum is known.
  *
- * A mask that was added to the scores (0, or a large negative number where a position must not count) becomes a factor of 0 or 1
- * on e: numbers of that size would take all bits of the scores.
+ * A mask of the scores becomes a predicate (`softmax-mask.ts`): positions that do not count are the lowest value in the search for
+ * the maximum, and 0 in the sum.
  */
 import { Dense } from "../../ir/attributes.js";
 import type { Builder, Op, Value } from "../../ir/core.js";
-import { denseAttr, intAttr, intsAttr } from "../../ir/define-op.js";
+import { intAttr, intsAttr } from "../../ir/define-op.js";
 import { f32, tensor, type TensorType } from "../../ir/types.js";
+import { placeOf } from "../../ir/verify.js";
+import type { Sink } from "../../diagnostics/index.js";
 import { definePass, number } from "../define-pass.js";
 import { applyRules, type Rule } from "../rewrite.js";
+import { broadcast, choose, gatesOf, readMask } from "./softmax-mask.js";
 
 /** exp(-8) = 2^-11.5 is half an LSB of an 11-bit result, so [-8, 0] covers results of up to 11 bits. */
 const DEFAULT_SPAN = 8;
@@ -35,32 +38,13 @@ interface Parts {
   readonly axis: number;
 }
 
-/** From here on, exp of a difference is nothing to a result of any width. */
-const MASKED = -1000;
+/**
+ * What stands for a score that does not count: exp of any difference to it is 0, and in fixed point it is the lowest value of the
+ * scores' format.
+ */
+const LOWEST = -(2 ** 26);
 
-/** Scores and mask of a sum whose constant operand only holds 0 and masking values, none of which masks a whole line along `axis`. */
-function maskBehind(x: Value, axis: number): { scores: Value; keep: Dense } | undefined {
-  if (x.def?.name !== "nn.add") return undefined;
-  const rank = shapeOf(x).length;
-  for (const side of [0, 1]) {
-    const [scores, other] = [x.def.operand(side), x.def.operand(1 - side)];
-    if (other.def?.name !== "nn.constant" || shapeOf(scores).join() !== shapeOf(x).join()) continue;
-    const { data, shape } = denseAttr(other.def, "value");
-    if (!data.some((v) => v <= MASKED) || data.some((v) => v !== 0 && v > MASKED)) continue;
-    const own = axis - (rank - shape.length);
-    if (own < 0 || shape[own] !== shapeOf(x)[axis]) continue;
-    const step = shape.slice(own + 1).reduce((n, d) => n * d, 1);
-    const open = new Set<number>();
-    data.forEach((v, i) => {
-      if (v === 0) open.add(Math.floor(i / (step * shape[own]!)) * step + (i % step));
-    });
-    if (open.size * shape[own]! !== data.length) continue;
-    return { scores, keep: new Dense(shape, f32, Float32Array.from(data, (v) => (v === 0 ? 1 : 0))) };
-  }
-  return undefined;
-}
-
-function decompose(op: Op, b: Builder, span: number): Parts {
+function decompose(op: Op, b: Builder, span: number, sink: Sink): Parts {
   // The parts keep the softmax's own place, whichever operation they are built for.
   const outer = b.loc;
   b.loc = op.loc;
@@ -69,21 +53,34 @@ function decompose(op: Op, b: Builder, span: number): Parts {
   const row = tensor(shape.map((n, d) => (d === axis ? 1 : n)), f32);
   const full = tensor(shape, f32);
   const name = (suffix: string): string => `${op.result.hint ?? "softmax"}_${suffix}`;
+  const number = (value: number, suffix: string): Value => b.value("nn.constant", [], tensor([], f32), { value: new Dense([], f32, Float64Array.of(value)) }, name(suffix));
   const fold = { axes: [axis], keepdims: true };
-  const mask = maskBehind(op.operand(0), axis);
-  const x = mask?.scores ?? op.operand(0);
-  const centre = new Dense([], f32, Float32Array.of(span / 2 - TOP_MARGIN));
-  const c = b.value("nn.constant", [], tensor([], f32), { value: centre }, name("centre"));
-  const top = b.value("nn.reduce", [x], row, { ...fold, kind: "max" }, name("max"));
-  const offset = b.value("nn.sub", [top, c], row, {}, name("offset"));
-  const argument = b.value("nn.sub", [x, offset], full, {}, name("argument"));
-  const all = b.value("nn.unary", [argument], full, { fn: "exp" }, name("exp"));
-  const e = mask === undefined ? all : b.value("nn.mul", [all, b.value("nn.constant", [], tensor(mask.keep.shape, f32), { value: mask.keep }, name("mask"))], full, {}, name("kept"));
+  const top = span / 2 - TOP_MARGIN;
+  const mask = readMask(op.operand(0), axis, b);
+  if (mask !== undefined && mask.deadRows > 0) sink.report("QU026", { rows: mask.deadRows }, placeOf(op.loc));
+  const gates = mask === undefined ? undefined : gatesOf(mask, axis, shape, b, name);
+  let e: Value;
+  if (mask !== undefined && mask.scores === undefined) e = broadcast(gates!.counts, full, b);
+  else {
+    const scores = mask === undefined ? op.operand(0) : choose(gates!.competes, mask.scores!, number(LOWEST, "lowest"), full, b, name("open"));
+    const largest = b.value("nn.reduce", [scores], row, { ...fold, kind: "max" }, name("max"));
+    const offset = b.value("nn.sub", [largest, number(top, "centre")], row, {}, name("offset"));
+    const argument = b.value("nn.sub", [scores, offset], full, {}, name("argument"));
+    const all = b.value("nn.unary", [argument], full, { fn: "exp_tail" }, name("exp"));
+    e = gates === undefined ? all : choose(gates.counts, all, number(0, "nothing"), full, b, name("kept"));
+  }
   const sum = b.value("nn.reduce", [e], row, { ...fold, kind: "sum" }, name("sum"));
-  const r = b.value("nn.unary", [sum], row, { fn: "reciprocal" }, name("factor"));
+  // The position of the maximum alone gives as much as the bound, which only rows without one reach.
+  const least = mask?.scores === undefined && mask !== undefined ? 1 : SUM_MARGIN * Math.exp(top);
+  const some = mask !== undefined && (mask.deadRows > 0 || (mask.computed !== undefined && mask.closedRow === "zeros"));
+  const divisor = some ? b.value("nn.max", [sum, number(least, "least")], row, {}, name("divisor")) : sum;
+  const r = b.value("nn.unary", [divisor], row, { fn: "reciprocal" }, name("factor"));
   b.loc = outer;
   return { e, r, axis };
 }
+
+/** Below the sum of a row with one position, which is rounded, and above any other part of it. */
+const SUM_MARGIN = 0.75;
 
 /** The softmax behind `v`, seen through transposes that nothing else reads. */
 function softmaxBehind(v: Value): { softmax: Op; transposes: Op[] } | undefined {
@@ -96,7 +93,7 @@ function softmaxBehind(v: Value): { softmax: Op; transposes: Op[] } | undefined 
   return undefined;
 }
 
-function sinkRule(span: number): Rule {
+function sinkRule(span: number, sink: Sink): Rule {
   return {
     name: "softmax-into-matmul",
     op: "nn.matmul",
@@ -110,7 +107,7 @@ function sinkRule(span: number): Rule {
         let axis = (intAttr(softmax, "axis") + rank) % rank;
         for (const t of transposes) axis = intsAttr(t, "perm").indexOf(axis);
         if (axis !== (side === 0 ? rank - 1 : rank - 2)) continue;
-        const parts = decompose(softmax, b, span);
+        const parts = decompose(softmax, b, span, sink);
         let [e, r] = [parts.e, parts.r];
         for (const t of transposes) {
           const perm = intsAttr(t, "perm");
@@ -126,12 +123,12 @@ function sinkRule(span: number): Rule {
   };
 }
 
-function plainRule(span: number): Rule {
+function plainRule(span: number, sink: Sink): Rule {
   return {
     name: "softmax",
     op: "nn.softmax",
     apply: (op, b) => {
-      const { e, r } = decompose(op, b, span);
+      const { e, r } = decompose(op, b, span, sink);
       return b.value("nn.mul", [e, r], op.result.type, {}, op.result.hint);
     },
   };
@@ -144,8 +141,8 @@ export const decomposeSoftmax = definePass({
   semantics: "changes-values",
   options: { span: number({ min: 1, max: 64, default: DEFAULT_SPAN, doc: "range below the maximum in which exp is resolved" }) },
   doc: "Values change by rounding only. Softmax that becomes unused is removed by `dce`.",
-  run: (module, { span }) => {
-    applyRules(module, [sinkRule(span)]);
-    applyRules(module, [plainRule(span)]);
+  run: (module, { span }, ctx) => {
+    applyRules(module, [sinkRule(span, ctx.sink)]);
+    applyRules(module, [plainRule(span, ctx.sink)]);
   },
 });

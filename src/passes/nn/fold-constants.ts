@@ -25,7 +25,7 @@ export const foldConstants = definePass({
     for (const op of [...module.func.body.ops]) {
       if (!isFoldable(op, limit)) continue;
       const b = Builder.before(op);
-      replaceResult(op, b.value("nn.constant", [], op.result.type, { value: evaluate(op) }, op.result.hint));
+      replaceResult(op, b.value("nn.constant", [], op.result.type, { value: evaluateConstant(op) }, op.result.hint));
     }
   },
 });
@@ -39,7 +39,7 @@ function isFoldable(op: Op, limit: number): boolean {
 }
 
 /** The result of an operation on constants: a network of that operation alone is run. */
-function evaluate(op: Op): Dense {
+export function evaluateConstant(op: Op): Dense {
   const module = new Module("fold");
   const body = new Block();
   const copies = new Map<Value, Value>();

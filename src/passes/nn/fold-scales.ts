@@ -7,6 +7,7 @@ import type { Builder, Op, Value } from "../../ir/core.js";
 import { denseAttr } from "../../ir/define-op.js";
 import { f32, tensor, type TensorType } from "../../ir/types.js";
 import { EXACT } from "./integerize.js";
+import { MASKED } from "./softmax-mask.js";
 import { definePass } from "../define-pass.js";
 import { applyRules, type Rule } from "../rewrite.js";
 
@@ -16,7 +17,8 @@ function shapeOf(v: Value): readonly number[] {
 /** The data of a float constant. */
 function constantOf(v: Value | undefined): Dense | undefined {
   const value = v?.def?.name === "nn.constant" ? denseAttr(v.def, "value") : undefined;
-  return value?.elem.kind === "float" ? value : undefined;
+  // A mask is read in front of its softmax; in a bias it could not be told from one.
+  return value?.elem.kind === "float" && !value.data.some((x) => x <= MASKED) ? value : undefined;
 }
 function makeConstant(b: Builder, shape: readonly number[], values: readonly number[] | Float32Array, hint: string | undefined): Value {
   return b.value("nn.constant", [], tensor(shape, f32), { value: new Dense(shape, f32, Float32Array.from(values)) }, hint);

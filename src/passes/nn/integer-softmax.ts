@@ -28,13 +28,20 @@ const RELATIVE_BITS = 20;
 /** Most bits of an exact product. */
 const PRODUCT_BITS = 50;
 
+/** Which elements count: the operand of the choice between an element (below 0) and what stands for nothing. */
+export interface IntegerMask {
+  readonly competes: Value;
+  readonly counts: Value;
+}
+
 /**
- * softmax(scale * u) in units of 2^-SOFTMAX_BITS, for u in [lo, hi] along `axis`; undefined where a row is too long.
+ * softmax(scale * u) in units of 2^-SOFTMAX_BITS, for u in [lo, hi] along `axis`; undefined where a row is too long. Rows in which
+ * nothing counts are 0.
  *
  * @param range limits of u
  */
-export function softmaxOfIntegers(b: ExactBuilder, u: Value, scale: number, range: { readonly lo: number; readonly hi: number }, axis: number, hint: string): Value | undefined {
-  const shape = (u.type as TensorType).shape;
+export function softmaxOfIntegers(b: ExactBuilder, all: Value, scale: number, range: { readonly lo: number; readonly hi: number }, axis: number, hint: string, mask?: IntegerMask): Value | undefined {
+  const shape = (all.type as TensorType).shape;
   const n = shape[axis]!;
   const octaves = Math.ceil(Math.log2(n));
   const steps = 2 ** Math.floor(Math.log2(RECIPROCAL_ENTRIES / n));
@@ -46,9 +53,12 @@ export function softmaxOfIntegers(b: ExactBuilder, u: Value, scale: number, rang
   const round = (v: Value, exponent: number, lo: number, hi: number, at: readonly number[], name: string): Value => b.emit("nn.round", [scaleBy(v, exponent, at, name)], at, { lo, hi }, name);
   const lookup = (v: Value, first: number, values: Float64Array, at: readonly number[], name: string): Value => b.emit("nn.lookup", [v], at, { first, values: new Dense([values.length], f32, values) }, name);
 
+  const masked = (v: Value, by: Value | undefined, nothing: number, name: string): Value => (by === undefined ? v : b.emit("nn.select_neg", [by, v, b.number(nothing, `${name}_nothing`)], shape, {}, name));
+  const u = masked(all, mask?.competes, range.lo, `${hint}_open`);
   const top = b.emit("nn.reduce", [u], row, { ...fold, kind: "max" }, `${hint}_max`);
   const below = b.emit("nn.sub", [u, top], shape, {}, `${hint}_argument`);
-  const e = lookup(below, -span, Float64Array.from({ length: span + 1 }, (_, k) => Math.round(Math.exp(scale * (k - span)) * 2 ** EXP_BITS)), shape, `${hint}_exp`);
+  const powers = lookup(below, -span, Float64Array.from({ length: span + 1 }, (_, k) => Math.round(Math.exp(scale * (k - span)) * 2 ** EXP_BITS)), shape, `${hint}_exp`);
+  const e = masked(powers, mask?.counts, 0, `${hint}_kept`);
   const sum = b.emit("nn.reduce", [e], row, { ...fold, kind: "sum" }, `${hint}_sum`);
 
   // sum lies in [1, n] * 2^EXP_BITS; the reciprocal in [1 / n, 1] * 2^R.

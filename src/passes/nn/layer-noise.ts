@@ -15,7 +15,7 @@ import { quantizeNumber } from "../../ir/fixed-arith.js";
 import { fixedOf, prepareNn } from "../../ir/eval/nn-fixed.js";
 import { portScale } from "../../ir/port-scales.js";
 import { rawRange, showType, type FixedType } from "../../ir/types.js";
-import type { Sample } from "./quantize/calibrate.js";
+import { countingLimits, type Sample } from "./quantize/calibrate.js";
 import { roundInputs } from "./quantize/inputs.js";
 import { constantOf, macsOf } from "./quantize/linear.js";
 import { pairTensors } from "./tensor-pairs.js";
@@ -64,6 +64,8 @@ interface Layer {
   /** Operations since the roundings in front. */
   readonly ops: readonly Op[];
   readonly sources: readonly Value[];
+  /** Elements of this magnitude stand for what does not count. */
+  readonly limit: number;
   readonly stats: Stats;
 }
 
@@ -87,6 +89,8 @@ export interface NoiseOptions {
   readonly samples: readonly Sample[];
   /** The first so many of them also tell what a layer does to the outputs. */
   readonly injected: number;
+  /** Fixed-point tensors with the float tensors that they stand for; found by what quantization has noted where absent. */
+  readonly pairs?: ReadonlyMap<Value, Value>;
   readonly progress?: (done: number, total: number) => void;
 }
 
@@ -96,9 +100,20 @@ export function decibels(signal: number, noise: number): number {
   return signal === 0 ? -Infinity : 10 * Math.log10(signal / noise);
 }
 
+/** A layer with the tensor of the float network that it stands for. */
+export interface MeasuredLayer {
+  readonly float: Value;
+  readonly noise: LayerNoise;
+}
+
 /** Noise of every layer. `float` is the prepared module that `fixed` was quantized from. */
 export function measureLayerNoise(float: Module, fixed: Module, options: NoiseOptions): LayerNoise[] {
-  const layers = layersOf(float, fixed);
+  return measureNoise(float, fixed, options).map((l) => l.noise);
+}
+
+/** As `measureLayerNoise`, with the tensors themselves. */
+export function measureNoise(float: Module, fixed: Module, options: NoiseOptions): MeasuredLayer[] {
+  const layers = layersOf(fixed, options.pairs ?? pairTensors(float, fixed), countingLimits(float));
   const byFixed = new Map(layers.map((l) => [l.fixed, l]));
   const byFloat = new Map(layers.map((l) => [l.float, l]));
   const ports = fixed.func.body.args.map((a) => a.type);
@@ -144,7 +159,7 @@ export function measureLayerNoise(float: Module, fixed: Module, options: NoiseOp
       const l = byFixed.get(v);
       if (l === undefined) return void exact.set(v, data);
       const wanted = truth.get(l.float)!;
-      const added = difference(data, ideal.get(l)!);
+      const added = difference(data, ideal.get(l)!).map((e, i) => (counts(l, wanted[i]!) ? e : 0));
       observeOwn(l, wanted, difference(data, wanted), added, ROUNDS.has(l.fixed.def!.name) ? difference(data, exact.get(l.fixed.def!.operand(0)) ?? data) : undefined);
       own.set(l, added);
       data.set(grid(l));
@@ -154,7 +169,7 @@ export function measureLayerNoise(float: Module, fixed: Module, options: NoiseOp
     if (s < options.injected) inject(reference, float, sample, expected, own);
     options.progress?.(s + 1 + Math.min(s + 1, options.injected), total);
   });
-  return layers.map((l) => describe(l, layers));
+  return layers.map((l) => ({ float: l.float, noise: describe(l, layers) }));
 }
 
 /** Adds each layer's own noise to the float network, one layer at a time. */
@@ -167,7 +182,8 @@ function inject(reference: ReturnType<typeof prepareNn>, float: Module, sample: 
     const inputs = l.fixed.def === undefined ? sample.map((x, i) => (float.func.body.args[i] === l.float ? Float64Array.from(x, (v, k) => v + noise[k]!) : x)) : sample;
     reference.run(inputs).forEach((y, o) => {
       const power = meanSquare(expected[o]!) || 1;
-      l.stats.atOutputs += meanSquare(difference(y, expected[o]!)) / power;
+      const error = meanSquare(difference(y, expected[o]!)) / power;
+      if (Number.isFinite(error)) l.stats.atOutputs += error;
     });
   }
 }
@@ -182,6 +198,10 @@ function difference(a: ArrayLike<number>, b: ArrayLike<number>): Float64Array {
   return Float64Array.from({ length: a.length }, (_, i) => a[i]! - b[i]!);
 }
 
+function counts(l: Layer, x: number): boolean {
+  return Math.abs(x) < l.limit;
+}
+
 function roundToGrid(x: Float64Array, type: FixedType): Float64Array {
   const unit = 2 ** -type.frac;
   return x.map((v) => quantizeNumber(v, type, "half-up") * unit);
@@ -194,13 +214,14 @@ function observeRunning(l: Layer, expected: Float64Array, data: ArrayLike<number
   const [lo, hi] = [(range.lo - 0.5) * unit, (range.hi + 0.5) * unit];
   for (let i = 0; i < expected.length; i++) {
     const x = expected[i]!;
+    if (!counts(l, x)) continue;
+    s.count++;
     s.signal += x * x;
     s.running += (data[i]! - x) ** 2;
     if (x > hi || x < lo) s.saturated++;
     if (x < s.min) s.min = x;
     if (x > s.max) s.max = x;
   }
-  s.count += expected.length;
 }
 
 /**
@@ -212,6 +233,7 @@ function observeOwn(l: Layer, expected: Float64Array, error: Float64Array, added
   const half = 2 ** -l.type.frac / 2;
   const isInput = l.fixed.def === undefined;
   for (let i = 0; i < expected.length; i++) {
+    if (!counts(l, expected[i]!)) continue;
     s.own += error[i]! ** 2;
     const e = isInput ? added[i]! : (last?.[i] ?? 0);
     if (Math.abs(e) > half * 1.0001) s.saturation += e * e;
@@ -220,10 +242,11 @@ function observeOwn(l: Layer, expected: Float64Array, error: Float64Array, added
   }
 }
 
-function layersOf(float: Module, fixed: Module): Layer[] {
-  const pairs = pairTensors(float, fixed);
+function layersOf(fixed: Module, pairs: ReadonlyMap<Value, Value>, limitOf: (v: Value) => number): Layer[] {
   const layers: Layer[] = [];
-  for (const [v, partner] of pairs) {
+  const inOrder = [...fixed.func.body.args, ...fixed.func.body.ops.flatMap((op) => op.results)].filter((v) => pairs.has(v));
+  for (const v of inOrder) {
+    const partner = pairs.get(v)!;
     const type = fixedOf(v);
     if (type === undefined) throw new CompilerBug(`%${v.hint ?? v.id} is compared, but not of fixed point`);
     const ops: Op[] = [];
@@ -238,7 +261,7 @@ function layersOf(float: Module, fixed: Module): Layer[] {
       ops.push(x.def);
     };
     visit(v);
-    layers.push({ fixed: v, float: partner, type, ops, sources, stats: new Stats() });
+    layers.push({ fixed: v, float: partner, type, ops, sources, limit: limitOf(partner), stats: new Stats() });
   }
   return layers;
 }
@@ -262,8 +285,8 @@ function describe(l: Layer, layers: readonly Layer[]): LayerNoise {
     nodes: [...new Set(l.ops.flatMap((op) => (op.name === "nn.quantize" && l.ops.length > 1 ? [] : op.loc.nodes)))],
     operations: [...new Set(l.ops.filter((op) => !MOVES.has(op.name)).map((op) => (op.name === "nn.unary" || op.name === "nn.reduce" || op.name === "nn.pool" ? String(op.attrs["fn"] ?? `${op.attrs["kind"]} ${op.name.slice(3)}`) : op.name.slice(3))))],
     format: l.type,
-    min: s.min,
-    max: s.max,
+    min: s.count === 0 ? 0 : s.min,
+    max: s.count === 0 ? 0 : s.max,
     rms: Math.sqrt(power(s.signal)),
     lo,
     hi,

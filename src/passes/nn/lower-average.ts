@@ -48,7 +48,7 @@ const averagePool: Rule = {
 };
 
 /** Elements of each window that lie inside the input, by output position. */
-function countsInside(op: Op, kernel: readonly number[]): number[] {
+export function countsInside(op: Op, kernel: readonly number[]): number[] {
   const [xs, ys] = [shapeOf(op.operand(0)).slice(2), shapeOf(op.result).slice(2)];
   const attr = (key: string, fill: number): number[] => (op.attrs[key] === undefined ? kernel.map(() => fill) : intsAttr(op, key));
   const [strides, pads, dilations] = [attr("strides", 1), attr("pads", 0), attr("dilations", 1)];

@@ -23,18 +23,28 @@ export interface ErrorBound {
 
 /** Reads `METRIC=VALUE` or `OUTPUT:METRIC=VALUE`; shares may be written with a percent sign. @errors QU008 */
 export function parseBound(text: string): ErrorBound {
+  return boundOf(text, "--max-error");
+}
+
+/** As `parseBound`, of an option that messages name. @errors QU008 */
+export function boundOf(text: string, option: string): ErrorBound {
   const m = /^(?:(.+):)?\s*([a-z]+)\s*=\s*([^=]+)$/i.exec(text.trim());
   const metric = METRICS.find((k) => k === m?.[2]?.toLowerCase());
   if (m === null || metric === undefined) {
-    throw UserError.of("QU008", { text, reason: m === null ? "it is not METRIC=VALUE or OUTPUT:METRIC=VALUE" : `${m[2]} is not a metric`, nearest: m === null ? undefined : nearestName(m[2]!, METRICS) });
+    throw UserError.of("QU008", { option, text, reason: m === null ? "it is not METRIC=VALUE or OUTPUT:METRIC=VALUE" : `${m[2]} is not a metric`, nearest: m === null ? undefined : nearestName(m[2]!, METRICS) });
   }
   const percent = m[3]!.trim().endsWith("%");
   const value = Number(m[3]!.trim().replace(/%$/, "")) / (percent ? 100 : 1);
   const isShare = metric === "argmax";
   if (!Number.isFinite(value) || (percent && !isShare) || (metric !== "sqnr" && value < 0) || (isShare && value > 1)) {
-    throw UserError.of("QU008", { text, reason: isShare ? "a share from 0 to 1 is needed, such as argmax=0.99 or argmax=99%" : metric === "sqnr" ? "a number of dB is needed" : "a number of at least 0 is needed", nearest: undefined });
+    throw UserError.of("QU008", { option, text, reason: isShare ? "a share from 0 to 1 is needed, such as argmax=0.99 or argmax=99%" : metric === "sqnr" ? "a number of dB is needed" : "a number of at least 0 is needed", nearest: undefined });
   }
   return { metric, value, ...(m[1] !== undefined && { output: m[1].trim() }) };
+}
+
+/** The text that `parseBound` takes. */
+export function boundText(b: ErrorBound): string {
+  return `${b.output === undefined ? "" : `${b.output}:`}${b.metric}=${b.value}`;
 }
 
 /** A bound on one output. */
@@ -44,11 +54,11 @@ export interface OutputBound extends ErrorBound {
 }
 
 /** One bound per output that is meant. @errors QU009 */
-export function bindBounds(bounds: readonly ErrorBound[], outputs: readonly string[]): OutputBound[] {
+export function bindBounds(bounds: readonly ErrorBound[], outputs: readonly string[], option = "--max-error"): OutputBound[] {
   return bounds.flatMap((b) => {
     if (b.output === undefined) return outputs.map((output, index) => ({ ...b, output, index }));
     const index = outputs.indexOf(b.output);
-    if (index < 0) throw UserError.of("QU009", { name: b.output, known: outputs.join(", "), nearest: nearestName(b.output, outputs) });
+    if (index < 0) throw UserError.of("QU009", { option, name: b.output, known: outputs.join(", "), nearest: nearestName(b.output, outputs) });
     return [{ ...b, output: b.output, index }];
   });
 }

@@ -10,13 +10,16 @@ import { lookupOp, numAttr, strAttr } from "../../../ir/define-op.js";
 import { dataRange, MAX_WIDTH, quantizeNumber } from "../../../ir/fixed-arith.js";
 import { fixedOf, shapeOf, valuesOfDense } from "../../../ir/eval/nn-fixed.js";
 import "../../../ir/dialects.js";
+import { treesOf } from "../../../ir/nn/trees.js";
+import { ensembleAttrs } from "../../../ir/trees.js";
 import { placeOf } from "../../../ir/verify.js";
 import { fixed, rawRange, sameType, showType, tensor, typeOfRange, type FixedType, type Type } from "../../../ir/types.js";
 import { EXACT } from "../integerize.js";
-import { describeValue, placeOfValue } from "./calibrate.js";
+import { BEYOND, describeValue, placeOfValue } from "./calibrate.js";
 import { spreadBits } from "./formats.js";
 import { constantOf, linearView } from "./linear.js";
 import { feedsWhole, VIEWS, type Plan } from "./plan.js";
+import { leafFraction, thresholdOnGrid } from "./decisions.js";
 import { largestTableError } from "./tables.js";
 
 /** A float tensor and what stands for it: rounded to a format of its own. */
@@ -40,8 +43,6 @@ const COUNT_LIMIT = 24;
 const WHOLE_LIMIT = 50;
 /** Operands of elementwise products up to this width are not rounded: one hardware multiplier takes them. */
 const FACTOR_LIMIT = 18;
-/** Least significant bits of constants that multiply activations; as many as weights have where these have more. */
-const CONSTANT_BITS = 8;
 /** Most significant bits of the slope of a leaky relu. */
 const MAX_SLOPE_BITS = 10;
 /** Significant bits of the smallest factor between scales beyond those of the integers that come out, and most bits of the largest. */
@@ -52,6 +53,8 @@ const MAX_SCALE_BITS = 40;
 const OFFSET_BITS = 12;
 /** Significant bits of constants that are chosen from. */
 const LIGHT_CONSTANT_BITS = 12;
+/** Bits of outputs where none are stated. */
+const OUTPUT_BITS = 16;
 const EXACT_NAME = "_exact";
 
 export function buildFixed(float: Module, plan: Plan): BuiltModule {
@@ -124,19 +127,21 @@ class FixedBuilder {
       return round?.name === "nn.round" ? { op, round, factor: c?.data[0] ?? 1 } : undefined;
     });
     const first = readers[0];
-    const [lo, hi] = [numAttr(first?.round ?? new Op({ name: "none" }), "lo", 0), numAttr(first?.round ?? new Op({ name: "none" }), "hi", 0)];
-    if (first === undefined || !readers.every((r) => r !== undefined && r.factor === first.factor && numAttr(r.round, "lo", 0) === lo && numAttr(r.round, "hi", 0) === hi)) return undefined;
-    const type = typeOfRange({ lo, hi }, 0);
+    const [lo, hi, zero] = ["lo", "hi", "zero"].map((key) => numAttr(first?.round ?? new Op({ name: "none" }), key, 0)) as [number, number, number];
+    if (first === undefined || !readers.every((r) => r !== undefined && r.factor === first.factor && numAttr(r.round, "lo", 0) === lo && numAttr(r.round, "hi", 0) === hi && numAttr(r.round, "zero", 0) === zero)) return undefined;
+    // The host scales and rounds; the zero point and the limits are the hardware's.
+    const type = typeOfRange({ lo: lo - zero, hi: hi - zero }, 0);
     const port = this.block.addArg(tensor(shapeOf(arg), type), arg.hint);
     const whole = rawRange(type);
-    const u = whole.lo === lo && whole.hi === hi ? port : this.b.value("nn.clip", [port], tensor(shapeOf(arg), type), { lo, hi }, `${arg.hint ?? "input"}_limited`);
+    const codes = typeOfRange({ lo, hi }, 0);
+    const u = zero === 0 && whole.lo === lo && whole.hi === hi ? port : this.b.value("nn.round", [port], tensor(shapeOf(arg), codes), { lo, hi, ...(zero !== 0 && { zero }) }, `${arg.hint ?? "input"}_limited`);
     this.exact.set(arg, port);
     this.final.add(port).add(u);
     for (const r of readers) {
       this.exact.set(r!.op.result, u);
       this.exact.set(r!.round.result, u);
     }
-    this.roundings.push({ float: first.round.result, fixed: u, type });
+    this.roundings.push({ float: first.round.result, fixed: u, type: codes });
     return 1 / first.factor;
   }
 
@@ -198,8 +203,8 @@ class FixedBuilder {
   }
 
   /** An operand of a product. */
-  private factor(v: Value): Value {
-    if (this.isConstant(v)) return this.constant(v, (this.integers ? SCALE_BITS : Math.max(CONSTANT_BITS, this.plan.options.precision.weights)) + spreadBits(valuesOfDense(constantOf(v)!)));
+  private factor(v: Value, reader: Op): Value {
+    if (this.isConstant(v)) return this.constant(v, (this.integers ? SCALE_BITS : this.plan.factorWidth(reader)) + spreadBits(valuesOfDense(constantOf(v)!)));
     const x = this.exactOf(v);
     const linear = v.def !== undefined && (v.def.name === "nn.conv" || v.def.name === "nn.matmul");
     return !linear && this.elem(x).width <= FACTOR_LIMIT ? x : this.narrow(v);
@@ -262,7 +267,7 @@ class FixedBuilder {
       case "nn.min":
         return this.aligned(op);
       case "nn.mul":
-        return feedsWhole(y) ? this.phase(op) : this.emit(op.name, [this.factor(op.operand(0)), this.factor(op.operand(1))], y, op.attrs);
+        return feedsWhole(y) ? this.phase(op) : this.emit(op.name, [this.factor(op.operand(0), op), this.factor(op.operand(1), op)], y, op.attrs);
       case "nn.take":
         return this.take(op);
       case "nn.whole":
@@ -290,10 +295,12 @@ class FixedBuilder {
         return this.fold(op);
       case "nn.concat":
         return this.concat(op);
+      case "nn.trees":
+        return this.trees(op);
       default:
         if (VIEWS.has(op.name)) return this.view(op);
         // An operation that a program has added.
-        if (lookupOp(op.name)?.evaluate !== undefined) return this.emit(op.name, op.operands.map((v) => this.factor(v)), y, op.attrs);
+        if (lookupOp(op.name)?.evaluate !== undefined) return this.emit(op.name, op.operands.map((v) => this.factor(v, op)), y, op.attrs);
         throw UserError.of("QU007", { op: op.name }, placeOf(op.loc));
     }
   }
@@ -381,10 +388,14 @@ class FixedBuilder {
     const [p, q] = [op.operand(0), op.operand(1)];
     if (this.isConstant(p) || this.isConstant(q)) {
       const x = this.operand(this.isConstant(p) ? q : p);
-      // A few bits more than a final format has, where x is one.
-      const frac = this.final.has(x) && op.name !== "nn.max" && op.name !== "nn.min" ? this.elem(x).frac + 2 : this.elem(x).frac;
-      const c = this.constantAt(this.isConstant(p) ? p : q, frac, this.pendingShift.get(op));
-      return this.emit(op.name, this.isConstant(p) ? [c, x] : [x, c], op.result, op.attrs);
+      // A few bits more than a final format has, where x is one; and as many as the sum needs, where x is one of integers.
+      const extreme = op.name === "nn.max" || op.name === "nn.min";
+      const constant = this.isConstant(p) ? p : q;
+      const place = (c: Value): Value => this.emit(op.name, this.isConstant(p) ? [c, x] : [x, c], op.result, op.attrs);
+      if (extreme && this.isNeutral(constant, op.name === "nn.max" ? -1 : 1)) return place(this.limited(constant, this.elem(x)));
+      if (op.name === "nn.sub" && comparesOnly(op.result)) return place(this.threshold(constant, this.elem(x).frac, this.isConstant(p)));
+      const frac = extreme ? this.elem(x).frac : this.final.has(x) ? this.elem(x).frac + 2 : Math.max(this.elem(x).frac, this.plan.format(op.result).frac);
+      return place(this.constantAt(constant, frac, this.pendingShift.get(op)));
     }
     let [a, b] = [this.operand(p), p === q ? this.operand(p) : this.operand(q)];
     // Formats far apart would make a sum of all their bits; the wider one can be rounded first.
@@ -418,7 +429,7 @@ class FixedBuilder {
   private phase(op: Op): Value {
     const c = op.operands.findIndex((v) => this.isConstant(v));
     const other = op.operand(c === 0 ? 1 : 0);
-    if (c < 0) return this.emit(op.name, op.operands.map((v) => this.factor(v)), op.result, op.attrs);
+    if (c < 0) return this.emit(op.name, op.operands.map((v) => this.factor(v, op)), op.result, op.attrs);
     const exact = this.exactOf(other);
     const x = this.elem(exact).width <= SCALE_BITS ? exact : this.narrow(other);
     const factor = this.fineConstant(op.operand(c), this.elem(x).width, Math.max(SCALE_BITS, this.elem(x).width + 3));
@@ -451,10 +462,32 @@ class FixedBuilder {
     const condition = this.exactOf(op.operand(0));
     const x = this.elem(condition).width <= EXACT_LIMIT ? condition : this.narrow(op.operand(0));
     const [a, b] = [this.isConstant(p) ? undefined : this.operand(p), this.isConstant(q) ? undefined : this.operand(q)];
-    const frac = (other: Value | undefined, v: Value): Value => (other === undefined ? this.constant(v, LIGHT_CONSTANT_BITS) : this.constantAt(v, this.elem(other).frac));
+    const frac = (other: Value | undefined, v: Value): Value => (this.reachesBeyond(v) ? this.limited(v, other === undefined ? this.plan.format(op.result) : this.elem(other)) : other === undefined ? this.constant(v, LIGHT_CONSTANT_BITS) : this.constantAt(v, this.elem(other).frac));
     const y = this.emit(op.name, [x, a ?? frac(b, p), b ?? frac(a, q)], op.result, op.attrs);
     if ([a, b].every((v) => v === undefined || this.final.has(v))) this.final.add(y);
     return y;
+  }
+
+  /** Whether a constant has elements beyond all formats, all on the side of `sign`, where a maximum or minimum does not see them. */
+  private isNeutral(v: Value, sign: number): boolean {
+    return this.reachesBeyond(v) && constantOf(v)!.data.every((x) => Math.abs(x) < BEYOND || Math.sign(x) === sign);
+  }
+
+  /** What a multiple of 2^-frac is compared with: x < t and x < ceil(t) are the same, and so are x > t and x > floor(t). */
+  private threshold(v: Value, frac: number, below: boolean): Value {
+    const raw = valuesOfDense(constantOf(v)!).map((t) => (below ? Math.floor(t * 2 ** frac) : Math.ceil(t * 2 ** frac)));
+    return this.dense(shapeOf(v), raw, typeOfRange(dataRange(raw), frac), v.hint);
+  }
+
+  private reachesBeyond(v: Value): boolean {
+    return constantOf(v)!.data.some((x) => Math.abs(x) >= BEYOND);
+  }
+
+  /** A constant in the format of what it is chosen against; what lies beyond becomes the lowest or highest value. */
+  private limited(v: Value, type: FixedType): Value {
+    const { lo, hi } = rawRange(type);
+    const raw = valuesOfDense(constantOf(v)!).map((x) => Math.min(hi, Math.max(lo, Math.floor(x * 2 ** type.frac + 0.5))));
+    return this.dense(shapeOf(v), raw, type, v.hint);
   }
 
   /** The slope gets as many fractional bits as keep its error below an eighth of the result's LSB: each one widens the product. */
@@ -509,6 +542,26 @@ class FixedBuilder {
     return this.b.value("nn.unary", [argument], tensor(shapeOf(op.result), to), { ...op.attrs, "quantize.table_error": error }, op.result.hint);
   }
 
+  /** Thresholds on the grid of the features, values of leaves as fine as their sum is output; sums stay exact. */
+  private trees(op: Op): Value {
+    const source = op.operand(0);
+    const x = this.operand(source);
+    const e = treesOf(op);
+    const [type, exact] = [this.elem(x), this.plan.onGrid(source)];
+    const moved = Array.from(e.threshold, (t, i) => thresholdOnGrid(t, e.relation[i]!, type, exact));
+    const stats = this.plan.statsOf(op.result);
+    const stated = this.plan.statedOutput(op.result);
+    const frac = leafFraction(e.values, e.roots.length, Math.max(-stats.min, stats.max), stated ?? OUTPUT_BITS);
+    const raw = Float64Array.from(e.values, (v) => Math.floor(v * 2 ** frac + 0.5));
+    const elem = typeOfRange(dataRange(raw), frac);
+    const data = allocate(elem, raw.length);
+    for (let i = 0; i < raw.length; i++) data[i] = raw[i]! + 0;
+    const lists = { ...e, threshold: moved.map((m) => m.threshold), relation: moved.map((m) => m.relation) };
+    const y = this.emit(op.name, [x], op.result, { trees: ensembleAttrs(lists, new Dense(e.dense.shape, elem, data)) });
+    if (stated === undefined) this.final.add(y);
+    return y;
+  }
+
   /** Reductions and pooling: sums are exact and can be rounded behind; a maximum is of its operand's format. */
   private fold(op: Op): Value {
     const kind = strAttr(op, "kind");
@@ -521,9 +574,14 @@ class FixedBuilder {
 
   /** All parts in the format of the whole, so that the whole has one. */
   private concat(op: Op): Value {
-    const type = this.plan.format(op.result);
+    const planned = this.plan.format(op.result);
+    // What has a final format, finer than the plan's, has it for a reason: scores that are compared, integers.
+    const finer = op.operands.flatMap((v) => (this.isConstant(v) ? [] : [this.exactOf(v)])).filter((x) => this.elem(x).width > planned.width || this.elem(x).frac > planned.frac);
+    const frac = Math.max(planned.frac, ...finer.map((x) => this.elem(x).frac));
+    const whole = frac + Math.max(...finer.map((x) => this.elem(x).width - this.elem(x).frac), planned.width - planned.frac);
+    const type = finer.length > 0 && finer.every((x) => this.final.has(x)) && whole < EXACT_LIMIT ? { ...planned, width: whole, frac } : planned;
     const parts = op.operands.map((v) => {
-      if (this.isConstant(v)) return this.constantAt(v, type.frac);
+      if (this.isConstant(v)) return this.constantAt(v, Math.min(type.frac, neededFraction(constantOf(v)!, type.frac)));
       const x = this.operand(v);
       return this.elem(x).width <= type.width && this.elem(x).frac <= type.frac ? x : this.round(x, type, undefined);
     });
@@ -545,6 +603,19 @@ class FixedBuilder {
     this.final.add(y);
     return y;
   }
+}
+
+/** Fewest fractional bits, up to `most`, with which a constant is exact; `most` where it is not. */
+function neededFraction(c: Dense, most: number): number {
+  const values = valuesOfDense(c);
+  let frac = 0;
+  while (frac < most && !values.every((x) => Number.isInteger(x * 2 ** frac))) frac++;
+  return frac;
+}
+
+/** Whether nothing but the sign of `v` is looked at. */
+function comparesOnly(v: Value): boolean {
+  return v.uses.length > 0 && v.uses.every(({ op, index }) => op.name === "nn.select_neg" && index === 0);
 }
 
 /** Bits of the integers to which a result is rounded, a few operations on; 0 where it is not. */

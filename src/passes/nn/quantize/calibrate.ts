@@ -1,8 +1,10 @@
 /** Statistics of every tensor of a float module over calibration samples: what range selection and weight rounding look at. */
 import { UserError } from "../../../diagnostics/index.js";
 import type { Module, Op, Value } from "../../../ir/core.js";
+import { denseAttr } from "../../../ir/define-op.js";
 import { fixedOf, prepareNn } from "../../../ir/eval/nn-fixed.js";
 import type { TensorType } from "../../../ir/types.js";
+import { decisionGrid, type DecisionGrid } from "./decisions.js";
 import { placeOf } from "../../../ir/verify.js";
 
 /** One sample: real values per network input, in the order of the function's arguments. */
@@ -15,6 +17,8 @@ export interface TensorStats {
   readonly values: Float64Array;
   /** Of an input that is a list of features: bits by which the largest feature exceeds the small ones; otherwise 0. */
   readonly spread: number;
+  /** Of an input that trees alone read. */
+  readonly decisions?: DecisionGrid;
 }
 
 /** Values kept per tensor: enough for the error of a format to within a percent or so. */
@@ -30,9 +34,14 @@ class Collector {
   private wait = 0;
   private seed = 12345;
 
-  constructor(private readonly step: number) {}
+  /** @param limit what is as large as this does not count */
+  constructor(
+    private readonly step: number,
+    private readonly limit: number,
+  ) {}
 
-  add(data: Float64Array): void {
+  add(all: Float64Array): void {
+    const data = this.limit === Infinity ? all : all.filter((v) => Math.abs(v) < this.limit);
     for (let i = 0; i < data.length; i++) {
       const v = data[i]!;
       if (v < this.min) this.min = v;
@@ -54,6 +63,7 @@ class Collector {
     return 1 + Math.floor(((this.seed >>> 8) / 2 ** 24) * (2 * this.step - 1));
   }
   stats(): TensorStats {
+    if (this.limit !== Infinity && this.kept.length === 0) return { min: 0, max: 0, values: new Float64Array(0), spread: 0 };
     return { min: this.min, max: this.max, values: Float64Array.from([this.min, this.max, ...this.kept]), spread: 0 };
   }
 }
@@ -64,17 +74,41 @@ export function spread(samples: readonly Sample[], count: number): readonly Samp
   return Array.from({ length: count }, (_, i) => samples[Math.floor((i * samples.length) / count)]!);
 }
 
+/** Constants from here on are chosen where a value must not count: they stand for the lowest or highest value of a format. */
+export const BEYOND = 2 ** 23;
+
+/** Operations that hand on that a value does not count. */
+const HANDS_ON: ReadonlySet<string> = new Set(["nn.add", "nn.sub", "nn.max", "nn.min", "nn.neg", "nn.reduce", "nn.pool", "nn.reshape", "nn.transpose", "nn.slice", "nn.gather", "nn.broadcast", "nn.pad", "nn.concat", "nn.relu", "nn.clip"]);
+
+/** Values some elements of which do not count: a choice from a constant beyond all formats, and what follows from it. */
+export function maskedValues(module: Module): Set<Value> {
+  const masked = new Set<Value>();
+  for (const op of module.func.body.ops) {
+    const choice = op.name === "nn.select_neg" && op.operands.slice(1).some((v) => v.def?.name === "nn.constant" && denseAttr(v.def, "value").data.some((c) => Math.abs(c) >= BEYOND));
+    const follows = HANDS_ON.has(op.name) ? op.operands.some((v) => masked.has(v)) : op.name === "nn.select_neg" && op.operands.slice(1).some((v) => masked.has(v));
+    if (choice || follows) masked.add(op.result);
+  }
+  return masked;
+}
+
+/** The magnitude from which elements of each value do not count: Infinity but for masked ones. */
+export function countingLimits(module: Module): (v: Value) => number {
+  const masked = maskedValues(module);
+  return (v) => (masked.has(v) ? BEYOND / 2 : Infinity);
+}
+
 /**
- * Statistics by value, of all but constants.
+ * Statistics by value, of all but constants. Elements that do not count are left out.
  *
  * @errors QU006 where a value is infinite or not a number
  */
 export function calibrate(module: Module, samples: readonly Sample[]): Map<Value, TensorStats> {
   const used = spread(samples, MAX_SAMPLES);
   const collectors = new Map<Value, Collector>();
+  const limitOf = countingLimits(module);
   const collect = (v: Value, data: Float64Array): void => {
     let c = collectors.get(v);
-    if (c === undefined) collectors.set(v, (c = new Collector(Math.max(1, Math.floor((data.length * used.length) / KEPT)))));
+    if (c === undefined) collectors.set(v, (c = new Collector(Math.max(1, Math.floor((data.length * used.length) / KEPT)), limitOf(v))));
     c.add(data);
   };
   const program = prepareNn(module);
@@ -86,11 +120,17 @@ export function calibrate(module: Module, samples: readonly Sample[]): Map<Value
   }
   const result = new Map<Value, TensorStats>();
   for (const [v, c] of collectors) {
-    const stats = v.def === undefined ? { ...c.stats(), spread: featureSpread(v, used.map((s) => s[args.indexOf(v)]!)) } : c.stats();
+    const stats = v.def === undefined ? inputStats(v, c.stats(), used.map((s) => s[args.indexOf(v)]!), samples.map((s) => s[args.indexOf(v)]!)) : c.stats();
     if (!Number.isFinite(stats.min) || !Number.isFinite(stats.max)) throw UserError.of("QU006", { what: describeValue(v) }, placeOfValue(v));
     result.set(v, stats);
   }
   return result;
+}
+
+/** What is looked at in inputs alone, sample by sample: decisions in all samples, as one bit more is cheap and a wrong one is not. */
+function inputStats(v: Value, stats: TensorStats, used: readonly ArrayLike<number>[], all: readonly ArrayLike<number>[]): TensorStats {
+  const decisions = decisionGrid(v, all);
+  return { ...stats, spread: featureSpread(v, used), ...(decisions && { decisions }) };
 }
 
 /** Features below this ratio of ranges share a grid without harm. */

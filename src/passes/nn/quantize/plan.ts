@@ -4,10 +4,12 @@
  */
 import type { Op, Value } from "../../../ir/core.js";
 import { numAttr, strAttr } from "../../../ir/define-op.js";
-import { valuesOfDense } from "../../../ir/eval/nn-fixed.js";
+import { shapeOf, valuesOfDense } from "../../../ir/eval/nn-fixed.js";
 import { unaryFunction } from "../../../ir/nn/unary-table.js";
 import { fixed, typeOfRange, type FixedType } from "../../../ir/types.js";
 import type { TensorStats } from "./calibrate.js";
+import { statedGrid } from "./decisions.js";
+import { VIEWS } from "./views.js";
 import { chooseFormat, roomyFormat, spreadBits } from "./formats.js";
 import { constantOf, isLinear, macsOf } from "./linear.js";
 import type { LayerPrecision, PrecisionSpec } from "./precision.js";
@@ -26,8 +28,7 @@ export interface QuantizeOptions {
   readonly scaleBits: number;
 }
 
-/** Operations that only move values: format and role pass through. */
-export const VIEWS: ReadonlySet<string> = new Set(["nn.reshape", "nn.transpose", "nn.slice", "nn.gather", "nn.broadcast", "nn.pad"]);
+export { VIEWS };
 
 export class Plan {
   /** Steps of the binary point away from the calibrated choice, by tensor. */
@@ -60,6 +61,11 @@ export class Plan {
     return this.layer(op.result).weights ?? widened(precision.weights, this.isLight(op) ? lightBits : 0);
   }
 
+  /** Significant bits of a constant that `op` multiplies activations with, beyond those by which its elements differ. */
+  factorWidth(op: Op): number {
+    return this.layer(op.result).weights ?? Math.max(CONSTANT_BITS, this.options.precision.weights);
+  }
+
   /**
    * Whether `op` is one of the layers that hardly cost anything: below 1% of the network's products. The last layers of a
    * regression network are the typical ones, and they are where rounding shows directly in the result.
@@ -85,11 +91,50 @@ export class Plan {
     return undefined;
   }
 
+  /** Bits that are stated for `v` where it leaves the network. */
+  statedOutput(v: Value): number | undefined {
+    return this.statedWidth(v) ?? (feedsOutput(v) ? this.options.precision.output : undefined);
+  }
+
   /** Bits of tensor `v` where it is rounded. */
   width(v: Value): number {
-    const { precision, scaleBits, lightBits } = this.options;
     const stated = this.statedWidth(v);
-    if (stated !== undefined) return stated;
+    return stated ?? Math.max(this.ownWidth(v), this.absoluteWidth(v));
+  }
+
+  /** Bits of a tensor whose differences count as they are, however large it is: the arguments of exp. 0 for other tensors. */
+  private absoluteWidth(v: Value): number {
+    const lsb = v.def?.name === "nn.constant" ? Infinity : this.finestStep(v);
+    const { min, max } = this.statsOf(v);
+    const reach = Math.max(max, -min);
+    if (lsb === Infinity || reach <= 0) return 0;
+    return Math.min(SCORE_WIDTH, Math.ceil(Math.log2((reach * SCORE_HEADROOM) / lsb)) + (min < 0 ? 1 : 0));
+  }
+
+  /** The step at which `v` must be known for the exponents that are made of it; Infinity where none is. */
+  private finestStep(v: Value): number {
+    const each = v.uses.map(({ op, index }) => {
+      if (op.name === "nn.unary") return strAttr(op, "fn") === "exp_tail" ? EXP_STEP : Infinity;
+      const other = op.operands[1 - index];
+      if (op.name === "nn.mul") {
+        const c = other && constantOf(other);
+        return c === undefined ? Infinity : this.finestStep(op.result) / valuesOfDense(c).reduce((a, x) => Math.max(a, Math.abs(x)), 0);
+      }
+      // Errors of factors are independent of one another, so that those of a product's terms grow with the root of their number.
+      if (op.name === "nn.matmul" && other !== undefined && constantOf(op.operand(1)) === undefined) {
+        const { values } = this.statsOf(other);
+        const n = shapeOf(op.operand(0)).at(-1)!;
+        const size = Math.sqrt(values.reduce((a, x) => a + x * x, 0) / Math.max(1, values.length));
+        return (FACTOR_STEPS * this.finestStep(op.result)) / (Math.sqrt(n) * size);
+      }
+      const extreme = op.name === "nn.reduce" && strAttr(op, "kind") !== "sum";
+      return (PASSES_ON.has(op.name) && op.name !== "nn.leaky_relu") || extreme || (op.name === "nn.select_neg" && index > 0) ? this.finestStep(op.result) : Infinity;
+    });
+    return Math.min(Infinity, ...each);
+  }
+
+  private ownWidth(v: Value): number {
+    const { precision, scaleBits, lightBits } = this.options;
     // A reader may state the width of what it reads; a table's argument is rounded on its own.
     const read = v.uses.filter((u) => u.op.name !== "nn.unary").map((u) => this.layer(u.op.results[0] ?? v).input).filter((w) => w !== undefined);
     if (read.length > 0) return Math.max(...read);
@@ -102,6 +147,8 @@ export class Plan {
     // Rows that a normalisation brings to one size need as much more as the smallest is smaller.
     const uneven = (roots: readonly Op[]): number => precision.activations + Math.ceil(this.octaves(roots) / 2);
     const normalized = Math.max(precision.activations, Math.min(LIGHT_WIDTH, uneven(normalizations(v)) - SMALL_ROW_BITS));
+    const { decisions } = this.statsOf(v);
+    if (decisions !== undefined) return precision.input ?? decisions.type.width;
     if (v.def === undefined) return precision.input ?? integerBits(this.statsOf(v)) ?? Math.max(normalized, Math.min(FEATURE_WIDTH, precision.activations + this.statsOf(v).spread));
     const steep = steepBelow(v);
     // Sums that a root or reciprocal reads: the small ones count as much as the large ones.
@@ -156,12 +203,25 @@ export class Plan {
     return v.uses.length > 0 && v.uses.every(({ op, index }) => (VIEWS.has(op.name) ? this.weighs(op.result) : op.name === "nn.matmul" && index === 1 && !this.isLight(op)));
   }
 
+  /** Whether the samples of `v`, which trees compare with their thresholds, lie on the grid of its format. */
+  onGrid(v: Value): boolean {
+    if (v.def !== undefined) return !VIEWS.has(v.def.name) && v.def.name !== "nn.concat" ? true : v.def.operands.every((o) => o.def?.name === "nn.constant" || this.onGrid(o));
+    const { decisions } = this.statsOf(v);
+    return decisions?.exact === true && this.format(v).frac >= decisions.type.frac;
+  }
+
   /** The format to which `v` is rounded. */
   format(v: Value): FixedType {
     const found = this.memo.get(v);
     if (found !== undefined) return this.shifted(v, found);
-    const width = this.width(v);
     const stats = this.statsOf(v);
+    if (stats.decisions !== undefined) {
+      const stated = this.statedWidth(v) ?? this.options.precision.input;
+      const type = stated === undefined ? stats.decisions.type : (statedGrid(v, stated) ?? stats.decisions.type);
+      this.memo.set(v, type);
+      return type;
+    }
+    const width = this.width(v);
     const isReciprocal = v.def?.name === "nn.unary" && isRelative(strAttr(v.def, "fn"));
     const limits = v.def === undefined ? this.limits(v) : undefined;
     if (limits !== undefined && limits.width === width) {
@@ -194,7 +254,7 @@ export class Plan {
     let segments = this.argumentMemo.get(key);
     if (segments === undefined) {
       const stated = this.layer(op.result).input;
-      const bits = Math.min(MAX_TABLE_BITS, stated ?? (isSteep(fn) ? this.options.reciprocalBits : this.options.tableBits));
+      const bits = Math.min(MAX_TABLE_BITS, stated ?? (isSteep(fn) || isEnsemble(op.operand(0)) ? this.options.reciprocalBits : this.options.tableBits));
       // A width that is stated is taken as it is; otherwise bits that gain nothing are left out.
       const stats = this.argumentStats(op);
       segments = chooseSegments(fn, stats, chooseArgument(fn, stats, to, bits, stated === undefined ? 1.5 : 1), to, bits);
@@ -204,8 +264,19 @@ export class Plan {
   }
 }
 
+/** Step of the argument of a softmax's exp: half of what its table of 8 bits resolves. */
+const EXP_STEP = 2 ** -6;
+/** Most bits of scores: a difference of 10^5 at that step. */
+const SCORE_WIDTH = 24;
+const SCORE_HEADROOM = 1.25;
+/** Steps of the scores that the error of a query or key may be. */
+const FACTOR_STEPS = 4;
+
 /** Operations whose operand goes on unrounded, so that what is stated for the operation in front counts for their result. */
 export const PASSES_ON: ReadonlySet<string> = new Set([...VIEWS, "nn.add", "nn.sub", "nn.max", "nn.min", "nn.relu", "nn.neg", "nn.abs", "nn.leaky_relu", "nn.clip"]);
+
+/** Least significant bits of constants that multiply activations; as many as weights have where these have more. */
+const CONSTANT_BITS = 8;
 
 /** Most bits of an input whose features differ in range. */
 const FEATURE_WIDTH = 20;
@@ -263,6 +334,11 @@ export function feedsWhole(v: Value): boolean {
 /** Whether `v` reaches an output of the network through views alone. */
 export function feedsOutput(v: Value): boolean {
   return v.uses.some(({ op }) => op.name === "return" || (VIEWS.has(op.name) && feedsOutput(op.result)));
+}
+
+/** Whether `v` is a sum of trees, exact to far more bits than layers are. */
+function isEnsemble(v: Value): boolean {
+  return v.def?.name === "nn.trees" || (v.def !== undefined && (VIEWS.has(v.def.name) || v.def.name === "nn.neg") && isEnsemble(v.def.operand(0)));
 }
 
 /** The roots and reciprocals whose argument are sums of `v`: squares below a normalisation. None where `v` is read elsewhere too. */

@@ -8,7 +8,7 @@ import { fixedOf } from "../../../ir/eval/nn-fixed.js";
 import { costTerms, termCost, type CostTerm } from "./area.js";
 import type { BuiltModule } from "./build.js";
 import type { TensorStats } from "./calibrate.js";
-import { isLinear } from "./linear.js";
+import { constantOf, isLinear } from "./linear.js";
 import { feedsOutput, integerBits, PASSES_ON, VIEWS, type Plan } from "./plan.js";
 import type { LayerPrecision, PrecisionSpec } from "./precision.js";
 import { isRelative } from "./tables.js";
@@ -31,6 +31,7 @@ export class SearchSpace {
   readonly variables: readonly WidthVariable[];
   private readonly byWeights = new Map<Op, number>();
   private readonly byTensor = new Map<Value, number>();
+  private readonly byFactor = new Map<Op, number>();
   private readonly byTable = new Map<Op, number>();
 
   /** `tensors`: every float tensor that may be rounded. What `base` states for a layer stays as it is stated. */
@@ -39,6 +40,8 @@ export class SearchSpace {
     tensors: readonly Value[],
     stats: ReadonlyMap<Value, TensorStats>,
     private readonly base: PrecisionSpec,
+    /** Whether accuracy comes first: constants that multiply activations are chosen as well, and tensors may be as wide as can be stated. */
+    generous = false,
   ) {
     const found = new Map<string, WidthVariable>();
     const index = new Map<string, number>();
@@ -58,6 +61,10 @@ export class SearchSpace {
         const v = name === undefined ? undefined : variable(name, "weights", WEIGHT_LIMITS[0], WEIGHT_LIMITS[1], statedFor(base, name, op.result));
         if (v !== undefined) this.byWeights.set(op, v);
       }
+      if (generous && isScaling(op) && op.result.hint !== undefined) {
+        const v = variable(op.result.hint, "weights", WEIGHT_LIMITS[0], WEIGHT_LIMITS[1], statedFor(base, op.result.hint, op.result));
+        if (v !== undefined) this.byFactor.set(op, v);
+      }
       if (op.name === "nn.unary" && op.result.hint !== undefined) {
         const v = variable(op.result.hint, "input", TABLE_LIMITS[0], isRelative(strAttr(op, "fn")) ? TABLE_LIMITS[1] : TABLE_LIMITS[1] - 2, statedFor(base, op.result.hint, op.result));
         if (v !== undefined) this.byTable.set(op, v);
@@ -69,7 +76,7 @@ export class SearchSpace {
       const first = startOf(t);
       const name = (first === undefined ? undefined : names.get(first)) ?? t.hint;
       const stated = name === undefined ? undefined : { ...statedFor(base, name, first?.result ?? t), ...statedFor(base, name, t) };
-      const v = name === undefined || (t.def === undefined && stated?.input !== undefined) ? undefined : variable(name, "activations", TENSOR_LIMITS[0], TENSOR_LIMITS[1], stated);
+      const v = name === undefined || (t.def === undefined && stated?.input !== undefined) ? undefined : variable(name, "activations", TENSOR_LIMITS[0], generous ? WIDEST : TENSOR_LIMITS[1], stated);
       if (v !== undefined) this.byTensor.set(t, v);
     }
     this.variables = [...found.values()];
@@ -88,14 +95,24 @@ export class SearchSpace {
     const raise = (i: number, bits: number): void => void (widths[i] = Math.min(this.variables[i]!.max, Math.max(widths[i]!, bits)));
     for (const [op, i] of this.byWeights) raise(i, plan.weightWidth(op));
     for (const [tensor, i] of this.byTensor) raise(i, plan.width(tensor));
+    for (const [op, i] of this.byFactor) raise(i, plan.factorWidth(op));
     for (const [op, i] of this.byTable) raise(i, plan.argumentWidth(op));
     return widths;
+  }
+
+  /** The variable that decides the width of `tensor` where it is rounded. */
+  tensorVariable(tensor: Value): number | undefined {
+    return this.byTensor.get(tensor);
+  }
+  /** The variables that decide how exactly `op` computes: its weights, its table's argument, the common format of what it joins. */
+  innerVariables(op: Op): number[] {
+    return [this.byWeights.get(op), this.byFactor.get(op), this.byTable.get(op), op.name === "nn.concat" ? this.byTensor.get(op.result) : undefined].filter((i) => i !== undefined);
   }
 
   /** Cost as a function of widths, from a module in which all tensors are rounded. */
   costModel(built: BuiltModule): CostModel {
     const rounded = new Map(built.roundings.map((r) => [r.fixed, r.float]));
-    const floatOps = new Map([...this.byWeights.keys(), ...this.byTable.keys()].map((op) => [op.result.hint, op]));
+    const floatOps = new Map([...this.byWeights.keys(), ...this.byFactor.keys(), ...this.byTable.keys()].map((op) => [op.result.hint, op]));
     const origin = (v: Value): number | undefined => {
       for (let x = v; ; x = x.def.operand(0)) {
         const float = rounded.get(x);
@@ -108,13 +125,19 @@ export class SearchSpace {
       if (t.kind === "table" && v === t.first) return lookup(this.byTable, floatOp(t.second));
       if (v.def?.name !== "nn.constant") return origin(v);
       const reader = v.uses[0]?.op;
-      return reader === undefined ? undefined : lookup(this.byWeights, floatOp(reader.result));
+      const op = reader === undefined ? undefined : floatOp(reader.result);
+      return lookup(this.byWeights, op) ?? lookup(this.byFactor, op);
     };
     return new CostModel(
       costTerms(built.module).map((t) => ({ kind: t.kind, count: t.count, first: variableOf(t, t.first), second: variableOf(t, t.second), now: [fixedOf(t.first)!.width, fixedOf(t.second)!.width] })),
       this.variables.length,
     );
   }
+}
+
+/** A product of a tensor and a constant, element by element. */
+function isScaling(op: Op): boolean {
+  return op.name === "nn.mul" && (constantOf(op.operand(0)) === undefined) !== (constantOf(op.operand(1)) === undefined);
 }
 
 function lookup(map: ReadonlyMap<Op, number>, op: Op | undefined): number | undefined {
@@ -124,6 +147,8 @@ function lookup(map: ReadonlyMap<Op, number>, op: Op | undefined): number | unde
 /** Least and most bits that are tried. Products of the widest fit one hardware multiplier. */
 export const WEIGHT_LIMITS: readonly [number, number] = [2, 16];
 export const TENSOR_LIMITS: readonly [number, number] = [2, 18];
+/** Of a tensor that can be stated. */
+const WIDEST = 24;
 /** Of the argument of a table; of a reciprocal two more. */
 export const TABLE_LIMITS: readonly [number, number] = [4, 14];
 

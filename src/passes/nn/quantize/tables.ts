@@ -43,7 +43,8 @@ export function tableError(fn: string, values: ArrayLike<number>, from: FixedTyp
  * Format of the argument with at most `maxBits`: as narrow as leaves the error within `slack` of what the best one reaches.
  * `width` and `to` describe the result.
  */
-export function chooseArgument(fn: string, x: TensorStats, to: FixedType, maxBits: number, slack = 1.5): FixedType {
+export function chooseArgument(fn: string, all: TensorStats, to: FixedType, maxBits: number, slack = 1.5): FixedType {
+  const x = fn === "exp_tail" ? wholeTail(all) : all;
   const signed = x.min < 0;
   const values = thin(x.values, 1024);
   const bestOf = (bits: number): { type: FixedType; error: number } => {
@@ -66,6 +67,15 @@ export function chooseArgument(fn: string, x: TensorStats, to: FixedType, maxBit
     best = candidate;
   }
   return best.type;
+}
+
+/**
+ * The arguments of a softmax's exp as its table should cover them: as far below 0 as above, whatever calibration has seen, because
+ * what lies below is 0 by definition, and no further.
+ */
+function wholeTail(x: TensorStats): TensorStats {
+  const reach = Math.max(1, x.max);
+  return { ...x, min: -reach, max: reach };
 }
 
 /** A table that is read where the argument is below `limit`, and in no finer segment. */

@@ -6,7 +6,11 @@
  * - Compensation: weights are rounded one after the other, and what one rounding does to the layer's result on calibration
  *   inputs is taken up by the weights that are still to be rounded. The rest, the mean error, goes into the bias.
  *
- * @source Frantar, Ashkboos, Hoefler, Alistarh: "GPTQ", ICLR 2023; bias correction: Nagel et al., "Data-free quantization", ICCV 2019
+ * Few calibration inputs say little about how the inputs of a wide layer go together. What they only seem to say is shrunk away, or
+ * else errors would be taken up by weights that make up for them on these inputs and on no others.
+ *
+ * @source Frantar, Ashkboos, Hoefler, Alistarh: "GPTQ", ICLR 2023; bias correction: Nagel et al., "Data-free quantization", ICCV 2019;
+ * shrinkage: Schaefer, Strimmer, "A shrinkage approach to large-scale covariance matrix estimation", 2005 (target D)
  */
 import { typeOfRange, type FixedType } from "../../../ir/types.js";
 import { dataRange } from "../../../ir/fixed-arith.js";
@@ -21,7 +25,7 @@ export interface WeightMatrix {
 /** First and second moments of the rows that meet the weights. */
 export interface InputMoments {
   readonly mean: Float64Array;
-  /** Covariance, inputs x inputs, row-major. */
+  /** Covariance, inputs x inputs, row-major; off the diagonal shrunk by how uncertain it is. */
   readonly covariance: Float64Array;
 }
 
@@ -43,16 +47,44 @@ export function momentsOf(rows: readonly Float64Array[], length: number): InputM
   for (const r of rows) for (let i = 0; i < length; i++) mean[i]! += r[i]! / rows.length;
   const covariance = new Float64Array(length * length);
   const d = new Float64Array(length);
+  // Sum over the rows of the squares of all products of two different inputs.
+  let products = 0;
   for (const r of rows) {
-    for (let i = 0; i < length; i++) d[i] = r[i]! - mean[i]!;
+    let [squares, fourths] = [0, 0];
+    for (let i = 0; i < length; i++) {
+      d[i] = r[i]! - mean[i]!;
+      const square = d[i]! * d[i]!;
+      squares += square;
+      fourths += square * square;
+    }
+    products += squares * squares - fourths;
     for (let i = 0; i < length; i++) {
       const v = d[i]! / rows.length;
       if (v === 0) continue;
       for (let j = 0; j <= i; j++) covariance[i * length + j]! += v * d[j]!;
     }
   }
-  for (let i = 0; i < length; i++) for (let j = 0; j < i; j++) covariance[j * length + i] = covariance[i * length + j]!;
+  const kept = 1 - shrinkage(covariance, length, rows.length, products);
+  for (let i = 0; i < length; i++) {
+    for (let j = 0; j < i; j++) {
+      covariance[i * length + j]! *= kept;
+      covariance[j * length + i] = covariance[i * length + j]!;
+    }
+  }
   return { mean, covariance };
+}
+
+/**
+ * Share of the covariances off the diagonal that is noise: their expected squared error over their squares, which is what makes the
+ * expected error of the shrunk matrix least. Only the lower triangle is read.
+ */
+function shrinkage(covariance: Float64Array, length: number, rows: number, products: number): number {
+  if (rows < 2) return 1;
+  let squares = 0;
+  for (let i = 0; i < length; i++) for (let j = 0; j < i; j++) squares += 2 * covariance[i * length + j]! ** 2;
+  if (squares === 0) return 0;
+  const variance = (products / rows - squares) / (rows - 1);
+  return Math.max(0, Math.min(1, variance / squares));
 }
 
 /** Share of the mean variance that is added to each: keeps rounding of weights on constant inputs from running away. */

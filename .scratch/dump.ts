@@ -1,0 +1,15 @@
+import { readFileSync } from "node:fs";
+import "../src/driver/passes.js";
+import { Sink } from "../src/diagnostics/index.js";
+import { readArrays } from "../src/frontend/npz.js";
+import { PassContext } from "../src/passes/pass-context.js";
+import { PassManager } from "../src/passes/pass-manager.js";
+import { INTEGER_RECORD } from "../src/passes/nn/integerize/record.js";
+import { importValid } from "../test/frontend/support.js";
+import { printModule } from "../src/ir/text/printer.js";
+const [file, name] = process.argv.slice(2);
+const bytes = file.endsWith(".npz") ? Uint8Array.from(readArrays(readFileSync(file), file).get(`${name}.model`)!.data as any) : readFileSync(file);
+const sink = new Sink(); const context = new PassContext(sink, () => undefined);
+const m = new PassManager().run(importValid(bytes, "m.onnx"), "integerize,dce", { context, sink, verifyEach: true }).module;
+console.log(printModule(m).replace(/dense<[^>]{60,}>/g, "dense<..>"));
+console.log(JSON.stringify(context.get(INTEGER_RECORD), null, 1));

@@ -1,0 +1,189 @@
+/** From fused kernels to a sized design: folding, output order, channels; and the search for the interval that fits. */
+import { Block, Builder, type Module, type Op, type Value } from "../../ir/core.js";
+import { affineMap, affineExpr } from "../../ir/affine.js";
+import { buildKernel, kernelMacs, readKernel, rowMajorView, type KernelSpec } from "../../ir/flow/kernel.js";
+import { source } from "../../ir/eval/flow.js";
+import { type FixedType, type StreamType } from "../../ir/types.js";
+import { channelResources } from "../channel/channel-area.js";
+import { consumerCycles } from "../channel/channel-plan.js";
+import { beats, inputWord, outputWord, type PortWords } from "../channel/ports.js";
+import type { Device } from "../device/devices.js";
+import { addResources, noResources, type Resources } from "../device/resources.js";
+import { foldModule } from "../fold/folding.js";
+import { FoldingSolver, type Prices } from "../fold/solve-folding.js";
+import { kernelMultipliers, kernelResources } from "../kernel/kernel-area.js";
+import { type Channel, type Design, elaborate, type KernelNode } from "./design.js";
+import { sizeChannels } from "./size-channels.js";
+import type { TimelineResult } from "./timeline.js";
+
+export interface ScheduleTarget {
+  readonly device: Device;
+  readonly clockMhz: number;
+  /** Most cycles between samples. */
+  readonly ii: number;
+  readonly prices?: Prices;
+  /** Elements per beat of the inputs; the fewest that keep the interval where absent. */
+  readonly inputWords?: readonly number[];
+  /** Most bits per beat of an output. */
+  readonly outputBits?: number;
+  readonly effort?: "quick" | "full";
+  /** Made from a module with the same kernels, to share what it knows. */
+  readonly solver?: FoldingSolver;
+}
+
+/** A kernel, or a port, that cannot reach the target. */
+export interface ScheduleFailure {
+  readonly kernel: Op;
+  readonly cycles: number;
+}
+
+export interface Scheduled {
+  readonly design: Design;
+  readonly timeline: TimelineResult;
+  readonly resources: Resources;
+}
+
+export function isFailure(s: object): s is ScheduleFailure {
+  return "kernel" in s;
+}
+
+/** Chooses unroll factors and loop orders; notes the words of the ports on the function. */
+export function unrollModule(module: Module, target: ScheduleTarget): ScheduleFailure | undefined {
+  const folded = foldModule(module, target.solver ?? new FoldingSolver(module, target.device), target);
+  if ("kernel" in folded) return folded;
+  const func = module.func;
+  const ordered = orderOutputs(module, folded.words, target.ii);
+  func.attrs["input_words"] = [...ordered.inputs];
+  func.attrs["output_words"] = [...ordered.outputs];
+  return undefined;
+}
+
+function portWords(module: Module): PortWords {
+  const { input_words, output_words } = module.func.attrs;
+  return { inputs: input_words as readonly number[], outputs: output_words as readonly number[] };
+}
+
+/**
+ * Results leave in row-major order. Where the last kernel computes in another order, a copy stands behind it that reads
+ * through a memory.
+ */
+function orderOutputs(module: Module, words: PortWords, ii: number): PortWords {
+  const func = module.func;
+  const wordOf = (arg: Value): number => words.inputs[func.body.args.indexOf(arg)]!;
+  const ret = func.body.terminator;
+  const outputs = ret.operands.map((v, i) => {
+    if (words.outputs[i]! > 0) return words.outputs[i]!;
+    const copy = rowMajorCopy(v, ret, ii);
+    ret.setOperand(i, copy);
+    return outputWord(copy, wordOf)!;
+  });
+  return { inputs: words.inputs, outputs };
+}
+
+function rowMajorCopy(v: Value, before: Op, ii: number): Value {
+  const type = v.type as StreamType;
+  const elem = type.elem as FixedType;
+  const iterators = type.shape.flatMap((extent, d) => (extent > 1 ? [{ name: `d${d}`, extent, kind: "parallel" as const, d }] : []));
+  const dims = iterators.map((i) => i.name);
+  const map = affineMap(dims, type.shape.map((_, d) => affineExpr(dims, dims.includes(`d${d}`) ? { [`d${d}`]: 1 } : {})));
+  let left = inputWord(type, ii);
+  const unroll: Record<string, number> = {};
+  for (const i of [...iterators].reverse()) {
+    unroll[i.name] = Math.min(left, i.extent);
+    left = Math.max(1, Math.floor(left / i.extent));
+  }
+  const spec: KernelSpec = {
+    name: `${String(source(v).def?.attrs["sym"] ?? v.hint ?? "output")}_order`,
+    iterators: iterators.map(({ name, extent, kind }) => ({ name, extent, kind })),
+    operands: [{ value: v, map, view: rowMajorView(type.shape), phase: "body" }],
+    combiner: "none",
+    accType: elem,
+    out: map,
+    resultShape: type.shape,
+    resultElem: elem,
+    schedule: { order: dims, unroll },
+  };
+  const region = (): Block => {
+    const b = new Block();
+    new Builder(b).create("fx.yield", [b.addArg(elem)], []);
+    return b;
+  };
+  return buildKernel(Builder.before(before), spec, region(), region(), source(v).def?.loc ?? before.loc).result;
+}
+
+/** Makes the channels explicit, sizes them by the timeline, and notes what was predicted on the function. */
+export function insertChannels(module: Module, device: Device, clockMhz: number): Scheduled {
+  const plain = elaborate(module, device, clockMhz, portWords(module));
+  const timeline = sizeChannels(plain);
+  const func = module.func;
+  for (const c of plain.channels) {
+    const consumer = c.consumer.kind === "kernel" ? c.consumer.op : func.body.terminator;
+    const index = c.consumer.kind === "kernel" ? c.operand : plain.outputs.indexOf(c.consumer);
+    const v = consumer.operand(index);
+    const b = Builder.before(consumer);
+    const channel = b.value("flow.channel", [v], v.type, { sym: c.name, kind: c.direct ? "direct" : c.plan.kind, capacity: c.capacity, ...(c.deep && { deep: true }), ...(c.plan.kind !== "memory" && c.plan.flushes > 0 && { merges_flush: c.plan.mergesFlush }) }, c.name);
+    consumer.setOperand(index, channel);
+  }
+  for (const k of plain.kernels) k.op.attrs["depth"] = k.pipeline.depth;
+  func.attrs["latency"] = timeline.latency;
+  func.attrs["initiation_interval"] = timeline.initiationInterval;
+  return { design: plain, timeline, resources: designResources(plain, device) };
+}
+
+/** The design of a module whose channels are in place. */
+export function designOf(module: Module, device: Device, clockMhz: number): Design {
+  return elaborate(module, device, clockMhz, portWords(module));
+}
+
+export function nodeResources(node: KernelNode, device: Device): Resources {
+  return kernelResources(device, node.op, node.spec, node);
+}
+export function channelArea(c: Channel, device: Device): Resources {
+  return c.direct ? noResources() : channelResources(device, c.plan, c.elem, c.capacity, c);
+}
+
+/** Estimated area of everything. */
+export function designResources(design: Design, device: Device): Resources {
+  const kernels = design.kernels.reduce((r, k) => addResources(r, nodeResources(k, device)), noResources());
+  return design.channels.reduce((r, c) => addResources(r, channelArea(c, device)), kernels);
+}
+
+/** Steps of the largest kernel on a single lane: beyond this interval kernels shrink no further. */
+export function slowestKernel(module: Module): number {
+  const points = module.func.body.ops.flatMap((op) => (op.name === "flow.kernel" ? [readKernel(op).iterators.reduce((n, i) => n * i.extent, 1)] : []));
+  return Math.max(1, ...points);
+}
+
+/** What holds a design back. */
+export interface Binding {
+  /** Kernel, or port, that is busy for most of the interval, and for how many cycles. */
+  readonly kernel: string;
+  readonly cycles: number;
+  /** The resource of which the largest share is taken. */
+  readonly resource: keyof Resources;
+  readonly used: number;
+  readonly available: number;
+}
+
+export function bindingOf(design: Design, resources: Resources, limits: Readonly<Partial<Record<keyof Resources, number>>>): Binding {
+  const busy = [
+    ...design.kernels.map((k) => ({ kernel: k.name, cycles: Math.max(k.steps, ...k.inputs.map((c) => consumerCycles(c.plan))) })),
+    ...design.inputs.map((i) => ({ kernel: `input ${i.name}`, cycles: i.order.words })),
+    ...design.outputs.map((o) => ({ kernel: `output ${o.name}`, cycles: beats(o.type, o.perBeat) })),
+  ].reduce((a, b) => (b.cycles > a.cycles ? b : a));
+  const shares = (["lut", "ff", "dsp", "bram"] as const).map((resource) => ({ resource, used: resources[resource], available: limits[resource] ?? Infinity }));
+  const share = (x: { used: number; available: number }): number => (x.used === 0 ? 0 : x.used / x.available);
+  return { ...busy, ...shares.reduce((a, b) => (share(b) > share(a) ? b : a)) };
+}
+
+export interface DesignCounts {
+  readonly macs: number;
+  readonly multipliers: number;
+}
+
+export function designCounts(design: Design): DesignCounts {
+  return {
+    macs: design.kernels.reduce((n, k) => n + kernelMacs(k.op, k.spec), 0),
+    multipliers: design.kernels.reduce((n, k) => n + kernelMultipliers(k.op, k.spec), 0),
+  };
+}

@@ -1,0 +1,224 @@
+/** Scalar bodies in hardware: fx operations as rtl, with registers where the pipeline has its stage boundaries. */
+import type { Block, Module, Op, Value } from "../../ir/core.js";
+import { denseAttr, intAttr, strAttr } from "../../ir/define-op.js";
+import { u, type RtlModuleBuilder } from "../../ir/rtl/builder.js";
+import { bitsRange } from "../../ir/rtl/semantics.js";
+import { rawRange, type BitsType, type FixedType } from "../../ir/types.js";
+import type { MultiplierCell } from "../device/family.js";
+import { cellModule } from "../device/multiplier-cell.js";
+import { type AdderGraph, bitsOfInterval, type Interval } from "../kernel/adder-graph.js";
+import { type ConstantProduct, type GraphStages, isRegisteredTable, type Pipeline } from "../kernel/pipeline.js";
+
+export function wires(t: FixedType): BitsType {
+  return { kind: "bits", signed: t.signed, width: t.width };
+}
+
+/** A value and the stage in which it is available; `atStage` delays it with registers that all readers share. */
+export class Staged {
+  private readonly later: Value[];
+  constructor(
+    private readonly m: RtlModuleBuilder,
+    value: Value,
+    readonly stage: number,
+    private readonly steady = false,
+  ) {
+    this.later = [value];
+  }
+  /** A constant is the same in every stage. */
+  static constant(m: RtlModuleBuilder, value: Value): Staged {
+    return new Staged(m, value, 0, true);
+  }
+  get value(): Value {
+    return this.later[0]!;
+  }
+  atStage(stage: number): Value {
+    if (this.steady) return this.value;
+    if (stage < this.stage) throw new Error(`value of stage ${this.stage} used in stage ${stage}`);
+    for (let s = this.later.length; s <= stage - this.stage; s++) {
+      const previous = this.later[s - 1]!;
+      this.later.push(previous.def?.name === "rtl.constant" ? previous : this.m.reg(previous, { hint: previous.hint === undefined ? undefined : `${previous.hint.replace(/_q\d*$/, "")}_q${s}` }));
+    }
+    return this.later[stage - this.stage]!;
+  }
+}
+
+/**
+ * Builds a body in a module of `program`; `args` are the values of its arguments, the first one negated where `negated`, and
+ * with the addition `done` already in it. Returns the yielded value.
+ */
+export function emitScalarBody(program: Module, m: RtlModuleBuilder, block: Block, args: readonly Staged[], pipeline: Pipeline, hint: string, negated = false, done?: Op): Staged {
+  const env = new Map<Value, Staged>();
+  block.args.forEach((a, i) => env.set(a, args[i]!));
+  let cells = 0;
+  for (const op of block.ops) {
+    if (op.name === "fx.yield") return env.get(op.operand(0))!;
+    if (op.name === "fx.constant") {
+      env.set(op.result, Staged.constant(m, m.constant(intAttr(op, "raw"), wires(op.result.type as FixedType))));
+      continue;
+    }
+    if (op === done) {
+      env.set(op.result, args[0]!);
+      continue;
+    }
+    const byConstant = pipeline.constantProducts.get(op);
+    if (byConstant !== undefined) {
+      env.set(op.result, emitConstantProduct(m, byConstant, op, env.get(op.operand(byConstant.varying))!, `${hint}_mul`));
+      continue;
+    }
+    const stage = pipeline.stageOf.get(op)!;
+    const operands = op.operands.map((v) => env.get(v)!.atStage(stage));
+    const name = `${hint}_${op.name.slice(3)}`;
+    const cell = pipeline.cellOf.get(op);
+    const { value, latency } = cell === undefined ? emitOp(m, op, operands, pipeline, name, negated ? op.operands.indexOf(block.args[0]!) : -1) : emitCell(program, m, cell, op, operands, cells++ === 0 ? name : `${name}_${cells}`);
+    env.set(op.result, new Staged(m, value, stage + latency));
+  }
+  throw new Error("body without fx.yield");
+}
+
+/** A product by a multiplier block with registers inside. */
+function emitCell(program: Module, m: RtlModuleBuilder, cell: MultiplierCell, op: Op, x: readonly Value[], hint: string): { value: Value; latency: number } {
+  const type = { kind: "bits", signed: true, width: cell.width } as const;
+  const { p } = m.instance(cellModule(program, cell), hint, { a: m.cast(x[0]!, type), b: m.cast(x[1]!, type) });
+  const to = op.result.type as FixedType;
+  const from = op.operands.map((v) => v.type as FixedType);
+  return { value: m.cast(m.shl(p!, to.frac - from[0]!.frac - from[1]!.frac), wires(to), hint), latency: cell.latency };
+}
+
+function intervalType(r: Interval): BitsType {
+  return { kind: "bits", signed: r.lo < 0, width: Math.max(1, bitsOfInterval(r)) };
+}
+
+/**
+ * The outputs of an adder graph as numbers of `type`, in their stages. Low bits of the first summand that lie below the
+ * second go around the adder. Negative outputs keep the sign that the graph gives them where `absorbsSign`.
+ */
+export function emitAdderGraph(m: RtlModuleBuilder, graph: AdderGraph, inputs: readonly Staged[], stages: GraphStages, type: BitsType, absorbsSign = false): Staged[] {
+  const values = [...inputs, ...graph.inputs.slice(inputs.length).map((c) => Staged.constant(m, m.constant(c.lo, intervalType(c))))];
+  graph.nodes.forEach((n, i) => {
+    const stage = stages.nodes[i]!;
+    const [a, b] = [values[n.a]!.atStage(stage), values[n.b]!.atStage(stage)];
+    const t = intervalType(n.range);
+    if (n.shift < 0) {
+      const up = m.shl(a, -n.shift);
+      values.push(new Staged(m, n.subtract ? m.sub(up, b, t) : m.add(up, b, t), stage));
+      return;
+    }
+    const high = { kind: "bits", signed: t.signed, width: Math.max(1, t.width - n.shift) } as const;
+    const top = n.shift === 0 ? a : m.shr(a, n.shift);
+    const sum = n.subtract ? m.sub(top, b, high) : m.add(top, b, high);
+    const whole = n.shift === 0 ? sum : m.concat([sum, m.extract(m.cast(a, { ...t, width: Math.max(t.width, n.shift) }), 0, n.shift)]);
+    values.push(new Staged(m, n.shift === 0 ? sum : m.extract(whole, 0, high.width + n.shift, t.signed), stage));
+  });
+  return graph.outputs.map((o, i) => {
+    if (o.node < 0) return Staged.constant(m, m.constant(0, type));
+    const stage = stages.outputs[i]!;
+    const shifted = m.shl(values[o.node]!.atStage(stage), o.shift);
+    return new Staged(m, !o.negative ? m.cast(shifted, type) : absorbsSign ? shifted : m.neg(shifted, type), stage);
+  });
+}
+
+/** A product by a constant, without a multiplier. */
+function emitConstantProduct(m: RtlModuleBuilder, { varying, graph, stages }: ConstantProduct, op: Op, x: Staged, hint: string): Staged {
+  const to = op.result.type as FixedType;
+  const from = op.operands.map((v) => v.type as FixedType);
+  const range = rawRange(from[varying]!);
+  const factor = intAttr(op.operand(1 - varying).def!, "raw");
+  const bounds = [range.lo * factor, range.hi * factor];
+  const product = emitAdderGraph(m, graph, [x], stages, intervalType({ lo: Math.min(...bounds), hi: Math.max(...bounds) }))[0]!;
+  return new Staged(m, m.shl(product.value, to.frac - from[0]!.frac - from[1]!.frac, wires(to), hint), product.stage);
+}
+
+/** `minus`: summand whose negative is at hand, or -1. */
+function emitOp(m: RtlModuleBuilder, op: Op, x: readonly Value[], pipeline: Pipeline, hint: string, minus: number): { value: Value; latency: number } {
+  const to = op.result.type as FixedType;
+  const type = wires(to);
+  const from = op.operands.map((v) => v.type as FixedType);
+  const aligned = (i: number): Value => {
+    const shift = to.frac - from[i]!.frac;
+    return shift === 0 ? x[i]! : m.shl(x[i]!, shift);
+  };
+  const done = (value: Value): { value: Value; latency: number } => ({ value, latency: 0 });
+  switch (op.name) {
+    case "fx.add":
+      return done(minus < 0 ? m.add(aligned(0), aligned(1), type, hint) : m.sub(aligned(1 - minus), aligned(minus), type, hint));
+    case "fx.sub":
+      return done(m.sub(aligned(0), aligned(1), type, hint));
+    case "fx.mul": {
+      const extra = to.frac - from[0]!.frac - from[1]!.frac;
+      return done(m.shl(m.mul(x[0]!, x[1]!), extra, type, hint));
+    }
+    case "fx.max":
+      return done(m.max(aligned(0), aligned(1), type, hint));
+    case "fx.min":
+      return done(m.min(aligned(0), aligned(1), type, hint));
+    case "fx.select_neg": {
+      const b = m.cast(aligned(2), type);
+      if (!from[0]!.signed) return done(b);
+      const negative = m.bit(x[0]!, from[0]!.width - 1);
+      return done(m.mux(negative, m.cast(aligned(1), type), b, type, hint));
+    }
+    case "fx.cast":
+      return done(m.cast(aligned(0), type, hint));
+    case "fx.requantize": {
+      const split = pipeline.splitRequantize.has(op);
+      const between = split ? (v: Value): Value => m.reg(v, { hint: `${hint}_rounded` }) : undefined;
+      return { value: emitRequantize(m, x[0]!, from[0]!, to, strAttr(op, "rounding"), strAttr(op, "overflow"), hint, between), latency: split ? 1 : 0 };
+    }
+    case "fx.table": {
+      const values = denseAttr(op, "values");
+      // Entries start at the least input: flip the sign of a signed index.
+      const width = from[0]!.width;
+      const raw = m.extract(x[0]!, 0, width);
+      const index = from[0]!.signed ? m.xor(raw, m.constant(2 ** (width - 1), { kind: "bits", signed: false, width })) : raw;
+      const latency = isRegisteredTable(op) ? 1 : 0;
+      return { value: m.rom(index, values, { readLatency: latency, style: pipeline.styleOf.get(op)!, hint }), latency };
+    }
+    default:
+      throw new Error(`no hardware for ${op.name}`);
+  }
+}
+
+/** Rounding and limiting, the same integers as `emitRequantize` of the interpreter; `between` may put a register between the two. */
+export function emitRequantize(m: RtlModuleBuilder, x: Value, from: FixedType, to: FixedType, rounding: string, overflow: string, hint: string, between?: (rounded: Value) => Value): Value {
+  const shift = from.frac - to.frac;
+  let rounded: Value;
+  if (shift <= 0) rounded = shift === 0 ? x : m.shl(x, -shift);
+  else {
+    const biased = rounding === "floor" || rounding === "biased-half-even" ? x : m.add(x, m.constant(2 ** (shift - 1)));
+    rounded = m.shr(biased, shift);
+    if (rounding === "half-even" || rounding === "biased-half-even") {
+      // A tie is a dropped part of exactly one half, which the bias has made zero: an odd result then steps back to even.
+      const t = biased.type as BitsType;
+      const dropped = m.extract(m.cast(biased, { ...t, width: Math.max(t.width, shift) }), 0, shift);
+      const up = rounded.type as BitsType;
+      const odd = m.and(m.bit(rounded, 0), m.ne(dropped, m.constant(0, u(shift))));
+      rounded = up.width === 1 ? m.cast(odd, up) : m.extract(m.concat([m.extract(rounded, 1, up.width - 1), odd]), 0, up.width, up.signed);
+    }
+  }
+  rounded = between?.(rounded) ?? rounded;
+  return overflow === "wrap" ? m.cast(rounded, wires(to), hint) : saturate(m, rounded, to, hint);
+}
+
+/** Limits to a whole format: whether a number fits shows in the bits above the format's, without a comparison. */
+function saturate(m: RtlModuleBuilder, x: Value, to: FixedType, hint: string): Value {
+  const type = wires(to);
+  const from = x.type as BitsType;
+  const { lo, hi } = rawRange(to);
+  const range = bitsRange(from);
+  const [tooHigh, tooLow] = [range.hi > BigInt(hi), range.lo < BigInt(lo)];
+  if (!tooHigh && !tooLow) return m.cast(x, type, hint);
+  const negative = from.signed ? m.bit(x, from.width - 1) : m.constant(0, u(1));
+  // Bits from the format's sign upwards: all equal in a signed number that fits, all zero in one without sign.
+  const first = to.signed ? to.width - 1 : to.width;
+  const top = tooHigh ? m.extract(x, first, from.width - first - (from.signed ? 1 : 0)) : undefined;
+  const above = top === undefined ? m.constant(0, u(1)) : m.ne(top, m.constant(0, top.type as BitsType));
+  const largest = m.constant(hi, type);
+  if (!to.signed) {
+    const limited = tooHigh ? m.mux(above, largest, m.cast(x, type), type) : m.cast(x, type);
+    return tooLow ? m.mux(negative, m.constant(0, type), limited, type, hint) : m.cast(limited, type, hint);
+  }
+  const below = top === undefined ? m.constant(0, u(1)) : m.ne(top, m.not(m.constant(0, top.type as BitsType)));
+  const over = tooLow ? m.mux(negative, below, above) : above;
+  const limit = tooLow ? m.mux(negative, m.constant(lo, type), largest, type) : largest;
+  return m.mux(over, limit, m.cast(x, type), type, hint);
+}

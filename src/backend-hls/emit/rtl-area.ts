@@ -1,0 +1,240 @@
+/**
+ * Area of generated hardware, counted operation by operation the way synthesis maps it: carry chains for sums and orders,
+ * lookup tables for logic that fits their inputs, multiplier blocks with the registers that fold into them, memories where
+ * storage.ts puts them. Calibrated against Yosys 0.23; `bench` holds the two against each other.
+ */
+import type { Module, Op, Value } from "../../ir/core.js";
+import { denseAttr, intAttr, strAttr } from "../../ir/define-op.js";
+import { bitsOf, CELL_FILE } from "../../ir/rtl/index.js";
+import { fixed } from "../../ir/types.js";
+import type { Device } from "../device/devices.js";
+import { multiplierArea } from "../device/operators.js";
+import { addResources, noResources, type Resources } from "../device/resources.js";
+import { muxLuts, ramStorage, romStorage, type Storage } from "../device/storage.js";
+
+/** Registers in a row that become a shift register, where the device's tools have them. */
+const SHIFT_REGISTER = 3;
+
+/** Area of every module of a program with all that it instantiates, by name. @param module as the Verilog writer prepares it */
+export function rtlArea(module: Module, device: Device): ReadonlyMap<string, Resources> {
+  const known = new Map<string, Resources>();
+  const areaOf = (name: string): Resources => {
+    let found = known.get(name);
+    if (found === undefined) {
+      const op = module.lookup(name)!;
+      found = op.attrs[CELL_FILE] === undefined ? new ModuleArea(op, device).count() : { ...noResources(), dsp: 1 };
+      for (const o of op.body.ops) if (o.name === "rtl.instance") found = addResources(found, areaOf(strAttr(o, "module")));
+      known.set(name, found);
+    }
+    return found;
+  };
+  for (const op of module.body.ops) if (op.name === "rtl.module") areaOf(strAttr(op, "sym"));
+  return new Map([...known].map(([name, r]) => [name, { lut: Math.round(r.lut), ff: Math.round(r.ff), dsp: r.dsp, bram: r.bram }]));
+}
+
+/** Operations whose bits are wires. */
+const WIRES: ReadonlySet<string> = new Set(["rtl.cast", "rtl.extract", "rtl.concat", "rtl.shl", "rtl.shr", "rtl.not"]);
+
+class ModuleArea {
+  private readonly r = noResources();
+  /** Inputs of the lookup table in which each bit of a gate is computed. */
+  private readonly leaves = new Map<Value, Set<Value>>();
+
+  constructor(
+    private readonly module: Op,
+    private readonly d: Device,
+  ) {}
+
+  count(): Resources {
+    for (const op of this.module.body.ops) this.add(op);
+    // Gates that no other gate has taken up.
+    for (const [v, leaves] of this.leaves) if (!this.absorbed.has(v)) this.r.lut += leaves.size <= 1 ? 0 : bitsOf(v.type).width;
+    return this.r;
+  }
+
+  private readonly absorbed = new Set<Value>();
+
+  private add(op: Op): void {
+    const { r, d } = this;
+    switch (op.name) {
+      case "rtl.add":
+      case "rtl.sub":
+        r.lut += this.sum(op);
+        return;
+      case "rtl.lt":
+      case "rtl.le":
+        r.lut += this.order(op);
+        return;
+      case "rtl.eq":
+      case "rtl.ne":
+        r.lut += this.equality(op);
+        return;
+      case "rtl.mul": {
+        const [a, b] = op.operands.map((v) => bitsOf(v.type));
+        const area = multiplierArea(d, fixed(a!.width, 0, a!.signed), fixed(b!.width, 0, b!.signed));
+        r.lut += area.lut;
+        r.dsp += area.dsp;
+        return;
+      }
+      case "rtl.and":
+      case "rtl.or":
+      case "rtl.xor":
+      case "rtl.mux":
+        return this.gate(op);
+      case "rtl.select": {
+        const n = op.operands.length - 1;
+        if (n === 2) return this.gate(op);
+        r.lut += muxLuts(d, n) * bitsOf(op.result.type).width;
+        return;
+      }
+      case "rtl.reg":
+        return this.register(op);
+      case "rtl.memory": {
+        const s = ramStorage(d, intAttr(op, "depth"), bitsOf(op.operand(1).type).width, intAttr(op, "read_latency") === 1, styleOf(op));
+        r.lut += s.lut;
+        r.ff += s.ff;
+        r.bram += s.bram;
+        return;
+      }
+      case "rtl.rom": {
+        const s = romStorage(d, denseAttr(op, "values"), intAttr(op, "read_latency") === 1, styleOf(op));
+        r.lut += s.lut;
+        r.ff += s.ff;
+        r.bram += s.bram;
+        return;
+      }
+      default:
+        return;
+    }
+  }
+
+  /** A carry chain: a table for each bit in which two numbers meet. */
+  private sum(op: Op): number {
+    const width = bitsOf(op.result.type).width;
+    const { carryCell, foldsProducts } = this.d.family;
+    if (carryCell > 1) return roundedUp(width, carryCell);
+    if (foldsProducts && op.operands.some((v) => isProduct(v))) return 0;
+    const [a, b] = op.operands.map((v) => this.extent(v));
+    const [short, long] = a!.width <= b!.width ? [a!, b!] : [b!, a!];
+    if (short.width === 0) return 0;
+    const met = Math.min(width, short.width);
+    const beyond = Math.min(width, long.width) - met;
+    // A sign runs on above its number; without one the longer number's bits go through as they are.
+    return met + (short.signed && beyond > 0 ? beyond : 0);
+  }
+
+  /** Bits of a number before its sign repeats itself; 0 for a constant, which shapes the tables of the other. */
+  private extent(v: Value): { width: number; signed: boolean } {
+    let x = v;
+    while (x.def?.name === "rtl.cast" && bitsOf(x.def.operand(0).type).width <= bitsOf(x.type).width) x = x.def.operand(0);
+    const t = bitsOf(x.type);
+    return { width: x.def?.name === "rtl.constant" ? 0 : t.width, signed: t.signed };
+  }
+
+  private order(op: Op): number {
+    const [a, b] = op.operands.map((v) => this.extent(v));
+    const width = Math.max(a!.width, b!.width);
+    const { carryCell } = this.d.family;
+    const constant = a!.width === 0 || b!.width === 0;
+    // Against a constant, few bits are one table.
+    if (constant && width <= this.d.family.lutInputs) return 1;
+    // A chain of cells, and where both vary one table that takes its carry out.
+    if (carryCell > 1) return roundedUp(width, carryCell) + (constant ? 0 : 1);
+    return constant ? Math.ceil(width / 4) : width;
+  }
+
+  private equality(op: Op): number {
+    const [a, b] = op.operands.map((v) => this.extent(v));
+    const inputs = a!.width === 0 || b!.width === 0 ? Math.max(a!.width, b!.width) : 2 * Math.max(a!.width, b!.width);
+    return treeLuts(inputs, this.d.family.lutInputs);
+  }
+
+  /** Gates of one reader go into its table as long as there are inputs. */
+  private gate(op: Op): void {
+    const leaves = new Set<Value>();
+    const gates: Value[] = [];
+    for (const operand of op.operands) {
+      const v = throughWires(operand);
+      if (v.def?.name === "rtl.constant") continue;
+      if (v.def !== undefined && this.leaves.has(v) && readers(v) === 1) gates.push(v);
+      leaves.add(v);
+    }
+    for (const v of gates) {
+      const inner = this.leaves.get(v)!;
+      const merged = new Set([...leaves].filter((x) => x !== v));
+      for (const x of inner) merged.add(x);
+      if (merged.size > this.d.family.lutInputs) continue;
+      leaves.clear();
+      for (const x of merged) leaves.add(x);
+      this.absorbed.add(v);
+    }
+    this.leaves.set(op.result, leaves);
+  }
+
+  private register(op: Op): void {
+    const { r, d } = this;
+    const width = bitsOf(op.result.type).width;
+    const from = throughWires(op.operand(0));
+    // A product's register is part of the block; where tools leave it outside, cells bring their own.
+    if (from.def?.name === "rtl.mul" && readers(from) === 1 && d.family.foldsProducts) return;
+    if (d.family.shiftRegister > 0 && op.attrs["reset"] === undefined) {
+      const place = chain(op);
+      if (place.length >= SHIFT_REGISTER) {
+        // The whole chain is counted where it ends.
+        if (place.last) r.lut += width * Math.ceil(place.length / d.family.shiftRegister);
+        return;
+      }
+    }
+    r.ff += width;
+  }
+}
+
+/** The next multiple of `step`. */
+function roundedUp(n: number, step: number): number {
+  return Math.ceil(n / step) * step;
+}
+
+function styleOf(op: Op): Storage["style"] {
+  return strAttr(op, "style") === "block" ? "block" : "distributed";
+}
+
+/** What a value is before wires. */
+function throughWires(v: Value): Value {
+  let x = v;
+  while (x.def !== undefined && WIRES.has(x.def.name) && x.def.operands.length === 1) x = x.def.operand(0);
+  return x;
+}
+
+/** A product that only this operation reads, with or without a register behind it. */
+function isProduct(v: Value): boolean {
+  const x = throughWires(v);
+  const y = x.def?.name === "rtl.reg" && x.def.attrs["reset"] === undefined && readers(x) === 1 ? throughWires(x.def.operand(0)) : x;
+  return y.def?.name === "rtl.mul" && readers(y) === 1;
+}
+
+function readers(v: Value): number {
+  return v.uses.length;
+}
+
+/** Lookup tables that decide by n bits. */
+function treeLuts(n: number, inputs: number): number {
+  return n <= 1 ? 0 : Math.ceil((n - 1) / (inputs - 1));
+}
+
+/** Length of the row of registers that `op` is part of, and whether it is the last one. */
+function chain(op: Op): { length: number; last: boolean } {
+  const plain = (o: Op | undefined): o is Op => o?.name === "rtl.reg" && o.attrs["reset"] === undefined;
+  const enable = op.operands[1];
+  const onward = (o: Op): Op | undefined => {
+    const next = o.result.uses.length === 1 ? o.result.uses[0]!.op : undefined;
+    return plain(next) && o.result.uses[0]!.index === 0 && next.operands[1] === enable ? next : undefined;
+  };
+  let length = 1;
+  for (let o = op.operand(0).def; plain(o) && onward(o) !== undefined && o.operands[1] === enable; o = o.operand(0).def) length++;
+  let last = true;
+  for (let o = onward(op); o !== undefined; o = onward(o)) {
+    length++;
+    last = false;
+  }
+  return { length, last };
+}

@@ -1,0 +1,154 @@
+/** Real numbers in front of a rounding: all factors are taken down to the integers that they multiply. */
+import type { Op, Value } from "../../../ir/core.js";
+import { intsAttr, numAttr, strAttr } from "../../../ir/define-op.js";
+import { elementCount } from "../../../ir/types.js";
+import { isCoarse } from "./elementwise.js";
+import { fieldOfDense, isAll, map, ONE, only, scalar, times, ZERO, zip, type Field } from "./field.js";
+import type { ScaledOf } from "./linear.js";
+import { constantOf, sameShape, shapeOf, type IntegerBuilder, type Scaled } from "./scaled.js";
+import { fineTable } from "./table.js";
+
+/** Bits behind the point of terms that are summed before they are rounded to an integer, and of their limits. */
+const TERM_BITS = 16;
+const TERM_RANGE = 28;
+
+/** Bits of a real input behind the point of the integers that are made of it, and in front of their width. */
+const INPUT_BITS = 12;
+const INPUT_SPARE_BITS = 6;
+
+/** Operations that a positive factor passes, whatever else they do. */
+const PASSED = new Set(["nn.relu", "nn.neg", "nn.abs", "nn.reshape", "nn.transpose", "nn.slice", "nn.gather", "nn.broadcast", "nn.concat"]);
+const PRODUCTS = new Set(["nn.mul", "nn.div", "nn.constant"]);
+const EXTREMES = new Set(["nn.max", "nn.min"]);
+
+/** An input in any order, or times a number: quantized at once. */
+function isScaledInput(v: Value): boolean {
+  if (v.def === undefined) return true;
+  const passes = v.def.name === "nn.mul" ? constantOf(v.def.operand(1))?.data.length === 1 : ["nn.reshape", "nn.transpose", "nn.slice", "nn.gather", "nn.broadcast"].includes(v.def.name);
+  return passes && isScaledInput(v.def.operand(0));
+}
+
+export class Expander {
+  private inputLimit: number | undefined;
+
+  constructor(
+    private readonly b: IntegerBuilder,
+    private readonly scaledOf: ScaledOf,
+  ) {}
+
+  /** `v * f`, an exact multiple of integers wherever these are known. */
+  expand(v: Value, f: Field): Value {
+    const { y, rest } = this.parts(v, f);
+    return this.b.add(y, rest, v.hint);
+  }
+
+  /** `v * f` as the sum of a tensor and numbers: zero points of several terms are added once. */
+  private parts(v: Value, f: Field): { y: Value; rest: Field } {
+    const s = this.scaledOf(v) ?? (constantOf(v) === undefined ? fineTable(this.b, v, this.scaledOf) : undefined);
+    if (s !== undefined) return this.multiple(s, f, v.hint);
+    const factor = only(f);
+    if (factor !== undefined && factor < 0 && v.def !== undefined && !PRODUCTS.has(v.def.name)) {
+      return { y: this.b.exact("nn.neg", [this.expand(v, scalar(-factor))], shapeOf(v), {}, v.hint), rest: ZERO };
+    }
+    return this.through(v, f) ?? { y: this.leaf(v, f), rest: ZERO };
+  }
+
+  private multiple(s: Scaled, f: Field, hint: string | undefined): { y: Value; rest: Field } {
+    // As kernels of integers compute it, in float32: what lies next to a tie then falls to the same side.
+    const factor = map(times(map(s.scale, Math.fround), f), Math.fround);
+    if (isAll(s.offset, 0)) return { y: this.b.multiply(s.u, factor, hint), rest: ZERO };
+    // Sums of products have their bias in front of the factor, where it is an integer as a rule; not where it dwarfs them.
+    const small = s.range === undefined || s.offset.data.every((o) => Math.abs(o) <= 4 * Math.max(-s.range!.lo, s.range!.hi) * s.scale.data.reduce((m, v) => Math.min(m, Math.abs(v)), Infinity));
+    const whole = isCoarse(s.range) || !small ? undefined : this.b.centred(s);
+    if (whole !== undefined) return { y: this.b.multiply(whole.u, factor, hint), rest: ZERO };
+    return { y: this.b.multiply(s.u, factor, hint), rest: times(s.offset, f) };
+  }
+
+  /** Real numbers that no integers are behind; those of an input enter with many bits more than the rounding in front of which they are. */
+  private leaf(v: Value, f: Field): Value {
+    if (v.def !== undefined || this.inputLimit === undefined || only(f) === undefined) return this.b.multiply(v, f);
+    const fine = this.b.multiply(v, scalar(only(f)! * 2 ** INPUT_BITS));
+    const rounded = this.b.exact("nn.round", [fine], shapeOf(v), { lo: -this.inputLimit, hi: this.inputLimit }, `${v.hint ?? "input"}_fine`);
+    return this.b.multiply(rounded, scalar(2 ** -INPUT_BITS), v.hint);
+  }
+
+  /** A rounding of `v` to [lo, hi] behind operations on real numbers. */
+  rounded(v: Value, lo: number, hi: number): Value {
+    this.inputLimit = isScaledInput(v) ? undefined : 2 ** (Math.ceil(Math.log2(hi - lo + 1)) + INPUT_BITS + INPUT_SPARE_BITS);
+    const y = this.expand(v, ONE);
+    this.inputLimit = undefined;
+    return y;
+  }
+
+  private through(v: Value, f: Field): { y: Value; rest: Field } | undefined {
+    const c = constantOf(v);
+    if (c !== undefined) {
+      const all = times(fieldOfDense(c), f);
+      if (all.shape.length <= c.shape.length) {
+        const lead = c.shape.length - all.shape.length;
+        return { y: this.b.constant(only(all) === undefined ? [...new Array<number>(lead).fill(1), ...all.shape] : c.shape, only(all) === undefined ? all.data : new Float64Array(c.data.length).fill(all.data[0]!), v.hint ?? "constant"), rest: ZERO };
+      }
+      return { y: this.b.constant(all.shape, all.data, v.hint ?? "constant"), rest: ZERO };
+    }
+    const op = v.def;
+    if (op === undefined) return undefined;
+    if (f.data.some((x) => x <= 0) && !PRODUCTS.has(op.name)) return undefined;
+    const once = (y: Value): { y: Value; rest: Field } => ({ y, rest: ZERO });
+    const inner = (i = 0): Value => this.expand(op.operand(i), f);
+    const emit = (name: string, operands: readonly Value[], attrs: Op["attrs"] = {}): { y: Value; rest: Field } => once(this.b.exact(name, operands, shapeOf(v), attrs, v.hint));
+    switch (op.name) {
+      case "nn.mul":
+      case "nn.div": {
+        const at = constantOf(op.operand(1)) !== undefined || op.name === "nn.div" ? 1 : 0;
+        const factor = constantOf(op.operand(at));
+        if (factor === undefined || !sameShape(v, op.operand(1 - at))) return undefined;
+        const own = op.name === "nn.mul" ? fieldOfDense(factor) : map(fieldOfDense(factor), (x) => 1 / x);
+        if (own.data.some((x) => x === 0 || !Number.isFinite(x))) return undefined;
+        return this.parts(op.operand(1 - at), times(own, f));
+      }
+      case "nn.add":
+      case "nn.sub": {
+        if (only(f) === undefined && !op.operands.every((x) => sameShape(x, v) || constantOf(x) !== undefined)) return undefined;
+        const [p, q] = op.operands.map((x) => (constantOf(x) === undefined ? this.parts(x, f) : { y: undefined, rest: times(fieldOfDense(constantOf(x)!), f) })) as [{ y?: Value; rest: Field }, { y?: Value; rest: Field }];
+        const rest = zip(p.rest, q.rest, (x, y) => (op.name === "nn.add" ? x + y : x - y));
+        if (p.y === undefined) return q.y === undefined || !sameShape(q.y, v) ? undefined : { y: op.name === "nn.add" ? q.y : this.b.exact("nn.neg", [q.y], shapeOf(v), {}, v.hint), rest };
+        if (q.y === undefined) return sameShape(p.y, v) ? { y: p.y, rest } : undefined;
+        return { y: this.b.exact(op.name, [p.y, q.y], shapeOf(v), {}, v.hint), rest };
+      }
+      case "nn.max":
+      case "nn.min":
+        return only(f) === undefined ? undefined : emit(op.name, [inner(0), inner(1)]);
+      case "nn.leaky_relu": {
+        const x = inner();
+        return emit("nn.select_neg", [x, this.expand(op.operand(0), map(f, (v) => v * numAttr(op, "slope", 0.01))), x]);
+      }
+      case "nn.clip":
+        return only(f) === undefined ? undefined : emit("nn.clip", [inner()], { lo: numAttr(op, "lo", -Infinity) * only(f)!, hi: numAttr(op, "hi", Infinity) * only(f)! });
+      case "nn.pad":
+        return only(f) === undefined ? undefined : emit("nn.pad", [inner()], { ...op.attrs, value: numAttr(op, "value", 0) * only(f)! });
+      case "nn.pool":
+      case "nn.reduce": {
+        if (only(f) === undefined || op.result.uses.length !== 1) return undefined;
+        if (EXTREMES.has(`nn.${strAttr(op, "kind")}`)) return emit(op.name, [inner()], op.attrs);
+        return op.name === "nn.reduce" ? this.sumOfReals(op, only(f)!) : undefined;
+      }
+      default:
+        if (!PASSED.has(op.name) || (only(f) === undefined && op.name !== "nn.relu" && op.name !== "nn.neg" && op.name !== "nn.abs")) return undefined;
+        return op.name !== "nn.concat" && op.result.uses.length !== 1 ? undefined : emit(op.name, op.operands.map((_, i) => inner(i)), op.attrs);
+    }
+  }
+
+  /** Sums of what is no integer: each term is rounded to a small part of the last bit of the result. */
+  private sumOfReals(op: Op, f: number): { y: Value; rest: Field } {
+    const x = op.operand(0);
+    const terms = elementCount(intsAttr(op, "axes").map((a) => shapeOf(x)[(a + shapeOf(x).length) % shapeOf(x).length]!));
+    // The rounding of the terms is that of an input, too.
+    const limit = this.inputLimit;
+    this.inputLimit = undefined;
+    const fine = this.expand(x, scalar((f * 2 ** TERM_BITS) / (strAttr(op, "kind") === "mean" ? terms : 1)));
+    this.inputLimit = limit;
+    const rounded = this.b.exact("nn.round", [fine], shapeOf(x), { lo: -(2 ** TERM_RANGE), hi: 2 ** TERM_RANGE }, `${op.result.hint ?? "sum"}_terms`);
+    const sum = this.b.exact("nn.reduce", [rounded], shapeOf(op.result), { ...op.attrs, kind: "sum" }, op.result.hint);
+    return { y: this.b.multiply(sum, scalar(2 ** -TERM_BITS), op.result.hint), rest: ZERO };
+  }
+}
