@@ -15,6 +15,8 @@ export interface RealFile {
   readonly opset: Readonly<Record<string, number>>;
   /** Of inputs with open dimensions or a baked batch, as the user of the model would state them. */
   readonly shapes?: Readonly<Record<string, readonly number[]>>;
+  /** Of the float networks by which accuracy at defaults is judged: trained, of many exporters, none at hand while the compiler was built. */
+  readonly judged?: boolean;
 }
 
 /** A file with its data: a folder of bench/real-files-reference.py. */
@@ -31,9 +33,9 @@ export interface Distance {
   /** Root of the mean squared error over that of the expected values; null where a value is no number. */
   readonly nrmse: number | null;
   readonly max_error: number | null;
-  /** Null where all values are equal. */
+  /** Null where all values are equal, and of labels. */
   readonly sqnr_db: number | null;
-  /** Share of rows (last axis of at least 3) with their largest element at the same place. */
+  /** Share of rows (last axis of at least 3) with their largest element at the same place; of integers, share of those that are equal. */
   readonly argmax?: number;
 }
 

@@ -49,9 +49,18 @@ function distance(output: string, want: Rows, got: Rows, lastAxis: number): Dist
     if (lastAxis < 3) return;
     for (let r = 0; r + lastAxis <= x.length; r += lastAxis) {
       rows++;
-      if (largestAt(x, r) === largestAt(y, r)) same++;
+      // Ties are no difference.
+      const [want, got] = [r + largestAt(x, r), r + largestAt(y, r)];
+      if (want === got || x[want]! - x[got]! <= 1e-6 * Math.abs(x[want]!)) same++;
     }
   });
+  // Labels are right or not; how far one is from another says nothing.
+  const labels = want.every((x) => Array.prototype.every.call(x, Number.isInteger));
+  if (labels) {
+    const all = want.reduce((n, x) => n + x.length, 0);
+    const equal = want.reduce((n, x, s) => n + Array.prototype.filter.call(x, (v: number, i: number) => v === got[s]![i]).length, 0);
+    return { output, nrmse: noise === 0 ? 0 : Math.sqrt(noise / Math.max(signal, 1e-30)), max_error: worst, sqnr_db: null, argmax: all === 0 ? 1 : equal / all };
+  }
   const finite = (v: number): number | null => (Number.isFinite(v) ? v : null);
   const nrmse = noise === 0 ? 0 : Math.sqrt(noise / Math.max(signal, 1e-30));
   return { output, nrmse: finite(nrmse), max_error: finite(worst), sqnr_db: noise === 0 ? null : finite(-20 * Math.log10(nrmse)), ...(rows > 0 && { argmax: same / rows }) };

@@ -46,7 +46,22 @@ export function plain(records: readonly RealFileRecord[]): string {
   return `${table}\n\n${reasons(records).map(([code, n, example]) => `${String(n).padStart(4)}  ${code}  ${example}`).join("\n")}\n\n${counts(records)}`;
 }
 
-export function markdown(list: readonly RealFile[], records: readonly RealFileRecord[]): string {
+/** By exporter, with the least of all at the head. */
+function judgedTable(list: readonly RealFile[], records: readonly RealFileRecord[]): string {
+  const rows = list.flatMap((f) => {
+    const r = f.judged === true ? records.find((x) => x.name === f.name) : undefined;
+    return r === undefined ? [] : [{ exporter: f.exporter.split(" ")[0]!, r }];
+  });
+  const low = rows.filter(({ r }) => (worstDb(r) ?? Infinity) < 25 || r.outcome !== "compiled");
+  const body = rows.sort((a, b) => (a.exporter + a.r.name < b.exporter + b.r.name ? -1 : 1)).map(({ exporter, r }) => `| ${[exporter, ...cells(r).slice(0, 3), ...cells(r).slice(4, 6), cells(r).at(-1)!].join(" | ")} |`);
+  return `${rows.length} networks of ${new Set(rows.map((x) => x.exporter)).size} exporters, ${low.length === 0 ? "none below 25 dB" : `below 25 dB or refused: ${low.map((x) => x.r.name).join(", ")}`}.
+
+| exporter | file | outcome | MACs | dB | argmax | message |
+| --- | --- | --- | ---: | ---: | ---: | --- |
+${body.join("\n")}`;
+}
+
+export function markdown(list: readonly RealFile[], records: readonly RealFileRecord[], date: string): string {
   const line = (c: readonly string[]): string => `| ${c.map((x) => x.replace(/\|/g, "\\|")).join(" | ")} |`;
   const origins = new Set(list.filter((f) => records.some((r) => r.name === f.name)).map((f) => f.origin)).size;
   const compiled = records.filter((r) => r.outcome === "compiled");
@@ -55,8 +70,9 @@ export function markdown(list: readonly RealFile[], records: readonly RealFileRe
 
 # Real files
 
-${records.length} ONNX files of ${origins} projects and packages (\`bench/real-files.json\` lists them with origin and licence; the files are not part of this
-repository), compiled with defaults and 120 s of processor time each, on generated data by one rule for all (\`bench/real-files-reference.py\`).
+${records.length} ONNX files of ${origins} projects and packages (of ${list.length} that \`bench/real-files.json\` lists with origin and licence; the files are not part of
+this repository), compiled with defaults and 120 s of processor time each, on generated data by one rule for all
+(\`bench/real-files-reference.py\`). Recorded on ${date}.
 
 ${counts(records)}
 
@@ -64,6 +80,10 @@ ${counts(records)}
   largest element at the same place.
 - float: error of the float interpreter against ONNX Runtime, relative to the output's root mean square; above 1e-3 is called wrong.
 - Below 20 dB, or below 90 % of argmax, without any message is called silent.
+
+## Trained float networks by which accuracy at defaults is judged
+
+${judgedTable(list, records)}
 
 ## Refusals
 

@@ -96,7 +96,7 @@ async function main(): Promise<void> {
     rmSync(work, { recursive: true, force: true });
   }
   console.log(plain(records));
-  if (options.markdown !== undefined) writeFileSync(options.markdown, markdown(list, records));
+  if (options.markdown !== undefined) writeFileSync(options.markdown, markdown(list, records, new Date().toISOString().slice(0, 10)));
   process.exitCode = records.some((r) => r.outcome === "crash" || isWrong(r) || isSilent(r)) ? 1 : 0;
 }
 

@@ -13,7 +13,7 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { Command } from "commander";
 import { compileModel, newSession, simulateDesign } from "../src/driver.js";
-import { LOWER_PIPELINE, QUANTIZE_PIPELINE } from "../src/driver/passes.js";
+import { stagePipeline } from "../src/driver/stages.js";
 import { Sink, UserError } from "../src/diagnostics/index.js";
 import { importOnnx } from "../src/frontend/import.js";
 import { writeNpz } from "../src/frontend/npz.js";
@@ -142,8 +142,8 @@ async function checkHardware(o: Outcome, verilator: boolean): Promise<string | u
   const context = new PassContext(sink, () => {});
   context.set(CALIBRATION_SAMPLES, o.samples!);
   const manager = new PassManager();
-  const fixed = manager.run(cloneModule(o.module!), QUANTIZE_PIPELINE, { context, sink }).module;
-  const flow = manager.run(cloneModule(fixed), LOWER_PIPELINE, { context, sink }).module;
+  const fixed = manager.run(cloneModule(o.module!), "@fixed-point", { context, sink }).module;
+  const flow = manager.run(cloneModule(fixed), stagePipeline("lower"), { context, sink }).module;
   const [nn, kernels] = [prepareNnFixed(fixed), prepareFlow(flow)];
   for (const sample of o.samples!) {
     const raw = sample.map((x, i) => {

@@ -13,7 +13,8 @@ import type { OperatorImporter } from "../src/frontend/context.js";
 import { onnxOperators } from "../src/frontend/operators/index.js";
 import { benchTables } from "../bench/tables.js";
 import { newestOpset, operatorSchema, schemaVersions } from "../src/frontend/schema/schema.js";
-import { builtinAliases, builtinPasses } from "../src/passes/registry.js";
+import { builtinPasses, passRegistry } from "../src/passes/registry.js";
+import "../src/driver/stages.js";
 
 const allPasses: readonly Pass[] = [...builtinPasses, ...backendPasses];
 const docs = join(dirname(fileURLToPath(import.meta.url)), "../docs");
@@ -92,7 +93,7 @@ function levelText(pass: Pass): string {
 
 function passIndex(): string {
   const passes = sorted(allPasses).map((p) => [`[${p.name}](${p.name}.md)`, levelText(p), p.semantics, p.summary]);
-  const aliases = sorted(builtinAliases).map((a) => [`\`@${a.name}\``, `\`${a.pipeline}\``, a.summary]);
+  const aliases = passRegistry.aliases().map((a) => [`\`@${a.name}\``, `\`${a.pipeline}\``, a.summary]);
   return `${NOTE}# Passes\n\nUsed as \`onnx-hls opt FILE.hir --passes "a,b{x=1},@clean"\`.\n\n${table(["pass", "level", "semantics", "what it does"], passes)}## Named pipelines\n\n${table(["name", "passes", "what it is for"], aliases)}`.trimEnd() + "\n";
 }
 

@@ -1,6 +1,6 @@
 /** Model and options in, artefacts out: the functions behind the commands. All input and output goes through the session's host. */
 import { join } from "node:path";
-import "./driver/passes.js";
+import "./driver/stages.js";
 import { compare } from "./driver/compare.js";
 import { comparisonHtml } from "./driver/compare-html.js";
 import { explore } from "./driver/explore.js";
@@ -17,6 +17,7 @@ import type { Session } from "./driver/session.js";
 export { newSession, type Session } from "./driver/session.js";
 export { parseAxisWidth } from "./backend-hls/design/port-limits.js";
 export { parseShape, splitNamed } from "./driver/shapes.js";
+export { joinExtraPasses, parseExtraPass, STAGES, type ExtraPasses, type Stage } from "./driver/stages.js";
 export { optFile, type OptOptions } from "./driver/opt.js";
 export { checkTools, tools, type ToolSpec, type ToolStatus } from "./driver/tools.js";
 export type * from "./driver/options.js";

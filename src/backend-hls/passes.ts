@@ -1,6 +1,8 @@
-/** The passes of this folder: unroll, insert-channels, lower-to-rtl. */
+/** The passes of this folder: target, unroll, insert-channels, lower-to-rtl. */
+import type { Module } from "../ir/core.js";
 import { UserError } from "../diagnostics/index.js";
 import { nearestName } from "../diagnostics/nearest.js";
+import { ContextKey } from "../passes/pass-context.js";
 import { choice, definePass, int, number, text } from "../passes/define-pass.js";
 import { designOf, insertChannels, type Scheduled, unrollModule } from "./design/schedule.js";
 import { checkChannels } from "./check/check-channels.js";
@@ -10,16 +12,14 @@ import { lowerToRtl, type RtlDesign } from "./emit/flow-to-rtl.js";
 import { DEFAULT_PRICES, FoldingSolver } from "./fold/solve-folding.js";
 
 /** Keys under which passes leave their results in the context. */
-export const SCHEDULED = "scheduled";
-export const RTL_DESIGN = "rtl-design";
+export const SCHEDULED = new ContextKey<Scheduled>("a scheduled design");
+export const RTL_DESIGN = new ContextKey<RtlDesign>("hardware");
 /** Samples that the checker follows through the channels: enough to reuse every word of a ring. */
 const CHECKED_SAMPLES = 4;
 /** Key of a `FoldingSolver` that already knows the module at hand. */
-export const SOLVER = "folding-solver";
+export const SOLVER = new ContextKey<FoldingSolver>("a folding solver");
 
-const deviceOption = text({ default: "xcu280", doc: "device whose delays and costs count" });
 const price = (value: number, doc: string) => number({ min: 0, default: value, doc: `price ${doc}` });
-const clockOption = number({ min: 1, default: 250, doc: "clock, MHz" });
 
 /** @errors FL001 */
 export function requireDevice(name: string): Device {
@@ -27,6 +27,27 @@ export function requireDevice(name: string): Device {
   if (device === undefined) throw UserError.of("FL001", { name, known: knownDevices().map((d) => d.name).join(", "), nearest: nearestName(name, knownDevices().map((d) => d.name)) });
   return device;
 }
+
+/** The device and the clock that a module is for, which `target` has noted on it. @errors FL001, FL014 */
+export function targetOf(module: Module): { readonly device: Device; readonly clockMhz: number } {
+  const { device, clock_mhz: clockMhz } = module.attrs;
+  if (typeof device !== "string" || typeof clockMhz !== "number") throw UserError.of("FL014", { module: module.name });
+  return { device: requireDevice(device), clockMhz };
+}
+
+export const target = definePass({
+  name: "target",
+  summary: "Note the device and the clock that the module is for; passes that ask for delays and costs read them there.",
+  level: "any",
+  semantics: "bit-exact",
+  options: {
+    device: text({ default: "xcu280", doc: "device whose delays and costs count" }),
+    clock: number({ min: 1, default: 250, doc: "clock, MHz" }),
+  },
+  run: (module, { device, clock }) => {
+    module.attrs = { ...module.attrs, device: requireDevice(device).name, clock_mhz: clock };
+  },
+});
 
 export const unroll = definePass({
   name: "unroll",
@@ -36,8 +57,6 @@ export const unroll = definePass({
   doc: "Schedules of all kernels are chosen together, at least cost: loops are split and ordered as operands arrive, unroll factors are those whose steps, with the fetches of their windows, fit the interval. Costs are areas at the given prices (in LUTs), and a price of the latency.",
   options: {
     ii: int({ min: 1, default: 1000, doc: "most cycles between samples" }),
-    device: deviceOption,
-    clock: clockOption,
     "lut-price": price(DEFAULT_PRICES.lut, "of a LUT"),
     "ff-price": price(DEFAULT_PRICES.ff, "of a flip-flop"),
     "dsp-price": price(DEFAULT_PRICES.dsp, "of a multiplier block"),
@@ -49,16 +68,14 @@ export const unroll = definePass({
     "output-bits": int({ min: 0, default: 0, doc: "most bits per beat of an output; 0 for no limit" }),
   },
   run: (module, options, ctx) => {
-    const device = requireDevice(options.device);
     const failure = unrollModule(module, {
-      device,
-      clockMhz: options.clock,
+      ...targetOf(module),
       ii: options.ii,
       effort: options.effort,
       prices: { lut: options["lut-price"], ff: options["ff-price"], dsp: options["dsp-price"], bram: options["bram-price"], product: options["product-price"], latency: options["latency-price"] },
       ...(options["input-words"] !== "" && { inputWords: options["input-words"].split("+").map(Number) }),
       ...(options["output-bits"] > 0 && { outputBits: options["output-bits"] }),
-      ...(ctx.get<FoldingSolver>(SOLVER) !== undefined && { solver: ctx.get<FoldingSolver>(SOLVER)! }),
+      ...(ctx.get(SOLVER) !== undefined && { solver: ctx.need(SOLVER) }),
     });
     if (failure === undefined) return;
     throw UserError.of("FL002", { ii: options.ii, kernel: String(failure.kernel.attrs["sym"]), possible: failure.cycles }, { node: failure.kernel.loc.nodes[0] ?? String(failure.kernel.attrs["sym"]) });
@@ -71,12 +88,12 @@ export const channels = definePass({
   level: "flow",
   semantics: "bit-exact",
   doc: "The realization (FIFO, sliding window, banked memory) follows from the order of writes and reads; capacities are the smallest with which nothing ever waits for space. Latency and initiation interval are noted on the function.",
-  options: { device: deviceOption, clock: clockOption },
-  run: (module, options, ctx) => {
-    const scheduled = insertChannels(module, requireDevice(options.device), options.clock);
+  run: (module, _options, ctx) => {
+    const { device, clockMhz } = targetOf(module);
+    const scheduled = insertChannels(module, device, clockMhz);
     checkPipelines(scheduled.design, ctx.sink);
     checkChannels(scheduled.design, CHECKED_SAMPLES);
-    ctx.set(SCHEDULED, scheduled satisfies Scheduled);
+    ctx.set(SCHEDULED, scheduled);
   },
 });
 
@@ -85,12 +102,12 @@ export const toRtl = definePass({
   summary: "Turn kernels and channels into modules behind AXI4-Stream ports.",
   level: ["flow", "rtl"],
   semantics: "bit-exact",
-  options: { device: deviceOption, clock: clockOption },
-  run: (module, options, ctx) => {
-    const rtl = lowerToRtl(designOf(module, requireDevice(options.device), options.clock));
-    ctx.set(RTL_DESIGN, rtl satisfies RtlDesign);
+  run: (module, _options, ctx) => {
+    const { device, clockMhz } = targetOf(module);
+    const rtl = lowerToRtl(designOf(module, device, clockMhz));
+    ctx.set(RTL_DESIGN, rtl);
     return rtl.module;
   },
 });
 
-export const backendPasses = [unroll, channels, toRtl];
+export const backendPasses = [target, unroll, channels, toRtl];

@@ -285,6 +285,9 @@ export const codes = {
     text: (p: { what: string; hint: string }) => p.what,
     hint: (p) => p.hint,
   }),
+  ON027: note({
+    text: (p: { what: string }) => p.what,
+  }),
   NP001: error({
     text: (p: { reason: string }) => `cannot read the data: ${p.reason}`,
     hint: () => "write the data with numpy.savez or numpy.save",
@@ -345,9 +348,21 @@ export const codes = {
     text: (p: { clock: number; kernel: string; what: string; ns: string; has: string; safe: number }) => `${p.kernel} leaves little of a cycle for longer routes: ${p.what} takes ${p.ns} of ${p.has} ns`,
     hint: (p) => `${p.clock} MHz may be missed after routing; --clock ${p.safe} or less keeps the usual margin`,
   }),
+  FL014: error({
+    text: (p: { module: string }) => `module ${p.module} says no device and clock`,
+    hint: () => "run the pass target{device=NAME,clock=MHZ} before",
+  }),
   CF003: error({
     text: (p: { what: string }) => `the configuration cannot be used: ${p.what}`,
-    hint: () => "known keys are device, clock_mhz, target_ii, target_rate, budget, unroll, minimize, axis_width, calib, precision, max_error, accept_accuracy, hold_out, shape and dim",
+    hint: () => "known keys are device, clock_mhz, target_ii, target_rate, budget, unroll, minimize, axis_width, calib, precision, max_error, accept_accuracy, hold_out, shape, dim and passes_after",
+  }),
+  CF004: error({
+    text: (p: { stage: string; known: string; nearest?: string | undefined }) => `there is no stage "${p.stage}" behind which passes could run`,
+    hint: (p) => `${p.nearest === undefined ? "" : `did you mean "${p.nearest}"? `}stages are ${p.known}; for example --passes-after prepare='prune{below=0.1}'`,
+  }),
+  CF005: error({
+    text: (p: { reason: string }) => `the plugin cannot be loaded: ${p.reason}`,
+    hint: () => "a plugin is a JavaScript module that imports onnx-hls and registers operators or passes; examples/custom-pass is one",
   }),
   IO005: error({
     text: (p: { path: string }) => `${p.path} is not a folder made by onnx-hls compile`,

@@ -17,7 +17,7 @@ import { findingsOf, reportLayers, type Comparison, type OutputComparison } from
 import { samplesOf } from "./fixed-point.js";
 import { measureLayers } from "./layers.js";
 import type { CompareOptions } from "./options.js";
-import { PREPARE_PIPELINE } from "./passes.js";
+import { stagePipeline } from "./stages.js";
 import { readText, type Session } from "./session.js";
 import { mergeShapes } from "./shapes.js";
 
@@ -35,7 +35,7 @@ export function compare(model: string, dir: string, options: CompareOptions, ses
   session.sink.throwIfErrors();
   const data = loadSamples(options.input, network, session);
   const context = new PassContext(session.sink, (line) => host.log(line));
-  const float = new PassManager().run(network, PREPARE_PIPELINE, { context, sink: session.sink, host, verifyEach: false }).module;
+  const float = new PassManager().run(network, stagePipeline("prepare"), { context, sink: session.sink, host, verifyEach: false }).module;
 
   const samples = samplesOf(data, Math.min(data.samples, options.samples ?? Infinity));
   const outputs = compareOutputs(float, fixed!, samples, (done) => progress("outputs", done, samples.length));

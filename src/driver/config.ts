@@ -9,6 +9,7 @@ import { defaultPrecision, parsePrecision, precisionFromConfig, type PrecisionSp
 import type { AxisWidth, CompileOptions, Minimize, Target } from "./options.js";
 import { readText, type Session } from "./session.js";
 import { parseAxisWidth } from "../backend-hls/design/port-limits.js";
+import { extraPass, type ExtraPasses, joinExtraPasses, STAGES } from "./stages.js";
 import { mergeShapes, shapesFromConfig } from "./shapes.js";
 
 export interface Settings {
@@ -28,12 +29,14 @@ export interface Settings {
   readonly holdOut: number | undefined;
   /** Shapes that are stated for the model's inputs. */
   readonly given: GivenShapes;
+  /** Pipelines of the user behind stages. */
+  readonly extraPasses: ExtraPasses;
 }
 
 /** Half of the samples tell whether the other half has told the truth. */
 const HELD_OUT = 0.5;
 
-const KEYS = ["device", "clock_mhz", "target_ii", "target_rate", "budget", "unroll", "minimize", "axis_width", "calib", "precision", "max_error", "accept_accuracy", "hold_out", "shape", "dim"];
+const KEYS = ["device", "clock_mhz", "target_ii", "target_rate", "budget", "unroll", "minimize", "axis_width", "calib", "precision", "max_error", "accept_accuracy", "hold_out", "shape", "dim", "passes_after"];
 
 /** Of these one says how fast a design is. */
 const TARGETS = ["target_ii", "target_rate", "budget", "unroll"];
@@ -80,6 +83,7 @@ export function resolveSettings(options: CompileOptions, session: Session): Sett
     maxError,
     acceptAccuracy,
     holdOut,
+    extraPasses: joinExtraPasses([extraPassesOf(file["passes_after"], at), ...STAGES.flatMap((stage) => (options.extraPasses?.[stage] === undefined ? [] : [extraPass(stage, options.extraPasses[stage])]))]),
     given: mergeShapes(shapesFromConfig(file["shape"], file["dim"], at), options),
     precisionStated: options.precision !== undefined || file["precision"] !== undefined,
     device: options.device ?? text("device") ?? "xcu280",
@@ -91,6 +95,13 @@ export function resolveSettings(options: CompileOptions, session: Session): Sett
     calib: options.calib ?? (calib === undefined ? undefined : resolve(dirname(at), calib)),
     precision: stated,
   };
+}
+
+/** `passes_after`: a pipeline by stage. @errors CF003, CF004 */
+function extraPassesOf(value: unknown, file: string): ExtraPasses {
+  if (value === undefined) return {};
+  if (value === null || typeof value !== "object" || Array.isArray(value)) throw UserError.of("CF003", { what: `passes_after is ${JSON.stringify(value)}; pipelines by stage are needed` }, { file });
+  return joinExtraPasses(Object.entries(value).map(([stage, pipeline]) => extraPass(stage, String(pipeline))));
 }
 
 function readConfig(path: string, session: Session): Readonly<Record<string, unknown>> {

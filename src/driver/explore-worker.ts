@@ -1,5 +1,5 @@
 /** A thread of `explore`: finds the designs for the intervals that it is sent. */
-import "./passes.js";
+import "./stages.js";
 import { parentPort, workerData } from "node:worker_threads";
 import { Explorer, type ExploreJob } from "./explore.js";
 

@@ -17,7 +17,7 @@ import { loadModel, loadSamples } from "./compile.js";
 import { resolveSettings, type Settings } from "./config.js";
 import type { AxisWidth, ExploreOptions } from "./options.js";
 import { toFixedPoint, type FixedPoint } from "./fixed-point.js";
-import { LOWER_PIPELINE } from "./passes.js";
+import { STAGES, stagePipeline } from "./stages.js";
 import type { Exploration, ParetoPoint } from "./report.js";
 import type { Session } from "./session.js";
 import { designCounts, designOf } from "../backend-hls/design/schedule.js";
@@ -109,7 +109,7 @@ export async function explore(model: string, options: ExploreOptions, session: S
 function compileArguments(model: string, s: Settings, point: FixedPoint): string[] {
   const hold = s.holdOut === undefined ? [] : ["--hold-out", String(s.holdOut)];
   const accept = s.acceptAccuracy.flatMap((b) => ["--accept-accuracy", boundText(b)]);
-  return ["compile", model, "--device", s.device, "--clock", String(s.clockMhz), "--precision", point.used, ...(s.calib === undefined ? [] : ["--calib", s.calib]), ...hold, ...accept, ...shapeArguments(s.given)];
+  return ["compile", model, "--device", s.device, "--clock", String(s.clockMhz), "--precision", point.used, ...(s.calib === undefined ? [] : ["--calib", s.calib]), ...hold, ...accept, ...shapeArguments(s.given), ...STAGES.flatMap((stage) => (s.extraPasses[stage] === undefined ? [] : ["--passes-after", `${stage}=${s.extraPasses[stage]}`]))];
 }
 
 interface Lowered {
@@ -122,7 +122,7 @@ function lowered(model: string, settings: Settings, session: Session): Lowered {
   const data = settings.calib === undefined ? undefined : loadSamples(settings.calib, network, session);
   const run = (module: Module, pipeline: string, context: PassContext): Module => new PassManager().run(module, pipeline, { context, sink: session.sink, host: session.host, verifyEach: false }).module;
   const point = toFixedPoint(network, data, settings, session, run);
-  return { kernels: run(point.fixed, LOWER_PIPELINE, new PassContext(session.sink, (line) => session.host.log(line))), point };
+  return { kernels: run(point.fixed, stagePipeline("lower", settings.extraPasses), new PassContext(session.sink, (line) => session.host.log(line))), point };
 }
 
 /** Results per interval of the grid, in its order. Large designs take longest and come first. */

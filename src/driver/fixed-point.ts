@@ -19,7 +19,7 @@ import type { Settings } from "./config.js";
 import { integersReport, warnOfRealNodes } from "./integers.js";
 import { judges, measuredOn, splitByNeed, splitSamples, type Split } from "./hold-out.js";
 import { measureLayers, worstLayers } from "./layers.js";
-import { PREPARE_PIPELINE, TO_FIXED_PIPELINE } from "./passes.js";
+import { stagePipeline, type ExtraPasses } from "./stages.js";
 import { reportSearch, search, unseen, validationOf, type Searched } from "./precision.js";
 import type { AccuracyCheck, IntegersReport, PrecisionReport } from "./report.js";
 import type { Session } from "./session.js";
@@ -52,17 +52,17 @@ interface Quantized {
   readonly report: QuantizationReport;
 }
 
-function quantizeWith(run: RunPipeline, prepared: Module, precision: PrecisionSpec, calibration: readonly Sample[] | undefined, context: PassContext): Quantized {
+function quantizeWith(run: RunPipeline, prepared: Module, precision: PrecisionSpec, calibration: readonly Sample[] | undefined, extra: ExtraPasses, context: PassContext): Quantized {
   if (calibration !== undefined) context.set(CALIBRATION_SAMPLES, calibration);
   context.set(PRECISION, precision);
-  const fixed = run(prepared, TO_FIXED_PIPELINE, context);
-  return { float: context.get<Module>(FLOAT_MODULE)!, fixed, report: context.get<QuantizationReport>(QUANTIZATION_REPORT)! };
+  const fixed = run(prepared, stagePipeline("to-fixed", extra), context);
+  return { float: context.need(FLOAT_MODULE), fixed, report: context.need(QUANTIZATION_REPORT) };
 }
 
 /** @errors QU009 to QU013, QU020, QU024, and those of the passes */
 export function toFixedPoint(network: Module, data: InputData | undefined, settings: Settings, session: Session, run: RunPipeline): FixedPoint {
   const context = new PassContext(session.sink, (line) => session.host.log(line));
-  const prepared = run(network, PREPARE_PIPELINE, context);
+  const prepared = run(network, stagePipeline("prepare", settings.extraPasses), context);
   warnOfRealNodes(context, session.sink);
   const integers = integersReport(context);
   const own = integers === undefined ? {} : { integers };
@@ -71,10 +71,10 @@ export function toFixedPoint(network: Module, data: InputData | undefined, setti
   const samples = data === undefined ? undefined : samplesOf(data, SAMPLES);
   const split = samples === undefined ? undefined : settings.holdOut === undefined ? splitByNeed(samples, prepared) : splitSamples(samples, settings.holdOut);
   const searched = settings.maxError.length === 0 ? undefined : search(prepared, split, settings.maxError, settings.precision, session);
-  const first = quantizeWith(run, prepared, searched?.precision ?? settings.precision, split?.calibration, context);
+  const first = quantizeWith(run, prepared, searched?.precision ?? settings.precision, split?.calibration, settings.extraPasses, context);
   if (split === undefined) return { ...describe(first, { spec: formatPrecision(first.report.precision), hold_out: 0 }), ...own };
   const judged = new Judged(prepared, split, accepted, new Set(bindBounds(settings.maxError, names).map((b) => b.output)), settings, session);
-  const done = judged.settle(first, searched, (precision) => quantizeWith(run, prepared, precision, split.calibration, context));
+  const done = judged.settle(first, searched, (precision) => quantizeWith(run, prepared, precision, split.calibration, settings.extraPasses, context));
   const holdOut = settings.holdOut ?? (split.heldOut.length === 0 || split.heldOut === split.calibration ? 0 : split.heldOut.length / (split.heldOut.length + split.calibration.length));
   const widths = searched === undefined ? { spec: formatPrecision(done.design.report.precision), hold_out: holdOut } : reportSearch(searched, done.design.float, done.design.fixed, split, holdOut, session);
   const layers = measureAccuracy(done.design.float, done.design.fixed, spread(split.heldOut.length > 0 ? split.heldOut : split.calibration, LAYER_SAMPLES)).layers;
@@ -150,7 +150,7 @@ class Judged {
     if (split.refits.length > 0) {
       const parts = judges(split, cured).map((part) => {
         const quiet = new PassContext(new Sink());
-        const again = quantizeWith((m, pipeline, context) => new PassManager().run(m, pipeline, { context, sink: context.sink, host: this.session.host, verifyEach: false }).module, this.prepared, design.report.precision, part.calibration, quiet);
+        const again = quantizeWith((m, pipeline, context) => new PassManager().run(m, pipeline, { context, sink: context.sink, host: this.session.host, verifyEach: false }).module, this.prepared, design.report.precision, part.calibration, this.settings.extraPasses, quiet);
         return { float: again.float, fixed: again.fixed, samples: part.heldOut };
       });
       const outputs = measureOutputs(parts);

@@ -2,6 +2,8 @@
 import type { AxisWidth } from "../backend-hls/design/port-limits.js";
 import type { Minimize, Target } from "../backend-hls/design/target.js";
 
+import type { ExtraPasses } from "./stages.js";
+
 export type { AxisWidth, Minimize, Target };
 
 /** Shapes of inputs by their names (over open dimensions and over a baked batch), and sizes of symbolic dimensions by theirs. */
@@ -34,9 +36,11 @@ export interface CompileOptions extends ShapeOptions {
   readonly printIrAfter?: readonly string[];
   readonly dumpIr?: string;
   readonly verifyEach?: boolean;
+  /** Pipelines that run behind stages, by stage: a pass of one's own that is to reach hardware. */
+  readonly extraPasses?: ExtraPasses;
 }
 
-export interface ExploreOptions extends Pick<CompileOptions, "calib" | "precision" | "acceptAccuracy" | "holdOut" | "axisWidth" | "device" | "clockMhz" | "config" | "shapes" | "dims"> {
+export interface ExploreOptions extends Pick<CompileOptions, "calib" | "precision" | "acceptAccuracy" | "holdOut" | "axisWidth" | "device" | "clockMhz" | "config" | "shapes" | "dims" | "extraPasses"> {
   /** Intervals that are tried, on a geometric grid. */
   readonly intervals?: number;
   /** Threads; as many as there are cores where absent. */

@@ -278,6 +278,8 @@ export interface OperatorImporter {
   readonly sameType?: number;
   /** Attributes and inputs (by their names in the schema) that change nothing in what is computed, each with the reason. */
   readonly ignores?: Readonly<Record<string, string>>;
+  /** What a user should know about how the node is read. */
+  readonly remark?: (ctx: NodeContext) => string | undefined;
   /** ONNX element type of the outputs whose type the schema leaves to attributes; not needed for others. */
   readonly resultType?: (ctx: NodeContext) => number | undefined;
   /** Results, one per output of the node that is used; a constant where it is known. */

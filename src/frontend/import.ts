@@ -325,6 +325,8 @@ class Importer {
     const operator = known!;
     if (schema === undefined) this.checkTypes(ctx, operator);
     const results = operator.import(ctx);
+    const remark = operator.remark?.(ctx);
+    if (remark !== undefined) this.sink.report("ON027", { what: remark }, { file: this.file, node: name, opType: node.opType });
     ctx.refuseUnread(schema, operator.ignores);
     const stated = (): number | undefined => operator.resultType?.(ctx);
     const outputs = schema === undefined ? { types: node.output.map(() => stated() ?? this.types.get(node.input[0] ?? "")) } : outputTypes(schema, node, typeOf, stated);

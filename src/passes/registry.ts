@@ -52,7 +52,6 @@ export const builtinPasses: readonly Pass[] = [canonicalize, cse, dce, foldConst
 
 export const builtinAliases: readonly PipelineAlias[] = [
   { name: "clean", summary: "Simplify and remove what is not needed; at any time before lowering.", pipeline: "fold-constants,canonicalize,cse,dce" },
-  { name: "fixed-point", summary: "Give every operation a fixed-point form, and quantize.", pipeline: "lower-average,fold-scales,decompose-softmax,dce,quantize" },
 ];
 
 /** The registry that the command line and the driver use. */

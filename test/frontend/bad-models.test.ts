@@ -110,6 +110,12 @@ describe("domains that files leave out", () => {
     expect(importOnnx(quant("finn.custom_op.general", (name, value) => ({ name, dims: [], dataType: 7, int64Data: [value] })), "model.onnx", sink)).toBeDefined();
     expect(sink.diagnostics.map((d) => d.severity)).toEqual(["note"]);
   });
+  it("MultiThreshold names the type of its values, as FINN's schema asks", () => {
+    const steps = { ...node("MultiThreshold", ["x", "t"], ["y"], "steps", [{ name: "out_dtype", type: 3, s: Buffer.from("BIPOLAR") }, { name: "out_scale", type: 1, f: 2 }, { name: "out_bias", type: 1, f: -1 }]), domain: "finn.custom_op.general" };
+    const sink = new Sink();
+    expect(importOnnx(onnx({ node: [steps], initializer: [weights("t", [1, 1], [0.5])] }), "model.onnx", sink)).toBeDefined();
+    expect(sink.diagnostics.map((d) => d.severity)).toEqual(["note"]);
+  });
   it("ONNX Runtime's is read, with a note", () => {
     const sink = new Sink();
     const q = { ...node("QuantizeLinear", ["x", "s", "z"], ["q"], "q"), domain: "com.microsoft" };

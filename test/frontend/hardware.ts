@@ -4,7 +4,7 @@ import { PassManager } from "../../src/passes/pass-manager.js";
 import { newSession } from "../../src/driver.js";
 import { resolveSettings } from "../../src/driver/config.js";
 import { evaluateSeeded } from "../../src/driver/evaluate.js";
-import { LOWER_PIPELINE, QUANTIZE_PIPELINE } from "../../src/driver/passes.js";
+import { stagePipeline } from "../../src/driver/stages.js";
 import type { Module } from "../../src/ir/core.js";
 import type { DenseData } from "../../src/ir/attributes.js";
 import { prepareNnFixed } from "../../src/ir/eval/nn-fixed.js";
@@ -13,7 +13,6 @@ import type { TensorType } from "../../src/ir/types.js";
 import { measureAccuracy, type Accuracy } from "../../src/passes/nn/accuracy.js";
 import { CALIBRATION_SAMPLES, FLOAT_MODULE, PRECISION } from "../../src/passes/nn/quantize/index.js";
 import type { Design } from "../../src/backend-hls/design/design.js";
-import type { Scheduled } from "../../src/backend-hls/design/schedule.js";
 import type { AxisPort, RtlDesign } from "../../src/backend-hls/emit/flow-to-rtl.js";
 import { RTL_DESIGN, SCHEDULED } from "../../src/backend-hls/passes.js";
 
@@ -55,15 +54,15 @@ export function throughHardware(network: Module, samples: readonly Sample[], ii:
   const manager = new PassManager();
   const run = (module: Module, pipeline: string): Module => manager.run(module, pipeline, { context, sink: session.sink, evalEach: { seed: 1, samples: 2, evaluate: evaluateSeeded } }).module;
 
-  const fixed = run(network, QUANTIZE_PIPELINE);
-  const accuracy = measureAccuracy(context.get<Module>(FLOAT_MODULE)!, fixed, samples.map((s) => [...s]));
+  const fixed = run(network, "@fixed-point");
+  const accuracy = measureAccuracy(context.need(FLOAT_MODULE), fixed, samples.map((s) => [...s]));
   const program = prepareNnFixed(fixed);
   const raw = samples.map((s) => s.map((values, i) => rawOf(fixed, i, values)));
   const expected = raw.map((inputs) => program.run(inputs).map((d) => d.slice()));
   const on = options.target ?? "device=xcu280,clock=250";
-  run(run(fixed, LOWER_PIPELINE), `unroll{${on},ii=${ii}},insert-channels{${on}},lower-to-rtl{${on}}`);
-  const { timeline, design: scheduled } = context.get<Scheduled>(SCHEDULED)!;
-  const design = context.get<RtlDesign>(RTL_DESIGN)!;
+  run(run(fixed, stagePipeline("lower")), `target{${on}},unroll{ii=${ii}},insert-channels,lower-to-rtl`);
+  const { timeline, design: scheduled } = context.need(SCHEDULED);
+  const design = context.need(RTL_DESIGN);
   const full = Math.max(raw.length, Math.ceil(timeline.latency / timeline.initiationInterval) + 8);
   const { simulated, measured, ends } = simulate(design, Array.from({ length: full }, (_, s) => raw[s % raw.length]!), () => false);
   const different = simulated.findIndex((outputs, s) => JSON.stringify(outputs) !== JSON.stringify(simulated[s % raw.length]));

@@ -1,6 +1,8 @@
 /** Models of ai.onnx.ml, as exporters write them and by hand, against ONNX Runtime's outputs; `fixtures/make-ml.py` made the cases. */
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import { Sink } from "../../src/diagnostics/index.js";
+import { importOnnx } from "../../src/frontend/import.js";
 import { readArrays } from "../../src/frontend/npz.js";
 import { decodeModel } from "../../src/frontend/onnx-proto.js";
 import { onnxOperators } from "../../src/frontend/operators/index.js";
@@ -27,6 +29,12 @@ describe("models equal ONNX Runtime, sample by sample", () => {
         expect(maxDifference(data, expected) / size, `sample ${s}, output ${k}: ${[...data].join()} for ${[...expected].join()}`).toBeLessThan(2e-5);
       });
     }
+  });
+
+  it("names of classes are said", () => {
+    const sink = new Sink();
+    importOnnx(modelOf("forest_names"), "forest_names.onnx", sink);
+    expect(sink.diagnostics.map((d) => `${d.code} ${d.message}`)).toEqual(['ON027 labels leave as numbers: 0 for "setosa", 1 for "versicolor", 2 for "virginica"']);
   });
 
   it("every operator of the domain occurs", () => {

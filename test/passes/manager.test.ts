@@ -4,12 +4,15 @@ import { Op, type Module } from "../../src/ir/core.js";
 import { parseModule } from "../../src/ir/text/parser.js";
 import { printModule } from "../../src/ir/text/printer.js";
 import { bool, choice, definePass, int, text, words, type Pass } from "../../src/passes/define-pass.js";
-import { PassContext } from "../../src/passes/pass-context.js";
+import { ContextKey, PassContext } from "../../src/passes/pass-context.js";
 import { PassFailure, PassManager } from "../../src/passes/pass-manager.js";
 import { parsePipeline, printPipeline, resolvePipeline } from "../../src/passes/pipeline-spec.js";
 import { PassRegistry } from "../../src/passes/registry.js";
 import { memoryHost } from "../support/memory-host.js";
 import "../text/random-module.js";
+
+const TUNED = new ContextKey<number>("a width");
+const CALIBRATION = new ContextKey<readonly number[]>("samples");
 
 const seen: unknown[] = [];
 const noop = definePass({ name: "no-op", summary: "Nothing.", level: "any", semantics: "bit-exact", run: () => {} });
@@ -28,7 +31,7 @@ const tune = definePass({
   run: (_, options, ctx) => {
     const width: number = options.bits;
     seen.push({ ...options, width });
-    ctx.set("tuned", width);
+    ctx.set(TUNED, width);
   },
 });
 const addOp = definePass({ name: "add-op", summary: "Adds an operation.", level: "any", semantics: "changes-values", run: (m) => void m.body.append(new Op({ name: "t.op" })) });
@@ -110,7 +113,7 @@ describe("pass manager", () => {
     seen.length = 0;
     const { context } = manager.run(moduleOf(), "tune{bits=12, layers=[conv1, conv2]}");
     expect(seen).toEqual([{ bits: 12, mode: "fast", deep: false, label: undefined, layers: ["conv1", "conv2"], width: 12 }]);
-    expect(context.get<number>("tuned")).toBe(12);
+    expect(context.get(TUNED)).toBe(12);
   });
 
   it("writes a reproduction that repeats a failure", () => {
@@ -182,7 +185,7 @@ describe("pass manager", () => {
 
   it("shares a context that the caller made", () => {
     const context = new PassContext();
-    context.set("calibration", [1, 2]);
-    expect(manager.run(moduleOf(), "tune", { context }).context.get("calibration")).toEqual([1, 2]);
+    context.set(CALIBRATION, [1, 2]);
+    expect(manager.run(moduleOf(), "tune", { context }).context.get(CALIBRATION)).toEqual([1, 2]);
   });
 });

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { floats, importValid, integers, node, onnx } from "../frontend/support.js";
 import { newSession } from "../../src/driver.js";
-import { QUANTIZE_PIPELINE } from "../../src/driver/passes.js";
+import "../../src/driver/stages.js";
 import { fixedOf, prepareNnFixed } from "../../src/ir/eval/nn-fixed.js";
 import { rawRange } from "../../src/ir/types.js";
 import { mulberry32 } from "../../src/driver/evaluate.js";
@@ -19,7 +19,7 @@ function outputs(nodes: readonly object[], initializer: readonly object[] = []):
   const { sink } = newSession();
   const context = new PassContext(sink, () => {});
   context.set(CALIBRATION_SAMPLES, Array.from({ length: 32 }, () => [Float64Array.from({ length: N }, rnd)]));
-  const fixed = new PassManager().run(module, QUANTIZE_PIPELINE, { context, sink }).module;
+  const fixed = new PassManager().run(module, "@fixed-point", { context, sink }).module;
   const { lo, hi } = rawRange(fixedOf(fixed.func.body.args[0]!)!);
   const program = prepareNnFixed(fixed);
   const scales = fixed.func.body.terminator.operands.map((v) => 2 ** -fixedOf(v)!.frac);

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { Sink } from "../../src/diagnostics/index.js";
 import { integersReport, warnOfRealNodes, withArithmetic } from "../../src/driver/integers.js";
-import "../../src/driver/passes.js";
+import "../../src/driver/stages.js";
 import { inspectOnnx, type InspectedNode } from "../../src/frontend/inspect.js";
 import { cloneModule } from "../../src/ir/core.js";
 import { PassContext } from "../../src/passes/pass-context.js";

@@ -55,7 +55,7 @@ function quantizeWith(model: Module, calibration: readonly Float64Array[], preci
     for (const p of pass.ensures ?? []) expect(p.holds(module), p.name).toBe(true);
   };
   [lowerAverage, foldScales, decomposeSoftmax, quantize].forEach(run);
-  return { float: ctx.get<Module>(FLOAT_MODULE)!, fixed: module, report: ctx.get<QuantizationReport>(QUANTIZATION_REPORT)! };
+  return { float: ctx.need(FLOAT_MODULE), fixed: module, report: ctx.need(QUANTIZATION_REPORT) };
 }
 
 /** Mean distance in pixels between outputs and truth, both in units of the 11-pixel patch. */

@@ -4,7 +4,7 @@
  */
 import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { LOWER_PIPELINE, PREPARE_PIPELINE, TO_FIXED_PIPELINE } from "../../src/driver/passes.js";
+import { stagePipeline } from "../../src/driver/stages.js";
 import { Sink } from "../../src/diagnostics/index.js";
 import { readArrays } from "../../src/frontend/npz.js";
 import { cloneModule, type Module, type Op } from "../../src/ir/core.js";
@@ -33,8 +33,8 @@ function build(bytes: Uint8Array, file: string, calibration: readonly Float64Arr
   context.set(CALIBRATION_SAMPLES, calibration);
   const run = (m: Module, pipeline: string): Module => new PassManager().run(cloneModule(m), pipeline, { context, sink, verifyEach: true }).module;
   const float = importValid(bytes, file);
-  const fixed = run(run(float, PREPARE_PIPELINE), TO_FIXED_PIPELINE);
-  return { float, fixed, flow: run(fixed, LOWER_PIPELINE) };
+  const fixed = run(run(float, stagePipeline("prepare")), stagePipeline("to-fixed"));
+  return { float, fixed, flow: run(fixed, stagePipeline("lower")) };
 }
 
 /** Real outputs of the fixed-point network, and whether the fused kernels give the same integers, for each sample. */

@@ -6,7 +6,7 @@ import { PassManager } from "../../src/passes/pass-manager.js";
 import { CALIBRATION_SAMPLES, FLOAT_MODULE, PRECISION } from "../../src/passes/nn/quantize/index.js";
 import type { Sample } from "../../src/passes/nn/quantize/calibrate.js";
 import type { PrecisionSpec } from "../../src/passes/nn/quantize/precision.js";
-import { PREPARE_PIPELINE, TO_FIXED_PIPELINE } from "../../src/driver/passes.js";
+import { stagePipeline } from "../../src/driver/stages.js";
 import { nodeHost } from "../../src/host.js";
 import { Sink } from "../../src/diagnostics/index.js";
 
@@ -46,7 +46,7 @@ export function samples(count: number, size = 72, seed = 7, scale = 1): Sample[]
 
 export function prepared(bytes: Uint8Array = smallNetwork()): Module {
   const sink = new Sink();
-  return new PassManager().run(importValid(bytes, "net.onnx"), PREPARE_PIPELINE, { context: new PassContext(sink), sink, host: nodeHost(), verifyEach: true }).module;
+  return new PassManager().run(importValid(bytes, "net.onnx"), stagePipeline("prepare"), { context: new PassContext(sink), sink, host: nodeHost(), verifyEach: true }).module;
 }
 
 /** The float network as quantization saw it, and the fixed-point one. */
@@ -55,8 +55,8 @@ export function quantizeTo(precision: PrecisionSpec, calibration: readonly Sampl
   const context = new PassContext(sink);
   context.set(CALIBRATION_SAMPLES, calibration);
   context.set(PRECISION, precision);
-  const fixed = new PassManager().run(prepared(bytes), TO_FIXED_PIPELINE, { context, sink, host: nodeHost(), verifyEach: true }).module;
-  return { float: context.get<Module>(FLOAT_MODULE)!, fixed };
+  const fixed = new PassManager().run(prepared(bytes), stagePipeline("to-fixed"), { context, sink, host: nodeHost(), verifyEach: true }).module;
+  return { float: context.need(FLOAT_MODULE), fixed };
 }
 
 /**

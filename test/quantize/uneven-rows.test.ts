@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { floats, importValid, node, onnx, weights } from "../frontend/support.js";
 import { mulberry32 } from "../../src/driver/evaluate.js";
 import { newSession } from "../../src/driver.js";
-import { QUANTIZE_PIPELINE } from "../../src/driver/passes.js";
+import "../../src/driver/stages.js";
 import type { Module } from "../../src/ir/core.js";
 import { measureAccuracy } from "../../src/passes/nn/accuracy.js";
 import { CALIBRATION_SAMPLES } from "../../src/passes/nn/quantize/index.js";
@@ -20,7 +20,7 @@ function quantized(nodes: readonly object[], initializer: readonly object[], siz
   const { sink } = newSession();
   const context = new PassContext(sink, () => {});
   context.set(CALIBRATION_SAMPLES, samples);
-  const fixed = new PassManager().run(importValid(bytes, "uneven.onnx"), QUANTIZE_PIPELINE, { context, sink }).module;
+  const fixed = new PassManager().run(importValid(bytes, "uneven.onnx"), "@fixed-point", { context, sink }).module;
   return { db: measureAccuracy(importValid(bytes, "uneven.onnx"), fixed, samples).outputs["y"]!.sqnr_db, fixed };
 }
 

@@ -1,9 +1,10 @@
 import { Command, Option } from "commander";
-import { compileModel, type AxisWidth, type CompileOptions, type DesignReport, type Minimize, type Target } from "../../driver.js";
+import { compileModel, joinExtraPasses, parseExtraPass, type AxisWidth, type CompileOptions, type DesignReport, type Minimize, type Target } from "../../driver.js";
 import { runAction, type GlobalOptions } from "../action.js";
 import type { CliEnv } from "../env.js";
 import { axisWidth, budget, DIM_OPTION, namedShape, namedSize, names, positiveInteger, positiveNumber, repeated, SHAPE_OPTION, type ShapeFlags, shapeOptions, share } from "../options.js";
 import { checkSummary, precisionSummary, ratio } from "../precision.js";
+import { loadPlugins } from "../plugins.js";
 import { count, si, table } from "../table.js";
 
 interface Flags extends GlobalOptions, ShapeFlags {
@@ -25,6 +26,8 @@ interface Flags extends GlobalOptions, ShapeFlags {
   readonly printIrAfter?: readonly string[];
   readonly dumpIr?: string;
   readonly verifyEach: boolean;
+  readonly passesAfter?: readonly string[];
+  readonly plugin?: readonly string[];
   readonly json?: boolean;
 }
 
@@ -50,6 +53,8 @@ export function compileCommand(env: CliEnv): Command {
     .option("--config <file>", "YAML file with these options and precisions of single layers; the command line has precedence")
     .option(...SHAPE_OPTION, namedShape)
     .option(...DIM_OPTION, namedSize)
+    .option("--passes-after <stage=pipeline>", "run passes behind a stage: prepare, to-fixed, lower, schedule, hardware; may be repeated", repeated)
+    .option("--plugin <file>", "JavaScript module that registers operators or passes; may be repeated", repeated)
     .option("--print-ir-after <pass>", "print the IR after a pass, all, or changed, to stderr; may be repeated", names)
     .option("--dump-ir <dir>", "write the IR after each pass to numbered files")
     .option("--verify-each", "run the verifier after each pass", true)
@@ -68,6 +73,7 @@ Examples:
     .action(async (model: string, _flags: unknown, command: Command) => {
       const flags = command.optsWithGlobals<Flags>();
       await runAction(env, flags, async (session) => {
+        await loadPlugins(flags.plugin);
         const report = await compileModel(model, compileOptions(flags), session);
         env.out(flags.json === true ? `${JSON.stringify(report, null, 2)}\n` : `${summary(report, flags.output)}\n`);
       });
@@ -92,6 +98,7 @@ function compileOptions(f: Flags): CompileOptions {
     ...(f.device !== undefined && { device: f.device }),
     ...(f.clock !== undefined && { clockMhz: f.clock }),
     ...(f.config !== undefined && { config: f.config }),
+    ...(f.passesAfter !== undefined && { extraPasses: joinExtraPasses(f.passesAfter.map(parseExtraPass)) }),
     ...(f.printIrAfter !== undefined && { printIrAfter: f.printIrAfter }),
     ...(f.dumpIr !== undefined && { dumpIr: f.dumpIr }),
   };

@@ -3,6 +3,7 @@ import type { Value } from "../../ir/core.js";
 import { erf } from "../../ir/nn/erf.js";
 import { broadcastShapes, known, shapeOf, type Imported, type NodeContext, type OperatorImporter } from "../context.js";
 import { dataTypeName, isNumberType, type ConstTensor } from "../tensor-data.js";
+import { reshape } from "./build.js";
 
 /** `f` over two broadcast constants. */
 export function mapConstants(a: ConstTensor, b: ConstTensor, shape: readonly number[], f: (x: number, y: number) => number): Float64Array {
@@ -105,9 +106,22 @@ const leakyRelu: OperatorImporter = {
   import: (ctx) => ctx.emit("nn.leaky_relu", [ctx.value(0)], ctx.shape(0), { slope: ctx.float("alpha", 0.01) }),
 };
 
+/** Clip to scalars of which the network computes one at least, such as decibels below the loudest. */
+function computedBounds(ctx: NodeContext): Value {
+  let x = ctx.value(0);
+  for (const [i, name] of [[1, "nn.max"], [2, "nn.min"]] as const) {
+    if (!ctx.has(i)) continue;
+    if (ctx.shape(i).some((d) => d !== 1)) throw ctx.error(`its bound of shape [${ctx.shape(i).join(", ")}] is no scalar`);
+    const c = ctx.constant(i)?.data[0];
+    if (c === undefined || Math.abs(c) < 3.4028e38) x = ctx.emit(name, [x, reshape(ctx, ctx.value(i), [])], shapeOf(x));
+  }
+  return x;
+}
+
 const clip: OperatorImporter = {
   opType: "Clip",
   import: (ctx) => {
+    if ([1, 2].some((i) => ctx.has(i) && ctx.constant(i) === undefined)) return computedBounds(ctx);
     const bound = (name: string, i: number, fallback: number): number => (ctx.has(i) ? (ctx.needConstant(i, `the bound ${name}`).data[0] ?? fallback) : ctx.float(name, fallback));
     const [lo, hi] = [bound("min", 1, -Infinity), bound("max", 2, Infinity)];
     const c = ctx.constant(0);

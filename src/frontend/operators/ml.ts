@@ -2,7 +2,7 @@
 import type { Value } from "../../ir/core.js";
 import { known, shapeOf, type Imported, type NodeContext, type OperatorImporter } from "../context.js";
 import { scalarOf, selectNegative } from "./choice.js";
-import { bestLabel, labelType, columns, labelAbove, labelsOf, postTransform, transformed, twoColumns } from "./scores.js";
+import { bestLabel, labelRemark, labelType, columns, labelAbove, labelsOf, postTransform, transformed, twoColumns } from "./scores.js";
 import { constantOf, linear, samplesOf } from "./linear-ml.js";
 import { svmOperators } from "./svm.js";
 
@@ -28,6 +28,7 @@ const linearClassifier: OperatorImporter = {
   opType: "ai.onnx.ml::LinearClassifier",
   limits: "post_transform NONE, SOFTMAX or LOGISTIC; labels that are strings leave as their position",
   resultType: labelType("classlabels_strings"),
+  remark: labelRemark("classlabels_strings"),
   import: (ctx) => {
     const labels = labelsOf(ctx, "classlabels_ints", "classlabels_strings");
     const intercepts = ctx.floats("intercepts") ?? [];
@@ -226,6 +227,7 @@ function mapping(ctx: NodeContext): { keys: readonly (number | string)[]; values
 
 const labelEncoder: OperatorImporter = {
   opType: "ai.onnx.ml::LabelEncoder",
+  remark: labelRemark("values_strings"),
   limits: `keys that are numbers, up to ${MAX_CHOICES}; values that are strings leave as their position`,
   resultType: (ctx) => (ctx.strings("values_strings") !== undefined ? STRING : ctx.floats("values_floats") !== undefined ? FLOAT : (ctx.tensorType("values_tensor") ?? INT64)),
   import: (ctx): Value | Imported => {

@@ -233,6 +233,7 @@ function multiThreshold(opType: string): OperatorImporter {
   return {
     opType,
     limits: "constant thresholds",
+    ignores: { out_dtype: "a name for the values that out_scale and out_bias make" },
     import: (ctx) => {
       const shape = ctx.shape(0);
       const t = ctx.needWeight(1, "thresholds");

@@ -1,5 +1,6 @@
 /** What the classifiers and regressors of ai.onnx.ml have in common: labels, and the transformation of scores. */
 import type { Value } from "../../ir/core.js";
+import { printable } from "../../diagnostics/index.js";
 import { shapeOf, type NodeContext } from "../context.js";
 import { positionOfExtreme, scalarOf, selectNegative } from "./choice.js";
 
@@ -34,6 +35,16 @@ export function labelsOf(ctx: NodeContext, ints: string, strings: string): Label
 export function labelType(strings: string): (ctx: NodeContext) => number {
   return (ctx) => ((ctx.strings(strings) ?? []).length > 0 ? STRING : INT64);
 }
+
+/** Says by which numbers classes with names leave. */
+export function labelRemark(strings: string): (ctx: NodeContext) => string | undefined {
+  return (ctx) => {
+    const names = ctx.strings(strings) ?? [];
+    const shown = names.slice(0, SHOWN).map((n, i) => `${i} for "${printable(n, 40)}"`).join(", ");
+    return names.length === 0 ? undefined : `labels leave as numbers: ${shown}${names.length > SHOWN ? ` and so on for ${names.length} classes` : ""}`;
+  };
+}
+const SHOWN = 20;
 
 /** Scores after the transformation. Along the last axis. */
 export function transformed(ctx: NodeContext, scores: Value, post: PostTransform): Value {

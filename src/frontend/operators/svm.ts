@@ -3,7 +3,7 @@ import type { Value } from "../../ir/core.js";
 import { shapeOf, type NodeContext, type OperatorImporter } from "../context.js";
 import { positionOfExtreme, scalarOf, selectNegative } from "./choice.js";
 import { linear, samplesOf } from "./linear-ml.js";
-import { bestLabel, labelType, column, columns, labelAbove, labelsOf, perSample, postTransform, transformed, twoColumns } from "./scores.js";
+import { bestLabel, labelRemark, labelType, column, columns, labelAbove, labelsOf, perSample, postTransform, transformed, twoColumns } from "./scores.js";
 
 const MAX_DEGREE = 4;
 
@@ -69,6 +69,7 @@ const classifier: OperatorImporter = {
   opType: "ai.onnx.ml::SVMClassifier",
   limits: "post_transform NONE; probabilities of two classes only; polynomial kernels up to degree 4; labels that are strings leave as their position",
   resultType: labelType("classlabels_strings"),
+  remark: labelRemark("classlabels_strings"),
   import: (ctx) => {
     const labels = labelsOf(ctx, "classlabels_ints", "classlabels_strings");
     const classes = labels.values.length;

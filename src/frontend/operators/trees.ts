@@ -9,7 +9,7 @@ import { ensembleAttrs, ensembleProblem, leavesOf, readEnsemble, RELATIONS, type
 import { f32 } from "../../ir/types.js";
 import { shapeOf, type NodeContext, type OperatorImporter } from "../context.js";
 import { beforeScaling } from "./scaled-features.js";
-import { bestLabel, labelType, column, columns, labelAbove, labelsOf, postTransform, transformed, twoColumns, type PostTransform } from "./scores.js";
+import { bestLabel, labelRemark, labelType, column, columns, labelAbove, labelsOf, postTransform, transformed, twoColumns, type PostTransform } from "./scores.js";
 
 const DOUBLE = 11;
 
@@ -213,6 +213,7 @@ const classifier: OperatorImporter = {
   opType: "ai.onnx.ml::TreeEnsembleClassifier",
   limits: "post_transform NONE, SOFTMAX or LOGISTIC; labels that are strings leave as their position; missing values (NaN) do not occur",
   resultType: labelType("classlabels_strings"),
+  remark: labelRemark("classlabels_strings"),
   import: (ctx) => {
     const labels = labelsOf(ctx, "classlabels_int64s", "classlabels_strings");
     const count = labels.values.length;

@@ -1,9 +1,10 @@
 /** Which nodes of a quantized model compute with its own integers, and why others do not: what `integerize` found while it worked. */
+import { ContextKey } from "../../pass-context.js";
 import type { Module, Op, Value } from "../../../ir/core.js";
 import { constantOf, EXACT } from "./scaled.js";
 
 /** Where the pass leaves its record, in the pass context; absent for models that are not quantized. */
-export const INTEGER_RECORD = "integers.record";
+export const INTEGER_RECORD = new ContextKey<IntegerRecord>("a record of integers");
 
 /** A node that computes with real numbers, which `quantize` brings to formats of its own. */
 export interface RealNode {

@@ -5,6 +5,7 @@
  * `quantize.precision` (a PrecisionSpec; the pass options have precedence), and leaves `quantize.float` (the float module it
  * started from) and `quantize.report` there.
  */
+import { ContextKey } from "../../pass-context.js";
 import { cloneModule, type Module } from "../../../ir/core.js";
 import { strAttr } from "../../../ir/define-op.js";
 import { showType, type TensorType } from "../../../ir/types.js";
@@ -16,10 +17,10 @@ import { checkLayerNames, defaultPrecision, type PrecisionSpec } from "./precisi
 import { quantizeModule } from "./quantizer.js";
 import { FLOAT_TENSOR, tensorNames } from "../tensor-pairs.js";
 
-export const CALIBRATION_SAMPLES = "calibration.samples";
-export const PRECISION = "quantize.precision";
-export const FLOAT_MODULE = "quantize.float";
-export const QUANTIZATION_REPORT = "quantize.report";
+export const CALIBRATION_SAMPLES = new ContextKey<readonly Sample[]>("calibration samples");
+export const PRECISION = new ContextKey<PrecisionSpec>("a precision");
+export const FLOAT_MODULE = new ContextKey<Module>("the float network");
+export const QUANTIZATION_REPORT = new ContextKey<QuantizationReport>("a report of the quantization");
 
 export interface QuantizationReport {
   readonly precision: PrecisionSpec;
@@ -77,7 +78,7 @@ export const quantize = definePass({
     refine: int({ min: 0, max: 10000, default: 0, doc: "trials that move a tensor's binary point to lower the error at the outputs" }),
   },
   run: (module, options, ctx) => {
-    const asked = ctx.get<PrecisionSpec>(PRECISION) ?? defaultPrecision;
+    const asked = ctx.get(PRECISION) ?? defaultPrecision;
     // What a quantized model leaves in floating point must not cost its integers a bit.
     const integers = module.func.body.ops.some((op) => op.name === "nn.round");
     const stated = integers && asked === defaultPrecision ? INTEGER_PRECISION : asked;
@@ -92,7 +93,7 @@ export const quantize = definePass({
     };
     checkLayerNames(precision, namesOf(module), ctx.sink);
     ctx.sink.throwIfErrors();
-    const samples = ctx.get<readonly Sample[]>(CALIBRATION_SAMPLES) ?? randomSamples(module, ctx);
+    const samples = ctx.get(CALIBRATION_SAMPLES) ?? randomSamples(module, ctx);
     const float = cloneModule(module);
     const planOptions = { precision, tableBits: table, reciprocalBits: reciprocal, lightBits: options.light, scaleBits: scale };
     const result = quantizeModule(float, samples, planOptions, { perChannel: options["per-channel"], compensate: options.compensate }, options.refine);
