@@ -57,6 +57,8 @@ export interface NodeOptions {
   readonly type?: number;
   /** That operands which are names are no constants: the results are tensors of the network. */
   readonly computed?: boolean;
+  /** Further results that the schema asks for, and nothing reads. */
+  readonly unread?: number;
   /** Bound of the results' magnitude; the operands' largest where absent. */
   readonly size?: number;
 }
@@ -169,7 +171,7 @@ export class ModelBuilder {
     const given = this.converted(schema, operands);
     const input = given.map((o) => (typeof o === "string" ? o : o.name));
     const output = Array.from({ length: outputs }, () => this.fresh("t"));
-    this.add(opType, domain, input, output, options.attrs ?? {}, schema, options.type);
+    this.add(opType, domain, input, [...output, ...Array.from({ length: options.unread ?? 0 }, () => this.fresh("unread"))], options.attrs ?? {}, schema, options.type);
     const size = options.size ?? Math.max(1, ...given.map((o) => (typeof o === "string" ? 0 : o.size)));
     const constant = options.computed !== true && given.every((o) => typeof o === "string");
     const shapes = constant ? output.map(() => []) : this.shapesOf(output);

@@ -126,7 +126,7 @@ const embedded: Use = fused("QEmbedLayerNormalization", (b) => {
   const segments = b.codes("int32", [1, length], Array.from({ length }, () => b.int(0, 1)));
   const scales = tables.map(() => b.floats([], [b.pick([0.01, 0.012, 0.02])]));
   const zeros = tables.map(() => b.codes("uint8", [], [128]));
-  ms(b, "QEmbedLayerNormalization", [ids, segments, ...tables.map((t) => bytes(b, t)), "", ...scales, ...zeros], { attrs: { epsilon: { float: 0.01 } }, size: 6 });
+  ms(b, "QEmbedLayerNormalization", [ids, segments, ...tables.map((t) => bytes(b, t)), "", ...scales, ...zeros], { unread: 1, attrs: { epsilon: { float: 0.01 } }, size: 6 });
 });
 
 // --- moves --------------------------------------------------------------------------------------------------------------

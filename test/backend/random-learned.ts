@@ -33,7 +33,7 @@ function grow(b: ModelBuilder, features: number, depth: number): Branch {
   return { feature: b.int(0, features - 1), threshold: b.int(-8, 8) / 8, mode: b.int(0, BRANCHES.length - 1), ends: [end(), end()] };
 }
 
-/** Trees as attributes of the older operators; a leaf gives to one target, or (which the least and the largest need) to `all`. */
+/** Trees as attributes of the older operators; a leaf gives to one target, or (which the least, the largest and classes need) to `all`. */
 function byNode(b: ModelBuilder, trees: readonly Branch[], kind: "target" | "class", targets: number, all = false): Attributes {
   const nodes: { tree: number; id: number; feature: number; value: number; mode: string; yes: number; no: number }[] = [];
   const leaves: { tree: number; id: number; weight: number; target: number }[] = [];
@@ -102,7 +102,7 @@ const trees: Use[] = [
     if (!b.requires(ML, TREES_BY_NODE)) return;
     const x = samples(b);
     const classes = b.int(2, 3);
-    classified(b, "TreeEnsembleClassifier", x, { ...byNode(b, forest(b, x), "class", classes), classlabels_int64s: Array.from({ length: classes }, (_, i) => i), post_transform: b.pick(["NONE", "LOGISTIC", "SOFTMAX"]) }, 4);
+    classified(b, "TreeEnsembleClassifier", x, { ...byNode(b, forest(b, x), "class", classes, true), classlabels_int64s: Array.from({ length: classes }, (_, i) => i), post_transform: b.pick(["NONE", "LOGISTIC", "SOFTMAX"]) }, 4);
   }),
 ];
 
