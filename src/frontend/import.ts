@@ -1,5 +1,6 @@
 /** ONNX -> nn: reads the graph, folds what is constant, and reports everything that is not supported at once. */
 import { basename } from "node:path";
+import { Dense } from "../ir/attributes.js";
 import { Block, Builder, Module, Op, type Value } from "../ir/core.js";
 import { f32, tensor } from "../ir/types.js";
 import { Sink, UserError, printable } from "../diagnostics/index.js";
@@ -16,7 +17,7 @@ import { operatorSchema, schemaVersions } from "./schema/schema.js";
 import { isSequenceNode, readSequence, type Sequence } from "./sequences.js";
 import { MAX_INPUT, resolveInputShapes, shapeOption, type GivenShapes } from "./shapes.js";
 import { isAdopted, NodeVersions, opsetProblem, OPSETS, opsetsOf } from "./versions.js";
-import { dataTypeName, integerRange, readTensor } from "./tensor-data.js";
+import { dataTypeName, integerRange, readTensor, type ConstTensor } from "./tensor-data.js";
 
 export { OPSETS };
 
@@ -173,8 +174,7 @@ class Importer {
     const outputs = this.graph.output.map((o) => {
       const t = this.tensors.get(o.name);
       if (t === undefined) throw UserError.of("ON003", { what: `output "${printable(o.name)}" is ${this.sequences.has(o.name) ? "a sequence of tensors, which no port can carry" : "produced by nothing"}` }, { file: this.file, tensor: o.name });
-      if (t.kind === "const") throw UserError.of("ON003", { what: `output "${printable(o.name)}" does not depend on any input` }, { file: this.file, tensor: o.name });
-      return t.value;
+      return t.kind === "const" ? this.pacedConstant(t.tensor, o.name) : t.value;
     });
     if (outputs.length === 0) throw UserError.of("ON003", { what: "the graph has no outputs" }, { file: this.file });
     if (this.sink.hasErrors) return undefined;
@@ -184,6 +184,18 @@ class Importer {
     module.body.append(new Op({ name: "func", attrs: { sym: module.name, inputs, outputs: this.graph.output.map((o) => o.name) }, regions: [this.block] }));
     checkInfinities(module, this.file);
     return module;
+  }
+
+  /** A constant that leaves once per sample: whichever sign the first element of an input has, it is chosen. */
+  private pacedConstant(t: ConstTensor, name: string): Value {
+    checkNumbers(t, name, this.file, true);
+    const input = this.block.args[0]!;
+    const b = new Builder(this.block, undefined, { nodes: [name], opType: "Constant", file: this.file });
+    const ones = shapeOf(input).map(() => 1);
+    const first = b.value("nn.slice", [input], tensor(ones, f32), { starts: ones.map(() => 0), steps: ones, shape: ones }, `${name}_pace`);
+    const pace = b.value("nn.reshape", [first], tensor([], f32), { shape: [] }, `${name}_pace`);
+    const value = b.value("nn.constant", [], tensor(t.shape, f32), { value: new Dense(t.shape, f32, t.data) }, `${name}_value`);
+    return b.value("nn.select_neg", [pace, value, value], tensor(t.shape, f32), {}, name);
   }
 
   summarize(): GraphSummary {

@@ -162,6 +162,11 @@ export function roundHalfUp(v: number): number {
   return v - f >= 0.5 ? f + 1 : f;
 }
 
+/** An integer by one of the modes of `nn.whole`. */
+export function roundWhole(v: number, mode: string): number {
+  return mode === "floor" ? Math.floor(v) : mode === "ceil" ? Math.ceil(v) : mode === "trunc" ? Math.trunc(v) : roundHalfEven(v);
+}
+
 export function roundTo(v: number, rounding: Rounding): number {
   switch (rounding) {
     case "floor":

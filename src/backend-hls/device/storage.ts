@@ -84,11 +84,16 @@ function tableCount(d: Device, values: Dense): TableCount {
 /** Tables of a slice that its multiplexers join. */
 const JOINED = 8;
 
+/** Entries of tables that are looked at one by one. */
+const MAX_COUNTED = 2 ** 16;
+
 function countTable(d: Device, values: Dense): TableCount {
   const depth = values.shape[0]!;
   const per = values.data.length / depth;
   const { width } = values.elem as { width: number };
   const size = 2 ** d.family.lutInputs;
+  // Of so many entries hardly any two parts are alike.
+  if (depth > MAX_COUNTED) return { luts: Math.ceil(depth / size) * width * per, columns: width * per };
   const functions = new Set<string>();
   const columns = new Set<string>();
   let chosen = 0;

@@ -1,7 +1,8 @@
 /** Activations that are one table, and those that split into simpler operations. */
 import type { Value } from "../../ir/core.js";
-import { unaryFunctions } from "../../ir/nn/unary-table.js";
+import { unaryFunction } from "../../ir/nn/unary-table.js";
 import { broadcastShapes, known, shapeOf, type Imported, type NodeContext, type OperatorImporter } from "../context.js";
+import { affine, selectNegative } from "./broadcast.js";
 
 function scalar(ctx: NodeContext, value: number, what: string): Value {
   return ctx.fromConstant({ shape: [], data: Float64Array.of(value), integer: false }, `${ctx.name}_${what}`);
@@ -9,7 +10,7 @@ function scalar(ctx: NodeContext, value: number, what: string): Value {
 
 function table(ctx: NodeContext, fn: string): Value | Imported {
   const c = ctx.constant(0);
-  return c === undefined ? ctx.emit("nn.unary", [ctx.value(0)], ctx.shape(0), { fn }) : known(c.shape, c.data.map(unaryFunctions[fn]!), false);
+  return c === undefined ? ctx.emit("nn.unary", [ctx.value(0)], ctx.shape(0), { fn }) : known(c.shape, c.data.map(unaryFunction(fn)!), false);
 }
 
 function plain(opType: string, fn: string): OperatorImporter {
@@ -121,10 +122,25 @@ const prelu: OperatorImporter = {
   opType: "PRelu",
   limits: "constant slopes",
   import: (ctx) => {
-    const slope = ctx.needWeight(1, "the slope");
+    const given = ctx.needWeight(1, "the slope");
+    // Before opset 7 a list of slopes was one per channel.
+    const slope = ctx.opset < 7 && given.shape.length === 1 && given.data.length > 1 ? { ...given, shape: [given.data.length, ...ctx.shape(0).slice(2).map(() => 1)] } : given;
     if (broadcastShapes(ctx.shape(0), slope.shape)?.join() !== ctx.shape(0).join()) throw ctx.error(`slopes of shape [${slope.shape.join(", ")}] do not broadcast to [${ctx.shape(0).join(", ")}]`);
     if (slope.data.length === 1) return ctx.emit("nn.leaky_relu", [ctx.value(0)], ctx.shape(0), { slope: slope.data[0]! });
-    return aboveAndBelow(ctx, (x) => ctx.emit("nn.mul", [x, ctx.value(1)], shapeOf(x)));
+    return aboveAndBelow(ctx, (x) => ctx.emit("nn.mul", [x, ctx.fromConstant(slope, ctx.node.input[1])], shapeOf(x)));
+  },
+};
+
+/** x + bias below -lambd, x - bias above lambd, 0 between. */
+const shrink: OperatorImporter = {
+  opType: "Shrink",
+  import: (ctx) => {
+    const [lambda, bias] = [ctx.float("lambd", 0.5), ctx.float("bias", 0)];
+    const c = ctx.constant(0);
+    if (c !== undefined) return known(c.shape, c.data.map((v) => (v < -lambda ? v + bias : v > lambda ? v - bias : 0)), c.integer);
+    const x = ctx.value(0);
+    const above = selectNegative(ctx, affine(ctx, x, -1, lambda, "above"), affine(ctx, x, 1, -bias, "upper"), scalar(ctx, 0, "zero"));
+    return selectNegative(ctx, affine(ctx, x, 1, lambda, "below"), affine(ctx, x, 1, bias, "lower"), above);
   },
 };
 
@@ -142,4 +158,5 @@ export const activationOperators: readonly OperatorImporter[] = [
   logSoftmax,
   thresholdedRelu,
   swish,
+  shrink,
 ];

@@ -3,22 +3,11 @@
  * (`nn.select_neg`): a < b is the sign of a - b, a maximum's position a tournament of such choices.
  */
 import type { Value } from "../../ir/core.js";
-import { known, shapeOf, broadcastShapes, type NodeContext, type OperatorImporter } from "../context.js";
-import { mapConstants } from "./elementwise.js";
-import { needBroadcast } from "./logic.js";
+import { known, shapeOf, type NodeContext, type OperatorImporter } from "../context.js";
+import { mapConstants, needBroadcast, scalarOf, selectNegative } from "./broadcast.js";
 
 const BOOL = 9;
 const INT64 = 7;
-
-export function scalarOf(ctx: NodeContext, value: number, what: string): Value {
-  return ctx.fromConstant({ shape: [], data: Float64Array.of(value), integer: false }, `${ctx.name}_${what}`);
-}
-
-/** x < 0 ? a : b. */
-export function selectNegative(ctx: NodeContext, x: Value, a: Value, b: Value): Value {
-  const shape = broadcastShapes(broadcastShapes(shapeOf(x), shapeOf(a)) ?? [], shapeOf(b)) ?? [];
-  return ctx.emit("nn.select_neg", [x, a, b], shape);
-}
 
 function difference(ctx: NodeContext, a: Value, b: Value): Value {
   return ctx.emit("nn.sub", [a, b], needBroadcast(ctx, shapeOf(a), shapeOf(b)));
@@ -98,21 +87,6 @@ const where: OperatorImporter = {
     const condition = ctx.value(0);
     const sign = ctx.emit("nn.neg", [condition], shapeOf(condition));
     return broadcastTo(ctx, selectNegative(ctx, sign, ctx.masking(1), ctx.masking(2)), shape);
-  },
-};
-
-/** Of a softmax: rows of -Inf alone, the only ones that ONNX leaves undefined, are zeros here. */
-const isNaNOperator: OperatorImporter = {
-  opType: "IsNaN",
-  limits: "of a softmax, or on constants",
-  resultType: () => BOOL,
-  import: (ctx) => {
-    const c = ctx.constant(0);
-    if (c !== undefined) return known(c.shape, c.data.map((v) => Number(Number.isNaN(v))), true);
-    let at = ctx.value(0);
-    while (at.def !== undefined && ["nn.reshape", "nn.transpose", "nn.slice", "nn.broadcast"].includes(at.def.name)) at = at.def.operand(0);
-    if (at.def?.name !== "nn.softmax") throw ctx.error("fixed-point numbers have no NaN to look for", "leave the test out");
-    return known(ctx.shape(0), new Float64Array(ctx.shape(0).reduce((n, d) => n * d, 1)), true);
   },
 };
 
@@ -196,6 +170,21 @@ function argExtreme(opType: string, largest: boolean): OperatorImporter {
   };
 }
 
+/** 1 where the first of the largest elements is, otherwise 0; before opset 13 of all axes from the given one on. */
+const hardmax: OperatorImporter = {
+  opType: "Hardmax",
+  limits: `up to ${MAX_ORDER} elements along the axis`,
+  import: (ctx) => {
+    const shape = ctx.shape(0);
+    const axis = ctx.axis(ctx.int("axis", ctx.opset < 13 ? 1 : -1), shape.length);
+    const flat = ctx.opset < 13 ? [shape.slice(0, axis), shape.slice(axis)].map((part) => part.reduce((n, d) => n * d, 1)) : shape;
+    const along = ctx.opset < 13 ? 1 : axis;
+    const as = (v: Value, to: readonly number[]): Value => (shapeOf(v).join() === to.join() ? v : ctx.emit("nn.reshape", [v], to, { shape: [...to] }));
+    const x = as(ctx.value(0), flat);
+    return as(equal(ctx, positionOfExtreme(ctx, x, along, true), positions(ctx, flat, along)), shape);
+  },
+};
+
 /** Longest axis that is sorted: a network of n rounds. */
 const MAX_SORT = 64;
 
@@ -249,10 +238,10 @@ export const choiceOperators: readonly OperatorImporter[] = [
   logic("Xor", (a, b) => a ^ b, undefined),
   notOperator,
   where,
-  isNaNOperator,
   sign,
   argExtreme("ArgMax", true),
   argExtreme("ArgMin", false),
+  hardmax,
   topK,
 ];
 

@@ -1,6 +1,9 @@
 /** Operators that are sums of products or moves in disguise: Einsum, CumSum, ConvTranspose, DepthToSpace, norms over axes. */
 import type { Value } from "../../ir/core.js";
+import { rowMajorStrides } from "../../ir/types.js";
 import { foldConstant } from "./reduce.js";
+import { productOf } from "./logic.js";
+import { flatGather, points } from "./scatter.js";
 import { shapeOf, type NodeContext, type OperatorImporter } from "../context.js";
 
 function reshape(ctx: NodeContext, x: Value, shape: readonly number[]): Value {
@@ -25,7 +28,6 @@ interface Labelled {
 
 const einsum: OperatorImporter = {
   opType: "Einsum",
-  limits: "contractions without repeated labels inside one operand; '...' as leading dimensions",
   import: (ctx) => {
     const equation = ctx.string("equation", "").replace(/\s+/g, "");
     const [left, right] = equation.split("->");
@@ -42,10 +44,9 @@ const einsum: OperatorImporter = {
     const operands = terms.map((t, i): Labelled => {
       const labels = expand(t, ctx.shape(i).length);
       if (labels.length !== ctx.shape(i).length) throw ctx.error(`"${t}" does not fit an operand of rank ${ctx.shape(i).length}`);
-      if (new Set(labels).size !== labels.length) throw ctx.error(`the diagonal "${t}" is not supported`, "take the diagonal apart before the export");
-      return { value: ctx.value(i), labels };
+      return diagonal(ctx, { value: ctx.value(i), labels });
     });
-    const all = operands.flatMap((o) => o.labels);
+    const all = terms.flatMap((t, i) => expand(t, ctx.shape(i).length));
     const output = right !== undefined ? expand(right) : [...dots, ...[...new Set(all)].filter((l) => !l.startsWith(".") && all.filter((m) => m === l).length === 1).sort()];
     let acc = operands[0]!;
     for (let i = 1; i < operands.length; i++) {
@@ -59,6 +60,18 @@ const einsum: OperatorImporter = {
     return transpose(ctx, value, output.map((l) => kept.indexOf(l)));
   },
 };
+
+/** Axes with one label become one, on which their indices are equal. */
+function diagonal(ctx: NodeContext, o: Labelled): Labelled {
+  const labels = [...new Set(o.labels)];
+  if (labels.length === o.labels.length) return o;
+  const from = shapeOf(o.value);
+  const size = labels.map((l) => from[o.labels.indexOf(l)]!);
+  if (o.labels.some((l, d) => from[d] !== size[labels.indexOf(l)])) throw ctx.error(`the axes of a diagonal of [${from.join(", ")}] differ in length`);
+  const strides = rowMajorStrides(from);
+  const at = points(size).map((p) => o.labels.reduce((sum, l, d) => sum + p[labels.indexOf(l)]! * strides[d]!, 0));
+  return { value: flatGather(ctx, o.value, at, size), labels };
+}
 
 /** Sum over the labels that nobody asks for later; shared labels that stay are a batch. */
 function contract(ctx: NodeContext, a: Labelled, b: Labelled, later: ReadonlySet<string>): Labelled {
@@ -106,6 +119,30 @@ const cumSum: OperatorImporter = {
     const flat = reshape(ctx, moved, [product(shape) / n, n]);
     const sums = reshape(ctx, ctx.emit("nn.matmul", [flat, triangle], shapeOf(flat)), shapeOf(moved));
     return transpose(ctx, sums, shape.map((_, d) => order.indexOf(d)));
+  },
+};
+
+/** Elements whose products are chained. */
+const MAX_CHAIN = 64;
+
+const cumProd: OperatorImporter = {
+  opType: "CumProd",
+  since: 26,
+  limits: `axis constant, of at most ${MAX_CHAIN} elements`,
+  import: (ctx) => {
+    const x = ctx.value(0);
+    const shape = shapeOf(x);
+    const axis = ctx.axis(ctx.needConstant(1, "the axis").data[0]!, shape.length);
+    const n = shape[axis]!;
+    if (n > MAX_CHAIN) throw ctx.error(`${n} elements along axis ${axis} are too many to be multiplied one after the other`, `at most ${MAX_CHAIN}`);
+    const [exclusive, reverse] = [ctx.int("exclusive", 0) !== 0, ctx.int("reverse", 0) !== 0];
+    const row = shape.map((m, d) => (d === axis ? 1 : m));
+    const part = (i: number): Value => ctx.emit("nn.slice", [x], row, { shape: row, starts: row.map((_, d) => (d === axis ? i : 0)), steps: row.map(() => 1) });
+    const order = Array.from({ length: n }, (_, i) => (reverse ? n - 1 - i : i));
+    const one = (): Value => ctx.fromConstant({ shape: row, data: new Float64Array(product(row)).fill(1), integer: false }, `${ctx.name}_one`);
+    const found: Value[] = exclusive ? [one()] : [part(order[0]!)];
+    for (const i of order.slice(exclusive ? 0 : 1, exclusive ? n - 1 : n)) found.push(found.length === 1 && exclusive ? part(i) : ctx.emit("nn.mul", [found[found.length - 1]!, part(i)], row));
+    return n === 1 ? found[0]! : ctx.emit("nn.concat", reverse ? found.reverse() : found, shape, { axis });
   },
 };
 
@@ -171,13 +208,13 @@ const spaceToDepth: OperatorImporter = {
 /** Zeros between the elements, then an ordinary convolution with the weights turned around. */
 const convTranspose: OperatorImporter = {
   opType: "ConvTranspose",
-  limits: "1-D and 2-D; constant weights",
+  limits: "1-D, 2-D and 3-D; constant weights",
   import: (ctx) => {
     const x = ctx.value(0);
     const w = ctx.needWeight(1, "the weight");
     const xs = shapeOf(x);
     const rank = xs.length - 2;
-    if (rank < 1 || rank > 2) throw ctx.error(`a convolution of rank ${xs.length} is not supported`, "use 1-D or 2-D convolutions");
+    if (rank < 1 || rank > 3) throw ctx.error(`a convolution of rank ${xs.length} is not supported`, "use 1-D, 2-D or 3-D convolutions");
     if (w.shape.length !== xs.length || w.shape[0] !== xs[1]) throw ctx.error(`its weight of shape [${w.shape.join(", ")}] does not fit an input of shape [${xs.join(", ")}]`);
     const group = ctx.int("group", 1);
     const [inputs, perGroup] = [w.shape[0]!, w.shape[1]!];
@@ -243,32 +280,36 @@ const convTranspose: OperatorImporter = {
   },
 };
 
+/** Largest p of a p-norm: a product of so many factors. */
+const MAX_NORM = 16;
+
+/** |x|^p in front of a sum, and the root behind it. */
+function normOf(ctx: NodeContext, x: Value): { readonly power: Value; readonly root: (sum: Value) => Value } {
+  const p = ctx.opset < 2 ? ctx.float("p", 2) : ctx.int("p", 2);
+  if (!Number.isInteger(p) || p < 1 || p > MAX_NORM) throw ctx.error(`p is ${p}; integers from 1 to ${MAX_NORM} are supported`);
+  const power = productOf(ctx, p % 2 === 0 ? x : ctx.emit("nn.abs", [x], shapeOf(x)), p);
+  return { power, root: (sum) => (p === 1 ? sum : table(ctx, sum, p === 2 ? "sqrt" : `pow:${1 / p}`)) };
+}
+
 /** Norms of windows. */
 const lpPool: OperatorImporter = {
   opType: "LpPool",
-  limits: "p 1 or 2",
+  limits: `p up to ${MAX_NORM}`,
   import: (ctx) => {
-    const p = ctx.int("p", 2);
-    if (p !== 1 && p !== 2) throw ctx.error(`p is ${p}; 1 and 2 are supported`);
-    const x = ctx.value(0);
-    const base = p === 1 ? ctx.emit("nn.abs", [x], shapeOf(x)) : square(ctx, x);
-    const averaged = ctx.delegate("AveragePool", [{ kind: "value", value: base }]) as Value;
+    const { power, root } = normOf(ctx, ctx.value(0));
+    const averaged = ctx.delegate("AveragePool", [{ kind: "value", value: power }]) as Value;
     const pool = averaged.def!;
-    const sum = ctx.emit("nn.pool", pool.operands, shapeOf(averaged), { ...pool.attrs, kind: "sum" });
-    return p === 1 ? sum : table(ctx, sum, "sqrt");
+    return root(ctx.emit("nn.pool", pool.operands, shapeOf(averaged), { ...pool.attrs, kind: "sum" }));
   },
 };
 
 const globalLpPool: OperatorImporter = {
   opType: "GlobalLpPool",
-  limits: "p 1 or 2",
+  limits: `p up to ${MAX_NORM}`,
   import: (ctx) => {
-    const p = ctx.int("p", 2);
-    if (p !== 1 && p !== 2) throw ctx.error(`p is ${p}; 1 and 2 are supported`);
     const x = ctx.value(0);
-    const axes = shapeOf(x).map((_, d) => d).slice(2);
-    const sum = reduce(ctx, p === 1 ? ctx.emit("nn.abs", [x], shapeOf(x)) : square(ctx, x), "sum", axes, true);
-    return p === 1 ? sum : table(ctx, sum, "sqrt");
+    const { power, root } = normOf(ctx, x);
+    return root(reduce(ctx, power, "sum", shapeOf(x).map((_, d) => d).slice(2), true));
   },
 };
 
@@ -303,6 +344,7 @@ const reduceProd: OperatorImporter = {
 export const contractionOperators: readonly OperatorImporter[] = [
   einsum,
   cumSum,
+  cumProd,
   norm("ReduceL1", (ctx, x, fold) => fold(ctx.emit("nn.abs", [x], shapeOf(x)), "sum")),
   norm("ReduceL2", (ctx, x, fold) => table(ctx, fold(square(ctx, x), "sum"), "sqrt")),
   norm("ReduceSumSquare", (ctx, x, fold) => fold(square(ctx, x), "sum")),

@@ -2,28 +2,9 @@
 import type { Value } from "../../ir/core.js";
 import { erf } from "../../ir/nn/erf.js";
 import { broadcastShapes, known, shapeOf, type Imported, type NodeContext, type OperatorImporter } from "../context.js";
-import { dataTypeName, isNumberType, type ConstTensor } from "../tensor-data.js";
+import { mapConstants } from "./broadcast.js";
 import { reshape } from "./build.js";
-
-/** `f` over two broadcast constants. */
-export function mapConstants(a: ConstTensor, b: ConstTensor, shape: readonly number[], f: (x: number, y: number) => number): Float64Array {
-  const out = new Float64Array(shape.reduce((n, d) => n * d, 1));
-  const index = (t: ConstTensor): ((point: readonly number[]) => number) => {
-    const lead = shape.length - t.shape.length;
-    return (p) => t.shape.reduce((i, n, d) => i * n + (n === 1 ? 0 : p[lead + d]!), 0);
-  };
-  const [ia, ib] = [index(a), index(b)];
-  const p = shape.map(() => 0);
-  for (let i = 0; i < out.length; i++) {
-    out[i] = f(a.data[ia(p)]!, b.data[ib(p)]!);
-    for (let d = p.length - 1; d >= 0 && ++p[d]! === shape[d]; d--) p[d] = 0;
-  }
-  return out;
-}
-
-function isIntegerType(type: number | undefined): boolean {
-  return type !== undefined && [2, 3, 4, 5, 6, 7, 12, 13, 21, 22].includes(type);
-}
+import { isIntegerType, quotient, truncated } from "./rounding.js";
 
 function binary(ctx: NodeContext, i: number, j: number, name: string, f: (x: number, y: number) => number): Value | Imported {
   const shape = broadcastShapes(ctx.shape(i), ctx.shape(j));
@@ -35,7 +16,7 @@ function binary(ctx: NodeContext, i: number, j: number, name: string, f: (x: num
     return known(shape, mapConstants(a, b, shape, integer && name === "nn.div" ? (x, y) => Math.trunc(x / y) : f), integer);
   }
   // Integer quotients drop their fraction, which numbers here do not.
-  if (name === "nn.div" && [i, j].some((k) => isIntegerType(ctx.elementType(k)))) throw ctx.error("a division of integers that the network computes is not supported", "divide in floating point");
+  if (name === "nn.div" && [i, j].some((k) => isIntegerType(ctx.elementType(k)))) return truncated(ctx, quotient(ctx, i, j, shape));
   if (name === "nn.max" || name === "nn.min") return extreme(ctx, i, j, name, shape);
   const operand = (k: number): Value => (name === "nn.add" ? ctx.masking(k) : ctx.value(k));
   return ctx.emit(name, [operand(i), operand(j)], shape);
@@ -156,56 +137,9 @@ const dropout: OperatorImporter = {
     // Before opset 7 an attribute said so, and training was what held without it.
     if (ctx.opset < 7 && ctx.int("is_test", 0) === 0) throw ctx.error("training mode is on (is_test is 0)", "export the model in evaluation mode");
     if (ctx.has(2) && ctx.needConstant(2, "training_mode").data[0] !== 0 && (ctx.constant(1)?.data[0] ?? 0.5) !== 0) throw ctx.error("training mode is on", "export the model in evaluation mode");
-    return ctx.input(0);
+    return [ctx.input(0), known(ctx.shape(0), new Float64Array(ctx.shape(0).reduce((n, d) => n * d, 1)).fill(1), true)];
   },
 };
-const BFLOAT16 = 16;
-const TO_SHORT_FLOATS = { saturate: "only for floats of 8 bits, which are not read", round_mode: "only for floats of 8 bits, which are not read" };
-
-/** Float to float. Rounding to 11 bits is below what quantization does anyway; rounding to 8 bits is not. */
-function toFloat(ctx: NodeContext, to: number | undefined): Imported {
-  if (to === BFLOAT16 && ctx.elementType(0) !== BFLOAT16) throw ctx.error("a computed tensor is rounded to bfloat16, which would not be reproduced", "keep the network in float32; quantization chooses the widths");
-  return ctx.input(0);
-}
-
-const cast: OperatorImporter = {
-  opType: "Cast",
-  limits: "between float types, or on constants; rounding to 16 bits is left to quantization",
-  ignores: TO_SHORT_FLOATS,
-  resultType: (ctx) => ctx.int("to", 1),
-  import: (ctx) => {
-    const to = ctx.int("to", 1);
-    if (!isNumberType(to)) throw ctx.error(`a cast to ${dataTypeName(to)} is not supported`, "keep the network in float32 and integers");
-    const c = ctx.constant(0);
-    const integer = ![1, 10, 11, 16].includes(to);
-    if (c !== undefined) return known(c.shape, integer && !c.integer ? c.data.map((v) => (to === 9 ? Number(v !== 0) : Math.trunc(v))) : c.data, integer);
-    // Truth values and integers are such numbers already; to a truth value goes what is not zero.
-    if (integer && ctx.elementType(0) === 9) return ctx.input(0);
-    if (integer && to !== 9 && [2, 3, 4, 5, 6, 7, 12, 13].includes(ctx.elementType(0) ?? 0) && to !== undefined && [6, 7].includes(to)) return ctx.input(0);
-    if (to === 9) {
-      const x = ctx.value(0);
-      const apart = ctx.emit("nn.neg", [ctx.emit("nn.abs", [x], shapeOf(x))], shapeOf(x));
-      const truth = (v: number): Value => ctx.fromConstant({ shape: [], data: Float64Array.of(v), integer: false }, `${ctx.name}_${v === 1 ? "true" : "false"}`);
-      return ctx.emit("nn.select_neg", [apart, truth(1), truth(0)], shapeOf(x));
-    }
-    if (integer) throw ctx.error("a computed tensor is cast to an integer or boolean type", "keep the network in floating point");
-    return toFloat(ctx, to);
-  },
-};
-
-const castLike: OperatorImporter = {
-  opType: "CastLike",
-  limits: "between float types, or on float constants",
-  ignores: TO_SHORT_FLOATS,
-  resultType: (ctx) => ctx.elementType(1),
-  import: (ctx) => {
-    const [c, like] = [ctx.constant(0), ctx.constant(1)];
-    const to = ctx.elementType(1);
-    if (c?.integer === true || like?.integer === true || (to !== undefined && ![1, 10, 11, 16].includes(to))) throw ctx.error("a conversion between integers and floating point is not supported here", "export with Cast");
-    return toFloat(ctx, ctx.elementType(1));
-  },
-};
-
 /** The sum divided by the number of operands. */
 const mean: OperatorImporter = {
   opType: "Mean",
@@ -242,6 +176,4 @@ export const elementwiseOperators: readonly OperatorImporter[] = [
   softmax,
   identity,
   dropout,
-  cast,
-  castLike,
 ];

@@ -10,6 +10,7 @@ import { layoutOperators } from "./layout.js";
 import { legacyOperators } from "./legacy.js";
 import { linearAttentionOperators } from "./linear-attention.js";
 import { linearOperators } from "./linear.js";
+import { bitwiseOperators } from "./bitwise.js";
 import { choiceOperators } from "./choice.js";
 import { logicOperators } from "./logic.js";
 import { contractionOperators } from "./contraction.js";
@@ -18,13 +19,18 @@ import { qonnxOperators } from "./qonnx.js";
 import { quantizedOperators } from "./quantized.js";
 import { recurrentOperators } from "./recurrent.js";
 import { rearrangeOperators } from "./rearrange.js";
-import { refusedOperators } from "./refused.js";
 import { rotaryOperators } from "./rotary.js";
 import { reduceOperators } from "./reduce.js";
+import { refusedOperators } from "./refused.js";
 import { resizeOperators } from "./resize.js";
+import { roundingOperators } from "./rounding.js";
+import { samplingOperators } from "./sampling.js";
+import { scatterOperators } from "./scatter.js";
 import { shapeOperators } from "./shape.js";
 import { classicOperators } from "./ml.js";
 import { treeOperators } from "./trees.js";
+import { spectrumOperators } from "./spectrum.js";
+import { trigonometryOperators } from "./trigonometry.js";
 
 const registry = new Map<string, OperatorImporter>();
 
@@ -33,7 +39,40 @@ export function registerOnnxOp(importer: OperatorImporter): void {
   if (registry.has(importer.opType)) throw new Error(`operator ${importer.opType} is registered twice`);
   registry.set(importer.opType, importer);
 }
-for (const o of [...linearOperators, ...elementwiseOperators, ...shapeOperators, ...reduceOperators, ...resizeOperators, ...logicOperators, ...activationOperators, ...normalizeOperators, ...quantizedOperators, ...qonnxOperators, ...choiceOperators, ...contractionOperators, ...rearrangeOperators, ...recurrentOperators, ...treeOperators, ...classicOperators]) registerOnnxOp(o);
+const builtin: readonly (readonly OperatorImporter[])[] = [
+  linearOperators,
+  elementwiseOperators,
+  shapeOperators,
+  reduceOperators,
+  resizeOperators,
+  logicOperators,
+  activationOperators,
+  normalizeOperators,
+  quantizedOperators,
+  qonnxOperators,
+  choiceOperators,
+  contractionOperators,
+  rearrangeOperators,
+  recurrentOperators,
+  bitwiseOperators,
+  roundingOperators,
+  scatterOperators,
+  samplingOperators,
+  spectrumOperators,
+  trigonometryOperators,
+  treeOperators,
+  classicOperators,
+  attentionOperators,
+  linearAttentionOperators,
+  rotaryOperators,
+  fusedOperators,
+  fusedAttentionOperators,
+  fusedQuantizedOperators,
+  layoutOperators,
+  legacyOperators,
+  refusedOperators,
+];
+for (const o of builtin.flat()) registerOnnxOp(o);
 
 export function lookupOnnxOp(domain: string, opType: string): OperatorImporter | undefined {
   return registry.get(domain === "" || domain === "ai.onnx" ? opType : `${domain}::${opType}`);
@@ -45,4 +84,3 @@ export function lookupByName(name: string): OperatorImporter | undefined {
 export function onnxOperators(): readonly OperatorImporter[] {
   return [...registry.values()].sort((a, b) => (a.opType < b.opType ? -1 : 1));
 }
-for (const o of [...attentionOperators, ...linearAttentionOperators, ...rotaryOperators, ...fusedOperators, ...fusedAttentionOperators, ...fusedQuantizedOperators, ...layoutOperators, ...legacyOperators, ...refusedOperators]) registerOnnxOp(o);

@@ -7,13 +7,13 @@ import { windowOf } from "./window.js";
 
 const conv: OperatorImporter = {
   opType: "Conv",
-  limits: "1-D and 2-D",
+  limits: "1-D, 2-D and 3-D",
   import: (ctx) => {
     const x = ctx.value(0);
     const w = ctx.needWeight(1, "the weight");
     const [xs, ws] = [shapeOf(x), w.shape];
     const spatial = xs.length - 2;
-    if (spatial < 1 || spatial > 2) throw ctx.error(`a convolution of rank ${xs.length} is not supported`, "use 1-D or 2-D convolutions");
+    if (spatial < 1 || spatial > 3) throw ctx.error(`a convolution of rank ${xs.length} is not supported`, "use 1-D, 2-D or 3-D convolutions");
     if (ws.length !== xs.length) throw ctx.error(`its weight has rank ${ws.length}, its input rank ${xs.length}`);
     const group = ctx.int("group", 1);
     if (group < 1) throw ctx.error(`group is ${group}`);

@@ -1,38 +1,8 @@
-/** Integer arithmetic that exporters compute shapes with, on constants only; and powers. */
+/** Sizes and powers. */
 import type { Value } from "../../ir/core.js";
-import { broadcastShapes, known, shapeOf, type Imported, type NodeContext, type OperatorImporter } from "../context.js";
-import { mapConstants } from "./elementwise.js";
+import { known, shapeOf, type Imported, type NodeContext, type OperatorImporter } from "../context.js";
+import { mapConstants, needBroadcast } from "./broadcast.js";
 
-function onConstants(opType: string, f: (x: number, y: number) => number): OperatorImporter {
-  return {
-    opType,
-    limits: "on constants",
-    import: (ctx) => {
-      if (ctx.int("fmod", 0) !== 0) throw ctx.error("fmod is not supported");
-      const [a, b] = [ctx.needConstant(0, "an operand"), ctx.needConstant(1, "an operand")];
-      const shape = needBroadcast(ctx, a.shape, b.shape);
-      return known(shape, mapConstants(a, b, shape, f), a.integer && b.integer);
-    },
-  };
-}
-
-export function needBroadcast(ctx: NodeContext, a: readonly number[], b: readonly number[]): number[] {
-  const shape = broadcastShapes(a, b);
-  if (shape === undefined) throw ctx.error(`shapes [${a.join(", ")}] and [${b.join(", ")}] do not broadcast`);
-  ctx.checkSize(shape);
-  return shape;
-}
-
-function unaryOnConstants(opType: string, f: (x: number) => number): OperatorImporter {
-  return {
-    opType,
-    limits: "on constants",
-    import: (ctx) => {
-      const c = ctx.needConstant(0, "the operand");
-      return known(c.shape, c.data.map(f), c.integer);
-    },
-  };
-}
 
 const size: OperatorImporter = {
   opType: "Size",
@@ -46,36 +16,58 @@ function nearHalf(p: number): number {
   return Math.abs(p - half) <= 2 ** -20 * Math.max(1, Math.abs(p)) ? half : p;
 }
 
-/** Powers by products, and by the functions that have tables. */
+/** Largest exponent that becomes products. */
+const MAX_PRODUCTS = 16;
+
+/** Powers by products, by the table of that power, or of any base and exponent as exp(y log|x|), whose sign an odd exponent keeps. */
 const pow: OperatorImporter = {
   opType: "Pow",
-  limits: "exponent constant: 0.5, -0.5, or an integer between -16 and 16",
   import: (ctx): Value | Imported => {
-    const exponents = ctx.needConstant(1, "the exponent");
+    const exponents = ctx.constant(1);
     const base = ctx.constant(0);
-    const shape = needBroadcast(ctx, ctx.shape(0), exponents.shape);
-    if (base !== undefined) return known(shape, mapConstants(base, exponents, shape, Math.pow), base.integer);
-    const p = nearHalf(exponents.data[0]!);
-    if (exponents.data.length !== 1 || shape.join() !== ctx.shape(0).join()) throw ctx.error("its exponents differ from element to element");
+    const shape = needBroadcast(ctx, ctx.shape(0), ctx.shape(1));
+    if (base !== undefined && exponents !== undefined) return known(shape, mapConstants(base, exponents, shape, Math.pow), base.integer);
     const x = ctx.value(0);
-    const times = (a: Value, b: Value): Value => ctx.emit("nn.mul", [a, b], shapeOf(a));
+    const first = exponents?.data[0];
+    if (first === undefined || exponents!.data.some((v) => v !== first) || shape.join() !== ctx.shape(0).join()) return powerOfTwo(ctx, x, ctx.value(1), shape);
+    const p = nearHalf(first);
+    if (p === 1) return ctx.input(0);
+    if (p === 0) return known(shape, new Float64Array(shape.reduce((n, d) => n * d, 1)).fill(1), false);
     if (Math.abs(p) === 0.5) return ctx.emit("nn.unary", [x], shape, { fn: p > 0 ? "sqrt" : "rsqrt" });
-    if (p === 0 || !Number.isInteger(p) || Math.abs(p) > 16) throw ctx.error(`the exponent ${p} is not supported`, "use products, a square root or a reciprocal");
-    // Square and multiply.
-    let power: Value | undefined;
-    for (let bits = Math.abs(p), square = x; bits > 0; bits >>= 1) {
-      if (bits % 2 === 1) power = power === undefined ? square : times(power, square);
-      if (bits > 1) square = times(square, square);
-    }
-    return p > 0 ? power! : ctx.emit("nn.unary", [power!], shape, { fn: "reciprocal" });
+    if (!Number.isInteger(p) || Math.abs(p) > MAX_PRODUCTS) return ctx.emit("nn.unary", [x], shape, { fn: `pow:${p}` });
+    const power = productOf(ctx, x, Math.abs(p));
+    return p > 0 ? power : ctx.emit("nn.unary", [power], shape, { fn: "reciprocal" });
   },
 };
 
-export const logicOperators: readonly OperatorImporter[] = [
-  // The sign is the divisor's, as for integers; floats would need fmod.
-  onConstants("Mod", (a, b) => a - b * Math.floor(a / b)),
-  unaryOnConstants("Floor", Math.floor),
-  unaryOnConstants("Ceil", Math.ceil),
-  size,
-  pow,
-];
+/** x to a positive integer: square and multiply. */
+export function productOf(ctx: NodeContext, x: Value, exponent: number): Value {
+  const times = (a: Value, b: Value): Value => ctx.emit("nn.mul", [a, b], shapeOf(a));
+  let power: Value | undefined;
+  for (let bits = exponent, square = x; bits > 0; bits >>= 1) {
+    if (bits % 2 === 1) power = power === undefined ? square : times(power, square);
+    if (bits > 1) square = times(square, square);
+  }
+  return power!;
+}
+
+/** x to the y, of two operands of any shape. */
+function powerOfTwo(ctx: NodeContext, x: Value, y: Value, shape: readonly number[]): Value {
+  const number = (v: number, what: string): Value => ctx.fromConstant({ shape: [], data: Float64Array.of(v), integer: false }, `${ctx.name}_${what}`);
+  const unary = (v: Value, fn: string): Value => ctx.emit("nn.unary", [v], shapeOf(v), { fn });
+  const choose = (v: Value, negative: Value, other: Value): Value => ctx.emit("nn.select_neg", [v, negative, other], shape);
+  const apart = (v: Value): Value => ctx.emit("nn.neg", [ctx.emit("nn.abs", [v], shapeOf(v))], shapeOf(v));
+  // The logarithm is taken where there is one: a negative base has powers to integers only. 0 to the 0 is 1, to anything else 0.
+  const between = ctx.emit("nn.neg", [ctx.emit("nn.fraction", [y], shapeOf(y))], shapeOf(y));
+  const size = choose(between, x, ctx.emit("nn.abs", [x], shapeOf(x)));
+  const logged = unary(choose(apart(x), size, number(1, "one")), "log");
+  const power = unary(ctx.emit("nn.mul", [logged, y], shape), "exp");
+  const ofZero = ctx.emit("nn.select_neg", [apart(y), number(0, "zero"), number(1, "one")], shapeOf(y));
+  const magnitude = choose(apart(x), power, ofZero);
+  const half = ctx.emit("nn.fraction", [ctx.emit("nn.mul", [y, number(0.5, "half")], shapeOf(y))], shapeOf(y));
+  // An odd exponent leaves a half.
+  const odd = ctx.emit("nn.sub", [number(0.25, "quarter"), half], shapeOf(y));
+  return choose(x, choose(odd, ctx.emit("nn.neg", [magnitude], shape), magnitude), magnitude);
+}
+
+export const logicOperators: readonly OperatorImporter[] = [size, pow];

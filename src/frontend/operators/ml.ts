@@ -1,7 +1,7 @@
 /** ai.onnx.ml: linear models, scaling, and what exporters of scikit-learn put around models. */
 import type { Value } from "../../ir/core.js";
 import { known, shapeOf, type Imported, type NodeContext, type OperatorImporter } from "../context.js";
-import { scalarOf, selectNegative } from "./choice.js";
+import { scalarOf, selectNegative } from "./broadcast.js";
 import { bestLabel, labelRemark, labelType, columns, labelAbove, labelsOf, postTransform, transformed, twoColumns } from "./scores.js";
 import { constantOf, linear, samplesOf } from "./linear-ml.js";
 import { svmOperators } from "./svm.js";

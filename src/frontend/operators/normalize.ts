@@ -2,6 +2,7 @@
 import type { Value } from "../../ir/core.js";
 import { broadcastShapes, shapeOf, type NodeContext, type OperatorImporter } from "../context.js";
 import type { ConstTensor } from "../tensor-data.js";
+import { affine as scaled } from "./broadcast.js";
 
 const STASHED = { stash_type: "a float type for what lies between, which quantization chooses here" };
 
@@ -112,4 +113,31 @@ const lpNormalization: OperatorImporter = {
   },
 };
 
-export const normalizeOperators: readonly OperatorImporter[] = [layerNormalization, instanceNormalization, groupNormalization, rmsNormalization, lpNormalization];
+/** x / (bias + alpha / size * sum of the squares of neighbouring channels)^beta. */
+const localResponse: OperatorImporter = {
+  opType: "LRN",
+  import: (ctx) => {
+    const x = ctx.value(0);
+    const shape = shapeOf(x);
+    const size = ctx.int("size", 0);
+    if (shape.length < 2 || size < 1) throw ctx.error(`windows of ${size} channels of a tensor of rank ${shape.length}`);
+    const planes = [shape[0]!, 1, shape[1]!, shape.slice(2).reduce((n, d) => n * d, 1)];
+    const square = ctx.emit("nn.reshape", [ctx.emit("nn.mul", [x, x], shape)], planes, { shape: planes });
+    const pads = [Math.floor((size - 1) / 2), 0, Math.ceil((size - 1) / 2), 0];
+    const sum = ctx.emit("nn.pool", [square], planes, { kind: "sum", kernel: [size, 1], strides: [1, 1], pads, dilations: [1, 1], count_include_pad: true });
+    const base = scaled(ctx, ctx.emit("nn.reshape", [sum], shape, { shape: [...shape] }), ctx.float("alpha", 0.0001) / size, ctx.float("bias", 1), "response");
+    return ctx.emit("nn.mul", [x, ctx.emit("nn.unary", [base], shape, { fn: `pow:${-ctx.float("beta", 0.75)}` })], shape);
+  },
+};
+
+const meanVariance: OperatorImporter = {
+  opType: "MeanVarianceNormalization",
+  import: (ctx) => {
+    const x = ctx.value(0);
+    const axes = (ctx.ints("axes") ?? [0, 2, 3]).map((a) => ctx.axis(a, shapeOf(x).length));
+    // 1e-9 is added to the deviation, hence its square to the variance.
+    return standardized(ctx, x, axes, 1e-18).y;
+  },
+};
+
+export const normalizeOperators: readonly OperatorImporter[] = [layerNormalization, instanceNormalization, groupNormalization, rmsNormalization, lpNormalization, localResponse, meanVariance];

@@ -7,8 +7,7 @@
 import type { Value } from "../../ir/core.js";
 import { known, shapeOf, type Imported, type NodeContext, type OperatorImporter } from "../context.js";
 import type { ConstTensor } from "../tensor-data.js";
-import { mapConstants } from "./elementwise.js";
-import { needBroadcast } from "./logic.js";
+import { mapConstants, needBroadcast } from "./broadcast.js";
 
 const round32 = Math.fround;
 

@@ -1,14 +1,12 @@
-/** Operators that repeat, mask or pick elements, beyond the plain ones of shape.ts: Tile, Trilu, GatherElements, Gather by computed indices. */
+/** Operators that repeat, mask or pick elements, beyond the plain ones of shape.ts: Tile, Trilu, OneHot, Gather by computed indices. */
 import type { Value } from "../../ir/core.js";
 import { rowMajorStrides } from "../../ir/types.js";
+import type { ConstTensor } from "../tensor-data.js";
 import { known, shapeOf, type Imported, type NodeContext, type OperatorImporter } from "../context.js";
-import { scalarOf, selectNegative } from "./choice.js";
+import { scalarOf, selectNegative } from "./broadcast.js";
+import { reshape } from "./scatter.js";
 
 const count = (shape: readonly number[]): number => shape.reduce((n, d) => n * d, 1);
-
-function reshape(ctx: NodeContext, x: Value, shape: readonly number[]): Value {
-  return shapeOf(x).join() === shape.join() ? x : ctx.emit("nn.reshape", [x], shape, { shape: [...shape] });
-}
 
 const tile: OperatorImporter = {
   opType: "Tile",
@@ -51,28 +49,6 @@ const trilu: OperatorImporter = {
   },
 };
 
-/** Constant indices per element: a gather from the flattened tensor. */
-const gatherElements: OperatorImporter = {
-  opType: "GatherElements",
-  limits: "constant indices",
-  import: (ctx) => {
-    const from = ctx.shape(0);
-    const axis = ctx.axis(ctx.int("axis", 0), from.length);
-    const index = ctx.needConstant(1, "the index");
-    const strides = rowMajorStrides(from);
-    const own = rowMajorStrides(index.shape);
-    const at = Array.from(index.data, (v, i) => {
-      const k = v < 0 ? v + from[axis]! : v;
-      if (k < 0 || k >= from[axis]!) throw ctx.error(`index ${v} is outside an axis of ${from[axis]}`);
-      return index.shape.reduce((sum, n, d) => sum + (d === axis ? k : Math.floor(i / own[d]!) % n) * strides[d]!, 0);
-    });
-    const c = ctx.constant(0);
-    if (c !== undefined) return known(index.shape, at.map((a) => c.data[a]!), c.integer);
-    const flat = reshape(ctx, ctx.value(0), [count(from)]);
-    return reshape(ctx, ctx.emit("nn.gather", [flat], [at.length], { axis: 0, indices: at }), index.shape);
-  },
-};
-
 /** Longest axis that is searched by comparison. */
 const MAX_ENTRIES = 1024;
 
@@ -89,9 +65,11 @@ export function oneHot(ctx: NodeContext, indices: Value, depth: number): Value {
   return selectNegative(ctx, ctx.emit("nn.sub", [apart, scalarOf(ctx, 1, "one")], wide), scalarOf(ctx, 1, "hit"), scalarOf(ctx, 0, "miss"));
 }
 
-/** Gather by indices that the network computes or reads: a product with their one-hot rows. An embedding is this. */
+/** Gather by indices that the network computes or reads: of long constant tables a read of memory, otherwise a product with one-hot rows. */
 export function gatherComputed(ctx: NodeContext, axis: number): Value | Imported {
   const from = ctx.shape(0);
+  const c = ctx.constant(0);
+  if (c !== undefined && from[axis]! > MAX_ENTRIES) return tableRows(ctx, c, axis);
   const indices = ctx.value(1);
   const hot = oneHot(ctx, indices, from[axis]!);
   const n = from[axis]!;
@@ -108,21 +86,40 @@ export function gatherComputed(ctx: NodeContext, axis: number): Value | Imported
   return ctx.emit("nn.transpose", [full], [...outer, ...shape, ...inner], { perm });
 }
 
+/** Rows of a constant table: its axis comes first, the rest of it is one row. */
+function tableRows(ctx: NodeContext, c: ConstTensor, axis: number): Value {
+  const [outer, n, inner] = [c.shape.slice(0, axis), c.shape[axis]!, c.shape.slice(axis + 1)];
+  const [before, after] = [count(outer), count(inner)];
+  const data = new Float64Array(c.data.length);
+  for (let o = 0; o < before; o++) for (let i = 0; i < n; i++) for (let k = 0; k < after; k++) data[(i * before + o) * after + k] = c.data[(o * n + i) * after + k]!;
+  const table = ctx.fromConstant({ shape: [n, before * after], data, integer: false }, ctx.node.input[0]);
+  // Negative indices count from the end.
+  const index = ctx.emit("nn.whole", [ctx.value(1)], ctx.shape(1), { mode: "trunc", lo: -n, hi: n - 1 });
+  const counted = selectNegative(ctx, index, ctx.emit("nn.add", [index, scalarOf(ctx, n, "entries")], shapeOf(index)), index);
+  const shape = ctx.shape(1);
+  const rows = ctx.emit("nn.take", [counted, table], [...shape, before * after]);
+  const full = reshape(ctx, rows, [...shape, ...outer, ...inner]);
+  if (axis === 0) return full;
+  const perm = [...outer.map((_, d) => shape.length + d), ...shape.map((_, d) => d), ...inner.map((_, d) => shape.length + outer.length + d)];
+  return ctx.emit("nn.transpose", [full], [...outer, ...shape, ...inner], { perm });
+}
+
 const oneHotOperator: OperatorImporter = {
   opType: "OneHot",
-  limits: "depth and values constant",
+  limits: "depth constant",
   resultType: (ctx) => ctx.elementType(2),
   import: (ctx) => {
     const depth = ctx.needConstant(1, "the depth").data[0]!;
-    const [off, on] = ctx.needConstant(2, "the values").data as unknown as [number, number];
+    const values = ctx.constant(2);
     const indices = ctx.value(0);
     const rank = shapeOf(indices).length + 1;
     const axis = ctx.axis(ctx.int("axis", -1), rank);
     let hot = oneHot(ctx, indices, depth);
-    if (off !== 0 || on !== 1) hot = ctx.emit("nn.add", [ctx.emit("nn.mul", [hot, scalarOf(ctx, on - off, "step")], shapeOf(hot)), scalarOf(ctx, off, "off")], shapeOf(hot));
+    const entry = (i: number): Value => (values === undefined ? reshape(ctx, ctx.emit("nn.slice", [ctx.value(2)], [1], { starts: [i], steps: [1], shape: [1] }), []) : scalarOf(ctx, values.data[i]!, i === 0 ? "off" : "on"));
+    if (values?.data[0] !== 0 || values.data[1] !== 1) hot = selectNegative(ctx, ctx.emit("nn.neg", [hot], shapeOf(hot)), entry(1), entry(0));
     const perm = shapeOf(hot).map((_, d) => (d < axis ? d : d === axis ? rank - 1 : d - 1));
     return axis === rank - 1 ? hot : ctx.emit("nn.transpose", [hot], perm.map((p) => shapeOf(hot)[p]!), { perm });
   },
 };
 
-export const rearrangeOperators: readonly OperatorImporter[] = [tile, trilu, gatherElements, oneHotOperator];
+export const rearrangeOperators: readonly OperatorImporter[] = [tile, trilu, oneHotOperator];

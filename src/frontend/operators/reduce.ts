@@ -8,19 +8,31 @@ import { windowOf } from "./window.js";
 function pool(opType: string, kind: "max" | "average"): OperatorImporter {
   return {
     opType,
-    limits: "1-D and 2-D",
+    limits: "1-D, 2-D and 3-D",
     ignores: { storage_order: "it says how the output of indices counts, which is refused" },
     import: (ctx) => {
       const s = ctx.shape(0);
       const kernel = ctx.ints("kernel_shape");
       if (kernel === undefined) throw ctx.error("kernel_shape is missing");
-      if (kernel.length !== s.length - 2 || kernel.length < 1 || kernel.length > 2) throw ctx.error(`a kernel of ${kernel.length} dimensions for an input of rank ${s.length} is not supported`);
+      if (kernel.length !== s.length - 2 || kernel.length < 1 || kernel.length > 3) throw ctx.error(`a kernel of ${kernel.length} dimensions for an input of rank ${s.length} is not supported`);
       if (ctx.node.output.filter((o) => o !== "").length > 1) throw ctx.error("the output of indices is not supported");
-      const { strides, pads, dilations, out } = windowOf(ctx, s.slice(2), kernel);
+      const { strides, pads, dilations, out, overhang } = windowOf(ctx, s.slice(2), kernel);
       const include = ctx.int("count_include_pad", 0) !== 0;
+      if (kind === "average" && include && overhang.some((n) => n > 0)) {
+        // The padding counts, what lies beyond it does not: the mean of each window has a divisor of its own.
+        const sum = ctx.emit("nn.pool", [ctx.value(0)], [s[0]!, s[1]!, ...out], { kind: "sum", kernel, strides, pads, dilations });
+        const share = out.map((n, d) => Array.from({ length: n }, (_, i) => insideCount(i * strides[d]!, kernel[d]!, dilations[d]!, s[2 + d]! + pads[d]! + pads[kernel.length + d]! - overhang[d]!)));
+        const data = share.reduce<number[]>((list, counts) => list.flatMap((v) => counts.map((c) => v / c)), [1]);
+        return ctx.emit("nn.mul", [sum, ctx.fromConstant({ shape: out, data: Float64Array.from(data), integer: false }, `${ctx.name}_shares`)], [s[0]!, s[1]!, ...out]);
+      }
       return ctx.emit("nn.pool", [ctx.value(0)], [s[0]!, s[1]!, ...out], { kind, kernel, strides, pads, dilations, count_include_pad: include });
     },
   };
+}
+
+/** Elements of a window from `start` on that lie in front of `end`. */
+function insideCount(start: number, kernel: number, dilation: number, end: number): number {
+  return Array.from({ length: kernel }, (_, k) => start + k * dilation).filter((at) => at < end).length;
 }
 
 function reduced(ctx: NodeContext, x: Value, kind: string, axes: readonly number[], keepdims: boolean): Value {

@@ -2,7 +2,8 @@
 import type { Value } from "../../ir/core.js";
 import { printable } from "../../diagnostics/index.js";
 import { shapeOf, type NodeContext } from "../context.js";
-import { positionOfExtreme, scalarOf, selectNegative } from "./choice.js";
+import { scalarOf, selectNegative } from "./broadcast.js";
+import { positionOfExtreme } from "./choice.js";
 
 const INT64 = 7;
 const STRING = 8;

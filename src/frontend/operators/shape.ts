@@ -179,7 +179,7 @@ const split: OperatorImporter = {
 
 const gather: OperatorImporter = {
   opType: "Gather",
-  limits: "indices that are computed: up to 1,024 elements along the axis",
+  limits: "computed indices of a computed tensor: up to 1,024 elements along the axis",
   import: (ctx) => {
     const from = ctx.shape(0);
     const axis = ctx.axis(ctx.int("axis", 0), from.length);
@@ -232,9 +232,20 @@ function padByIndex(ctx: NodeContext, mode: string, pads: readonly number[]): Va
   return gatherAxes(ctx, x, to.map((n, d) => Array.from({ length: n }, (_, i) => at(i - pads[d]!, from[d]!))));
 }
 
+/** Elements of `value` around x; negative pads take elements away. */
+export function padded(ctx: NodeContext, x: Value, pads: readonly number[], value: number): Value {
+  const from = shapeOf(x);
+  const [begin, end] = [pads.slice(0, from.length), pads.slice(from.length)];
+  const cut = from.map((n, d) => n + Math.min(0, begin[d]!) + Math.min(0, end[d]!));
+  if (cut.some((n, d) => n < 0 || (n === 0 && from[d]! + begin[d]! + end[d]! > 0))) throw ctx.error(`pads [${pads.join(", ")}] leave nothing of the shape [${from.join(", ")}]`);
+  const inner = cut.join() === from.join() ? x : ctx.emit("nn.slice", [x], cut, { starts: begin.map((p) => Math.max(0, -p)), steps: cut.map(() => 1), shape: cut });
+  const grown = pads.map((p) => Math.max(0, p));
+  return grown.every((p) => p === 0) ? inner : ctx.emit("nn.pad", [inner], cut.map((n, d) => n + grown[d]! + grown[from.length + d]!), { pads: grown, value });
+}
+
 const pad: OperatorImporter = {
   opType: "Pad",
-  limits: "by a constant without negative pads, or in mode edge, reflect, wrap",
+  limits: "pads constant",
   import: (ctx) => {
     const from = ctx.shape(0);
     const mode = ctx.string("mode", "constant");
@@ -247,11 +258,44 @@ const pad: OperatorImporter = {
       pads[from.length + a] = given[axes.length + i]!;
     });
     if (mode !== "constant") return padByIndex(ctx, mode, pads);
-    if (pads.some((p) => p < 0)) throw ctx.error(`pads are [${pads.join(", ")}]; negative ones are not supported`, "slice the input instead");
     const value = ctx.opset < 11 ? ctx.float("value", 0) : ctx.has(2) ? (ctx.needConstant(2, "the pad value").data[0] ?? 0) : 0;
     if (pads.every((p) => p === 0)) return ctx.input(0);
     if (!Number.isFinite(value)) throw ctx.error(`its pad value is ${value}`, "pad with a finite value");
-    return ctx.emit("nn.pad", [ctx.value(0)], from.map((n, d) => n + pads[d]! + pads[from.length + d]!), { pads, value });
+    return padded(ctx, ctx.value(0), pads, value);
+  },
+};
+
+/** The middle of every axis that is named, or zeros around it. */
+const centerCropPad: OperatorImporter = {
+  opType: "CenterCropPad",
+  since: 18,
+  limits: "shape constant",
+  import: (ctx) => {
+    const from = ctx.shape(0);
+    const target = [...ctx.needConstant(1, "the shape").data];
+    const axes = ctx.ints("axes")?.map((a) => ctx.axis(a, from.length)) ?? from.map((_, d) => d);
+    if (target.length !== axes.length) throw ctx.error(`a shape of ${target.length} numbers for ${axes.length} axes`);
+    const pads = new Array<number>(2 * from.length).fill(0);
+    axes.forEach((a, i) => {
+      const more = target[i]! - from[a]!;
+      pads[a] = Math.sign(more) * Math.floor(Math.abs(more) / 2);
+      pads[from.length + a] = more - pads[a];
+    });
+    return padded(ctx, ctx.value(0), pads, 0);
+  },
+};
+
+const eyeLike: OperatorImporter = {
+  opType: "EyeLike",
+  ignores: { dtype: "0 and 1 are the same numbers in all types" },
+  since: 9,
+  resultType: (ctx) => (ctx.node.attribute.some((a) => a.name === "dtype") ? ctx.int("dtype", 1) : ctx.elementType(0)),
+  import: (ctx) => {
+    const [rows, columns] = ctx.shape(0);
+    if (ctx.shape(0).length !== 2) throw ctx.error(`its input has rank ${ctx.shape(0).length} instead of 2`);
+    ctx.checkSize(ctx.shape(0));
+    const k = ctx.int("k", 0);
+    return known(ctx.shape(0), Float64Array.from({ length: rows! * columns! }, (_, i) => Number((i % columns!) - Math.floor(i / columns!) === k)), false);
   },
 };
 
@@ -326,4 +370,4 @@ const range: OperatorImporter = {
   },
 };
 
-export const shapeOperators: readonly OperatorImporter[] = [reshape, flatten, squeeze, unsqueeze, transpose, concat, slice, split, gather, pad, expand, shape, constant, constantOfShape, range];
+export const shapeOperators: readonly OperatorImporter[] = [reshape, flatten, squeeze, unsqueeze, transpose, concat, slice, split, gather, pad, centerCropPad, eyeLike, expand, shape, constant, constantOfShape, range];

@@ -1,7 +1,8 @@
 /** Support vector machines: SVMClassifier and SVMRegressor, as ONNX Runtime computes them (core/providers/cpu/ml/svm*.cc). */
 import type { Value } from "../../ir/core.js";
 import { shapeOf, type NodeContext, type OperatorImporter } from "../context.js";
-import { positionOfExtreme, scalarOf, selectNegative } from "./choice.js";
+import { scalarOf, selectNegative } from "./broadcast.js";
+import { positionOfExtreme } from "./choice.js";
 import { linear, samplesOf } from "./linear-ml.js";
 import { bestLabel, labelRemark, labelType, column, columns, labelAbove, labelsOf, perSample, postTransform, transformed, twoColumns } from "./scores.js";
 

@@ -7,6 +7,8 @@ export interface Window {
   readonly pads: number[];
   readonly dilations: number[];
   readonly out: number[];
+  /** By how much ceil_mode lets the last window hang over the padded input; these elements count nowhere. */
+  readonly overhang: number[];
 }
 
 /** Reads the attributes and resolves auto_pad and ceil_mode into explicit pads. @source ONNX Conv, MaxPool */
@@ -33,6 +35,7 @@ export function windowOf(ctx: NodeContext, size: readonly number[], kernel: read
     pads = autoPad === "SAME_UPPER" ? [...small, ...large] : [...large, ...small];
   } else if (autoPad === "VALID") pads = pads.map(() => 0);
   else if (autoPad !== "NOTSET") throw ctx.error(`auto_pad "${autoPad}" is not defined`);
+  const overhang = size.map(() => 0);
   const ceil = ctx.int("ceil_mode", 0) !== 0;
   const out = size.map((s, d) => {
     const room = s + pads[d]! + pads[n + d]! - extent[d]!;
@@ -42,9 +45,10 @@ export function windowOf(ctx: NodeContext, size: readonly number[], kernel: read
       count = Math.ceil(room / strides[d]!) + 1;
       // A window that would start beyond the input and its left pad does not count.
       if ((count - 1) * strides[d]! >= s + pads[d]!) count--;
-      pads[n + d] = Math.max(pads[n + d]!, (count - 1) * strides[d]! + extent[d]! - s - pads[d]!);
+      overhang[d] = Math.max(0, (count - 1) * strides[d]! + extent[d]! - s - pads[d]! - pads[n + d]!);
+      pads[n + d]! += overhang[d]!;
     }
     return count;
   });
-  return { strides, pads, dilations, out };
+  return { strides, pads, dilations, out, overhang };
 }

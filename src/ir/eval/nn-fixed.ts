@@ -9,8 +9,8 @@ import { CompilerBug } from "../../diagnostics/index.js";
 import { allocate, type Dense, type DenseData } from "../attributes.js";
 import type { Module, Op, Value } from "../core.js";
 import { boolAttr, denseAttr, intAttr, intsAttr, lookupOp, numAttr, strAttr } from "../define-op.js";
-import { checkWidth, overflowTo, roundTo, type Overflow, type Rounding } from "../fixed-arith.js";
-import { unaryFunctions, unaryRaw, unaryTable } from "../nn/unary-table.js";
+import { checkWidth, overflowTo, roundTo, roundWhole, type Overflow, type Rounding } from "../fixed-arith.js";
+import { unaryFunction, unaryRaw, unaryTable } from "../nn/unary-table.js";
 import { elementCount, rawRange, rowMajorStrides, showType, type FixedType, type TensorType } from "../types.js";
 import { binary, broadcastStrides, concat, conv, elementwise, matmul, offsets, permuted, pool, reduce, softmax, type Kernel } from "./nn-kernels.js";
 
@@ -164,9 +164,24 @@ function kernelOf(op: Op): Kernel {
       const [lo, hi, zero] = [intAttr(op, "lo"), intAttr(op, "hi"), numAttr(op, "zero", 0)];
       return elementwise((v) => Math.min(hi, Math.max(lo, roundTo(v, "half-even") + zero)) + 0);
     }
+    case "nn.whole": {
+      const [mode, lo, hi] = [strAttr(op, "mode"), numAttr(op, "lo", -Infinity), numAttr(op, "hi", Infinity)];
+      return elementwise((v) => Math.min(hi, Math.max(lo, roundWhole(v, mode))) + 0);
+    }
+    case "nn.fraction":
+      return elementwise((v) => v - Math.floor(v));
     case "nn.lookup": {
       const [first, values] = [intAttr(op, "first"), Float64Array.from(denseAttr(op, "values").data)];
       return elementwise((v) => values[Math.min(values.length - 1, Math.max(0, v - first))]!);
+    }
+    case "nn.take": {
+      const [rows, columns] = shapeOf(op.operand(1)) as [number, number];
+      return ([at, table], out) => {
+        for (let i = 0; i < at!.length; i++) {
+          const row = Math.min(rows - 1, Math.max(0, at![i]!)) * columns;
+          for (let j = 0; j < columns; j++) out[i * columns + j] = table![row + j]!;
+        }
+      };
     }
     case "nn.unary":
       return unary(op);
@@ -248,7 +263,7 @@ const TABLE_BITS = 16;
 
 function unary(op: Op): Kernel {
   const fn = strAttr(op, "fn");
-  const f = unaryFunctions[fn];
+  const f = unaryFunction(fn);
   if (f === undefined) throw new CompilerBug(`nn interpreter: unknown function ${fn}`);
   const [from, to] = [fixedOf(op.operand(0)), fixedOf(op.result)];
   if (from === undefined || to === undefined) return elementwise(f);

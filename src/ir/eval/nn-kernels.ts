@@ -64,42 +64,50 @@ export interface ConvShape {
   readonly padValue: number;
 }
 
-/** 1-D or 2-D; a third operand is the bias. One pass over the output plane per weight. */
+/** 1-D to 3-D; a third operand is the bias. One pass over the output rows per weight. */
 export function conv(c: ConvShape): Kernel {
-  const flat = c.x.length === 3;
-  const lift = (v: readonly number[], fill: number): [number, number] => (flat ? [fill, v[0]!] : [v[0]!, v[1]!]);
-  const [h, w] = lift(c.x.slice(2), 1);
-  const [oh, ow] = lift(c.y.slice(2), 1);
-  const [kh, kw] = lift(c.w.slice(2), 1);
-  const [sy, sx] = lift(c.strides, 1);
-  const [py, px] = lift(c.pads, 0);
-  const [dy, dx] = lift(c.dilations, 1);
+  const lift = (v: readonly number[], fill: number): [number, number, number] => [...new Array<number>(3 - v.length).fill(fill), ...v] as [number, number, number];
+  const [d, h, w] = lift(c.x.slice(2), 1);
+  const [od, oh, ow] = lift(c.y.slice(2), 1);
+  const [kd, kh, kw] = lift(c.w.slice(2), 1);
+  const [sz, sy, sx] = lift(c.strides, 1);
+  const [pz, py, px] = lift(c.pads, 0);
+  const [dz, dy, dx] = lift(c.dilations, 1);
   const [batch, cin, cout, inGroup] = [c.x[0]!, c.x[1]!, c.w[0]!, c.w[1]!];
-  const outGroup = cout / c.group;
-  const terms = inGroup * kh * kw;
+  const [outGroup, outs, terms] = [cout / c.group, od * oh * ow, inGroup * kd * kh * kw];
+  /** Adds the products of one weight, at (kz, ky, kx), from the volume at i0 to the one at o0. */
+  const accumulate = (x: Float64Array, out: Float64Array, i0: number, o0: number, kz: number, ky: number, kx: number, weight: number): void => {
+    const shift = kx * dx - px;
+    const from = shift < 0 ? Math.ceil(-shift / sx) : 0;
+    const to = Math.min(ow, Math.floor((w - 1 - shift) / sx) + 1);
+    for (let z = 0; z < od; z++) {
+      const plane = z * sz + kz * dz - pz;
+      if (plane < 0 || plane >= d) continue;
+      for (let y = 0; y < oh; y++) {
+        const row = y * sy + ky * dy - py;
+        if (row < 0 || row >= h) continue;
+        const i1 = i0 + (plane * h + row) * w + shift;
+        const o1 = o0 + (z * oh + y) * ow;
+        for (let q = from; q < to; q++) out[o1 + q]! += (x[i1 + q * sx]! - c.padValue) * weight;
+      }
+    }
+  };
   return ([x, k, b], out) => {
     for (let n = 0; n < batch; n++) {
       for (let co = 0; co < cout; co++) {
-        const o0 = (n * cout + co) * oh * ow;
+        const o0 = (n * cout + co) * outs;
         // x is its padding everywhere, and x - padding inside.
         const every = c.padValue === 0 ? 0 : c.padValue * k!.subarray(co * terms, (co + 1) * terms).reduce((sum, v) => sum + v, 0);
-        out.fill((b === undefined ? 0 : b[co]!) + every, o0, o0 + oh * ow);
+        out.fill((b === undefined ? 0 : b[co]!) + every, o0, o0 + outs);
         const first = Math.floor(co / outGroup) * inGroup;
         for (let ci = 0; ci < inGroup; ci++) {
-          const i0 = (n * cin + first + ci) * h * w;
-          for (let ky = 0; ky < kh; ky++) {
-            for (let kx = 0; kx < kw; kx++) {
-              const weight = k![((co * inGroup + ci) * kh + ky) * kw + kx]!;
-              if (weight === 0) continue;
-              const shift = kx * dx - px;
-              const from = shift < 0 ? Math.ceil(-shift / sx) : 0;
-              const to = Math.min(ow, Math.floor((w - 1 - shift) / sx) + 1);
-              for (let y = 0; y < oh; y++) {
-                const row = y * sy + ky * dy - py;
-                if (row < 0 || row >= h) continue;
-                const i1 = i0 + row * w + shift;
-                const o1 = o0 + y * ow;
-                for (let z = from; z < to; z++) out[o1 + z]! += (x![i1 + z * sx]! - c.padValue) * weight;
+          const i0 = (n * cin + first + ci) * d * h * w;
+          let at = co * terms + ci * kd * kh * kw;
+          for (let kz = 0; kz < kd; kz++) {
+            for (let ky = 0; ky < kh; ky++) {
+              for (let kx = 0; kx < kw; kx++) {
+                const weight = k![at++]!;
+                if (weight !== 0) accumulate(x!, out, i0, o0, kz, ky, kx, weight);
               }
             }
           }

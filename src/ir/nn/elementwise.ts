@@ -2,10 +2,10 @@
 import type { OpDef, Report } from "../define-op.js";
 import { denseAttr, intAttr, numAttr, strAttr } from "../define-op.js";
 import type { Op } from "../core.js";
-import { absType, addType, clipType, dataRange, leakyReluType, maxType, minType, mulType, negType, reluType, scaleRange, subType, type Ranged } from "../fixed-arith.js";
+import { absType, addType, clipType, dataRange, leakyReluType, maxType, minType, mulType, negType, reluType, roundWhole, scaleRange, subType, type Ranged } from "../fixed-arith.js";
 import { typeOfRange, type FixedType } from "../types.js";
-import { broadcastShapes, checkShape, fixedElem, listText, rangedOf, shapeOf, typed } from "./typing.js";
-import { unaryFunctions } from "./unary-table.js";
+import { broadcastShapes, checkShape, constantData, fixedElem, listText, rangedOf, shapeOf, typed } from "./typing.js";
+import { unaryFunction, unaryFunctions } from "./unary-table.js";
 
 function broadcastOf(op: Op): number[] | undefined {
   return broadcastShapes(shapeOf(op.operand(0)), shapeOf(op.operand(1)));
@@ -48,6 +48,14 @@ function maxHull(a: Ranged, b: Ranged): FixedType {
   const frac = Math.max(a.frac, b.frac);
   const [p, q] = [scaleRange(a.range, 2 ** (frac - a.frac)), scaleRange(b.range, 2 ** (frac - b.frac))];
   return typeOfRange({ lo: Math.min(p.lo, q.lo), hi: Math.max(p.hi, q.hi) }, frac);
+}
+
+export const WHOLE_MODES = ["floor", "ceil", "trunc", "half-even"] as const;
+
+/** Integers that occur: those of the operand's range, within the limits. */
+function wholeType(x: Ranged, op: Op): FixedType {
+  const within = (raw: number): number => Math.min(numAttr(op, "hi", Infinity), Math.max(numAttr(op, "lo", -Infinity), roundWhole(raw * 2 ** -x.frac, strAttr(op, "mode"))));
+  return typeOfRange({ lo: within(x.range.lo), hi: within(x.range.hi) }, 0);
 }
 
 function lookupType(op: Op): FixedType {
@@ -104,19 +112,40 @@ export const elementwiseOps: readonly OpDef[] = [
       if (intAttr(op, "lo") > intAttr(op, "hi")) report("lo is above hi");
     },
   }),
+  unary("nn.whole", "The integer that `mode` gives, limited to [lo, hi]; trunc goes towards zero.", "ONNX Floor, Ceil, Round, Cast", wholeType, {
+    attrs: { mode: { kind: "string", oneOf: [...WHOLE_MODES] }, lo: { kind: "number", optional: true }, hi: { kind: "number", optional: true } },
+    verify: (op, report) => {
+      checkShape(op, shapeOf(op.operand(0)), report);
+      if (numAttr(op, "lo", -Infinity) > numAttr(op, "hi", Infinity)) report("lo is above hi");
+    },
+  }),
+  unary("nn.fraction", "x - floor(x): what is left of a phase when whole turns are dropped.", "ONNX Sin, Cos", (x) => typeOfRange({ lo: 0, hi: x.frac > 0 ? 2 ** x.frac - 1 : 0 }, Math.max(0, x.frac))),
   unary("nn.lookup", "values[x - first] of an integer x; the first or last entry beyond them.", "functions between quantized tensors", (_, op) => lookupType(op), {
     attrs: { first: { kind: "int" }, values: { kind: "dense", doc: "integers, one per value of x" } },
   }),
+  {
+    name: "nn.take",
+    summary: "Rows of a constant table by computed integers: y[..., j] = table[x[...], j]; the first or last row beyond them.",
+    source: "ONNX Gather with computed indices",
+    operands: ["x", "table"], results: ["y"], traits: ["pure"],
+    inferTypes: (op) => typed(op, [...shapeOf(op.operand(0)), shapeOf(op.operand(1))[1]!], () => fixedElem(op.operand(1))!),
+    verify: (op, report) => {
+      if (shapeOf(op.operand(1)).length !== 2) return report(`the table has the shape ${listText(shapeOf(op.operand(1)))}`);
+      checkShape(op, [...shapeOf(op.operand(0)), shapeOf(op.operand(1))[1]!], report);
+      if (constantData(op.operand(1)) === undefined) report("the table is not constant");
+      if ((fixedElem(op.operand(0))?.frac ?? 0) !== 0) report("the rows are not named by integers");
+    },
+  },
   {
     name: "nn.unary",
     summary: "A function of one number; on fixed point a table: rounded half to even and saturated into the result type.",
     operands: ["x"],
     results: ["y"],
     traits: ["pure", "elementwise", "same-shape"],
-    attrs: { fn: { kind: "string", oneOf: Object.keys(unaryFunctions) }, table_error: { kind: "number", optional: true, doc: "largest error on the calibrated range" } },
+    attrs: { fn: { kind: "string", doc: `${Object.keys(unaryFunctions).join(", ")}, or pow:EXPONENT` }, table_error: { kind: "number", optional: true, doc: "largest error on the calibrated range" } },
     verify: (op, report) => {
       checkShape(op, shapeOf(op.operand(0)), report);
-      if (unaryFunctions[strAttr(op, "fn")] === undefined) report(`function ${strAttr(op, "fn")} is not known`);
+      if (unaryFunction(strAttr(op, "fn")) === undefined) report(`function ${strAttr(op, "fn")} is not known`);
       const from = fixedElem(op.operand(0));
       if (from !== undefined && from.width > 20) report(`a table of 2^${from.width} entries`);
     },

@@ -74,7 +74,7 @@ export function matmulShape(a: readonly number[], b: readonly number[]): number[
 export const linearOps: readonly OpDef[] = [
   {
     name: "nn.conv",
-    summary: "1-D or 2-D convolution with groups, strides, dilations and zero padding; the bias joins the exact accumulator.",
+    summary: "1-D to 3-D convolution with groups, strides, dilations and zero padding; the bias joins the exact accumulator.",
     source: "ONNX Conv",
     operands: ["x", "w", "b?"],
     results: ["y"],

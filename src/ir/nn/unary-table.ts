@@ -12,6 +12,9 @@ function softplus(x: number): number {
   return Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
 }
 
+/** A number of turns, so that the argument of sine and cosine can be any: what lies beyond a turn is dropped exactly. */
+const turns = (t: number): number => 2 * Math.PI * (t - Math.round(t));
+
 export const unaryFunctions: Readonly<Record<string, (x: number) => number>> = {
   exp: Math.exp,
   exp_tail: Math.exp,
@@ -29,8 +32,29 @@ export const unaryFunctions: Readonly<Record<string, (x: number) => number>> = {
   elu: (x) => (x < 0 ? Math.expm1(x) : x),
   selu: (x) => 1.0507009873554805 * (x < 0 ? 1.6732632423543772 * Math.expm1(x) : x),
   gelu: (x) => (x / 2) * (1 + erf(x / Math.SQRT2)),
+  sin_turns: (x) => Math.sin(turns(x)),
+  tan_half_turns: (x) => Math.tan(turns(x / 2)),
+  asin: Math.asin,
+  acos: Math.acos,
+  atan: Math.atan,
+  sinh: Math.sinh,
+  cosh: Math.cosh,
+  asinh: Math.asinh,
+  acosh: Math.acosh,
+  atanh: Math.atanh,
   gelu_tanh: (x) => (x / 2) * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))),
 };
+
+/** Powers are written with their exponent: `pow:1.5`. */
+const POWER = /^pow:(-?\d+(?:\.\d+)?(?:e-?\d+)?)$/;
+
+/** The function of that name; undefined where there is none. */
+export function unaryFunction(fn: string): ((x: number) => number) | undefined {
+  const named = unaryFunctions[fn];
+  if (named !== undefined) return named;
+  const exponent = POWER.exec(fn)?.[1];
+  return exponent === undefined ? undefined : (x) => x ** Number(exponent);
+}
 
 /** Part of the table's largest result below which its least one is nothing. */
 const TAIL = 2 ** -9;
@@ -47,7 +71,7 @@ function isTail(fn: string, raw: number, from: FixedType): boolean {
 
 /** Raw result of `fn` at a raw input. NaN (the logarithm of a negative number) counts as 0; infinities saturate. */
 export function unaryRaw(fn: string, raw: number, from: FixedType, to: FixedType): number {
-  const f = unaryFunctions[fn];
+  const f = unaryFunction(fn);
   if (f === undefined) throw new Error(`unknown function ${fn}`);
   if (isTail(fn, raw, from)) return 0;
   const { lo, hi } = rawRange(to);

@@ -1,51 +1,18 @@
 /** One lowering per nn operation: nearly all are the structured kernel with other maps, the rest are views. */
 import type { Op, Value } from "../../ir/core.js";
 import { boolAttr, denseAttr, intAttr, intsAttr, numAttr, strAttr } from "../../ir/define-op.js";
-import type { Iterator } from "../../ir/flow/kernel.js";
 import { fixed, rawRange, showType, typeOfRange, type FixedType, type RawRange, type TensorType } from "../../ir/types.js";
 import { allocate, Dense } from "../../ir/attributes.js";
 import { CompilerBug } from "../../diagnostics/index.js";
 import { along, at0, fixedElem, type Access, type BodyBuilder, type Index, type LoweringContext } from "./context.js";
+import { gridSize, gridView, indexGrids, indexRuns, type IndexGrid } from "./index-grids.js";
 import { broadcasted, reshaped, sliced, transposed, type Viewed } from "./views.js";
 import { lowerTrees } from "./trees.js";
 import { unaryTable } from "../../ir/nn/unary-table.js";
+import { elementwise, gridOf, label, parallel, reduction, resultType, type Lowering } from "./elementwise.js";
+import { lowerFraction, lowerTake, lowerWhole } from "./numbers.js";
 
-export type Lowering = (op: Op, ctx: LoweringContext) => void;
-
-const parallel = (name: string, extent: number): Iterator => ({ name, extent, kind: "parallel" });
-const reduction = (name: string, extent: number): Iterator => ({ name, extent, kind: "reduction" });
-
-function resultType(op: Op): TensorType {
-  return op.result.type as TensorType;
-}
-function label(op: Op): string {
-  return op.loc.nodes[0] ?? op.result.hint ?? op.name;
-}
-/** Iterators d0, d1, ... over a shape, and their indices. */
-function gridOf(shape: readonly number[]): { iterators: Iterator[]; index: Index[] } {
-  return { iterators: shape.map((n, d) => parallel(`d${d}`, n)), index: shape.map((n, d) => (n === 1 ? at0 : along(`d${d}`))) };
-}
-/** Reads a view with numpy broadcasting at the point of `shape`'s grid. */
-function broadcastAccess(v: Viewed, shape: readonly number[]): Access {
-  return { of: broadcasted(v, shape), index: gridOf(shape).index };
-}
-
-/** An elementwise kernel over the broadcast shape of its operands. */
-function elementwise(op: Op, ctx: LoweringContext, compute: (b: BodyBuilder, args: readonly Value[]) => Value, operands: readonly Value[] = op.operands): void {
-  const type = resultType(op);
-  const { iterators, index } = gridOf(type.shape);
-  const result = ctx.kernel({
-    name: label(op),
-    loc: op.loc,
-    iterators,
-    operands: operands.map((v) => broadcastAccess(ctx.view(v), type.shape)),
-    combiner: "none",
-    result: type,
-    out: index,
-    body: (b, args) => b.cast(compute(b, args), fixedElem(type.elem)),
-  });
-  ctx.setView(op.result, result);
-}
+export type { Lowering };
 
 /** Raw value range of what a view reads: the actual values of constants. */
 function rangeOf(v: Viewed): RawRange {
@@ -282,24 +249,22 @@ const lowerConcat: Lowering = (op, ctx) => {
   ctx.setView(op.result, concatViews(op, op.operands.map((v) => ctx.view(v)), axis < 0 ? axis + rank : axis, ctx));
 };
 
+/** A gather reads equidistant indices, and equidistant repetitions of such, as one view; it is the concatenation of these. */
 const lowerGather: Lowering = (op, ctx) => {
   const v = ctx.view(op.operand(0));
   const rank = v.shape.length;
   const axis = ((intAttr(op, "axis") % rank) + rank) % rank;
   const indices = intsAttr(op, "indices").map((i) => (i < 0 ? i + v.shape[axis]! : i));
-  const pick = (start: number, step: number, count: number): Viewed =>
-    sliced(v, v.shape.map((_, d) => (d === axis ? start : 0)), v.shape.map((_, d) => (d === axis ? step : 1)), v.shape.map((n, d) => (d === axis ? count : n)));
-  // Runs of equidistant indices are slices; a gather is the concatenation of its runs.
-  const runs: Viewed[] = [];
-  for (let i = 0; i < indices.length; ) {
-    const step = i + 1 < indices.length ? indices[i + 1]! - indices[i]! : 1;
-    let n = 1;
-    while (i + n < indices.length && indices[i + n]! - indices[i + n - 1]! === step) n++;
-    runs.push(pick(indices[i]!, step, n));
-    i += n;
-  }
   const shape = resultType(op).shape;
-  const whole = runs.length === 1 ? runs[0]! : concatViews(op, runs, axis, ctx);
+  const pick = (g: IndexGrid): Viewed => {
+    const grid = gridView(v, axis, g);
+    const flat = v.shape.map((n, d) => (d === axis ? gridSize(g) : n));
+    return reshaped(grid, flat) ?? reshaped(materialize(grid, op, ctx), flat)!;
+  };
+  const [runs, grids] = [indexRuns(indices), indexGrids(indices)];
+  // A grid that no strides flatten is copied first, which is worth it where it stands for many runs.
+  const parts = grids.length === 1 || 2 * grids.length <= runs.length ? grids : runs;
+  const whole = parts.length === 1 ? pick(parts[0]!) : concatViews(op, parts.map(pick), axis, ctx);
   ctx.setView(op.result, reshaped(whole, shape) ?? reshaped(materialize(whole, op, ctx), shape)!);
 };
 
@@ -399,8 +364,11 @@ export const lowerings = new Map<string, Lowering>([
   ["nn.clip", lowerClip],
   ["nn.unary", lowerUnary],
   ["nn.round", lowerRound],
+  ["nn.whole", lowerWhole],
+  ["nn.fraction", lowerFraction],
   ["nn.select_neg", (op, ctx) => elementwise(op, ctx, (b, [x, p, q]) => b.selectNegative(x!, p!, q!))],
   ["nn.lookup", lowerLookup],
+  ["nn.take", lowerTake],
   ["nn.reduce", lowerReduce],
   ["nn.pool", lowerPool],
   ["nn.quantize", (op, ctx) => elementwise(op, ctx, (b, [x]) => b.requantize(x!, fixedElem(resultType(op).elem), strAttr(op, "rounding"), strAttr(op, "overflow")))],

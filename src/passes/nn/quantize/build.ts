@@ -18,7 +18,7 @@ import { EXACT } from "../integerize.js";
 import { BEYOND, describeValue, placeOfValue } from "./calibrate.js";
 import { spreadBits } from "./formats.js";
 import { constantOf, linearView } from "./linear.js";
-import { VIEWS, type Plan } from "./plan.js";
+import { feedsWhole, VIEWS, type Plan } from "./plan.js";
 import { leafFraction, thresholdOnGrid } from "./decisions.js";
 import { largestTableError } from "./tables.js";
 
@@ -36,6 +36,11 @@ export interface BuiltModule {
 
 /** Results up to this width go on unrounded; beyond, additions and comparisons round first. */
 const EXACT_LIMIT = 40;
+/** Operations on integers whose results are such, and most bits of them. */
+const COUNTING: ReadonlySet<string> = new Set(["nn.add", "nn.sub", "nn.mul", "nn.neg", "nn.abs", "nn.max", "nn.min", "nn.relu", "nn.clip", "nn.select_neg", "nn.concat", "nn.reshape", "nn.transpose", "nn.slice", "nn.gather", "nn.broadcast"]);
+const COUNT_LIMIT = 24;
+/** Operands that become integers are rounded first beyond this width only. */
+const WHOLE_LIMIT = 50;
 /** Operands of elementwise products up to this width are not rounded: one hardware multiplier takes them. */
 const FACTOR_LIMIT = 18;
 /** Most significant bits of the slope of a leaky relu. */
@@ -65,6 +70,8 @@ class FixedBuilder {
   /** Values in a format that is final: rounded ones and views of such. */
   private readonly final = new Set<Value>();
   private readonly roundings: Rounding[] = [];
+  /** Integers that the network reads or makes, and what it computes of them alone: positions and counts, of which every bit counts. */
+  private readonly wholes = new Set<Value>();
   /** Corrections of the mean that the addition of a constant behind a matmul takes along, by that addition. */
   private readonly pendingShift = new Map<Op, Float64Array>();
 
@@ -89,6 +96,7 @@ class FixedBuilder {
       const v = this.block.addArg(tensor(shapeOf(arg), type), arg.hint);
       this.exact.set(arg, v);
       this.final.add(v);
+      if (type.frac === 0) this.wholes.add(arg);
       this.roundings.push({ float: arg, fixed: v, type });
     }
     const outputScales = func.body.terminator.operands.map(() => 1);
@@ -247,6 +255,8 @@ class FixedBuilder {
   private convert(op: Op): Value {
     const y = op.result;
     if (op.attrs[EXACT] === true || op.name === "nn.round" || op.name === "nn.lookup") return this.exactly(op);
+    const counted = this.count(op);
+    if (counted !== undefined) return counted;
     switch (op.name) {
       case "nn.conv":
       case "nn.matmul":
@@ -257,7 +267,12 @@ class FixedBuilder {
       case "nn.min":
         return this.aligned(op);
       case "nn.mul":
-        return this.emit(op.name, [this.factor(op.operand(0), op), this.factor(op.operand(1), op)], y, op.attrs);
+        return feedsWhole(y) ? this.phase(op) : this.emit(op.name, [this.factor(op.operand(0), op), this.factor(op.operand(1), op)], y, op.attrs);
+      case "nn.take":
+        return this.take(op);
+      case "nn.whole":
+      case "nn.fraction":
+        return this.whole(op);
       case "nn.select_neg":
         return this.select(op);
       case "nn.relu":
@@ -393,6 +408,51 @@ class FixedBuilder {
       b = this.narrow(q);
     }
     return this.emit(op.name, [a, b], op.result, op.attrs);
+  }
+
+  /** An operation on integers alone, whose result keeps every bit; undefined for others. */
+  private count(op: Op): Value | undefined {
+    const terms = op.name === "nn.select_neg" ? op.operands.slice(1) : op.operands;
+    if (!COUNTING.has(op.name) || !terms.some((v) => this.wholes.has(v))) return undefined;
+    const isWhole = (v: Value): boolean => this.wholes.has(v) || (constantOf(v) !== undefined && valuesOfDense(constantOf(v)!).every(Number.isInteger));
+    if (!terms.every(isWhole)) return undefined;
+    const condition = (v: Value): Value => (this.elem(this.exactOf(v)).width <= EXACT_LIMIT ? this.exactOf(v) : this.narrow(v));
+    const operands = op.operands.map((v, i) => (op.name === "nn.select_neg" && i === 0 ? condition(v) : this.isConstant(v) ? this.constantAt(v, 0) : this.exactOf(v)));
+    const y = this.emit(op.name, operands, op.result, op.attrs);
+    if (this.elem(y).width > COUNT_LIMIT) return y;
+    this.wholes.add(op.result);
+    this.final.add(y);
+    return y;
+  }
+
+  /** A product that becomes an integer or a phase: a small error moves what is close to a step to its other side. */
+  private phase(op: Op): Value {
+    const c = op.operands.findIndex((v) => this.isConstant(v));
+    const other = op.operand(c === 0 ? 1 : 0);
+    if (c < 0) return this.emit(op.name, op.operands.map((v) => this.factor(v, op)), op.result, op.attrs);
+    const exact = this.exactOf(other);
+    const x = this.elem(exact).width <= SCALE_BITS ? exact : this.narrow(other);
+    const factor = this.fineConstant(op.operand(c), this.elem(x).width, Math.max(SCALE_BITS, this.elem(x).width + 3));
+    return this.emit(op.name, c === 0 ? [factor, x] : [x, factor], op.result, op.attrs);
+  }
+
+  /** Integers, and what they leave, of the exact operand. */
+  private whole(op: Op): Value {
+    const exact = this.exactOf(op.operand(0));
+    const y = this.emit(op.name, [this.elem(exact).width <= WHOLE_LIMIT ? exact : this.narrow(op.operand(0))], op.result, op.attrs);
+    if (op.name === "nn.whole") {
+      this.final.add(y);
+      this.wholes.add(op.result);
+    }
+    return y;
+  }
+
+  /** Rows of a table, which is rounded to the width of what is read: all rows count, those that calibration has not seen too. */
+  private take(op: Op): Value {
+    const table = this.constant(op.operand(1), this.plan.width(op.result));
+    const y = this.emit(op.name, [this.exactOf(op.operand(0)), table], op.result, op.attrs);
+    this.final.add(y);
+    return y;
   }
 
   /** The sign of x decides between a and b; constants among them take the other's grid. */

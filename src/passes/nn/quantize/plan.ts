@@ -3,10 +3,10 @@
  * linear operation. Formats follow from calibration unless refinement moves their binary point.
  */
 import type { Op, Value } from "../../../ir/core.js";
-import { strAttr } from "../../../ir/define-op.js";
+import { numAttr, strAttr } from "../../../ir/define-op.js";
 import { shapeOf, valuesOfDense } from "../../../ir/eval/nn-fixed.js";
-import { unaryFunctions } from "../../../ir/nn/unary-table.js";
-import { fixed, type FixedType } from "../../../ir/types.js";
+import { unaryFunction } from "../../../ir/nn/unary-table.js";
+import { fixed, typeOfRange, type FixedType } from "../../../ir/types.js";
 import type { TensorStats } from "./calibrate.js";
 import { statedGrid } from "./decisions.js";
 import { VIEWS } from "./views.js";
@@ -140,6 +140,10 @@ export class Plan {
     if (read.length > 0) return Math.max(...read);
     if (feedsOutput(v)) return precision.output ?? Math.max(16, precision.activations);
     if (v.def?.name === "nn.constant") return LIGHT_WIDTH;
+    const limits = v.def === undefined && precision.input === undefined ? this.limits(v) : undefined;
+    if (limits !== undefined) return limits.width;
+    // What is close to a step comes out on its other side: the finer, the less often.
+    if (feedsWhole(v)) return (v.def === undefined ? (precision.input ?? integerBits(this.statsOf(v))) : undefined) ?? Math.max(LIGHT_WIDTH, precision.activations);
     // Rows that a normalisation brings to one size need as much more as the smallest is smaller.
     const uneven = (roots: readonly Op[]): number => precision.activations + Math.ceil(this.octaves(roots) / 2);
     const normalized = Math.max(precision.activations, Math.min(LIGHT_WIDTH, uneven(normalizations(v)) - SMALL_ROW_BITS));
@@ -155,6 +159,11 @@ export class Plan {
     if (factors > 0) return Math.min(FEATURE_WIDTH, precision.activations + factors);
     if (this.weighs(v)) return Math.min(precision.activations, Math.max(precision.weights, WEIGHING_WIDTH));
     return widened(precision.activations, this.feedsLight(v) ? lightBits : 0);
+  }
+
+  /** The format of an input of integers that is limited wherever it is read. */
+  private limits(v: Value): FixedType | undefined {
+    return this.statsOf(v).values.every(Number.isInteger) ? integerLimits(v) : undefined;
   }
 
   /** log2 of the ratio of the arguments that occur at roots and reciprocals. */
@@ -183,7 +192,7 @@ export class Plan {
   /** What occurs at the result of a reciprocal or reciprocal root of such arguments; larger results saturate. */
   private resultStats(op: Op): TensorStats {
     const [all, counting, stats] = [this.statsOf(op.operand(0)), this.argumentStats(op), this.statsOf(op.result)];
-    return counting === all ? stats : { ...stats, max: Math.min(stats.max, unaryFunctions[strAttr(op, "fn")]!(counting.min)) };
+    return counting === all ? stats : { ...stats, max: Math.min(stats.max, unaryFunction(strAttr(op, "fn"))!(counting.min)) };
   }
 
   /**
@@ -214,6 +223,11 @@ export class Plan {
     }
     const width = this.width(v);
     const isReciprocal = v.def?.name === "nn.unary" && isRelative(strAttr(v.def, "fn"));
+    const limits = v.def === undefined ? this.limits(v) : undefined;
+    if (limits !== undefined && limits.width === width) {
+      this.memo.set(v, limits);
+      return this.shifted(v, limits);
+    }
     const integers = v.def === undefined && this.layer(v).input === undefined && this.options.precision.input === undefined ? integerBits(stats) : undefined;
     const type = integers === width ? fixed(width, 0, stats.min < 0) : isReciprocal ? relativeResult(this.resultStats(v.def!), width) : width >= ROOMY ? roomyFormat(stats, width) : chooseFormat(stats, width);
     this.memo.set(v, type);
@@ -296,6 +310,25 @@ export function integerBits(stats: TensorStats): number | undefined {
   const magnitude = Math.max(stats.max, -stats.min - 1, 1);
   const bits = Math.ceil(Math.log2(magnitude + 1)) + (stats.min < 0 ? 1 : 0);
   return bits <= 16 ? bits : undefined;
+}
+
+/** The integers that an input is limited to wherever it is read: rows of a table, of which calibration sees a few. */
+function integerLimits(v: Value): FixedType | undefined {
+  const limits = v.uses.map(({ op }) => (op.name === "nn.whole" && op.attrs["mode"] === "trunc" && Number.isFinite(numAttr(op, "lo", -Infinity)) && Number.isFinite(numAttr(op, "hi", Infinity)) ? { lo: numAttr(op, "lo", 0), hi: numAttr(op, "hi", 0) } : undefined));
+  if (limits.length === 0 || limits.some((l) => l === undefined)) return undefined;
+  const type = typeOfRange({ lo: Math.min(...limits.map((l) => l!.lo)), hi: Math.max(...limits.map((l) => l!.hi)) }, 0);
+  return type.width <= MAX_INTEGER_BITS ? type : undefined;
+}
+/** Bits of an input of integers that leave no room for other formats. */
+const MAX_INTEGER_BITS = 20;
+
+/** Whether an integer or a phase is made of `v`, through what only shifts, turns or moves it. */
+export function feedsWhole(v: Value): boolean {
+  return v.uses.some(({ op, index }) => {
+    if (op.name === "nn.whole" || op.name === "nn.fraction") return true;
+    const shifts = (op.name === "nn.add" || op.name === "nn.sub" || op.name === "nn.mul") && op.operand(1 - index).def?.name === "nn.constant";
+    return (shifts || op.name === "nn.neg" || op.name === "nn.abs" || VIEWS.has(op.name)) && feedsWhole(op.result);
+  });
 }
 
 /** Whether `v` reaches an output of the network through views alone. */

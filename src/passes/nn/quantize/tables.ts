@@ -2,7 +2,7 @@
  * Formats around `nn.unary`: the argument indexes a table, so its width decides the cost, and the result's format the error.
  * The argument's format is the one with the least error of the function over calibration values, clipping included.
  */
-import { unaryFunctions, unaryRaw } from "../../../ir/nn/unary-table.js";
+import { unaryFunction, unaryRaw } from "../../../ir/nn/unary-table.js";
 import { fixed, rawRange, ufixed, type FixedType } from "../../../ir/types.js";
 import { quantizeNumber } from "../../../ir/fixed-arith.js";
 import type { TensorStats } from "./calibrate.js";
@@ -14,11 +14,11 @@ const RELATIVE = new Set(["reciprocal", "rsqrt"]);
 const STEEP = new Set([...RELATIVE, "sqrt", "log"]);
 
 export function isSteep(fn: string): boolean {
-  return STEEP.has(fn);
+  return STEEP.has(fn) || fn.startsWith("pow:");
 }
 
 export function isRelative(fn: string): boolean {
-  return RELATIVE.has(fn);
+  return RELATIVE.has(fn) || fn.startsWith("pow:-");
 }
 
 function makeType(signed: boolean, width: number, frac: number): FixedType {
@@ -27,7 +27,7 @@ function makeType(signed: boolean, width: number, frac: number): FixedType {
 
 /** Mean squared error of the table (formats `from`, `to`) over `values`; relative to the result where the function calls for it. */
 export function tableError(fn: string, values: ArrayLike<number>, from: FixedType, to: FixedType): number {
-  const f = unaryFunctions[fn]!;
+  const f = unaryFunction(fn)!;
   const unit = 2 ** -to.frac;
   const relative = isRelative(fn);
   let sum = 0;
@@ -121,7 +121,7 @@ export function relativeResult(y: TensorStats, width: number): FixedType {
 
 /** Largest absolute error of the table over the values that occurred, argument rounding included. */
 export function largestTableError(fn: string, x: TensorStats, from: FixedType, to: FixedType): number {
-  const f = unaryFunctions[fn]!;
+  const f = unaryFunction(fn)!;
   const unit = 2 ** -to.frac;
   const worstAt = (v: number): number => Math.abs(unaryRaw(fn, quantizeNumber(v, from, "half-up"), from, to) * unit - f(v));
   let worst = 0;
