@@ -9,11 +9,12 @@ import { random } from "./random-nets.js";
 import { plainUses } from "./random-operators.js";
 import { attentionUses } from "./random-attention.js";
 import { controlUses } from "./random-control.js";
+import { numberUses } from "./random-numbers.js";
 import { fusedUses } from "./random-fused.js";
 import { learnedUses } from "./random-learned.js";
 import { quantizedUses } from "./random-quantized.js";
 
-const uses = [...plainUses, ...quantizedUses, ...attentionUses, ...fusedUses, ...learnedUses, ...controlUses];
+const uses = [...plainUses, ...quantizedUses, ...attentionUses, ...fusedUses, ...learnedUses, ...controlUses, ...numberUses];
 
 /** Operators that random networks cannot have, and why. */
 const WITHOUT_USE: Readonly<Record<string, string>> = {

@@ -344,8 +344,6 @@ const constants: Use[] = [
       b.node("Add", [x, b.constantNode(b.pick(["Floor", "Ceil"]), [two])], { size: x.size + 2 });
     },
   },
-  { name: "Floor", build: (b) => void b.node("Add", [real(b), b.constantNode("Floor", [b.weights([1], 3)])]) },
-  { name: "Ceil", build: (b) => void b.node("Sub", [real(b), b.constantNode("Ceil", [b.weights([1], 3)])]) },
   { name: "Shape", build: (b) => { const x = real(b); b.node("Mul", [x, b.constantNode("ConstantOfShape", [b.constantNode("Shape", [x])])]); } },
   { name: "Size", build: (b) => { const x = real(b); b.node("Reshape", [x, b.constantNode("Concat", [b.integers([1]), b.constantNode("Reshape", [b.constantNode("Size", [x]), b.integers([1])])], { axis: 0 })]); } },
   { name: "ConstantOfShape", build: (b) => { const x = real(b); b.node("Max", [x, b.constantNode("ConstantOfShape", [b.integers(broadcastable(b, x.shape))])]); } },
