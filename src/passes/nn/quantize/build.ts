@@ -336,6 +336,7 @@ class FixedBuilder {
   private fineConstant(v: Value, width: number, significant: number): Value {
     const values = valuesOfDense(constantOf(v)!);
     const sizes = values.filter((x) => x !== 0).map(Math.abs);
+    if (sizes.length === 0) return this.constantAt(v, 0);
     const [least, most] = [Math.min(...sizes), Math.max(...sizes)];
     const bits = (frac: number): number => Math.floor(Math.log2(most)) + 2 + frac;
     let frac = significant - 1 - Math.floor(Math.log2(least));
