@@ -27,9 +27,10 @@ export function checkChannel(channel: Channel, trace: ChannelTrace, samples: num
   const fail = (what: string): CompilerBug => new CompilerBug(`channel ${channel.name}: ${what}`);
   ascending(trace.pushes, (cycle) => fail(`two words are pushed in cycle ${cycle}`));
   ascending(trace.takes, (cycle) => fail(`two steps are taken in cycle ${cycle}`));
-  if (trace.takes.length < plan.table.steps * samples) throw fail(`${plan.table.steps * samples} steps are to be taken, ${trace.takes.length} are`);
-  if (plan.kind === "memory") checkMemory(channel, plan, trace, samples, fail);
-  else checkStream(channel, plan, trace, samples, fail);
+  // The run ends with the last output beat; steps of the last sample that no output waits for may still be to come.
+  if (trace.takes.length < plan.table.steps * (samples - 1)) throw fail(`${plan.table.steps * samples} steps are to be taken, ${trace.takes.length} are`);
+  if (plan.kind === "memory") checkMemory(channel, plan, trace, fail);
+  else checkStream(channel, plan, trace, fail);
 }
 
 /** Cycle from which a word can be read, and the last one in which it can: then the word that takes its place is written. */
@@ -41,7 +42,7 @@ function lifetime(channel: Channel, trace: ChannelTrace, word: Word, place: numb
   return { from: pushed === undefined ? Infinity : pushed + delay, to: next === undefined ? Infinity : next + (channel.deep ? 1 : 0) };
 }
 
-function checkStream(channel: Channel, plan: StreamPlan, trace: ChannelTrace, samples: number, fail: (what: string) => CompilerBug): void {
+function checkStream(channel: Channel, plan: StreamPlan, trace: ChannelTrace, fail: (what: string) => CompilerBug): void {
   const { table, order } = plan;
   const gridRows = plan.words / plan.pitch;
   const taps: Word[][] = Array.from({ length: plan.rows }, () => new Array<Word>(plan.columns).fill(-1));
@@ -73,7 +74,7 @@ function checkStream(channel: Channel, plan: StreamPlan, trace: ChannelTrace, sa
       } else return;
     }
   };
-  for (let n = 0; n < table.steps * samples; n++) {
+  for (let n = 0; n < trace.takes.length; n++) {
     const cycle = trace.takes[n]!;
     advance(cycle);
     const [sample, step] = [Math.floor(n / table.steps), n % table.steps];
@@ -89,11 +90,11 @@ function checkStream(channel: Channel, plan: StreamPlan, trace: ChannelTrace, sa
   }
 }
 
-function checkMemory(channel: Channel, plan: MemoryPlan, trace: ChannelTrace, samples: number, fail: (what: string) => CompilerBug): void {
+function checkMemory(channel: Channel, plan: MemoryPlan, trace: ChannelTrace, fail: (what: string) => CompilerBug): void {
   const { table, order } = plan;
   const slots = Math.floor(channel.capacity / plan.words);
   if (slots < 1) throw fail(`${channel.capacity} words do not hold a sample of ${plan.words}`);
-  for (let n = 0; n < table.steps * samples; n++) {
+  for (let n = 0; n < trace.takes.length; n++) {
     const cycle = trace.takes[n]!;
     const [sample, step] = [Math.floor(n / table.steps), n % table.steps];
     for (let lane = 0; lane < table.lanes; lane++) {
