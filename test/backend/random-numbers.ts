@@ -131,7 +131,7 @@ const sampling: Use[] = [
   use("RoiAlign", (b) => { const x = ranked(b, 4); b.node("RoiAlign", [x, b.floats([1, 4], [0.25, 0.5, x.shape[3]!, x.shape[2]!]), b.integers([0])], { attrs: { output_height: 2, output_width: 2, sampling_ratio: b.int(1, 2) } }); }),
   use("DFT", (b) => { const x = ranked(b, 2); const n = last(x); b.node("DFT", [b.node("Reshape", [x, b.integers([1, n, 1])]), "", b.integers([1], [])], { attrs: { onesided: b.int(0, 1) }, size: n * x.size }); }),
   use("STFT", (b) => { const x = ranked(b, 2, (s) => s[1]! >= 4); const n = last(x); const window = b.constantNode(b.pick(["HannWindow", "HammingWindow", "BlackmanWindow"]), [b.integers([4], [])]); b.node("STFT", [b.node("Reshape", [x, b.integers([1, n, 1])]), b.integers([2], []), window], { size: 4 * x.size }); }),
-  ...["HannWindow", "HammingWindow", "BlackmanWindow"].map((name) => use(name, (b) => { const x = ranked(b, 2); b.node("Mul", [x, b.constantNode(name, [b.integers([last(x)], [])], { periodic: b.int(0, 1) })]); })),
+  ...["HannWindow", "HammingWindow", "BlackmanWindow"].map((name) => use(name, (b) => { const x = ranked(b, 2); b.node("Mul", [x, b.constantNode(name, [b.integers([last(x)], [])], { periodic: last(x) === 1 ? 1 : b.int(0, 1) })]); })),
   use("MelWeightMatrix", (b) => { const x = ranked(b, 2, (s) => s[1]! >= 3); const n = last(x); const mel = b.constantNode("MelWeightMatrix", [b.integers([2], []), b.integers([2 * n - 2], []), b.integers([8000], []), b.floats([], [100]), b.floats([], [3900])]); b.node("MatMul", [x, mel], { size: n * x.size }); }),
 ];
 
