@@ -3,15 +3,23 @@
  * operands, attributes and weights; so a failing one shrinks by leaving steps out.
  */
 import { onnxOperators } from "../../src/frontend/operators/index.js";
+import { operatorSchema, tableDomain, newestOpset } from "../../src/frontend/schema/schema.js";
 import { count, ModelBuilder } from "./model-builder.js";
 import { random } from "./random-nets.js";
 import { plainUses } from "./random-operators.js";
+import { attentionUses } from "./random-attention.js";
+import { controlUses } from "./random-control.js";
+import { numberUses } from "./random-numbers.js";
+import { fusedUses } from "./random-fused.js";
+import { learnedUses } from "./random-learned.js";
 import { quantizedUses } from "./random-quantized.js";
 
-const uses = [...plainUses, ...quantizedUses];
+const uses = [...plainUses, ...quantizedUses, ...attentionUses, ...fusedUses, ...learnedUses, ...controlUses, ...numberUses];
 
-/** Operators without a use here: those that the importer refuses by design. */
-const REFUSED = ["DynamicQuantizeLinear"];
+/** Operators that random networks cannot have, and why. */
+const WITHOUT_USE: Readonly<Record<string, string>> = {
+  DynamicQuantizeLinear: "it computes scales from each sample, and is refused",
+};
 
 export interface Program {
   readonly inputs: readonly (readonly number[])[];
@@ -28,10 +36,14 @@ export interface RandomModel {
 
 /** Tensors beyond this are left out: the rtl is interpreted. */
 const MAX_ELEMENTS = 96;
+const ATTEMPTS = 5;
 /** Beyond this magnitude, results are clipped. */
 const MAX_SIZE = 64;
 
-/** Program of a seed; its first operator goes by turns, so that as many seeds as there are operators use them all. */
+/** Uses that come first in their networks. */
+const FIRST = 2;
+
+/** Program of a seed; its first operators go by turns, so that `networkCount` seeds use all that there are. */
 export function randomProgram(seed: number): Program {
   const b = new ModelBuilder(random(seed * 65537 + 1));
   const shape = (): number[] => b.pick([() => [1, b.int(1, 3), b.int(2, 5), b.int(2, 5)], () => [1, b.int(1, 4), b.int(2, 6)], () => [1, b.int(2, 10)]])();
@@ -40,7 +52,7 @@ export function randomProgram(seed: number): Program {
   return {
     seed,
     inputs: b.chance(0.3) ? [first, b.chance(0.5) ? first : shape()] : [first],
-    steps: [step(uses[seed % uses.length]!.name), ...Array.from({ length: b.int(1, 4) }, () => step(b.pick(uses).name))],
+    steps: [...Array.from({ length: FIRST }, (_, i) => step(uses[(seed + i * networkCount) % uses.length]!.name)), ...Array.from({ length: b.int(0, 2) }, () => step(b.pick(uses).name))],
   };
 }
 
@@ -50,13 +62,17 @@ export function modelOf(program: Program): RandomModel | undefined {
   const b = new ModelBuilder(() => current());
   for (const shape of program.inputs) b.input(shape);
   for (const step of program.steps) {
-    current = random(step.seed);
-    const undo = b.mark();
-    const before = b.tensors.length;
-    uses.find((u) => u.name === step.use)!.build(b);
-    const made = b.tensors.slice(before);
-    if (made.some((t) => count(t.shape) > MAX_ELEMENTS || t.shape.length > 6)) undo();
-    else for (const t of made) if (t.size > MAX_SIZE && t.kind === "real" && b.leaves().includes(t)) b.node("Clip", [t, b.floats([], [-8]), b.floats([], [8])], { size: 8 });
+    // What gets too large, or does not fit, is tried again with other operands.
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      current = random(step.seed + attempt);
+      const undo = b.mark();
+      const before = b.tensors.length;
+      uses.find((u) => u.name === step.use)!.build(b);
+      const made = b.tensors.slice(before);
+      if (made.some((t) => count(t.shape) > MAX_ELEMENTS || t.shape.length > 6)) undo();
+      else for (const t of made) if (t.size > MAX_SIZE && t.kind === "real" && b.leaves().includes(t)) b.node("Clip", [t, b.floats([], [-8]), b.floats([], [8])], { size: 8 });
+      if (b.tensors.length > before) break;
+    }
   }
   current = random(program.seed + 1);
   const outputs = b.leaves();
@@ -67,11 +83,20 @@ export function modelOf(program: Program): RandomModel | undefined {
   return { bytes: b.bytes(outputs.slice(0, 4).map((t) => t.name)), operators: b.operators, text: b.describe() };
 }
 
-/** Operators that are supported, but that no random network uses. */
-export function unusedOperators(used: ReadonlySet<string>): string[] {
-  return onnxOperators().map((o) => o.opType).filter((o) => !used.has(o) && !REFUSED.includes(o));
+/** Whether a node may be of this operator in the newest operator sets; nothing else is known of domains without schemas. */
+function isCurrent(operator: string): boolean {
+  const [domain, name] = operator.includes("::") ? (operator.split("::") as [string, string]) : ["", operator];
+  const newest = newestOpset(tableDomain(domain));
+  const schema = newest === undefined ? undefined : operatorSchema(domain, name, newest);
+  return newest === undefined || (schema !== undefined && !schema.deprecated);
 }
-export const useCount = uses.length;
+
+/** Operators that are supported today, but that no random network uses. */
+export function unusedOperators(used: ReadonlySet<string>): string[] {
+  return onnxOperators().filter((o) => !used.has(o.opType) && isCurrent(o.opType) && o.limits?.startsWith("refused") !== true && WITHOUT_USE[o.opType] === undefined).map((o) => o.opType);
+}
+/** As many networks use all operators. */
+export const networkCount = Math.ceil(uses.length / FIRST);
 
 /** Leaves out steps and inputs for as long as `fails` says that the rest fails, too. */
 export function shrink(program: Program, fails: (p: Program) => boolean): Program {

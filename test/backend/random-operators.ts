@@ -1,80 +1,6 @@
 /** How random networks use each ONNX operator: with random attributes, on tensors that are there, and within what is defined. */
-import { count, type Kind, type ModelBuilder, type NodeOptions, type Tensor } from "./model-builder.js";
-
-export interface Use {
-  readonly name: string;
-  readonly build: (b: ModelBuilder) => void;
-}
-
-// --- operands -----------------------------------------------------------------------------------------------------------
-
-/** A tensor of real numbers; late ones rather than early ones, so that networks get deep. */
-function real(b: ModelBuilder): Tensor {
-  const list = b.tensors.filter((t) => t.kind === "real");
-  return b.chance(0.6) ? list[list.length - 1 - b.int(0, Math.min(1, list.length - 1))]! : b.pick(list);
-}
-function ofKind(b: ModelBuilder, kind: Kind): Tensor | undefined {
-  const list = b.tensors.filter((t) => t.kind === kind);
-  return list.length === 0 ? undefined : b.pick(list);
-}
-
-/** A tensor of the given rank with 1 in front; another one is reshaped. */
-function ranked(b: ModelBuilder, rank: number, fits: (shape: readonly number[]) => boolean = () => true): Tensor {
-  const good = (s: readonly number[]): boolean => s.length === rank && s[0] === 1 && fits(s);
-  const list = b.tensors.filter((t) => t.kind === "real" && good(t.shape));
-  if (list.length > 0 && b.chance(0.8)) return b.pick(list);
-  const x = real(b);
-  if (good(x.shape)) return x;
-  const shape = [1, ...split(b, count(x.shape), rank - 1)];
-  if (fits(shape)) return reshape(b, x, shape);
-  // An outer product with constants makes any shape.
-  const wide = Array.from({ length: rank }, (_, d) => (d === 0 ? 1 : 4));
-  return b.node("Add", [b.node("ReduceMean", [x, b.integers([])], { attrs: { keepdims: 0 } }), b.weights(fits(wide) ? wide : wide.map((_, d) => (d === 0 ? 1 : 6)))]);
-}
-function reshape(b: ModelBuilder, x: Tensor, shape: readonly number[]): Tensor {
-  const guess = b.chance(0.3) ? b.int(0, shape.length - 1) : -1;
-  return b.node("Reshape", [x, b.integers(shape.map((n, d) => (d === guess ? -1 : n)))]);
-}
-/** Factors of n in a random order. */
-function split(b: ModelBuilder, n: number, parts: number): number[] {
-  const shape = new Array<number>(parts).fill(1);
-  for (let rest = n, f = 2; rest > 1; ) {
-    if (rest % f === 0) {
-      shape[b.int(0, parts - 1)]! *= f;
-      rest /= f;
-    } else f++;
-  }
-  return shape;
-}
-/** A shape that broadcasts to `shape`. */
-function broadcastable(b: ModelBuilder, shape: readonly number[]): number[] {
-  const from = b.chance(0.3) ? b.int(0, shape.length) : 0;
-  return shape.slice(from).map((n) => (b.chance(0.4) ? 1 : n));
-}
-function broadcasts(a: readonly number[], c: readonly number[]): boolean {
-  return a.every((n, i) => {
-    const m = c[c.length - a.length + i];
-    return m === undefined || m === n || m === 1 || n === 1;
-  });
-}
-/** Another tensor that broadcasts with x, x itself at times, or constants. */
-function partner(b: ModelBuilder, x: Tensor): Tensor | string {
-  const list = b.tensors.filter((t) => t.kind === "real" && broadcasts(t.shape, x.shape));
-  return b.chance(0.6) ? b.pick(list) : b.weights(broadcastable(b, x.shape));
-}
-const sizeOf = (o: Tensor | string): number => (typeof o === "string" ? 1 : o.size);
-const axisOf = (b: ModelBuilder, shape: readonly number[]): number => b.int(-shape.length, shape.length - 1);
-const wrap = (axis: number, rank: number): number => (axis < 0 ? axis + rank : axis);
-
-/** Not below 0.25. */
-function positive(b: ModelBuilder, x: Tensor): Tensor {
-  return b.node("Add", [b.node("Abs", [x]), b.floats([], [b.pick([0.25, 0.5, 1])])], { size: x.size + 1 });
-}
-function bounded(b: ModelBuilder, x: Tensor, size: number): Tensor {
-  return x.size <= size ? x : b.node("Clip", [x, b.floats([], [-size]), b.floats([], [size])], { size });
-}
-
-// --- groups of operators ------------------------------------------------------------------------------------------------
+import { count, type ModelBuilder, type NodeOptions, type Tensor } from "./model-builder.js";
+import { axisOf, bounded, broadcastable, ofKind, partner, positive, ranked, real, reshape, sizeOf, split, wrap, type Use } from "./random-operands.js";
 
 function unary(name: string, attrs: (b: ModelBuilder) => NonNullable<NodeOptions["attrs"]> = () => ({}), size?: number): Use {
   return { name, build: (b) => void b.node(name, [real(b)], { attrs: attrs(b), ...(size !== undefined && { size }) }) };
@@ -142,7 +68,7 @@ const choices: Use[] = [
       b.node("Where", [condition, ...(b.chance(0.5) ? [x, y] : [y, x])], { size: Math.max(x.size, sizeOf(y)) });
     },
   },
-  ...["ArgMax", "ArgMin"].map((name): Use => ({ name, build: (b) => { const x = real(b); if (x.shape.length > 0) b.node(name, [x], { attrs: { axis: axisOf(b, x.shape), keepdims: b.int(0, 1), select_last_index: b.int(0, 1) }, kind: "index", size: 8 }); } })),
+  ...["ArgMax", "ArgMin"].map((name): Use => ({ name, build: (b) => { const x = real(b); if (x.shape.length > 0) { const axis = axisOf(b, x.shape); b.node(name, [x], { attrs: { axis, keepdims: b.int(0, 1), select_last_index: b.int(0, 1) }, size: x.shape[wrap(axis, x.shape.length)]! - 1 }); } } })),
   {
     name: "TopK",
     build: (b) => {
@@ -158,7 +84,7 @@ const choices: Use[] = [
     build: (b) => {
       const x = real(b);
       if (x.shape.length === 0 || count(x.shape) > 40) return;
-      const at = b.node("ArgMax", [x], { attrs: { axis: -1, keepdims: 0 }, kind: "index", size: 8 });
+      const at = b.node("ArgMax", [x], { attrs: { axis: -1, keepdims: 0 }, size: x.shape[x.shape.length - 1]! - 1 });
       b.node("OneHot", [at, b.integers([x.shape[x.shape.length - 1]!], []), b.floats([2], b.pick([[0, 1], [-1, 2]]))], { attrs: { axis: b.int(-1, at.shape.length) }, size: 2 });
     },
   },
@@ -358,7 +284,7 @@ const moves: Use[] = [
       const axis = axisOf(b, x.shape);
       const n = x.shape[wrap(axis, x.shape.length)]!;
       const indices = ofKind(b, "index");
-      if (indices !== undefined && n >= 8 && b.chance(0.5)) return void b.node("Gather", [x, indices], { attrs: { axis } });
+      if (indices !== undefined && indices.size < n && b.chance(0.5)) return void b.node("Gather", [x, indices], { attrs: { axis } });
       const shape = b.pick([[], [2], [3], [2, 2]]);
       b.node("Gather", [x, b.integers(Array.from({ length: count(shape) }, () => b.int(-n, n - 1)), shape)], { attrs: { axis } });
     },
@@ -418,8 +344,6 @@ const constants: Use[] = [
       b.node("Add", [x, b.constantNode(b.pick(["Floor", "Ceil"]), [two])], { size: x.size + 2 });
     },
   },
-  { name: "Floor", build: (b) => void b.node("Add", [real(b), b.constantNode("Floor", [b.weights([1], 3)])]) },
-  { name: "Ceil", build: (b) => void b.node("Sub", [real(b), b.constantNode("Ceil", [b.weights([1], 3)])]) },
   { name: "Shape", build: (b) => { const x = real(b); b.node("Mul", [x, b.constantNode("ConstantOfShape", [b.constantNode("Shape", [x])])]); } },
   { name: "Size", build: (b) => { const x = real(b); b.node("Reshape", [x, b.constantNode("Concat", [b.integers([1]), b.constantNode("Reshape", [b.constantNode("Size", [x]), b.integers([1])])], { axis: 0 })]); } },
   { name: "ConstantOfShape", build: (b) => { const x = real(b); b.node("Max", [x, b.constantNode("ConstantOfShape", [b.integers(broadcastable(b, x.shape))])]); } },

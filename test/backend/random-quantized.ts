@@ -1,6 +1,6 @@
 /** How random networks use the operators of quantized models: codes between a QuantizeLinear and a DequantizeLinear. */
 import { count, type ModelBuilder, type Tensor } from "./model-builder.js";
-import type { Use } from "./random-operators.js";
+import type { Use } from "./random-operands.js";
 
 type CodeType = "uint8" | "int8" | "uint16" | "int16";
 const LIMITS: Readonly<Record<CodeType, readonly [number, number]>> = { uint8: [0, 255], int8: [-128, 127], uint16: [0, 65535], int16: [-32768, 32767] };
@@ -159,7 +159,7 @@ export const quantizedUses: readonly Use[] = [
   onCodes("QLinearMul", 2, () => ({})),
   onCodes("QLinearSigmoid", 1, () => ({})),
   onCodes("QLinearLeakyRelu", 1, () => ({ alpha: { float: 0.1 } })),
-  onCodes("QLinearSoftmax", 1, () => ({ axis: -1 }), 2),
+  onCodes("QLinearSoftmax", 1, () => ({ axis: -1, opset: 13 }), 2),
   onCodes("QLinearGlobalAveragePool", 1, () => ({}), 4),
   onCodes("QLinearAveragePool", 1, (_, x) => ({ kernel_shape: x.shape.slice(2).map((n) => Math.min(n, 2)) }), 4),
   ...QONNX.flatMap((domain): Use[] => [

@@ -53,8 +53,8 @@ export interface GraphSpec {
   readonly input?: readonly object[];
   readonly output?: readonly object[];
   readonly opset?: number;
-  /** Domains that are imported besides ONNX's own. */
-  readonly domains?: readonly string[];
+  /** Domains that are imported besides ONNX's own, in their first version where it is not said. */
+  readonly domains?: readonly (string | { readonly domain: string; readonly version: number })[];
   readonly functions?: readonly object[];
 }
 
@@ -62,7 +62,7 @@ export interface GraphSpec {
 export function onnx(g: GraphSpec): Uint8Array {
   const type = messageType("onnx.ModelProto");
   const graph = { name: "g", node: g.node, initializer: g.initializer ?? [], input: g.input ?? [floats("x", [1, 4])], output: g.output ?? [floats("y", [1, 4])] };
-  return type.encode(type.fromObject({ irVersion: 8, opsetImport: [{ domain: "", version: g.opset ?? 17 }, ...(g.domains ?? []).map((domain) => ({ domain, version: 1 }))], graph, functions: g.functions ?? [] })).finish();
+  return type.encode(type.fromObject({ irVersion: 8, opsetImport: [{ domain: "", version: g.opset ?? 17 }, ...(g.domains ?? []).map((d) => (typeof d === "string" ? { domain: d, version: 1 } : d))], graph, functions: g.functions ?? [] })).finish();
 }
 
 /** A float input or output; texts are symbolic dimensions. */

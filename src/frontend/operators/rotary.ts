@@ -80,8 +80,9 @@ const rotaryOfOnnxRuntime: OperatorImporter = {
       ctx,
       (hidden) => ctx.int("num_heads", 0) || hidden / (2 * cache[1]!),
       (length) => {
-        const offset = ctx.shape(1).reduce((n, d) => n * d, 1) === 1 && length !== 1 ? ctx.needConstant(1, "the offset of positions").data[0]! : undefined;
-        const positions = offset === undefined ? ctx.input(1) : fromZero(length, offset);
+        // An offset of one position is that position.
+        const offset = ctx.shape(1).reduce((n, d) => n * d, 1) === 1;
+        const positions = !offset ? ctx.input(1) : length === 1 ? apply(ctx, "Reshape", [ctx.input(1), integers(1, 1)]) : fromZero(length, ctx.needConstant(1, "the offset of positions").data[0]!);
         const angles = (i: number): Imported => anglesAt(ctx, ctx.input(i), positions, dim === 0 ? cache[1]! : dim / 2);
         return { cos: angles(2), sin: angles(3), interleaved: ctx.int("interleaved", 0) !== 0 };
       },

@@ -319,9 +319,26 @@ class FixedBuilder {
       const at = (key: "lo" | "hi", fill: number): number => (Number.isFinite(numAttr(op, key, fill)) ? Math.round(numAttr(op, key, fill) * 2 ** this.elem(x).frac) * 2 ** -this.elem(x).frac + 0 : fill);
       attrs = { ...attrs, lo: at("lo", -Infinity), hi: at("hi", Infinity) };
     }
+    if (op.name === "nn.pad") {
+      const fill = numAttr(op, "value", 0);
+      operands[0] = this.holding(operands[0]!, fill);
+      const { frac } = this.elem(operands[0]);
+      attrs = { ...attrs, value: Math.round(fill * 2 ** frac) * 2 ** -frac + 0 };
+    }
     const y = this.emit(op.name, operands, op.result, attrs);
     if (op.name === "nn.round" || op.name === "nn.lookup" || (this.final.has(x) && ["nn.relu", "nn.clip", "nn.pool", "nn.concat"].includes(op.name) && op.attrs["kind"] !== "sum")) this.final.add(y);
     return y;
+  }
+
+  /** x without loss in a format that has `value`, too: in its range, and as fine as constants that are added. */
+  private holding(x: Value, value: number): Value {
+    const own = this.elem(x);
+    let frac = Math.max(own.frac, OFFSET_BITS);
+    while (frac > own.frac && Number.isInteger(Math.round(value * 2 ** OFFSET_BITS) * 2 ** (frac - 1 - OFFSET_BITS))) frac--;
+    const { lo, hi } = rawRange(own);
+    const [scale, raw] = [2 ** (frac - own.frac), Math.round(value * 2 ** frac)];
+    const inside = frac === own.frac && raw >= lo && raw <= hi;
+    return inside ? x : this.round(x, typeOfRange({ lo: Math.min(lo * scale, raw), hi: Math.max(hi * scale, raw) }, frac), undefined);
   }
 
   /** A constant that is added to multiples of integers, with no more fractional bits than it needs. */
@@ -336,6 +353,7 @@ class FixedBuilder {
   private fineConstant(v: Value, width: number, significant: number): Value {
     const values = valuesOfDense(constantOf(v)!);
     const sizes = values.filter((x) => x !== 0).map(Math.abs);
+    if (sizes.length === 0) return this.constantAt(v, 0);
     const [least, most] = [Math.min(...sizes), Math.max(...sizes)];
     const bits = (frac: number): number => Math.floor(Math.log2(most)) + 2 + frac;
     let frac = significant - 1 - Math.floor(Math.log2(least));
