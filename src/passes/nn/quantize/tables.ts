@@ -69,13 +69,16 @@ export function chooseArgument(fn: string, all: TensorStats, to: FixedType, maxB
   return best.type;
 }
 
+/** Distance from the maximum that a softmax's table covers beyond what calibration has seen, as a factor. */
+const TAIL_HEADROOM = 1.5;
+
 /**
- * The arguments of a softmax's exp as its table should cover them: as far below 0 as above, whatever calibration has seen, because
- * what lies below is 0 by definition, and no further.
+ * The arguments of a softmax's exp as its table should cover them: half as far again below the maximum as calibration has seen, and
+ * no further than as far below 0 as above, because what lies below that is 0 by definition.
  */
 function wholeTail(x: TensorStats): TensorStats {
   const reach = Math.max(1, x.max);
-  return { ...x, min: -reach, max: reach };
+  return { ...x, min: Math.max(-reach, x.max - TAIL_HEADROOM * (x.max - x.min)), max: reach };
 }
 
 /** A table that is read where the argument is below `limit`, and in no finer segment. */
