@@ -2,10 +2,11 @@
  * Conformance: folders laid out like ONNX's backend tests against the importer, the float interpreter and, for a sample, the
  * whole way to Verilog.
  *
- *   npm run conformance -- DIR [--filter TEXT] [--sample N] [--verilator] [--json FILE] [--ramps] [--verbose]
+ *   npm run conformance -- DIR [--filter TEXT] [--sample N] [--verilator] [--json FILE] [--no-ramps] [--verbose]
  *
  * A test is a folder with model.onnx and test_data_set_*\/{input,output}_*.pb. Where a manifest.json lists tests with a
- * `primary_model` (a variant with inputs folded into constants), that model is taken. Tolerances are those of ONNX's own
+ * `primary_model` (a variant with inputs folded into constants), that model is taken. Where a test has no input data, as those of
+ * whole networks, its inputs are numbers from 0 to 1, as ONNX's own runner gives them. Tolerances are those of ONNX's own
  * runner: rtol 1e-3, atol 1e-7, or what the test states. Exit code 1 if a result is wrong.
  */
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -210,14 +211,14 @@ function totals(outcomes: readonly Outcome[]): string {
 }
 
 async function main(): Promise<void> {
-  const program = new Command("conformance").argument("<dir>", "folder with tests").option("--filter <text>", "only tests whose path contains this").option("--sample <n>", "passed tests that also go through quantization and flow", "0").option("--verilator", "simulate the sample's Verilog too").option("--json <file>", "write every outcome").option("--ramps", "run tests without input data, which are whole networks, on numbers from 0 to 1 as ONNX's runner does; takes minutes").option("--verbose", "name every test that did not pass");
+  const program = new Command("conformance").argument("<dir>", "folder with tests").option("--filter <text>", "only tests whose path contains this").option("--sample <n>", "passed tests that also go through quantization and flow", "0").option("--verilator", "simulate the sample's Verilog too").option("--json <file>", "write every outcome").option("--no-ramps", "leave out tests without input data, which are whole networks and take most of the time").option("--verbose", "name every test that did not pass");
   program.parse();
-  const options = program.opts<{ filter?: string; sample: string; verilator?: boolean; json?: string; verbose?: boolean; ramps?: boolean }>();
+  const options = program.opts<{ filter?: string; sample: string; verilator?: boolean; json?: string; verbose?: boolean; ramps: boolean }>();
   const tests = findTests(program.args[0]!).filter((t) => options.filter === undefined || t.dir.includes(options.filter));
   if (tests.length === 0) throw new Error(`no tests in ${program.args[0]}: folders with model.onnx and test_data_set_* are looked for`);
   const outcomes: Outcome[] = [];
   for (const t of tests) {
-    const o = check(t, options.ramps === true);
+    const o = check(t, options.ramps);
     // Only what the sample may need is kept.
     outcomes.push(o.samples !== undefined && o.samples.reduce((n, s) => n + s.reduce((k, x) => k + x.length, 0), 0) < 20000 ? o : { test: o.test, operators: o.operators, status: o.status, reason: o.reason });
     process.stderr.write(`\r${outcomes.length} of ${tests.length}`);

@@ -287,7 +287,7 @@ export interface OperatorImporter {
 }
 
 export function known(shape: readonly number[], data: ArrayLike<number>, integer: boolean): Imported {
-  return { kind: "const", tensor: { shape, data: Float64Array.from(data), integer } };
+  return { kind: "const", tensor: { shape, data: data instanceof Float64Array ? data : Float64Array.from(data), integer } };
 }
 
 export { broadcastShapes };

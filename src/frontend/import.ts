@@ -16,7 +16,7 @@ import { nodeProblem, outputTypes, versionProblem, type Problem } from "./schema
 import { operatorSchema, schemaVersions } from "./schema/schema.js";
 import { isSequenceNode, readSequence, type Sequence } from "./sequences.js";
 import { MAX_INPUT, resolveInputShapes, shapeOption, type GivenShapes } from "./shapes.js";
-import { isAdopted, NodeVersions, opsetProblem, OPSETS, opsetsOf } from "./versions.js";
+import { isAdopted, isUnchanged, NodeVersions, opsetProblem, OPSETS, opsetsOf } from "./versions.js";
 import { dataTypeName, integerRange, readTensor, type ConstTensor } from "./tensor-data.js";
 
 export { OPSETS };
@@ -142,7 +142,8 @@ class Importer {
     const opset = this.opsets.get("");
     if (opset === undefined && this.opsets.size === 0) throw UserError.of("ON002", { what: "names no operator set (opset_import is empty)", ...OPSETS }, { file });
     const outside = opset === undefined ? undefined : opsetProblem("", opset);
-    if (outside !== undefined) throw UserError.of("ON002", { what: `uses opset ${opset}`, ...outside }, { file });
+    const own = this.graph.node.filter((n) => n.domain === "" || n.domain === "ai.onnx").map((n) => n.opType);
+    if (outside !== undefined && !isUnchanged(opset!, own)) throw UserError.of("ON002", { what: `uses opset ${opset}`, ...outside }, { file });
   }
 
   private noteReaders(nodes: readonly NodeProto[]): void {

@@ -3,7 +3,7 @@ import { printable, UserError, type Sink } from "../diagnostics/index.js";
 import { changed } from "./inline.js";
 import { toNumber, type FunctionProto, type NodeProto } from "./onnx-proto.js";
 import { lookupOnnxOp } from "./operators/index.js";
-import { newestOpset, schemaVersions, tableDomain } from "./schema/schema.js";
+import { newestOpset, operatorSchema, schemaVersions, tableDomain } from "./schema/schema.js";
 
 /** Oldest and newest operator sets of ONNX whose meaning the importer knows. */
 export const OPSETS = { oldest: 6, newest: newestOpset("")! };
@@ -25,6 +25,11 @@ export function opsetProblem(domain: string, opset: number): { readonly oldest: 
   const newest = newestOpset(domain);
   const oldest = domain === "" ? OPSETS.oldest : FIRST;
   return newest !== undefined && (opset > newest || opset < oldest) ? { oldest, newest } : undefined;
+}
+
+/** Whether ONNX's operators at a set before the oldest one are those of the oldest: the same versions hold there. */
+export function isUnchanged(opset: number, operators: readonly string[]): boolean {
+  return opset > 0 && opset < OPSETS.oldest && operators.every((o) => operatorSchema("", o, opset) !== undefined);
 }
 
 /** Operator sets by domain, as a model or function imports them. */
@@ -57,7 +62,7 @@ export class NodeVersions {
     if (node !== given) this.noteOnce(`operator ${node.opType}`, () => this.sink.report("ON023", { name: printable(node.opType), domain: ADOPTED }, place));
     else if (stated === undefined) this.noteOnce(`domain ${domain}`, () => this.sink.report("ON022", { domain: printable(domain), version: FIRST }, place));
     const outside = opsetProblem(domain, opset);
-    if (outside !== undefined) throw UserError.of("ON002", { what: `uses opset ${opset}${domain === "" ? "" : ` of ${printable(domain)}`}`, ...outside }, place);
+    if (outside !== undefined && !(domain === "" && isUnchanged(opset, [node.opType]))) throw UserError.of("ON002", { what: `uses opset ${opset}${domain === "" ? "" : ` of ${printable(domain)}`}`, ...outside }, place);
     return { node, domain, opset };
   }
 

@@ -344,15 +344,17 @@ const constant: OperatorImporter = {
   },
 };
 
-/** Elements that folding may create. */
-const MAX_FOLDED = 2 ** 24;
+/** Elements that a range may have. */
+const MAX_RANGE = 2 ** 24;
+/** Elements that a few bytes of a file may ask for: the largest layers that there are, such as the 2^26.6 weights of VGG's first full one. */
+const MAX_FILLED = 2 ** 27;
 
 const constantOfShape: OperatorImporter = {
   opType: "ConstantOfShape",
   resultType: (ctx) => ctx.tensorType("value") ?? 1,
   import: (ctx) => {
     const s = [...ctx.needConstant(0, "the shape").data];
-    if (count(s) > MAX_FOLDED) throw ctx.error(`a constant of ${s.join(" x ")} elements is too large`);
+    if (!(count(s) <= MAX_FILLED)) throw ctx.error(`a constant of ${s.join(" x ")} elements is too large`, `at most ${MAX_FILLED}`);
     const value = ctx.tensor("value");
     return known(s, new Float64Array(count(s)).fill(value?.data[0] ?? 0), value?.integer ?? false);
   },
@@ -365,7 +367,7 @@ const range: OperatorImporter = {
     const [start, limit, delta] = [0, 1, 2].map((i) => ctx.needConstant(i, "a bound").data[0] ?? 0) as [number, number, number];
     if (delta === 0) throw ctx.error("its step is 0");
     const n = Math.max(0, Math.ceil((limit - start) / delta));
-    if (n > MAX_FOLDED) throw ctx.error(`a range of ${n} elements is too large`);
+    if (n > MAX_RANGE) throw ctx.error(`a range of ${n} elements is too large`);
     return known([n], Array.from({ length: n }, (_, i) => start + i * delta), ctx.constant(0)!.integer);
   },
 };
