@@ -242,8 +242,8 @@ export class ModelBuilder {
   /** Nodes as text, for messages. */
   describe(): string {
     return this.nodes.map(({ spec }) => {
-      const n = spec as { opType: string; input: string[]; output: string[]; attribute: { name: string; i?: number; ints?: number[]; f?: number; s?: Uint8Array }[] };
-      const attrs = n.attribute.map((a) => `${a.name}=${a.s !== undefined ? new TextDecoder().decode(a.s) : JSON.stringify(a.i ?? a.ints ?? a.f)}`).join(" ");
+      const n = spec as { opType: string; input: string[]; output: string[]; attribute: { name: string; i?: number; ints?: number[]; floats?: number[]; f?: number; s?: Uint8Array }[] };
+      const attrs = n.attribute.map((a) => `${a.name}=${a.s !== undefined ? new TextDecoder().decode(a.s) : JSON.stringify(a.i ?? a.ints ?? a.floats ?? a.f ?? "...")}`).join(" ");
       return `${n.output.join(", ")} = ${n.opType}(${n.input.join(", ")}) ${attrs} : ${n.output.map((o) => `[${this.tensors.find((t) => t.name === o)?.shape.join(", ") ?? "constant"}]`).join(" ")}`;
     }).join("\n");
   }

@@ -56,8 +56,8 @@ export function randomProgram(seed: number): Program {
   };
 }
 
-/** The model of a program; undefined where all of its steps came to nothing. */
-export function modelOf(program: Program): RandomModel | undefined {
+/** The model of a program, without some of its outputs; undefined where none is left. */
+export function modelOf(program: Program, without: readonly string[] = []): RandomModel | undefined {
   let current = random(program.seed);
   const b = new ModelBuilder(() => current());
   for (const shape of program.inputs) b.input(shape);
@@ -76,11 +76,11 @@ export function modelOf(program: Program): RandomModel | undefined {
   }
   current = random(program.seed + 1);
   const outputs = b.leaves();
-  if (outputs.length === 0) return undefined;
   // At times a tensor in the middle is an output, too.
   const inner = b.tensors.filter((t) => t.kind === "real" && !outputs.includes(t) && !b.inputs.includes(t));
   if (inner.length > 0 && b.chance(0.2)) outputs.push(b.pick(inner));
-  return { bytes: b.bytes(outputs.slice(0, 4).map((t) => t.name)), operators: b.operators, text: b.describe() };
+  const names = outputs.slice(0, 4).map((t) => t.name).filter((name) => !without.includes(name));
+  return names.length === 0 ? undefined : { bytes: b.bytes(names), operators: b.operators, text: b.describe() };
 }
 
 /** Whether a node may be of this operator in the newest operator sets; nothing else is known of domains without schemas. */
