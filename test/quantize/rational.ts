@@ -6,7 +6,7 @@ import type { FixedType, TensorType } from "../../src/ir/types.js";
 const SCALE = 200n;
 const ONE = 1n << SCALE;
 
-export function toRational(raw: number, frac: number): bigint {
+export function toRational(raw: number | bigint, frac: number): bigint {
   return frac >= 0 ? (BigInt(raw) << SCALE) >> BigInt(frac) : BigInt(raw) << (SCALE + BigInt(-frac));
 }
 /** floor(a / b) for b > 0. */
@@ -19,8 +19,13 @@ function product(a: bigint, b: bigint): bigint {
   return p / ONE;
 }
 
-/** The raw integer of an exact value in format `to`. */
+/** The raw integer of an exact value in format `to`, which has at most 53 bits. */
 export function quantizeRational(v: bigint, to: FixedType, rounding: string, overflow: string): number {
+  return Number(rawOfRational(v, to, rounding, overflow));
+}
+
+/** The raw integer of an exact value in format `to`. */
+export function rawOfRational(v: bigint, to: FixedType, rounding: string, overflow: string): bigint {
   const unit = to.frac >= 0 ? ONE >> BigInt(to.frac) : ONE << BigInt(-to.frac);
   let raw = floorDiv(v, unit);
   const rest = v - raw * unit;
@@ -29,8 +34,8 @@ export function quantizeRational(v: bigint, to: FixedType, rounding: string, ove
   const span = 1n << BigInt(to.width);
   const lo = to.signed ? -(span / 2n) : 0n;
   const hi = lo + span - 1n;
-  if (overflow === "saturate") return Number(raw < lo ? lo : raw > hi ? hi : raw);
-  return Number(((((raw - lo) % span) + span) % span) + lo);
+  if (overflow === "saturate") return raw < lo ? lo : raw > hi ? hi : raw;
+  return ((((raw - lo) % span) + span) % span) + lo;
 }
 
 const shape = (v: Value): readonly number[] => (v.type as TensorType).shape;
@@ -63,7 +68,7 @@ export function evaluateRational(module: Module, inputs: readonly (readonly numb
     // The result type must hold every value: exactness is part of the contract.
     result.forEach((x) => {
       const t = elem(op.result);
-      if (toRational(quantizeRational(x, t, "floor", "saturate"), t.frac) !== x) throw new Error(`${op.name}: a result does not fit its type`);
+      if (toRational(rawOfRational(x, t, "floor", "saturate"), t.frac) !== x) throw new Error(`${op.name}: a result does not fit its type`);
     });
     values.set(op.result, result);
   }
@@ -104,7 +109,7 @@ function evaluateOp(op: Op, x: readonly bigint[][]): bigint[] {
     }
     case "nn.quantize": {
       const to = elem(op.result);
-      return a.map((v) => toRational(quantizeRational(v, to, op.attrs["rounding"] as string, op.attrs["overflow"] as string), to.frac));
+      return a.map((v) => toRational(rawOfRational(v, to, op.attrs["rounding"] as string, op.attrs["overflow"] as string), to.frac));
     }
     case "nn.reshape":
       return [...a];

@@ -2,7 +2,7 @@
 import type { OpDef, Report } from "../define-op.js";
 import { denseAttr, intAttr, numAttr, strAttr } from "../define-op.js";
 import type { Op } from "../core.js";
-import { absType, addType, clipType, dataRange, leakyReluType, maxType, minType, mulType, negType, reluType, scaleRange, subType, type Ranged } from "../fixed-arith.js";
+import { absType, addType, clipType, dataRange, leakyReluType, maxType, minType, mulType, negType, rangeAt, reluType, subType, unionRanges, type Ranged } from "../fixed-arith.js";
 import { typeOfRange, type FixedType } from "../types.js";
 import { broadcastShapes, checkShape, fixedElem, listText, rangedOf, shapeOf, typed } from "./typing.js";
 import { unaryFunctions } from "./unary-table.js";
@@ -46,8 +46,7 @@ function unary(name: string, summary: string, source: string, format: (x: Ranged
 /** Holds the values of both. */
 function maxHull(a: Ranged, b: Ranged): FixedType {
   const frac = Math.max(a.frac, b.frac);
-  const [p, q] = [scaleRange(a.range, 2 ** (frac - a.frac)), scaleRange(b.range, 2 ** (frac - b.frac))];
-  return typeOfRange({ lo: Math.min(p.lo, q.lo), hi: Math.max(p.hi, q.hi) }, frac);
+  return typeOfRange(unionRanges(rangeAt(a, frac), rangeAt(b, frac)), frac);
 }
 
 function lookupType(op: Op): FixedType {
