@@ -111,6 +111,21 @@ function evaluateOp(op: Op, x: readonly bigint[][]): bigint[] {
       const to = elem(op.result);
       return a.map((v) => toRational(rawOfRational(v, to, op.attrs["rounding"] as string, op.attrs["overflow"] as string), to.frac));
     }
+    case "nn.clip": {
+      const [lo, hi] = [op.attrs["lo"] as number, op.attrs["hi"] as number].map((v) => toRational(v * 2 ** 20, 20)) as [bigint, bigint];
+      return a.map((v) => (v < lo ? lo : v > hi ? hi : v));
+    }
+    case "nn.select_neg":
+      return points.map((p) => (at(a, sa, p) < 0n ? at(b, sb, p) : at(x[2]!, shape(op.operand(2)), p)));
+    case "nn.round": {
+      const [lo, hi, zero] = [op.attrs["lo"] as number, op.attrs["hi"] as number, (op.attrs["zero"] as number | undefined) ?? 0];
+      const whole = (v: bigint): bigint => rawOfRational(v, { kind: "fixed", signed: true, width: 200, frac: 0 }, "half-even", "saturate") + BigInt(zero);
+      return a.map(whole).map((v) => toRational(v < lo ? lo : v > hi ? hi : v, 0));
+    }
+    case "nn.slice": {
+      const [starts, steps] = [attr("starts"), attr("steps")];
+      return points.map((p) => a[flat(p.map((v, d) => starts[d]! + v * steps[d]!), sa)]!);
+    }
     case "nn.reshape":
       return [...a];
     case "nn.transpose":
@@ -169,8 +184,8 @@ function evaluateOp(op: Op, x: readonly bigint[][]): bigint[] {
           for (let k = 0; k < count(kernel); k++) {
             const o = index(k, kernel);
             const q = o.map((v, d) => p[2 + d]! * attr("strides")[d]! + v * attr("dilations")[d]! - attr("pads")[d]!);
-            if (q.some((v, d) => v < 0 || v >= sa[2 + d]!)) continue;
-            sum += product(a[flat([p[0]!, first + c, ...q], sa)]!, b[flat([p[1]!, c, ...o], sb)]!);
+            const outside = q.some((v, d) => v < 0 || v >= sa[2 + d]!);
+            sum += product(outside ? toRational((op.attrs["pad_value"] as number | undefined) ?? 0, 0) : a[flat([p[0]!, first + c, ...q], sa)]!, b[flat([p[1]!, c, ...o], sb)]!);
           }
         }
         return sum;
