@@ -79,7 +79,7 @@ const steps: readonly (readonly [string, (n: WideNet, x: Value, before: Value) =
     const [v, w] = [n.within(x, 90), small(n)];
     return n.op("nn.conv", [v, n.constant([C, 1, 3, 3], w), n.constant([C], fixed(40, typeOf(v).frac + w.frac))], { ...window, pads: [1, 1, 1, 1], group: C });
   }],
-  ["conv with a padding of its own", (n, x) => n.op("nn.conv", [n.within(x, 70), n.constant([C, C, 1, 3], small(n))], { ...window, pads: [0, 1, 0, 1], pad_value: 2 })],
+  ["conv with a padding of its own", (n, x) => n.op("nn.conv", [n.within(x, 70), n.constant([C, C, 1, 3], small(n))], { ...window, pads: [0, 1, 0, 1], pad_value: 16 })],
   ["square", (n, x) => ((v) => n.op("nn.mul", [v, v]))(n.within(x, 56))],
   ["product of two tensors", (n, x, y) => n.op("nn.mul", [n.within(x, 70), n.within(y, 50)])],
   ["product with constants", (n, x) => n.op("nn.mul", [n.within(x, 90), n.constant([C, 1, 1], small(n))])],

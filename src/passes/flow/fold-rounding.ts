@@ -10,7 +10,7 @@ import { Builder, type Module, type Op, type Value } from "../../ir/core.js";
 import { denseAttr, intAttr } from "../../ir/define-op.js";
 import { addType, dataRange, ranged } from "../../ir/fixed-arith.js";
 import { readKernel } from "../../ir/flow/kernel.js";
-import { fixed, tensor, typeOfRange, type FixedType } from "../../ir/types.js";
+import { fixed, NUMBER_WIDTH, tensor, typeOfRange, type FixedType } from "../../ir/types.js";
 import { definePass } from "../define-pass.js";
 
 export const foldRounding = definePass({
@@ -84,10 +84,10 @@ function constantOperand(kernel: Op, arg: Value): number | undefined {
   return kernel.operand(index).def?.name === "flow.constant" ? index : undefined;
 }
 
-/** Whether all numbers of a constant stay exact as numbers with `half` added. */
+/** Whether a constant with `half` added is still of a type that constants may have, whatever its sign. */
 function fitsConstant(kernel: Op, arg: Value, half: number): boolean {
   const { data } = denseAttr(kernel.operand(constantOperand(kernel, arg)!).def!, "value");
-  return data.every((v) => Number.isSafeInteger(v + half));
+  return data.every((v) => Math.abs(v + half) < 2 ** (NUMBER_WIDTH - 1));
 }
 
 function addToConstant(kernel: Op, arg: Value, half: number): void {
