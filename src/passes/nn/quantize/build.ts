@@ -328,7 +328,7 @@ class FixedBuilder {
     let frac = significant - 1 - Math.floor(Math.log2(least));
     // A power of two has one bit, wherever it is.
     const shift = values.every((x) => x !== 0 && Number.isInteger(Math.log2(Math.abs(x))));
-    while (!shift && bits(frac) > Math.min(MAX_SCALE_BITS, MAX_WIDTH - 1 - width) && frac > 0) frac--;
+    while (!shift && bits(frac) > Math.min(Math.max(MAX_SCALE_BITS, significant), MAX_WIDTH - 1 - width) && frac > 0) frac--;
     while (frac > -30 && values.every((x) => Number.isInteger(x * 2 ** (frac - 1)))) frac--;
     return this.constantAt(v, frac);
   }
