@@ -75,3 +75,58 @@ describe("precisions beyond 53 bits inside", () => {
     expect(report.initiation_interval).toBeLessThanOrEqual(72);
   });
 });
+
+/** Round half to even of v / 2^shift. */
+function halfEven(v: bigint, shift: number): bigint {
+  const [floor, half] = [v >> BigInt(shift), 1n << BigInt(shift - 1)];
+  const rest = v - (floor << BigInt(shift));
+  return rest > half || (rest === half && (floor & 1n) === 1n) ? floor + 1n : floor;
+}
+
+const domain = "qonnx.custom_op.general";
+const attribute = [{ name: "signed", type: 2, i: 1 }, { name: "narrow", type: 2, i: 0 }, { name: "rounding_mode", type: 3, s: new TextEncoder().encode("ROUND") }];
+const quant = (x: string, scale: string, bits: string, y: string): object => ({ ...node("Quant", [x, scale, "zero", bits], [y], `to_${y}`, attribute), domain });
+
+describe("integers beyond 53 bits inside", () => {
+  it("squares of 28 bits are rounded to 32 from their exact value", () => {
+    const n = 24;
+    const model = onnx({
+      node: [quant("x", "s", "b28", "a"), node("Mul", ["a", "a"], ["p"]), quant("p", "t", "b32", "y")],
+      initializer: [weights("zero", [], [0]), weights("s", [], [2 ** -24]), weights("t", [], [2 ** -26]), weights("b28", [], [28]), weights("b32", [], [32])],
+      input: [floats("x", [1, n])], output: [floats("y", [1, n])], domains: [domain],
+    });
+    // The port takes the integers; those of the last sample are beyond the limits.
+    const samples = [2, 2, 2, 2, 9].map((size) => [Float64Array.from(numbers(n, size), (v) => Math.round(v * 2 ** 24))]);
+    const r = throughHardware(importValid(model, "squares.onnx"), samples, n, { calibration: samples.map(([x]) => [x!.map((v) => v * 2 ** -24)]), target: "device=xcu280,clock=60" });
+    const expected = samples.map(([x]) => Array.from(x!, (v) => {
+      const a = BigInt(Math.max(-(2 ** 27), Math.min(2 ** 27 - 1, v)));
+      const y = halfEven(a * a, 48 - 26);
+      return Number(y > 2n ** 31n - 1n ? 2n ** 31n - 1n : y);
+    }));
+    expect(r.simulated.map((s) => [...s[0]!])).toEqual(expected);
+    expect(r.expected.map((s) => Array.from(s[0]!))).toEqual(expected);
+  });
+
+  it("long sums of int16 by int16 come out right in every element, whatever the channels' scales", () => {
+    const [k, n] = [128, 6];
+    // Scales far apart: the smallest factor needs as many bits as the others.
+    const scales = [2 ** -12, 3e-4, 1e-5, 2.7e-6, 1.1e-4, 7e-5].map(Math.fround);
+    const codes = Float64Array.from({ length: k * n }, () => Math.round(32767 * (2 * rnd() - 1)));
+    const [s, t] = [Math.fround(1 / 9000), Math.fround(1 / 5)];
+    const model = onnx({
+      node: [quant("x", "s", "b16", "a"), quant("w", "u", "b16", "v"), node("MatMul", ["a", "v"], ["m"]), quant("m", "t", "b16", "y")],
+      initializer: [weights("zero", [], [0]), weights("s", [], [s]), weights("t", [], [t]), weights("u", [n], scales), weights("b16", [], [16]), weights("w", [k, n], Array.from(codes, (q, i) => Math.fround(q * scales[i % n]!)))],
+      input: [floats("x", [1, k])], output: [floats("y", [1, n])], domains: [domain],
+    });
+    const samples = Array.from({ length: 3 }, () => [Float64Array.from(numbers(k, 32767), Math.round)]);
+    const r = throughHardware(importValid(model, "int16.onnx"), samples, k, { calibration: samples.map(([x]) => [x!.map((q) => q * s)]), target: "device=xcu280,clock=60" });
+    const expected = samples.map(([x]) => Array.from(scales, (scale, c) => {
+      const sum = x!.reduce((total, a, i) => total + a * codes[i * n + c]!, 0);
+      return Math.max(-32768, Math.min(32767, Math.round((sum * s * scale) / t))) + 0;
+    }));
+    expect(r.expected.map((o) => Array.from(o[0]!))).toEqual(expected);
+    expect(r.simulated.map((o) => [...o[0]!])).toEqual(expected);
+    // Limits and zeros alone would say little.
+    expect(new Set(expected.flat().filter((q) => q !== 0 && Math.abs(q) < 32767)).size).toBeGreaterThan(9);
+  });
+});
