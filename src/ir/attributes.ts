@@ -1,7 +1,7 @@
 /** Attributes: the compile-time data that hangs on operations. */
 import { createHash } from "node:crypto";
 import type { AffineMap } from "./affine.js";
-import { elementCount, type ScalarType, type Type } from "./types.js";
+import { elementCount, isWide, showType, type ScalarType, type Type } from "./types.js";
 
 /** Storage of a constant. Raw integers for fixed point (Int32Array up to 32 bits, Float64Array up to 53), floats for f32. */
 export type DenseData = Int32Array | Float64Array | Float32Array;
@@ -34,6 +34,7 @@ export class Dense {
 /** Array of the storage class that `elem` calls for. */
 export function allocate(elem: ScalarType, count: number): DenseData {
   if (elem.kind === "float") return new Float64Array(count);
+  if (isWide(elem)) throw new Error(`numbers do not hold raw integers of ${showType(elem)}`);
   const int32 = elem.width <= 31 || (elem.signed && elem.width === 32);
   return int32 ? new Int32Array(count) : new Float64Array(count);
 }

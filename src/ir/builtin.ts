@@ -1,5 +1,6 @@
 /** Operations that nn and flow share: the network as a function. */
 import type { Dialect } from "./define-op.js";
+import { elemType, isWide, NUMBER_WIDTH, showType } from "./types.js";
 
 export const builtinDialect: Dialect = {
   name: "builtin",
@@ -29,6 +30,10 @@ export const builtinDialect: Dialect = {
         const last = op.body.ops[op.body.ops.length - 1];
         const [outs, results] = [names("outputs").length, last?.operands.length ?? 0];
         if (outs !== results) report(`${outs} output names for ${results} returned values`);
+        for (const { type } of [...op.body.args, ...(last?.operands ?? [])]) {
+          const elem = elemType(type);
+          if (elem.kind === "fixed" && isWide(elem)) report(`a port of type ${showType(elem)}: ports have at most ${NUMBER_WIDTH} bits`);
+        }
       },
     },
     {

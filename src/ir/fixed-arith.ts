@@ -3,17 +3,19 @@
  * steps (rounding and overflow) do to a raw integer. One place for the rules, read by type inference of `nn`, by its
  * fixed-point interpreter, and by quantization.
  *
- * Raw integers are JavaScript numbers, exact up to 53 bits; `checkWidth` refuses what is wider.
+ * Ranges are exact at any width. Raw integers of up to 53 bits are JavaScript numbers, those of wider types bigints
+ * (`requantizeWide`); `checkWidth` refuses what is wider than any value of a design may be.
  */
 import { CompilerBug } from "../diagnostics/index.js";
-import { rawRange, showType, typeOfRange, type FixedType, type RawRange } from "./types.js";
+import { rawRange, showType, typeOfRange, wideRange, type FixedType, type RawRange, type WideRange } from "./types.js";
 
-export const MAX_WIDTH = 53;
+/** Widest value inside a design. Ports and constants have at most NUMBER_WIDTH bits. */
+export const MAX_WIDTH = 128;
 
 export type Rounding = "half-up" | "half-even" | "floor";
 export type Overflow = "saturate" | "wrap";
 
-/** `type`, or a CompilerBug if its raw integers are not exact in a double. */
+/** `type`, or a CompilerBug if it is wider than a value may be. */
 export function checkWidth(type: FixedType, what: string): FixedType {
   if (type.width > MAX_WIDTH) throw new CompilerBug(`${what} needs ${showType(type)}, wider than ${MAX_WIDTH} bits`);
   return type;
@@ -21,19 +23,43 @@ export function checkWidth(type: FixedType, what: string): FixedType {
 
 // --- ranges -------------------------------------------------------------------------------------------------------
 
-export function scaleRange(r: RawRange, factor: number): RawRange {
-  const [a, b] = [r.lo * factor, r.hi * factor];
-  return { lo: Math.min(a, b), hi: Math.max(a, b) };
+function least(...values: readonly bigint[]): bigint {
+  return values.reduce((a, b) => (b < a ? b : a));
 }
-export function addRanges(a: RawRange, b: RawRange): RawRange {
+function most(...values: readonly bigint[]): bigint {
+  return values.reduce((a, b) => (b > a ? b : a));
+}
+
+export function widened(r: RawRange): WideRange {
+  return { lo: BigInt(r.lo), hi: BigInt(r.hi) };
+}
+export function scaleRange(r: WideRange, factor: bigint): WideRange {
+  const [a, b] = [r.lo * factor, r.hi * factor];
+  return { lo: least(a, b), hi: most(a, b) };
+}
+/** In units 2^bits times finer. */
+export function shiftRange(r: WideRange, bits: number): WideRange {
+  if (bits < 0) throw new CompilerBug(`a range loses ${-bits} fractional bits`);
+  return { lo: r.lo << BigInt(bits), hi: r.hi << BigInt(bits) };
+}
+export function addRanges(a: WideRange, b: WideRange): WideRange {
   return { lo: a.lo + b.lo, hi: a.hi + b.hi };
 }
-export function mulRanges(a: RawRange, b: RawRange): RawRange {
-  const p = [a.lo * b.lo, a.lo * b.hi, a.hi * b.lo, a.hi * b.hi];
-  return { lo: Math.min(...p), hi: Math.max(...p) };
+export function subRanges(a: WideRange, b: WideRange): WideRange {
+  return { lo: a.lo - b.hi, hi: a.hi - b.lo };
 }
-export function unionRanges(a: RawRange, b: RawRange): RawRange {
-  return { lo: Math.min(a.lo, b.lo), hi: Math.max(a.hi, b.hi) };
+export function mulRanges(a: WideRange, b: WideRange): WideRange {
+  const p = [a.lo * b.lo, a.lo * b.hi, a.hi * b.lo, a.hi * b.hi];
+  return { lo: least(...p), hi: most(...p) };
+}
+export function unionRanges(a: WideRange, b: WideRange): WideRange {
+  return { lo: least(a.lo, b.lo), hi: most(a.hi, b.hi) };
+}
+export function maxRanges(a: WideRange, b: WideRange): WideRange {
+  return { lo: most(a.lo, b.lo), hi: most(a.hi, b.hi) };
+}
+export function minRanges(a: WideRange, b: WideRange): WideRange {
+  return { lo: least(a.lo, b.lo), hi: least(a.hi, b.hi) };
 }
 /** Smallest and largest of `data`; [0, 0] when empty. */
 export function dataRange(data: ArrayLike<number>): RawRange {
@@ -53,18 +79,18 @@ export function dataRange(data: ArrayLike<number>): RawRange {
 /** A format, and the raw values that occur in it: those of a constant are far fewer than its type allows. */
 export interface Ranged {
   readonly frac: number;
-  readonly range: RawRange;
+  readonly range: WideRange;
 }
 
 export function ranged(type: FixedType): Ranged {
-  return { frac: type.frac, range: rawRange(type) };
+  return { frac: type.frac, range: wideRange(type) };
 }
 /** Raw range in units of 2^-frac; `frac` is at least the operand's. */
-export function rangeAt(x: Ranged, frac: number): RawRange {
-  return scaleRange(x.range, 2 ** (frac - x.frac));
+export function rangeAt(x: Ranged, frac: number): WideRange {
+  return shiftRange(x.range, frac - x.frac);
 }
 
-function aligned(a: Ranged, b: Ranged, combine: (a: RawRange, b: RawRange) => RawRange, what: string): FixedType {
+function aligned(a: Ranged, b: Ranged, combine: (a: WideRange, b: WideRange) => WideRange, what: string): FixedType {
   const frac = Math.max(a.frac, b.frac);
   return checkWidth(typeOfRange(combine(rangeAt(a, frac), rangeAt(b, frac)), frac), what);
 }
@@ -73,52 +99,53 @@ export function addType(a: Ranged, b: Ranged): FixedType {
   return aligned(a, b, addRanges, "a sum");
 }
 export function subType(a: Ranged, b: Ranged): FixedType {
-  return aligned(a, b, (x, y) => addRanges(x, scaleRange(y, -1)), "a difference");
+  return aligned(a, b, subRanges, "a difference");
 }
 export function mulType(a: Ranged, b: Ranged): FixedType {
   return checkWidth(typeOfRange(mulRanges(a.range, b.range), a.frac + b.frac), "a product");
 }
 export function maxType(a: Ranged, b: Ranged): FixedType {
-  return aligned(a, b, (x, y) => ({ lo: Math.max(x.lo, y.lo), hi: Math.max(x.hi, y.hi) }), "a maximum");
+  return aligned(a, b, maxRanges, "a maximum");
 }
 export function minType(a: Ranged, b: Ranged): FixedType {
-  return aligned(a, b, (x, y) => ({ lo: Math.min(x.lo, y.lo), hi: Math.min(x.hi, y.hi) }), "a minimum");
+  return aligned(a, b, minRanges, "a minimum");
 }
 /** Holds every value of both. */
 export function unionType(a: Ranged, b: Ranged): FixedType {
   return aligned(a, b, unionRanges, "a concatenation");
 }
 export function negType(x: Ranged): FixedType {
-  return checkWidth(typeOfRange(scaleRange(x.range, -1), x.frac), "a negation");
+  return checkWidth(typeOfRange(scaleRange(x.range, -1n), x.frac), "a negation");
 }
 export function absType(x: Ranged): FixedType {
   const { lo, hi } = x.range;
-  const least = lo > 0 ? lo : hi < 0 ? -hi : 0;
-  return checkWidth(typeOfRange({ lo: least, hi: Math.max(-lo, hi) }, x.frac), "an absolute value");
+  const smallest = lo > 0n ? lo : hi < 0n ? -hi : 0n;
+  return checkWidth(typeOfRange({ lo: smallest, hi: most(-lo, hi) }, x.frac), "an absolute value");
 }
 export function reluType(x: Ranged): FixedType {
-  return typeOfRange({ lo: Math.max(0, x.range.lo), hi: Math.max(0, x.range.hi) }, x.frac);
+  return typeOfRange({ lo: most(0n, x.range.lo), hi: most(0n, x.range.hi) }, x.frac);
 }
 /** x < 0 ? x * slopeRaw * 2^-slopeFrac : x. The result has all fractional bits of the product. */
 export function leakyReluType(x: Ranged, slopeRaw: number, slopeFrac: number): FixedType {
-  const frac = x.frac + Math.max(0, slopeFrac);
-  const up = (v: number): number => v * 2 ** (frac - x.frac);
-  const down = (v: number): number => v * slopeRaw * 2 ** (frac - x.frac - slopeFrac);
-  const candidates: number[] = [];
-  if (x.range.hi >= 0) candidates.push(up(x.range.hi), up(Math.max(0, x.range.lo)));
-  if (x.range.lo < 0) candidates.push(down(x.range.lo), down(Math.min(-1, x.range.hi)));
-  return checkWidth(typeOfRange({ lo: Math.min(...candidates), hi: Math.max(...candidates) }, frac), "a leaky relu");
+  const more = Math.max(0, slopeFrac);
+  const up = (v: bigint): bigint => v << BigInt(more);
+  const down = (v: bigint): bigint => (v * BigInt(slopeRaw)) << BigInt(more - slopeFrac);
+  const candidates: bigint[] = [];
+  if (x.range.hi >= 0n) candidates.push(up(x.range.hi), up(most(0n, x.range.lo)));
+  if (x.range.lo < 0n) candidates.push(down(x.range.lo), down(least(-1n, x.range.hi)));
+  return checkWidth(typeOfRange({ lo: least(...candidates), hi: most(...candidates) }, x.frac + more), "a leaky relu");
 }
 /** Limits as values; infinite ones do not limit. */
 export function clipType(x: Ranged, lo: number, hi: number): FixedType {
-  const clip = (v: number): number => Math.min(hi * 2 ** x.frac, Math.max(lo * 2 ** x.frac, v));
+  const [l, h] = [Math.floor(lo * 2 ** x.frac), Math.ceil(hi * 2 ** x.frac)];
+  const clip = (v: bigint): bigint => (v > h ? BigInt(h) : v < l ? BigInt(l) : v);
   return typeOfRange({ lo: clip(x.range.lo), hi: clip(x.range.hi) }, x.frac);
 }
 /** A sum of up to `terms` values; absent terms (padding) count as 0. */
 export function sumType(x: Ranged, terms: number, exactly = true): FixedType {
-  const least = exactly ? x.range.lo * terms : Math.min(0, x.range.lo * terms);
-  const most = exactly ? x.range.hi * terms : Math.max(0, x.range.hi * terms);
-  return checkWidth(typeOfRange({ lo: least, hi: most }, x.frac), `a sum of ${terms} values`);
+  const all = scaleRange(x.range, BigInt(terms));
+  const range = exactly ? all : { lo: least(0n, all.lo), hi: most(0n, all.hi) };
+  return checkWidth(typeOfRange(range, x.frac), `a sum of ${terms} values`);
 }
 
 /**
@@ -138,11 +165,44 @@ export function weightedSumRange(x: RawRange, weights: ArrayLike<number>, groups
   return { lo, hi };
 }
 
+/** As `weightedSumRange`, over all groups and with 0, at any width; `added(g)` is a number that a sum may have added to it. */
+export function weightedSumsRange(x: WideRange, weights: ArrayLike<number>, groups: number, groupOf: (i: number) => number, added: (g: number) => bigint = () => 0n): WideRange {
+  let [lo, hi] = [0n, 0n];
+  const take = (g: number, a: bigint, b: bigint): void => {
+    const c = added(g);
+    // Partial sums count too, so both ends with and without what is added.
+    [lo, hi] = [least(lo, a, a + c), most(hi, b, b + c)];
+  };
+  if (x.lo >= Number.MIN_SAFE_INTEGER && x.hi <= Number.MAX_SAFE_INTEGER) {
+    const sums = weightedSumRange({ lo: Number(x.lo), hi: Number(x.hi) }, weights, groups, groupOf);
+    // The bounds only grow, so that none has been rounded where the last ones are exact.
+    if (sums.lo.every((v) => v >= Number.MIN_SAFE_INTEGER) && sums.hi.every((v) => v <= Number.MAX_SAFE_INTEGER)) {
+      for (let g = 0; g < groups; g++) take(g, BigInt(sums.lo[g]!), BigInt(sums.hi[g]!));
+      return { lo, hi };
+    }
+  }
+  // The sums of positive and of negative weights are exact as numbers; only their products with x are not.
+  const up = new Float64Array(groups);
+  const down = new Float64Array(groups);
+  for (let i = 0; i < weights.length; i++) {
+    const w = weights[i]!;
+    const list = w < 0 ? down : up;
+    const g = groupOf(i);
+    list[g]! += w;
+    if (!Number.isSafeInteger(list[g]!)) throw new CompilerBug("weights whose sum is beyond 53 bits");
+  }
+  const [below, above] = [least(x.lo, 0n), most(x.hi, 0n)];
+  for (let g = 0; g < groups; g++) {
+    const [p, n] = [BigInt(up[g]!), BigInt(down[g]!)];
+    take(g, p * below + n * above, p * above + n * below);
+  }
+  return { lo, hi };
+}
+
 /** A sum of `terms` products of values of any size; partial sums included. */
 export function dotType(a: Ranged, b: Ranged, terms: number): FixedType {
-  const p = mulRanges(a.range, b.range);
-  const range = { lo: Math.min(0, p.lo * terms), hi: Math.max(0, p.hi * terms) };
-  return checkWidth(typeOfRange(range, a.frac + b.frac), `a sum of ${terms} products`);
+  const p = scaleRange(mulRanges(a.range, b.range), BigInt(terms));
+  return checkWidth(typeOfRange({ lo: least(0n, p.lo), hi: most(0n, p.hi) }, a.frac + b.frac), `a sum of ${terms} products`);
 }
 
 // --- the inexact steps --------------------------------------------------------------------------------------------
@@ -191,6 +251,37 @@ export function overflowTo(v: number, to: FixedType, overflow: Overflow): number
 /** The raw integer of `raw` (in format `from`) in format `to`. */
 export function requantize(raw: number, from: FixedType, to: FixedType, rounding: Rounding, overflow: Overflow): number {
   return overflowTo(roundTo(raw * 2 ** (to.frac - from.frac), rounding), to, overflow);
+}
+
+/** Rounding of `raw` x 2^-shift. "biased-half-even": one half has been added before. */
+export function roundWide(raw: bigint, shift: number, rounding: Rounding | "biased-half-even"): bigint {
+  if (shift <= 0) return raw << BigInt(-shift);
+  const s = BigInt(shift);
+  const half = 1n << (s - 1n);
+  switch (rounding) {
+    case "floor":
+      return raw >> s;
+    case "half-up":
+      return (raw + half) >> s;
+    case "half-even":
+    case "biased-half-even": {
+      const biased = rounding === "half-even" ? raw + half : raw;
+      const r = biased >> s;
+      return r << s === biased && (r & 1n) === 1n ? r - 1n : r;
+    }
+  }
+}
+
+/** As `overflowTo`, at any width. */
+export function overflowWide(v: bigint, to: FixedType, overflow: Overflow): bigint {
+  if (overflow === "wrap") return to.signed ? BigInt.asIntN(to.width, v) : BigInt.asUintN(to.width, v);
+  const { lo, hi } = wideRange(to);
+  return v < lo ? lo : v > hi ? hi : v;
+}
+
+/** As `requantize`, at any width. */
+export function requantizeWide(raw: bigint, from: FixedType, to: FixedType, rounding: Rounding | "biased-half-even", overflow: Overflow): bigint {
+  return overflowWide(roundWide(raw, from.frac - to.frac, rounding), to, overflow);
 }
 
 /** The raw integer that stands for a real number. NaN becomes 0, infinities saturate. */

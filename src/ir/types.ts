@@ -113,22 +113,57 @@ export function elemType(type: Type): ScalarType {
 
 // --- raw integer ranges -------------------------------------------------------------------------------------------
 
-/** Inclusive range of raw integers. Numbers are exact here: every width that the compiler allows is below 2^53. */
+/** Widest type whose raw integers are JavaScript numbers: those of ports and constants, and of nearly all values. */
+export const NUMBER_WIDTH = 53;
+
+/** Inclusive range of raw integers that are exact as numbers. */
 export interface RawRange {
   readonly lo: number;
   readonly hi: number;
 }
 
+/** Inclusive range of raw integers of any size. */
+export interface WideRange {
+  readonly lo: bigint;
+  readonly hi: bigint;
+}
+
+/** Whether raw integers of the type can be beyond a JavaScript number. */
+export function isWide(type: FixedType): boolean {
+  return type.width > NUMBER_WIDTH;
+}
+
+/** Throws for a type of more than 53 bits, whose limits are no numbers: `wideRange` has them. */
 export function rawRange(type: FixedType): RawRange {
+  if (isWide(type)) throw new RangeError(`raw integers of ${showType(type)} as numbers`);
   return type.signed
     ? { lo: -(2 ** (type.width - 1)), hi: 2 ** (type.width - 1) - 1 }
     : { lo: 0, hi: 2 ** type.width - 1 };
 }
 
+export function wideRange(type: FixedType): WideRange {
+  return type.signed
+    ? { lo: -(1n << BigInt(type.width - 1)), hi: (1n << BigInt(type.width - 1)) - 1n }
+    : { lo: 0n, hi: (1n << BigInt(type.width)) - 1n };
+}
+
+/** Limits of the type as numbers, for estimates: beyond 53 bits the upper one is larger by one. */
+export function outerRange(type: FixedType): RawRange {
+  if (!isWide(type)) return rawRange(type);
+  return type.signed ? { lo: -(2 ** (type.width - 1)), hi: 2 ** (type.width - 1) } : { lo: 0, hi: 2 ** type.width };
+}
+
 /** Fewest bits that hold every integer of `range`; unsigned where no member is negative. At least 1 bit. */
-export function typeOfRange(range: RawRange, frac: number): FixedType {
-  if (range.lo >= 0) return ufixed(Math.max(1, bitLength(range.hi)), frac);
-  return fixed(1 + Math.max(bitLength(range.hi), bitLength(-range.lo - 1)), frac);
+export function typeOfRange(range: RawRange | WideRange, frac: number): FixedType {
+  const { lo, hi } = range;
+  if (typeof lo === "bigint" || typeof hi === "bigint") {
+    if (lo >= Number.MIN_SAFE_INTEGER && hi <= Number.MAX_SAFE_INTEGER) return typeOfRange({ lo: Number(lo), hi: Number(hi) }, frac);
+    if (lo >= 0) return ufixed(bigLength(BigInt(hi)), frac);
+    return fixed(1 + Math.max(bigLength(BigInt(hi)), bigLength(-BigInt(lo) - 1n)), frac);
+  }
+  if (hi > Number.MAX_SAFE_INTEGER || lo < Number.MIN_SAFE_INTEGER) throw new RangeError(`a range up to ${Math.max(hi, -lo)} in numbers`);
+  if (lo >= 0) return ufixed(Math.max(1, bitLength(hi)), frac);
+  return fixed(1 + Math.max(bitLength(hi), bitLength(-lo - 1)), frac);
 }
 
 /** Bits of a non-negative integer: 0 -> 0, 1 -> 1, 255 -> 8, 256 -> 9. Exact up to 2^53. */
@@ -138,13 +173,16 @@ export function bitLength(n: number): number {
   return 31 + bitLength(Math.floor(n / 2 ** 31));
 }
 
+function bigLength(n: bigint): number {
+  return n <= 0n ? 0 : n.toString(2).length;
+}
+
 /** Whether every value of `from` is a value of `to`. */
 export function isLossless(from: FixedType, to: FixedType): boolean {
   if (to.frac < from.frac) return false;
-  const a = rawRange(from);
-  const b = rawRange(to);
-  const scale = 2 ** (to.frac - from.frac);
-  return a.lo * scale >= b.lo && a.hi * scale <= b.hi;
+  const [a, b] = [wideRange(from), wideRange(to)];
+  const shift = BigInt(to.frac - from.frac);
+  return a.lo << shift >= b.lo && a.hi << shift <= b.hi;
 }
 
 /** Value of one least significant bit. */

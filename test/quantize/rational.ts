@@ -6,7 +6,7 @@ import type { FixedType, TensorType } from "../../src/ir/types.js";
 const SCALE = 200n;
 const ONE = 1n << SCALE;
 
-export function toRational(raw: number, frac: number): bigint {
+export function toRational(raw: number | bigint, frac: number): bigint {
   return frac >= 0 ? (BigInt(raw) << SCALE) >> BigInt(frac) : BigInt(raw) << (SCALE + BigInt(-frac));
 }
 /** floor(a / b) for b > 0. */
@@ -19,8 +19,13 @@ function product(a: bigint, b: bigint): bigint {
   return p / ONE;
 }
 
-/** The raw integer of an exact value in format `to`. */
+/** The raw integer of an exact value in format `to`, which has at most 53 bits. */
 export function quantizeRational(v: bigint, to: FixedType, rounding: string, overflow: string): number {
+  return Number(rawOfRational(v, to, rounding, overflow));
+}
+
+/** The raw integer of an exact value in format `to`. */
+export function rawOfRational(v: bigint, to: FixedType, rounding: string, overflow: string): bigint {
   const unit = to.frac >= 0 ? ONE >> BigInt(to.frac) : ONE << BigInt(-to.frac);
   let raw = floorDiv(v, unit);
   const rest = v - raw * unit;
@@ -29,8 +34,8 @@ export function quantizeRational(v: bigint, to: FixedType, rounding: string, ove
   const span = 1n << BigInt(to.width);
   const lo = to.signed ? -(span / 2n) : 0n;
   const hi = lo + span - 1n;
-  if (overflow === "saturate") return Number(raw < lo ? lo : raw > hi ? hi : raw);
-  return Number(((((raw - lo) % span) + span) % span) + lo);
+  if (overflow === "saturate") return raw < lo ? lo : raw > hi ? hi : raw;
+  return ((((raw - lo) % span) + span) % span) + lo;
 }
 
 const shape = (v: Value): readonly number[] => (v.type as TensorType).shape;
@@ -63,7 +68,7 @@ export function evaluateRational(module: Module, inputs: readonly (readonly numb
     // The result type must hold every value: exactness is part of the contract.
     result.forEach((x) => {
       const t = elem(op.result);
-      if (toRational(quantizeRational(x, t, "floor", "saturate"), t.frac) !== x) throw new Error(`${op.name}: a result does not fit its type`);
+      if (toRational(rawOfRational(x, t, "floor", "saturate"), t.frac) !== x) throw new Error(`${op.name}: a result does not fit its type`);
     });
     values.set(op.result, result);
   }
@@ -104,7 +109,22 @@ function evaluateOp(op: Op, x: readonly bigint[][]): bigint[] {
     }
     case "nn.quantize": {
       const to = elem(op.result);
-      return a.map((v) => toRational(quantizeRational(v, to, op.attrs["rounding"] as string, op.attrs["overflow"] as string), to.frac));
+      return a.map((v) => toRational(rawOfRational(v, to, op.attrs["rounding"] as string, op.attrs["overflow"] as string), to.frac));
+    }
+    case "nn.clip": {
+      const [lo, hi] = [op.attrs["lo"] as number, op.attrs["hi"] as number].map((v) => toRational(v * 2 ** 20, 20)) as [bigint, bigint];
+      return a.map((v) => (v < lo ? lo : v > hi ? hi : v));
+    }
+    case "nn.select_neg":
+      return points.map((p) => (at(a, sa, p) < 0n ? at(b, sb, p) : at(x[2]!, shape(op.operand(2)), p)));
+    case "nn.round": {
+      const [lo, hi, zero] = [op.attrs["lo"] as number, op.attrs["hi"] as number, (op.attrs["zero"] as number | undefined) ?? 0];
+      const whole = (v: bigint): bigint => rawOfRational(v, { kind: "fixed", signed: true, width: 200, frac: 0 }, "half-even", "saturate") + BigInt(zero);
+      return a.map(whole).map((v) => toRational(v < lo ? lo : v > hi ? hi : v, 0));
+    }
+    case "nn.slice": {
+      const [starts, steps] = [attr("starts"), attr("steps")];
+      return points.map((p) => a[flat(p.map((v, d) => starts[d]! + v * steps[d]!), sa)]!);
     }
     case "nn.reshape":
       return [...a];
@@ -164,8 +184,8 @@ function evaluateOp(op: Op, x: readonly bigint[][]): bigint[] {
           for (let k = 0; k < count(kernel); k++) {
             const o = index(k, kernel);
             const q = o.map((v, d) => p[2 + d]! * attr("strides")[d]! + v * attr("dilations")[d]! - attr("pads")[d]!);
-            if (q.some((v, d) => v < 0 || v >= sa[2 + d]!)) continue;
-            sum += product(a[flat([p[0]!, first + c, ...q], sa)]!, b[flat([p[1]!, c, ...o], sb)]!);
+            const outside = q.some((v, d) => v < 0 || v >= sa[2 + d]!);
+            sum += product(outside ? toRational((op.attrs["pad_value"] as number | undefined) ?? 0, 0) : a[flat([p[0]!, first + c, ...q], sa)]!, b[flat([p[1]!, c, ...o], sb)]!);
           }
         }
         return sum;

@@ -1,6 +1,6 @@
 /** Delay and area of scalar operators on a device: the one place that turns an `fx` operation into nanoseconds and LUTs. */
 import type { Op } from "../../ir/core.js";
-import { rawRange, type FixedType } from "../../ir/types.js";
+import { outerRange, type FixedType } from "../../ir/types.js";
 import type { Device } from "./devices.js";
 
 /** Whether a product of these widths takes a multiplier block rather than logic. */
@@ -111,7 +111,7 @@ function levels(d: Device, inputs: number): number {
 export function saturates(op: Op): boolean {
   if (op.attrs["overflow"] !== "saturate") return false;
   const [from, to] = [op.operand(0).type as FixedType, op.result.type as FixedType];
-  const [a, b] = [rawRange(from), rawRange(to)];
+  const [a, b] = [outerRange(from), outerRange(to)];
   const s = 2 ** (to.frac - from.frac);
   return a.hi * s + 0.5 >= b.hi + 1 || a.lo * s < b.lo;
 }

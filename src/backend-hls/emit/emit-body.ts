@@ -3,7 +3,8 @@ import type { Block, Module, Op, Value } from "../../ir/core.js";
 import { denseAttr, intAttr, strAttr } from "../../ir/define-op.js";
 import { u, type RtlModuleBuilder } from "../../ir/rtl/builder.js";
 import { bitsRange } from "../../ir/rtl/semantics.js";
-import { rawRange, type BitsType, type FixedType } from "../../ir/types.js";
+import { scaleRange } from "../../ir/fixed-arith.js";
+import { typeOfRange, wideRange, type BitsType, type FixedType } from "../../ir/types.js";
 import type { MultiplierCell } from "../device/family.js";
 import { cellModule } from "../device/multiplier-cell.js";
 import { type AdderGraph, bitsOfInterval, type Interval } from "../kernel/adder-graph.js";
@@ -121,10 +122,8 @@ export function emitAdderGraph(m: RtlModuleBuilder, graph: AdderGraph, inputs: r
 function emitConstantProduct(m: RtlModuleBuilder, { varying, graph, stages }: ConstantProduct, op: Op, x: Staged, hint: string): Staged {
   const to = op.result.type as FixedType;
   const from = op.operands.map((v) => v.type as FixedType);
-  const range = rawRange(from[varying]!);
-  const factor = intAttr(op.operand(1 - varying).def!, "raw");
-  const bounds = [range.lo * factor, range.hi * factor];
-  const product = emitAdderGraph(m, graph, [x], stages, intervalType({ lo: Math.min(...bounds), hi: Math.max(...bounds) }))[0]!;
+  const range = scaleRange(wideRange(from[varying]!), BigInt(intAttr(op.operand(1 - varying).def!, "raw")));
+  const product = emitAdderGraph(m, graph, [x], stages, wires(typeOfRange(range, 0)))[0]!;
   return new Staged(m, m.shl(product.value, to.frac - from[0]!.frac - from[1]!.frac, wires(to), hint), product.stage);
 }
 
@@ -203,9 +202,9 @@ export function emitRequantize(m: RtlModuleBuilder, x: Value, from: FixedType, t
 function saturate(m: RtlModuleBuilder, x: Value, to: FixedType, hint: string): Value {
   const type = wires(to);
   const from = x.type as BitsType;
-  const { lo, hi } = rawRange(to);
+  const { lo, hi } = wideRange(to);
   const range = bitsRange(from);
-  const [tooHigh, tooLow] = [range.hi > BigInt(hi), range.lo < BigInt(lo)];
+  const [tooHigh, tooLow] = [range.hi > hi, range.lo < lo];
   if (!tooHigh && !tooLow) return m.cast(x, type, hint);
   const negative = from.signed ? m.bit(x, from.width - 1) : m.constant(0, u(1));
   // Bits from the format's sign upwards: all equal in a signed number that fits, all zero in one without sign.

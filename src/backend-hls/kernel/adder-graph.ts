@@ -13,7 +13,7 @@
  * C. Sun et al., "da4ml: Distributed Arithmetic for Real-time Neural Networks on FPGAs" (arXiv 2507.04535).
  */
 
-/** Closed interval of integers. */
+/** Closed interval of integers; ends beyond 2^53 may lie further out than the numbers do, never further in. */
 export interface Interval {
   readonly lo: number;
   readonly hi: number;
@@ -113,8 +113,7 @@ function patternKey(a: number, b: number, shift: number, sign: number): number {
 const MAX_PAIRS = 2e6;
 
 /**
- * The graph of `y = matrix x + added`: `matrix[o][i]` are integers, `inputs[i]` the range of x_i. Values are exact, and fit
- * a double: |y| < 2^53. It is no deeper than the output of most terms must be. With numbers to add no output is negative.
+ * The graph of `y = matrix x + added`: `matrix[o][i]` are integers, `inputs[i]` the range of x_i. It is no deeper than the output of most terms must be. With numbers to add no output is negative.
  */
 export function buildAdderGraph(matrix: readonly ArrayLike<number>[], inputs: readonly Interval[], added?: ArrayLike<number>): AdderGraph {
   const constants = added === undefined ? [] : [...new Set(Array.from(added))];
@@ -159,7 +158,7 @@ class GraphBuilder {
   add(a: number, b: number, shift: number, subtract: boolean): number {
     const [p, q] = [2 ** Math.max(0, -shift), (subtract ? -1 : 1) * 2 ** Math.max(0, shift)];
     const [x, y] = [multiple(this.ranges[a]!, p), multiple(this.ranges[b]!, q)];
-    const range = a === b ? multiple(this.ranges[a]!, p + q) : { lo: x.lo + y.lo, hi: x.hi + y.hi };
+    const range = a === b ? multiple(this.ranges[a]!, p + q) : { lo: outerSum(x.lo, y.lo, -1), hi: outerSum(x.hi, y.hi, 1) };
     const depth = Math.max(this.depths[a]!, this.depths[b]!) + 1;
     this.nodes.push({ a, b, shift, subtract, range, depth });
     this.ranges.push(range);
@@ -222,8 +221,24 @@ class GraphBuilder {
 }
 
 /** Range of c x. */
+/** The next double, or the one after it, in direction `side`: a step is at most this much of the number. */
+function outward(v: number, side: 1 | -1): number {
+  return v + side * Math.abs(v) * 2 ** -52;
+}
+
+/** a + b, moved in direction `side` where that is no double. @source TwoSum: Knuth, TAOCP 2, 4.2.2 */
+function outerSum(a: number, b: number, side: 1 | -1): number {
+  const s = a + b;
+  const c = s - a;
+  const error = a - (s - c) + (b - c);
+  return error === 0 ? s : outward(s, side);
+}
+
+/** c is plus or minus a power of two or, from one value twice, the sum of two such. */
 function multiple(r: Interval, c: number): Interval {
-  return c >= 0 ? { lo: r.lo * c, hi: r.hi * c } : { lo: r.hi * c, hi: r.lo * c };
+  const [lo, hi] = c >= 0 ? [r.lo * c, r.hi * c] : [r.hi * c, r.lo * c];
+  if (Math.max(-lo, hi) <= Number.MAX_SAFE_INTEGER || Number.isInteger(Math.log2(Math.abs(c)))) return { lo, hi };
+  return { lo: outward(lo, -1), hi: outward(hi, 1) };
 }
 
 /** The greedy search for shared pairs; edits the rows in place. */

@@ -1,7 +1,7 @@
 /** A product by a constant of a body: shifted additions, as few as its signed digits allow. */
 import type { Op } from "../../ir/core.js";
 import { intAttr } from "../../ir/define-op.js";
-import { rawRange, type FixedType } from "../../ir/types.js";
+import { outerRange, type FixedType } from "../../ir/types.js";
 import { type AdderGraph, buildAdderGraph } from "./adder-graph.js";
 
 const known = new Map<string, AdderGraph>();
@@ -10,7 +10,7 @@ const known = new Map<string, AdderGraph>();
 export function productByConstant(op: Op): { readonly varying: number; readonly graph: AdderGraph } {
   const varying = op.operand(0).def?.name === "fx.constant" ? 1 : 0;
   const factor = intAttr(op.operand(1 - varying).def!, "raw");
-  const range = rawRange(op.operand(varying).type as FixedType);
+  const range = outerRange(op.operand(varying).type as FixedType);
   const key = `${factor}:${range.lo}:${range.hi}`;
   let graph = known.get(key);
   if (graph === undefined) known.set(key, (graph = buildAdderGraph([[factor]], [range])));

@@ -3,7 +3,8 @@ import { allocate, Dense } from "../../ir/attributes.js";
 import type { Op } from "../../ir/core.js";
 import { denseAttr } from "../../ir/define-op.js";
 import { loopNest, type KernelSpec, type Loop } from "../../ir/flow/kernel.js";
-import { typeOfRange, rawRange, type FixedType } from "../../ir/types.js";
+import { scaleRange, unionRanges } from "../../ir/fixed-arith.js";
+import { typeOfRange, wideRange, type FixedType } from "../../ir/types.js";
 import { source } from "../../ir/eval/flow.js";
 import { lanePoints } from "../channel/access.js";
 
@@ -30,8 +31,7 @@ export function accumulatorLoops(spec: KernelSpec): { reductions: Loop[]; inner:
 
 /** Type of a partial sum over `n` terms: what the terms need, but never more than the accumulator, which holds all. */
 export function sumType(term: FixedType, n: number, acc: FixedType): FixedType {
-  const r = rawRange(term);
-  const t = typeOfRange({ lo: Math.min(0, r.lo * n), hi: Math.max(0, r.hi * n) }, acc.frac);
+  const t = typeOfRange(unionRanges({ lo: 0n, hi: 0n }, scaleRange(wideRange(term), BigInt(n))), acc.frac);
   return t.width < acc.width ? t : acc;
 }
 

@@ -4,7 +4,7 @@ import type { Block, Op, Value } from "../../ir/core.js";
 import { denseAttr } from "../../ir/define-op.js";
 import { isFeatureIterator, laneCount, loopNest, unrollOf, type KernelSpec } from "../../ir/flow/kernel.js";
 import { source } from "../../ir/eval/flow.js";
-import { rawRange, type FixedType } from "../../ir/types.js";
+import { outerRange, type FixedType } from "../../ir/types.js";
 import type { Device } from "../device/devices.js";
 import { opArea } from "../device/operators.js";
 import { addTo, noResources, type Resources, rounded } from "../device/resources.js";
@@ -272,7 +272,7 @@ function adderLuts(spec: KernelSpec, product: readonly [number, number], weights
     });
     const columns = Math.min(rows.values().next().value!.length, SAMPLED_WEIGHTS / 4);
     const sample = [...rows.values()].slice(0, Math.max(1, Math.floor(SAMPLED_WEIGHTS / columns))).map((r) => r.slice(0, columns));
-    const range = rawRange(elemOf(spec, product[0] === weights ? product[1] : product[0]));
+    const range = outerRange(elemOf(spec, product[0] === weights ? product[1] : product[0]));
     const graph = buildAdderGraph(sample, sample[0]!.map(() => range));
     luts = graph.nodes.reduce((n, node) => n + adderTables(graph, node), 0) / (sample.length * columns);
     adderCosts.set(dense, luts);

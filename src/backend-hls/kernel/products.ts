@@ -12,7 +12,7 @@
 import type { Op } from "../../ir/core.js";
 import { source } from "../../ir/eval/flow.js";
 import { isFeatureIterator, type KernelSpec } from "../../ir/flow/kernel.js";
-import { rawRange, type FixedType } from "../../ir/types.js";
+import { NUMBER_WIDTH, outerRange, rawRange, type FixedType } from "../../ir/types.js";
 import { lanePoints, readTable } from "../channel/access.js";
 import type { Device } from "../device/devices.js";
 import { type AdderGraph, bitsOfInterval, buildAdderGraph, type Interval } from "./adder-graph.js";
@@ -199,7 +199,7 @@ function adderPlan(op: Op, spec: KernelSpec, lanes: Lanes, numbers: (i: number, 
     else group.push(n);
   });
   const row = weightTable(spec, weights).rows[0]!;
-  const range: Interval = rawRange(elemOf(spec, varying));
+  const range: Interval = outerRange(elemOf(spec, varying));
   const units = [...groups.values()].map((outputs): Unit => {
     const all = numbers(varying, lanes.outputs[outputs[0]!]!);
     const matrix = outputs.map((n) => numbers(weights, lanes.outputs[n]!).map((w) => row[w]!));
@@ -246,6 +246,7 @@ function cachedGraph(matrix: readonly (readonly number[])[], range: Interval, ad
  */
 export function packingOf(spec: KernelSpec, device: Device, shared: number, packed: number): Packing | undefined {
   const [a, b] = [elemOf(spec, shared), elemOf(spec, packed)];
+  if (a.width + b.width > NUMBER_WIDTH) return undefined;
   const [ra, rb] = [rawRange(a), rawRange(b)];
   const corners = [ra.lo * rb.lo, ra.lo * rb.hi, ra.hi * rb.lo, ra.hi * rb.hi];
   const low: Interval = { lo: Math.min(0, ...corners), hi: Math.max(0, ...corners) };

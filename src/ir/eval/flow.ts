@@ -10,23 +10,26 @@ import type { Module, Op, Value } from "../core.js";
 import { denseAttr } from "../define-op.js";
 import { descend, readEnsemble } from "../trees.js";
 import { isFeatureIterator, linearAccess, linearResult, readKernel, type Iterator, type KernelSpec } from "../flow/kernel.js";
-import { elementCount, rawRange, type StreamType } from "../types.js";
-import { Bindings, emitBody, isInt32, runtimeHelpers } from "./fx-js.js";
+import { elementCount, isWide, NUMBER_WIDTH, wideRange, type FixedType, type StreamType } from "../types.js";
+import { Bindings, emitBody, isInt32, runtimeHelpers, stored } from "./fx-js.js";
 
 /** Takes and returns raw integers, one array per input and output of the function, for one sample. */
 export interface FlowProgram {
   run(inputs: readonly DenseData[]): DenseData[];
-  /** Called with every kernel's result, for comparisons layer by layer. */
+  /** Called with every kernel's result, for comparisons layer by layer; of more than 53 bits only approximated. */
   observe: ((kernel: Op, data: DenseData) => void) | undefined;
 }
 
-type KernelFunction = (inputs: readonly DenseData[], out: DenseData) => void;
+/** Raw integers of a channel: those of more than 53 bits are bigints. */
+type ChannelData = DenseData | bigint[];
+
+type KernelFunction = (inputs: readonly ChannelData[], out: ChannelData) => void;
 
 /** Compiles a flow module; buffers are allocated once and overwritten by each `run`. */
 export function prepareFlow(module: Module): FlowProgram {
   const func = module.func;
-  const buffers = new Map<Value, DenseData>();
-  const steps: { op: Op; fn: KernelFunction; inputs: Value[]; out: DenseData }[] = [];
+  const buffers = new Map<Value, ChannelData>();
+  const steps: { op: Op; fn: KernelFunction; inputs: Value[]; out: ChannelData }[] = [];
   for (const op of func.body.ops) {
     switch (op.name) {
       case "flow.constant":
@@ -36,7 +39,7 @@ export function prepareFlow(module: Module): FlowProgram {
         break;
       case "flow.kernel": {
         const t = op.result.type as StreamType;
-        const out = allocate(t.elem, elementCount(t.shape));
+        const out = t.elem.kind === "fixed" && isWide(t.elem) ? new Array<bigint>(elementCount(t.shape)).fill(0n) : allocate(t.elem, elementCount(t.shape));
         buffers.set(op.result, out);
         steps.push({ op, fn: compileKernel(op), inputs: op.operands.map(source), out });
         break;
@@ -54,9 +57,9 @@ export function prepareFlow(module: Module): FlowProgram {
       func.body.args.forEach((a, i) => buffers.set(a, inputs[i]!));
       for (const s of steps) {
         s.fn(s.inputs.map((v) => buffers.get(v)!), s.out);
-        program.observe?.(s.op, s.out);
+        program.observe?.(s.op, Array.isArray(s.out) ? Float64Array.from(s.out, Number) : s.out);
       }
-      return results.map((v) => buffers.get(v)!.slice());
+      return results.map((v) => (buffers.get(v) as DenseData).slice());
     },
   };
   return program;
@@ -97,6 +100,12 @@ function treeOf(spec: KernelSpec, bindings: Bindings): { name: string; column: A
   const feature = Int32Array.from(e.feature, (f) => target[f]!);
   const moved = { ...e, feature };
   return { name: bindings.add((x: ArrayLike<number>, at: number, tree: number, column: number) => e.values[descend(moved, e.roots[tree]!, x, at) * e.outputs + column]), column: spec.operands[1]!.map.results[0]! };
+}
+
+/** What operand `i` is outside its view, as a literal of its store. */
+function padOf(spec: KernelSpec, i: number): string {
+  const { value, view } = spec.operands[i]!;
+  return isWide((value.type as StreamType).elem as FixedType) ? `${BigInt(view.pad)}n` : `${view.pad}`;
 }
 
 /** JavaScript of one kernel: parallel loops, reduction loops inside, epilogue. */
@@ -149,7 +158,7 @@ function kernelSource(op: Op, spec: KernelSpec, bindings: Bindings): string {
     const element = `x${i}[${moved(`a${i}`, level, point)}]`;
     if (guards[i]!.length === 0) return element;
     const test = guards[i]!.map((g) => g.replace(/(\w+)\$/g, (_, name: string) => moved(name, level, point))).join(" && ");
-    return `(${test} ? ${element} : ${spec.operands[i]!.view.pad})`;
+    return `(${test} ? ${element} : ${padOf(spec, i)})`;
   };
   const nowhere: ReadonlyMap<number, number> = new Map();
   const phaseReads = (phase: "body" | "epilogue", level: number, point = nowhere): string[] =>
@@ -163,13 +172,18 @@ function kernelSource(op: Op, spec: KernelSpec, bindings: Bindings): string {
     return names.map((_, i) => `${prefix}${i}`);
   };
   const int = isInt32(spec.accType);
+  const wide = isWide(spec.accType);
+  const term = op.regions[0]!.terminator.operand(0).type as FixedType;
+  // Terms are added up as numbers as long as their sum is one, and only then to the bigint.
+  const spill = wide && spec.combiner === "add" && !isWide(term) ? 2 ** (NUMBER_WIDTH - term.width) : 1;
   if (spec.combiner === "none") {
     const { statements, result } = emitBody(op.regions[0]!, bindReads(phaseReads("body", outer), "b"), bindings, "t");
-    lines.push(...statements, `const acc = ${result};`);
+    lines.push(...statements, `const acc = ${stored(result, term, spec.accType)};`);
   } else {
-    const range = rawRange(spec.accType);
-    const identity = spec.combiner === "add" ? 0 : spec.combiner === "max" ? range.lo : range.hi;
-    lines.push(`let acc = ${identity};`);
+    const range = wideRange(spec.accType);
+    const identity = spec.combiner === "add" ? 0n : spec.combiner === "max" ? range.lo : range.hi;
+    lines.push(`let acc = ${identity}${wide ? "n" : ""};`);
+    if (spill > 1) lines.push("let part = 0, parts = 0;");
     looped.forEach((r, k) => open(r, outer + k + 1));
     for (const point of pointsOf(inlined, spec)) {
       lines.push("{");
@@ -180,11 +194,13 @@ function kernelSource(op: Op, spec: KernelSpec, bindings: Bindings): string {
         result = body.result;
         lines.push(...body.statements);
       }
-      if (spec.combiner === "add") lines.push(int ? `acc = (acc + ${result}) | 0;` : `acc += ${result};`);
-      else lines.push(`if (${result} ${spec.combiner === "max" ? ">" : "<"} acc) acc = ${result};`);
+      if (spill > 1) lines.push(`part += ${result}; if (++parts === ${spill}) { acc += BigInt(part); part = parts = 0; }`);
+      else if (spec.combiner === "add") lines.push(int ? `acc = (acc + ${result}) | 0;` : `acc += ${stored(result, term, spec.accType)};`);
+      else lines.push(`if (${result} ${spec.combiner === "max" ? ">" : "<"} acc) acc = ${stored(result, term, spec.accType)};`);
       lines.push("}");
     }
     looped.forEach(() => lines.push("}"));
+    if (spill > 1) lines.push("acc += BigInt(part);");
   }
   const { statements, result } = emitBody(op.regions[1]!, ["acc", ...bindReads(phaseReads("epilogue", outer), "e")], bindings, "u");
   lines.push(...statements, `out[${at("ao", outer)}] = ${result};`);

@@ -1,10 +1,11 @@
 /**
- * Scalar fixed-point bodies as JavaScript source. Raw integers are int32 where the type allows it and doubles
- * (exact up to 53 bits) elsewhere; both give the same integers.
+ * Scalar fixed-point bodies as JavaScript source. Raw integers are int32 where the type allows it, doubles up to 53 bits,
+ * and bigints beyond; all give the same integers.
  */
 import type { Block, Op, Value } from "../core.js";
 import { denseAttr, intAttr, strAttr } from "../define-op.js";
-import { rawRange, showType, type FixedType, type Type } from "../types.js";
+import { requantizeWide } from "../fixed-arith.js";
+import { isWide, rawRange, showType, type FixedType, type Type } from "../types.js";
 
 /** Whether every raw value fits an int32. */
 export function isInt32(t: FixedType): boolean {
@@ -13,8 +14,13 @@ export function isInt32(t: FixedType): boolean {
 
 export function fixedType(t: Type): FixedType {
   if (t.kind !== "fixed") throw new Error(`fixed point expected, got ${showType(t)}`);
-  if (t.width > 53) throw new Error(`${showType(t)} is wider than 53 bits`);
   return t;
+}
+
+/** A raw integer of type `from` as one of type `to`, which can hold it: only its store may change. */
+export function stored(x: string, from: FixedType, to: FixedType): string {
+  if (isWide(from) === isWide(to)) return x;
+  return isWide(to) ? `BigInt(${x})` : `Number(${x})`;
 }
 
 /** Names of tables that a body reads, to be bound when the source is compiled. */
@@ -60,11 +66,12 @@ export function emitBody(block: Block, args: readonly string[], bindings: Bindin
 function emitOp(op: Op, x: readonly string[], bindings: Bindings): string {
   const to = fixedType(op.result.type);
   const from = op.operands.map((v) => fixedType(v.type));
+  if (op.name !== "fx.constant" && [to, ...from].some(isWide)) return emitWide(op, x, from, to, bindings);
   const at = (i: number): string => align(x[i]!, from[i]!, to);
   const int = isInt32(to);
   switch (op.name) {
     case "fx.constant":
-      return literal(intAttr(op, "raw"));
+      return isWide(to) ? `${BigInt(intAttr(op, "raw"))}n` : literal(intAttr(op, "raw"));
     case "fx.add":
       return int ? `(${at(0)} + ${at(1)}) | 0` : `${at(0)} + ${at(1)}`;
     case "fx.sub":
@@ -90,6 +97,39 @@ function emitOp(op: Op, x: readonly string[], bindings: Bindings): string {
     }
     default:
       throw new Error(`no scalar meaning for ${op.name}`);
+  }
+}
+
+/** An operation with an operand or a result of more than 53 bits. */
+function emitWide(op: Op, x: readonly string[], from: readonly FixedType[], to: FixedType, bindings: Bindings): string {
+  const big = (i: number): string => (isWide(from[i]!) ? x[i]! : `BigInt(${x[i]})`);
+  const up = (e: string, shift: number): string => {
+    if (shift < 0) throw new Error(`${op.name}: alignment to ${showType(to)} drops bits`);
+    return shift === 0 ? e : `(${e} << ${shift}n)`;
+  };
+  const at = (i: number): string => up(big(i), to.frac - from[i]!.frac);
+  const result = (e: string): string => (isWide(to) ? e : `Number(${e})`);
+  switch (op.name) {
+    case "fx.add":
+      return result(`${at(0)} + ${at(1)}`);
+    case "fx.sub":
+      return result(`${at(0)} - ${at(1)}`);
+    case "fx.mul":
+      return result(up(`(${big(0)} * ${big(1)})`, to.frac - from[0]!.frac - from[1]!.frac));
+    case "fx.max":
+      return result(`largerOf(${at(0)}, ${at(1)})`);
+    case "fx.min":
+      return result(`smallerOf(${at(0)}, ${at(1)})`);
+    case "fx.select_neg":
+      return result(`(${x[0]} < 0 ? ${at(1)} : ${at(2)})`);
+    case "fx.cast":
+      return result(at(0));
+    case "fx.requantize": {
+      const [rounding, overflow] = [strAttr(op, "rounding"), strAttr(op, "overflow")];
+      return result(`requantizeWide(${big(0)}, ${bindings.add(from[0])}, ${bindings.add(to)}, "${rounding}", "${overflow}")`);
+    }
+    default:
+      throw new Error(`no scalar meaning for ${op.name} on ${showType(to)}`);
   }
 }
 
@@ -134,6 +174,9 @@ export function emitRequantize(x: string, from: FixedType, to: FixedType, roundi
 
 /** Functions that emitted source may call. */
 export const runtimeHelpers: Readonly<Record<string, unknown>> = {
+  requantizeWide,
+  largerOf: (a: bigint, b: bigint): bigint => (a > b ? a : b),
+  smallerOf: (a: bigint, b: bigint): bigint => (a < b ? a : b),
   roundHalfEven(v: number): number {
     const f = Math.floor(v);
     const d = v - f;

@@ -1,7 +1,8 @@
 /**
  * Reference interpreter of nn on fixed point: exact, except where the program itself rounds (`nn.quantize`, `nn.unary`).
  *
- * Values travel as doubles that are exact multiples of their type's LSB (see nn-kernels.ts); raw integers appear at the
+ * Values travel as doubles that are exact multiples of their type's LSB (see nn-kernels.ts), those of more than 53 bits as
+ * bigints as well, which the doubles then only approximate (nn-wide.ts). Raw integers of others appear at the
  * ports and in the two rounding operations. The same engine evaluates float modules in double precision, which is what
  * calibration and the comparison layer by layer use: `prepareNn` takes and returns values, `prepareNnFixed` raw integers.
  */
@@ -9,10 +10,11 @@ import { CompilerBug } from "../../diagnostics/index.js";
 import { allocate, type Dense, type DenseData } from "../attributes.js";
 import type { Module, Op, Value } from "../core.js";
 import { boolAttr, denseAttr, intAttr, intsAttr, lookupOp, numAttr, strAttr } from "../define-op.js";
-import { checkWidth, overflowTo, roundTo, roundWhole, type Overflow, type Rounding } from "../fixed-arith.js";
+import { checkWidth, type Overflow, overflowTo, type Rounding, roundTo, roundWhole } from "../fixed-arith.js";
 import { unaryFunction, unaryRaw, unaryTable } from "../nn/unary-table.js";
-import { elementCount, rawRange, rowMajorStrides, showType, type FixedType, type TensorType } from "../types.js";
+import { elementCount, type FixedType, isWide, NUMBER_WIDTH, outerRange, rawRange, rowMajorStrides, showType, type TensorType } from "../types.js";
 import { binary, broadcastStrides, concat, conv, elementwise, matmul, offsets, permuted, pool, reduce, softmax, type Kernel } from "./nn-kernels.js";
+import { approximate, hasWide, wideKernel } from "./nn-wide.js";
 
 /** Evaluates one sample; arrays hold real values in row-major order and are overwritten by the next run. */
 export interface NnProgram {
@@ -49,7 +51,8 @@ export function valuesOfDense(d: Dense): Float64Array {
 export function prepareNn(module: Module): NnProgram {
   const func = module.func;
   const buffers = new Map<Value, Float64Array>();
-  const steps: { kernel: Kernel; inputs: Float64Array[]; result: Value; out: Float64Array }[] = [];
+  const wide = new Map<Value, bigint[]>();
+  const steps: { kernel: Kernel; inputs: Float64Array[]; result: Value; out: Float64Array; accept: (() => void) | undefined }[] = [];
   const buffer = (v: Value): Float64Array => {
     const found = buffers.get(v);
     if (found === undefined) throw new CompilerBug(`nn interpreter: %${v.hint ?? v.id} is used before it is defined`);
@@ -70,7 +73,9 @@ export function prepareNn(module: Module): NnProgram {
     }
     const out = new Float64Array(elementCount(shapeOf(op.result)));
     buffers.set(op.result, out);
-    steps.push({ kernel: kernelOf(op), inputs: op.operands.map(buffer), result: op.result, out });
+    if (elem !== undefined && isWide(elem)) wide.set(op.result, new Array<bigint>(out.length).fill(0n));
+    const kernel = hasWide(op) ? wideKernel(op, kernelOf(op), wide) : kernelOf(op);
+    steps.push({ kernel, inputs: op.operands.map(buffer), result: op.result, out, accept: acceptance(op.result, out, wide.get(op.result)) });
   }
   const args = func.body.args.map(buffer);
   const program: NnProgram = {
@@ -79,7 +84,9 @@ export function prepareNn(module: Module): NnProgram {
       args.forEach((a, i) => a.set(inputs[i]!));
       for (const s of steps) {
         s.kernel(s.inputs, s.out);
-        program.observe?.(s.result, s.out);
+        if (program.observe === undefined) continue;
+        program.observe(s.result, s.out);
+        s.accept?.();
       }
       return results;
     },
@@ -87,11 +94,21 @@ export function prepareNn(module: Module): NnProgram {
   return program;
 }
 
+/** Takes over what an observer has written to the real numbers that stand for a wide value. */
+function acceptance(v: Value, out: Float64Array, raws: bigint[] | undefined): (() => void) | undefined {
+  if (raws === undefined) return undefined;
+  const type = fixedOf(v)!;
+  return () => {
+    for (let i = 0; i < out.length; i++) if (out[i] !== approximate(raws[i]!, type)) raws[i] = BigInt(Math.floor(out[i]! * 2 ** type.frac));
+  };
+}
+
 export function prepareNnFixed(module: Module): FixedProgram {
   const inner = prepareNn(module);
   const port = (v: Value): FixedType => {
     const t = fixedOf(v);
     if (t === undefined) throw new CompilerBug(`port %${v.hint ?? v.id} has type ${showType(v.type)}: the module is not quantized`);
+    if (isWide(t)) throw new CompilerBug(`port %${v.hint ?? v.id} has type ${showType(t)}, and a port has at most ${NUMBER_WIDTH} bits`);
     return t;
   };
   const ins = module.func.body.args.map(port);
@@ -143,7 +160,7 @@ function kernelOf(op: Op): Kernel {
   const spatial = (key: string, fill: number): number[] => (op.attrs[key] === undefined ? new Array<number>(spatialRank).fill(fill) : intsAttr(op, key));
   switch (op.name) {
     case "nn.conv":
-      return conv({ x, w: shapeOf(op.operand(1)), y, strides: spatial("strides", 1), pads: op.attrs["pads"] === undefined ? spatial("pads", 0) : spatial("pads", 0).slice(0, spatialRank), dilations: spatial("dilations", 1), group: numAttr(op, "group", 1), padValue: numAttr(op, "pad_value", 0) });
+      return conv({ x, w: shapeOf(op.operand(1)), y, strides: spatial("strides", 1), pads: op.attrs["pads"] === undefined ? spatial("pads", 0) : spatial("pads", 0).slice(0, spatialRank), dilations: spatial("dilations", 1), group: numAttr(op, "group", 1), padValue: hasWide(op) ? 0 : numAttr(op, "pad_value", 0) });
     case "nn.matmul":
       return matmul(x, shapeOf(op.operand(1)), y);
     case "nn.leaky_relu": {
@@ -243,7 +260,8 @@ function view(op: Op, x: readonly number[], y: readonly number[]): Kernel {
 
 function quantize(from: FixedType | undefined, to: FixedType, rounding: Rounding, overflow: Overflow): Kernel {
   const [scale, unit] = [2 ** to.frac, 2 ** -to.frac];
-  const { lo, hi } = rawRange(to);
+  // Wide ones are computed elsewhere, and of this kernel only the type is needed.
+  const { lo, hi } = outerRange(to);
   if (rounding === "half-up" && overflow === "saturate" && from !== undefined && from.width <= 50 && from.frac - to.frac <= 50) {
     // The common case, without calls: the sum with 1/2 is exact at these widths.
     return ([x], out) => {

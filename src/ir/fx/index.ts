@@ -2,7 +2,8 @@
  * fx: scalar arithmetic on fixed point, the bodies and epilogues of kernels. Everything is exact except `fx.requantize`
  * and `fx.table`; an exact operation whose result type cannot hold every value is refused by the verifier.
  */
-import { rawRange, sameType, type FixedType, type RawRange, type Type } from "../types.js";
+import { addRanges, maxRanges, minRanges, mulRanges, shiftRange, subRanges } from "../fixed-arith.js";
+import { sameType, wideRange, type FixedType, type Type, type WideRange } from "../types.js";
 import type { Dialect, OpDef, Report } from "../define-op.js";
 import { denseAttr, intAttr } from "../define-op.js";
 import type { Op } from "../core.js";
@@ -21,31 +22,11 @@ function fixedOperands(op: Op, report: Report): FixedType[] | undefined {
 }
 
 /** Exact range of `a op b` in units of 2^-result.frac. */
-function exactRange(op: Op, types: readonly FixedType[]): RawRange {
-  const to = types[types.length - 1]!;
-  const scaled = (t: FixedType): RawRange => {
-    const r = rawRange(t);
-    const s = 2 ** (to.frac - t.frac);
-    return { lo: r.lo * s, hi: r.hi * s };
-  };
-  const [a, b] = [types[0]!, types[1]!];
-  if (op.name === "fx.mul") {
-    const [x, y] = [rawRange(a), rawRange(b)];
-    const s = 2 ** (to.frac - a.frac - b.frac);
-    const p = [x.lo * y.lo, x.lo * y.hi, x.hi * y.lo, x.hi * y.hi].map((v) => v * s);
-    return { lo: Math.min(...p), hi: Math.max(...p) };
-  }
-  const [x, y] = [scaled(a), scaled(b)];
-  switch (op.name) {
-    case "fx.add":
-      return { lo: x.lo + y.lo, hi: x.hi + y.hi };
-    case "fx.sub":
-      return { lo: x.lo - y.hi, hi: x.hi - y.lo };
-    case "fx.max":
-      return { lo: Math.max(x.lo, y.lo), hi: Math.max(x.hi, y.hi) };
-    default:
-      return { lo: Math.min(x.lo, y.lo), hi: Math.min(x.hi, y.hi) };
-  }
+function exactRange(op: Op, types: readonly FixedType[]): WideRange {
+  const [a, b, to] = [types[0]!, types[1]!, types[types.length - 1]!];
+  if (op.name === "fx.mul") return shiftRange(mulRanges(wideRange(a), wideRange(b)), to.frac - a.frac - b.frac);
+  const combine = { "fx.add": addRanges, "fx.sub": subRanges, "fx.max": maxRanges }[op.name] ?? minRanges;
+  return combine(shiftRange(wideRange(a), to.frac - a.frac), shiftRange(wideRange(b), to.frac - b.frac));
 }
 
 /**
@@ -57,10 +38,10 @@ function verifyExact(op: Op, report: Report): void {
   if (types === undefined) return;
   const to = types[types.length - 1]!;
   const need = op.name === "fx.mul" ? types[0]!.frac + types[1]!.frac : Math.max(types[0]!.frac, types[1]!.frac);
-  if (to.frac < need) report(`result has ${to.frac} fractional bits, ${need} are needed`);
+  if (to.frac < need) return report(`result has ${to.frac} fractional bits, ${need} are needed`);
   const constant = op.operands.some((v) => v.def?.name === "fx.constant");
   if (constant || op.attrs["range_checked"] === true) return;
-  const [r, have] = [exactRange(op, types), rawRange(to)];
+  const [r, have] = [exactRange(op, types), wideRange(to)];
   if (r.lo < have.lo || r.hi > have.hi) report(`result range [${have.lo}, ${have.hi}] cannot hold [${r.lo}, ${r.hi}]`);
 }
 
@@ -73,7 +54,7 @@ const ops: readonly OpDef[] = [
     verify: (op, report) => {
       const t = fixedOf(op.result.type);
       if (t === undefined) return report("result must be a fixed-point scalar");
-      const r = rawRange(t);
+      const r = wideRange(t);
       const raw = intAttr(op, "raw");
       if (raw < r.lo || raw > r.hi) report(`raw value ${raw} is outside [${r.lo}, ${r.hi}]`);
     } },

@@ -1,8 +1,7 @@
 /** nn operations that work element by element. */
-import type { OpDef, Report } from "../define-op.js";
-import { denseAttr, intAttr, numAttr, strAttr } from "../define-op.js";
+import { denseAttr, intAttr, numAttr, type OpDef, type Report, strAttr } from "../define-op.js";
 import type { Op } from "../core.js";
-import { absType, addType, clipType, dataRange, leakyReluType, maxType, minType, mulType, negType, reluType, roundWhole, scaleRange, subType, type Ranged } from "../fixed-arith.js";
+import { absType, addType, clipType, dataRange, leakyReluType, maxType, minType, mulType, negType, rangeAt, type Ranged, reluType, roundWhole, subType, unionRanges } from "../fixed-arith.js";
 import { typeOfRange, type FixedType } from "../types.js";
 import { broadcastShapes, checkShape, constantData, fixedElem, listText, rangedOf, shapeOf, typed } from "./typing.js";
 import { unaryFunction, unaryFunctions } from "./unary-table.js";
@@ -46,8 +45,7 @@ function unary(name: string, summary: string, source: string, format: (x: Ranged
 /** Holds the values of both. */
 function maxHull(a: Ranged, b: Ranged): FixedType {
   const frac = Math.max(a.frac, b.frac);
-  const [p, q] = [scaleRange(a.range, 2 ** (frac - a.frac)), scaleRange(b.range, 2 ** (frac - b.frac))];
-  return typeOfRange({ lo: Math.min(p.lo, q.lo), hi: Math.max(p.hi, q.hi) }, frac);
+  return typeOfRange(unionRanges(rangeAt(a, frac), rangeAt(b, frac)), frac);
 }
 
 export const WHOLE_MODES = ["floor", "ceil", "trunc", "half-even"] as const;

@@ -2,7 +2,7 @@
 import type { OpDef, Report } from "../define-op.js";
 import { intsAttr, numAttr } from "../define-op.js";
 import type { Op } from "../core.js";
-import { addType, dotType, rangeAt, weightedSumRange } from "../fixed-arith.js";
+import { addRanges, addType, checkWidth, dotType, ranged, rangeAt, unionRanges, weightedSumsRange } from "../fixed-arith.js";
 import { typeOfRange, type FixedType } from "../types.js";
 import { broadcastShapes, checkShape, constantData, fixedElem, listText, rangedOf, shapeOf, typed } from "./typing.js";
 
@@ -23,25 +23,13 @@ function linearFormat(op: Op, terms: number, groups: number, groupOf: (i: number
   const frac = x.frac + w.frac;
   if (weights === undefined) {
     const dot = dotType(x, w, terms);
-    return bias === undefined ? dot : addType({ frac: dot.frac, range: { lo: -(2 ** (dot.width - 1)), hi: 2 ** dot.width } }, rangedOf(bias));
+    return bias === undefined ? dot : addType(ranged(dot), rangedOf(bias));
   }
-  const { lo, hi } = weightedSumRange(x.range, weights, groups, groupOf);
-  let least = 0;
-  let most = 0;
   const b = bias === undefined ? undefined : constantData(bias);
-  const scale = bias === undefined ? 1 : 2 ** (frac - fixedElem(bias)!.frac);
-  for (let g = 0; g < groups; g++) {
-    const shift = b === undefined ? 0 : b[g]! * scale;
-    // Partial sums count too, so both ends with and without the bias.
-    least = Math.min(least, lo[g]!, lo[g]! + shift);
-    most = Math.max(most, hi[g]!, hi[g]! + shift);
-  }
-  if (bias !== undefined && b === undefined) {
-    const r = rangeAt(rangedOf(bias), frac);
-    least += Math.min(0, r.lo);
-    most += Math.max(0, r.hi);
-  }
-  return typeOfRange({ lo: least, hi: most }, frac);
+  const scale = bias === undefined ? 0n : BigInt(frac - fixedElem(bias)!.frac);
+  let range = weightedSumsRange(x.range, weights, groups, groupOf, b && ((g) => BigInt(b[g]!) << scale));
+  if (bias !== undefined && b === undefined) range = addRanges(range, unionRanges({ lo: 0n, hi: 0n }, rangeAt(rangedOf(bias), frac)));
+  return checkWidth(typeOfRange(range, frac), `a sum of ${terms} products`);
 }
 
 function verifyConv(op: Op, report: Report): void {

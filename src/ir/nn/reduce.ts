@@ -3,7 +3,7 @@ import type { OpDef } from "../define-op.js";
 import { boolAttr, intAttr, intsAttr, strAttr } from "../define-op.js";
 import type { Op } from "../core.js";
 import { sumType } from "../fixed-arith.js";
-import { f32, tensor, type FixedType } from "../types.js";
+import { f32, isWide, NUMBER_WIDTH, showType, tensor, type FixedType } from "../types.js";
 import { checkShape, fixedElem, rangedOf, shapeOf, typed } from "./typing.js";
 
 function reducedShape(op: Op): number[] {
@@ -46,6 +46,9 @@ export const reduceOps: readonly OpDef[] = [
       const rank = shapeOf(op.operand(0)).length;
       const bad = intsAttr(op, "axes").find((a) => a < 0 || a >= rank);
       if (bad !== undefined) return report(`axis ${bad} of a tensor of rank ${rank}`);
+      const elem = fixedElem(op.operand(0));
+      // Lanes beyond the edge read the largest value, which must be a number.
+      if (strAttr(op, "kind") === "min" && elem !== undefined && isWide(elem)) report(`a minimum of ${showType(elem)}: round to at most ${NUMBER_WIDTH} bits before`);
       checkShape(op, reducedShape(op), report);
     },
   },

@@ -2,8 +2,8 @@
 import type { OpDef } from "../define-op.js";
 import { denseAttr, intAttr, intsAttr, numAttr } from "../define-op.js";
 import type { Op } from "../core.js";
-import { unionType } from "../fixed-arith.js";
-import { elementCount, rawRange, tensor, type ScalarType } from "../types.js";
+import { ranged, unionType } from "../fixed-arith.js";
+import { elementCount, isWide, NUMBER_WIDTH, rawRange, tensor, wideRange, type ScalarType } from "../types.js";
 import { broadcastShapes, checkShape, fixedElem, listText, rangedOf, shapeOf, tensorType, typed } from "./typing.js";
 
 /** Same element type as the operand, another shape. */
@@ -48,6 +48,7 @@ export const shapeOps: readonly OpDef[] = [
     verify: (op, report) => {
       const d = denseAttr(op, "value");
       if (d.elem.kind !== "fixed") return;
+      if (isWide(d.elem)) return report(`constants have at most ${NUMBER_WIDTH} bits`);
       const { lo, hi } = rawRange(d.elem);
       const bad = d.data.findIndex((v) => v < lo || v > hi || !Number.isInteger(v));
       if (bad >= 0) report(`element ${bad} is ${d.data[bad]}, outside [${lo}, ${hi}]`);
@@ -90,7 +91,7 @@ export const shapeOps: readonly OpDef[] = [
     const elem = fixedElem(op.operand(0));
     if (elem === undefined) return;
     const raw = numAttr(op, "value", 0) * 2 ** elem.frac;
-    const { lo, hi } = rawRange(elem);
+    const { lo, hi } = wideRange(elem);
     if (!Number.isInteger(raw) || raw < lo || raw > hi) report(`the value ${numAttr(op, "value", 0)} is not in the operand's format`);
   }),
   {
@@ -101,7 +102,7 @@ export const shapeOps: readonly OpDef[] = [
     results: ["y"],
     traits: ["pure"],
     attrs: { axis: { kind: "int" } },
-    inferTypes: (op) => typed(op, concatShape(op), () => op.operands.slice(1).reduce((t, v) => unionType({ frac: t.frac, range: rawRange(t) }, rangedOf(v)), fixedElem(op.operand(0))!)),
+    inferTypes: (op) => typed(op, concatShape(op), () => op.operands.slice(1).reduce((t, v) => unionType(ranged(t), rangedOf(v)), fixedElem(op.operand(0))!)),
     verify: (op, report) => {
       const axis = intAttr(op, "axis");
       const first = shapeOf(op.operand(0));

@@ -1,6 +1,6 @@
 /** What type inference of nn operations shares: shapes, and on fixed point the formats that lose nothing. */
 import { f32, tensor, type FixedType, type ScalarType, type TensorType } from "../types.js";
-import { dataRange, ranged, type Ranged } from "../fixed-arith.js";
+import { dataRange, ranged, widened, type Ranged } from "../fixed-arith.js";
 import { denseAttr, type Report } from "../define-op.js";
 import type { Op, Value } from "../core.js";
 
@@ -25,7 +25,7 @@ export function constantData(v: Value): ArrayLike<number> | undefined {
 export function rangedOf(v: Value): Ranged {
   const elem = fixedElem(v)!;
   const data = constantData(v);
-  return data === undefined || data.length === 0 ? ranged(elem) : { frac: elem.frac, range: dataRange(data) };
+  return data === undefined || data.length === 0 ? ranged(elem) : { frac: elem.frac, range: widened(dataRange(data)) };
 }
 
 /** `shape` with f32, or with the format that `fixed` works out where the operands are in fixed point. */

@@ -7,7 +7,8 @@ import { affineMap, type AffineExpr, type AffineMap } from "../affine.js";
 import { allocate, Dense, type Attr, type AttrRecord, type DenseData } from "../attributes.js";
 import { Block, Module, Op, Value, type Location } from "../core.js";
 import { lookupOp, registeredOps } from "../define-op.js";
-import { elementCount, rawRange, showType, type ScalarType, type Type } from "../types.js";
+import { MAX_WIDTH } from "../fixed-arith.js";
+import { elementCount, isWide, NUMBER_WIDTH, rawRange, showType, type ScalarType, type Type } from "../types.js";
 import { typeOfToken, unquote } from "./lexer.js";
 
 export interface Named<T> {
@@ -41,9 +42,6 @@ export interface ParsedOperation {
   readonly resultTypes: readonly Type[];
   readonly loc: { readonly nodes: readonly string[]; readonly opType: string | undefined } | undefined;
 }
-
-/** Widest fixed-point number: raw integers must be exact in a double. */
-const MAX_WIDTH = 53;
 
 export class ModuleBuilder {
   private scope: RegionScope | undefined;
@@ -218,7 +216,7 @@ export class ModuleBuilder {
       }
       data = found;
     } else {
-      data = type.elem.kind === "float" || content.length === count ? denseData(type.elem, content) : Float64Array.from(content);
+      data = (type.elem.kind === "float" || content.length === count) && !(type.elem.kind === "fixed" && isWide(type.elem)) ? denseData(type.elem, content) : Float64Array.from(content);
     }
     const reason = data.length !== count ? `${data.length} values in a constant of type ${showType(type)}, which has ${count}` : dataProblem(type.elem, isToken(content) ? data : content);
     if (reason !== undefined) {
@@ -295,6 +293,7 @@ export function typeProblem(type: Type): string | undefined {
 /** What is wrong with the raw values of a constant: fixed point must hold integers of its range. */
 export function dataProblem(elem: ScalarType, data: ArrayLike<number>): string | undefined {
   if (elem.kind === "float") return undefined;
+  if (isWide(elem)) return `a constant of type ${showType(elem)}: constants have at most ${NUMBER_WIDTH} bits`;
   const { lo, hi } = rawRange(elem);
   for (let i = 0; i < data.length; i++) {
     const v = data[i]!;

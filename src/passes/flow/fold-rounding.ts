@@ -8,9 +8,9 @@
 import { allocate, Dense } from "../../ir/attributes.js";
 import { Builder, type Module, type Op, type Value } from "../../ir/core.js";
 import { denseAttr, intAttr } from "../../ir/define-op.js";
-import { dataRange } from "../../ir/fixed-arith.js";
+import { addType, dataRange, ranged } from "../../ir/fixed-arith.js";
 import { readKernel } from "../../ir/flow/kernel.js";
-import { fixed, rawRange, tensor, typeOfRange, type FixedType } from "../../ir/types.js";
+import { fixed, NUMBER_WIDTH, tensor, typeOfRange, type FixedType } from "../../ir/types.js";
 import { definePass } from "../define-pass.js";
 
 export const foldRounding = definePass({
@@ -35,9 +35,9 @@ function foldKernel(kernel: Op): void {
     const shift = (sum.type as FixedType).frac + scale - (round.result.type as FixedType).frac;
     if (shift <= 0 || (rounding !== "half-up" && rounding !== "half-even")) continue;
     const i = add.operands.findIndex((v) => v.uses.length === 1 && constantOperand(kernel, v) !== undefined && (v.type as FixedType).frac === (sum.type as FixedType).frac);
-    if (i < 0) continue;
+    if (i < 0 || !fitsConstant(kernel, add.operand(i), 2 ** (shift - 1))) continue;
     addToConstant(kernel, add.operand(i), 2 ** (shift - 1));
-    add.result.type = sumType(add);
+    add.result.type = addType(ranged(add.operand(0).type as FixedType), ranged(add.operand(1).type as FixedType));
     round.setOperand(0, rescaled(round, add.result, scale));
     round.attrs = { ...round.attrs, rounding: rounding === "half-up" ? "floor" : "biased-half-even" };
   }
@@ -84,6 +84,12 @@ function constantOperand(kernel: Op, arg: Value): number | undefined {
   return kernel.operand(index).def?.name === "flow.constant" ? index : undefined;
 }
 
+/** Whether a constant with `half` added is still of a type that constants may have, whatever its sign. */
+function fitsConstant(kernel: Op, arg: Value, half: number): boolean {
+  const { data } = denseAttr(kernel.operand(constantOperand(kernel, arg)!).def!, "value");
+  return data.every((v) => Math.abs(v + half) < 2 ** (NUMBER_WIDTH - 1));
+}
+
 function addToConstant(kernel: Op, arg: Value, half: number): void {
   const index = constantOperand(kernel, arg)!;
   const before = kernel.operand(index).def!;
@@ -97,16 +103,4 @@ function addToConstant(kernel: Op, arg: Value, half: number): void {
   builder.loc = before.loc;
   kernel.setOperand(index, builder.value("flow.constant", [], tensor(dense.shape, elem), { value: new Dense(dense.shape, elem, data) }, before.result.hint));
   arg.type = elem;
-}
-
-/** Type of an exact sum. */
-function sumType(add: Op): FixedType {
-  const [a, b] = [add.operand(0).type as FixedType, add.operand(1).type as FixedType];
-  const frac = Math.max(a.frac, b.frac);
-  const scaled = (t: FixedType): { lo: number; hi: number } => {
-    const r = rawRange(t);
-    return { lo: r.lo * 2 ** (frac - t.frac), hi: r.hi * 2 ** (frac - t.frac) };
-  };
-  const [x, y] = [scaled(a), scaled(b)];
-  return typeOfRange({ lo: x.lo + y.lo, hi: x.hi + y.hi }, frac);
 }

@@ -4,7 +4,8 @@ import type { AttrRecord, Dense } from "../../ir/attributes.js";
 import { Block, Builder, type Location, type Op, type Value } from "../../ir/core.js";
 import { denseAttr } from "../../ir/define-op.js";
 import { buildKernel, iteratorNames, type Combiner, type Iterator } from "../../ir/flow/kernel.js";
-import { rawRange, tensor, typeOfRange, type FixedType, type RawRange, type TensorType } from "../../ir/types.js";
+import { addRanges, checkWidth, maxRanges, minRanges, mulRanges, shiftRange, subRanges, unionRanges } from "../../ir/fixed-arith.js";
+import { tensor, typeOfRange, wideRange, type FixedType, type TensorType, type WideRange } from "../../ir/types.js";
 import { CompilerBug } from "../../diagnostics/index.js";
 import { wholeView, type Viewed } from "./views.js";
 
@@ -170,30 +171,28 @@ export class BodyBuilder {
     return this.b.value("fx.constant", [], type, { raw });
   }
   add(x: Value, y: Value): Value {
-    return this.exact("fx.add", x, y, (a, b) => ({ lo: a.lo + b.lo, hi: a.hi + b.hi }));
+    return this.exact("fx.add", x, y, addRanges);
   }
   sub(x: Value, y: Value): Value {
-    return this.exact("fx.sub", x, y, (a, b) => ({ lo: a.lo - b.hi, hi: a.hi - b.lo }));
+    return this.exact("fx.sub", x, y, subRanges);
   }
   max(x: Value, y: Value): Value {
-    return this.exact("fx.max", x, y, (a, b) => ({ lo: Math.max(a.lo, b.lo), hi: Math.max(a.hi, b.hi) }));
+    return this.exact("fx.max", x, y, maxRanges);
   }
   min(x: Value, y: Value): Value {
-    return this.exact("fx.min", x, y, (a, b) => ({ lo: Math.min(a.lo, b.lo), hi: Math.min(a.hi, b.hi) }));
+    return this.exact("fx.min", x, y, minRanges);
   }
   /** Where an operand is a constant, the width follows from its value. */
   mul(x: Value, y: Value): Value {
     const [a, b] = [x.type as FixedType, y.type as FixedType];
-    const [p, q] = [valueRange(x), valueRange(y)];
-    const ps = [p.lo * q.lo, p.lo * q.hi, p.hi * q.lo, p.hi * q.hi];
-    return this.b.value("fx.mul", [x, y], typeOfRange({ lo: Math.min(...ps), hi: Math.max(...ps) }, a.frac + b.frac));
+    return this.b.value("fx.mul", [x, y], checkWidth(typeOfRange(mulRanges(valueRange(x), valueRange(y)), a.frac + b.frac), "a product"));
   }
   /** x < 0 ? whenNegative : otherwise, in a type that holds both. */
   selectNegative(x: Value, whenNegative: Value, otherwise: Value): Value {
     const [a, b] = [whenNegative.type as FixedType, otherwise.type as FixedType];
     const frac = Math.max(a.frac, b.frac);
-    const [p, q] = [scaled(valueRange(whenNegative), frac - a.frac), scaled(valueRange(otherwise), frac - b.frac)];
-    return this.b.value("fx.select_neg", [x, whenNegative, otherwise], typeOfRange({ lo: Math.min(p.lo, q.lo), hi: Math.max(p.hi, q.hi) }, frac));
+    const both = unionRanges(shiftRange(valueRange(whenNegative), frac - a.frac), shiftRange(valueRange(otherwise), frac - b.frac));
+    return this.b.value("fx.select_neg", [x, whenNegative, otherwise], checkWidth(typeOfRange(both, frac), "a choice"));
   }
   /** Sum of values of which at most one is not zero, hence again of type `to`. */
   merge(x: Value, y: Value, to: FixedType): Value {
@@ -216,23 +215,19 @@ export class BodyBuilder {
     return this.b.value("fx.cast", [x], to);
   }
 
-  private exact(name: string, x: Value, y: Value, range: (a: RawRange, b: RawRange) => RawRange): Value {
+  private exact(name: string, x: Value, y: Value, range: (a: WideRange, b: WideRange) => WideRange): Value {
     const [a, b] = [x.type as FixedType, y.type as FixedType];
     const frac = Math.max(a.frac, b.frac);
-    const r = range(scaled(valueRange(x), frac - a.frac), scaled(valueRange(y), frac - b.frac));
-    return this.b.value(name, [x, y], typeOfRange(r, frac));
+    const r = range(shiftRange(valueRange(x), frac - a.frac), shiftRange(valueRange(y), frac - b.frac));
+    return this.b.value(name, [x, y], checkWidth(typeOfRange(r, frac), name));
   }
-}
-
-function scaled(r: RawRange, shift: number): RawRange {
-  return { lo: r.lo * 2 ** shift, hi: r.hi * 2 ** shift };
 }
 
 /** Range of a scalar: the value of a constant, otherwise what its type holds. */
-function valueRange(v: Value): RawRange {
+function valueRange(v: Value): WideRange {
   if (v.def?.name === "fx.constant") {
-    const raw = v.def.attrs["raw"] as number;
+    const raw = BigInt(v.def.attrs["raw"] as number);
     return { lo: raw, hi: raw };
   }
-  return rawRange(v.type as FixedType);
+  return wideRange(v.type as FixedType);
 }

@@ -1,7 +1,8 @@
 /** One lowering per nn operation: nearly all are the structured kernel with other maps, the rest are views. */
 import type { Op, Value } from "../../ir/core.js";
 import { boolAttr, denseAttr, intAttr, intsAttr, numAttr, strAttr } from "../../ir/define-op.js";
-import { fixed, rawRange, showType, typeOfRange, type FixedType, type RawRange, type TensorType } from "../../ir/types.js";
+import { fixed, type FixedType, outerRange, rawRange, showType, type TensorType, typeOfRange, wideRange } from "../../ir/types.js";
+import { checkWidth, dataRange, dotType, ranged, sumType, weightedSumsRange, widened, type Ranged } from "../../ir/fixed-arith.js";
 import { allocate, Dense } from "../../ir/attributes.js";
 import { CompilerBug } from "../../diagnostics/index.js";
 import { along, at0, fixedElem, type Access, type BodyBuilder, type Index, type LoweringContext } from "./context.js";
@@ -14,40 +15,19 @@ import { lowerFraction, lowerTake, lowerWhole } from "./numbers.js";
 
 export type { Lowering };
 
-/** Raw value range of what a view reads: the actual values of constants. */
-function rangeOf(v: Viewed): RawRange {
+/** Format and raw value range of what a view reads: the actual values of constants. */
+function rangedOf(v: Viewed): Ranged {
   const def = v.value.def;
-  if (def?.name !== "flow.constant") return rawRange(v.elem);
-  const data = denseAttr(def, "value").data;
-  let lo = Infinity;
-  let hi = -Infinity;
-  for (const x of data) {
-    if (x < lo) lo = x;
-    if (x > hi) hi = x;
-  }
-  return { lo, hi };
+  return def?.name === "flow.constant" ? { frac: v.elem.frac, range: widened(dataRange(denseAttr(def, "value").data)) } : ranged(v.elem);
 }
 
 /**
  * Type that holds any sum of `terms` products of x and w. With constant weights the bound is the worst row of actual
  * weights, which is far tighter than the formats; `rows` groups weights that meet in one sum.
  */
-function accumulatorType(x: Viewed, w: Viewed, terms: number, rows: ((visit: (row: number, weight: number) => void) => void) | undefined): FixedType {
-  const frac = x.elem.frac + w.elem.frac;
-  const r = rangeOf(x);
-  if (rows !== undefined) {
-    const lo = new Map<number, number>();
-    const hi = new Map<number, number>();
-    rows((row, weight) => {
-      const [a, b] = [weight * r.lo, weight * r.hi];
-      lo.set(row, (lo.get(row) ?? 0) + Math.min(a, b, 0));
-      hi.set(row, (hi.get(row) ?? 0) + Math.max(a, b, 0));
-    });
-    return typeOfRange({ lo: Math.min(...lo.values(), 0), hi: Math.max(...hi.values(), 0) }, frac);
-  }
-  const q = rangeOf(w);
-  const ps = [r.lo * q.lo, r.lo * q.hi, r.hi * q.lo, r.hi * q.hi, 0];
-  return typeOfRange({ lo: terms * Math.min(...ps), hi: terms * Math.max(...ps) }, frac);
+function accumulatorType(x: Viewed, w: Viewed, terms: number, rows: { readonly weights: ArrayLike<number>; readonly count: number; readonly rowOf: (i: number) => number } | undefined): FixedType {
+  if (rows === undefined) return dotType(rangedOf(x), rangedOf(w), terms);
+  return checkWidth(typeOfRange(weightedSumsRange(rangedOf(x).range, rows.weights, rows.count, rows.rowOf), x.elem.frac + w.elem.frac), "a sum of products");
 }
 
 /** The product of the two arguments, aligned to nothing: its frac is the accumulator's. */
@@ -78,7 +58,7 @@ const lowerConv: Lowering = (op, ctx) => {
   const channel: Index = { terms: { g: outGroup, co: 1 } };
   const terms = w.shape.slice(1).reduce((n, d) => n * d, 1);
   const weights = w.value.def?.name === "flow.constant" ? denseAttr(w.value.def, "value").data : undefined;
-  const accType = accumulatorType(x, w, terms, weights && ((visit) => weights.forEach((v, i) => visit(Math.floor(i / terms), v))));
+  const accType = accumulatorType(x, w, terms, weights && { weights, count: w.shape[0]!, rowOf: (i) => Math.floor(i / terms) });
   ctx.setView(
     op.result,
     ctx.kernel({
@@ -126,7 +106,7 @@ const lowerMatmul: Lowering = (op, ctx) => {
         { of: extend(b), index: [...batchIndex, along("k"), along("n")] },
       ],
       combiner: "add",
-      accType: accumulatorType(a, b, k, weights && ((visit) => weights.forEach((v, i) => visit(i % n, v)))),
+      accType: accumulatorType(a, b, k, weights && { weights, count: n, rowOf: (i) => i % n }),
       result: type,
       out: [...batchIndex, ...(rowVector ? [] : [along("m")]), ...(columnVector ? [] : [along("n")])],
       body: product,
@@ -143,7 +123,6 @@ const lowerReduce: Lowering = (op, ctx) => {
   const keep = boolAttr(op, "keepdims");
   const out = x.shape.flatMap((_, d) => (axes.has(d) ? (keep ? [at0] : []) : [along(`d${d}`)]));
   const terms = [...axes].reduce((n, d) => n * x.shape[d]!, 1);
-  const r = rangeOf(x);
   ctx.setView(
     op.result,
     ctx.kernel({
@@ -151,9 +130,9 @@ const lowerReduce: Lowering = (op, ctx) => {
       loc: op.loc,
       iterators,
       // Lanes beyond the edge read the pad value, which must not decide a maximum.
-      operands: [{ of: x, index: iterators.map((i) => along(i.name)), pad: kind === "sum" ? 0 : kind === "max" ? rawRange(x.elem).lo : rawRange(x.elem).hi }],
+      operands: [{ of: x, index: iterators.map((i) => along(i.name)), pad: kind === "sum" ? 0 : kind === "max" ? outerRange(x.elem).lo : rawRange(x.elem).hi }],
       combiner: kind === "sum" ? "add" : (kind as "max" | "min"),
-      accType: kind === "sum" ? typeOfRange({ lo: Math.min(0, terms * r.lo), hi: Math.max(0, terms * r.hi) }, x.elem.frac) : x.elem,
+      accType: kind === "sum" ? sumType(rangedOf(x), terms, false) : x.elem,
       result: resultType(op),
       out,
       body: (_, [v]) => v!,
@@ -169,7 +148,6 @@ const lowerPool: Lowering = (op, ctx) => {
   const [kernel, strides, pads] = [intsAttr(op, "kernel"), intsAttr(op, "strides"), intsAttr(op, "pads")];
   const dilations = op.attrs["dilations"] === undefined ? kernel.map(() => 1) : intsAttr(op, "dilations");
   const names = SPATIAL.slice(3 - kernel.length);
-  const r = rangeOf(x);
   const terms = kernel.reduce((n, k) => n * k, 1);
   ctx.setView(
     op.result,
@@ -186,11 +164,11 @@ const lowerPool: Lowering = (op, ctx) => {
         {
           of: x,
           index: [along("n"), along("c"), ...names.map((s, d): Index => ({ terms: { [s]: strides[d]!, [`k${s}`]: dilations[d]! }, offset: -pads[d]! }))],
-          pad: kind === "max" ? rawRange(x.elem).lo : 0,
+          pad: kind === "max" ? outerRange(x.elem).lo : 0,
         },
       ],
       combiner: kind === "max" ? "max" : "add",
-      accType: kind === "max" ? x.elem : typeOfRange({ lo: Math.min(0, terms * r.lo), hi: Math.max(0, terms * r.hi) }, x.elem.frac),
+      accType: kind === "max" ? x.elem : sumType(rangedOf(x), terms, false),
       result: type,
       out: [along("n"), along("c"), ...names.map((s) => along(s))],
       body: (_, [v]) => v!,
@@ -275,7 +253,7 @@ const lowerPad: Lowering = (op, ctx) => {
   const { iterators, index } = gridOf(type.shape);
   const value = numAttr(op, "value", 0);
   const raw = value * 2 ** v.elem.frac;
-  const range = rawRange(v.elem);
+  const range = wideRange(v.elem);
   if (!Number.isInteger(raw) || raw < range.lo || raw > range.hi) throw new CompilerBug(`pad value ${value} is not a value of the operand's type`);
   ctx.setView(
     op.result,
@@ -303,11 +281,13 @@ const lowerClip: Lowering = (op, ctx) => {
   elementwise(op, ctx, (b, [x]) => {
     const t = x!.type as FixedType;
     const bound = (v: number): Value => {
-      const raw = v * 2 ** t.frac;
+      let [raw, frac] = [v * 2 ** t.frac, t.frac];
       if (!Number.isInteger(raw)) throw new CompilerBug(`clip bound ${v} is not a value of the operand's grid`);
-      return b.constant(raw, typeOfRange({ lo: raw, hi: raw }, t.frac));
+      // The last bits of a larger integer that is a double are zeros.
+      while (!Number.isSafeInteger(raw)) [raw, frac] = [raw / 2, frac - 1];
+      return b.constant(raw, typeOfRange({ lo: raw, hi: raw }, frac));
     };
-    const range = rawRange(t);
+    const range = wideRange(t);
     let y = x!;
     if (lo * 2 ** t.frac > range.lo) y = b.max(y, bound(lo));
     if (hi * 2 ** t.frac < range.hi) y = b.min(y, bound(hi));

@@ -4,8 +4,9 @@ import type { TensorType } from "../../ir/types.js";
 import { MANTISSA_BITS, rsqrtOfIntegers } from "./integer-rsqrt.js";
 import type { ExactBuilder } from "./integer-softmax.js";
 
-/** Most bits of an exact product. */
-const PRODUCT_BITS = 50;
+/** Most bits of the first product, which limits that are numbers follow, and of the second, which a factor follows. */
+const FIRST_BITS = 50;
+const PRODUCT_BITS = 100;
 /** Fractional bits of the quotient, which lies in [-1, 1]. */
 const QUOTIENT_BITS = 22;
 /** Bits of the first product that are rounded off. */
@@ -32,7 +33,8 @@ export function dividedByRoot(b: ExactBuilder, d: Ranged, v: Ranged & { readonly
   const sum = b.emit("nn.add", [shifted, b.number(least, `${hint}_epsilon`)], row, {}, `${hint}_sum`);
   const root = rsqrtOfIntegers(b, sum, { lo: least, hi: v.range.hi * 2 ** frac + least }, `${hint}_root`);
   const largest = Math.max(-d.range.lo, d.range.hi);
-  if (root === undefined || Math.log2(largest * root.mostPower) + MANTISSA_BITS + 2 - DROPPED_BITS > PRODUCT_BITS) return undefined;
+  const bits = Math.log2(largest) + MANTISSA_BITS + 2 - DROPPED_BITS;
+  if (root === undefined || bits > FIRST_BITS || bits + Math.log2(root.mostPower) > PRODUCT_BITS) return undefined;
   const shape = (d.u.type as TensorType).shape;
   // The lowest bits of the first product are far below the result's last one, whatever the power.
   const most = largest * 2 ** (MANTISSA_BITS + 1 - DROPPED_BITS);

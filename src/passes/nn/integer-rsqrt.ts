@@ -17,8 +17,8 @@ const ADDRESS_BITS = 12;
 const START_BITS = 14;
 /** Fractional bits of the mantissa. */
 export const MANTISSA_BITS = 24;
-/** Most bits of an exact product. */
-const PRODUCT_BITS = 50;
+/** Most bits of the argument. */
+const MOST_BITS = 80;
 
 export interface IntegerRsqrt {
   /** In (1, 2], in units of 2^-MANTISSA_BITS. */
@@ -36,7 +36,7 @@ export interface IntegerRsqrt {
 export function rsqrtOfIntegers(b: ExactBuilder, v: Value, range: { readonly lo: number; readonly hi: number }, hint: string): IntegerRsqrt | undefined {
   const shape = (v.type as TensorType).shape;
   const P = Math.ceil(Math.log2(range.hi + 1) / 2);
-  if (range.lo <= 0 || 2 * P > PRODUCT_BITS) return undefined;
+  if (range.lo <= 0 || 2 * P > MOST_BITS) return undefined;
   const scaleBy = (x: Value, exponent: number, name: string): Value => (exponent === 0 ? x : b.emit("nn.mul", [x, b.number(2 ** exponent, `${name}_shift`)], shape, {}, `${name}_scaled`));
   const round = (x: Value, exponent: number, lo: number, hi: number, name: string): Value => b.emit("nn.round", [scaleBy(x, exponent, name)], shape, { lo, hi }, name);
 

@@ -9,8 +9,8 @@ import { isAll, map, only, ONE, scalar, times, ZERO, zip, type Field } from "./f
 /** Marks operations on integers: `quantize` keeps every bit of them. */
 export const EXACT = "integer.exact";
 
-/** Most bits of an exact product. */
-export const PRODUCT_BITS = 50;
+/** Most bits of an exact product: a factor that brings it to another scale must still fit a value. */
+export const PRODUCT_BITS = 80;
 
 export interface Range {
   readonly lo: number;

@@ -13,7 +13,7 @@ import "../../../ir/dialects.js";
 import { treesOf } from "../../../ir/nn/trees.js";
 import { ensembleAttrs } from "../../../ir/trees.js";
 import { placeOf } from "../../../ir/verify.js";
-import { fixed, rawRange, sameType, showType, tensor, typeOfRange, type FixedType, type Type } from "../../../ir/types.js";
+import { fixed, isWide, NUMBER_WIDTH, rawRange, sameType, showType, tensor, typeOfRange, type FixedType, type Type } from "../../../ir/types.js";
 import { EXACT } from "../integerize.js";
 import { BEYOND, describeValue, placeOfValue } from "./calibrate.js";
 import { spreadBits } from "./formats.js";
@@ -228,8 +228,10 @@ class FixedBuilder {
     return this.constantAt(v, frac);
   }
 
-  private constantAt(v: Value, frac: number, shift?: Float64Array): Value {
-    const raw = valuesOfDense(constantOf(v)!).map((x, i) => Math.floor((x + (shift?.[i] ?? 0)) * 2 ** frac + 0.5));
+  private constantAt(v: Value, most: number, shift?: Float64Array): Value {
+    const values = valuesOfDense(constantOf(v)!).map((x, i) => x + (shift?.[i] ?? 0));
+    const frac = numberFrac(values, most);
+    const raw = values.map((x) => Math.floor(x * 2 ** frac + 0.5));
     return this.dense(shapeOf(v), raw, typeOfRange(dataRange(raw), frac), v.hint);
   }
 
@@ -240,7 +242,7 @@ class FixedBuilder {
     try {
       type = lookupOp(name)?.inferTypes?.(op)[0];
     } catch (e) {
-      // The arithmetic refuses results wider than 53 bits; here that is a consequence of the widths the user asked for.
+      // The arithmetic refuses results wider than any value may be; here that is a consequence of the widths the user asked for.
       if (e instanceof CompilerBug) throw UserError.of("QU005", { what: describeValue(like), reason: e.message }, placeOfValue(like));
       throw e;
     }
@@ -359,7 +361,7 @@ class FixedBuilder {
     let frac = significant - 1 - Math.floor(Math.log2(least));
     // A power of two has one bit, wherever it is.
     const shift = values.every((x) => x !== 0 && Number.isInteger(Math.log2(Math.abs(x))));
-    while (!shift && bits(frac) > Math.min(MAX_SCALE_BITS, MAX_WIDTH - 1 - width) && frac > 0) frac--;
+    while (!shift && bits(frac) > Math.min(Math.max(MAX_SCALE_BITS, significant), MAX_WIDTH - 1 - width) && frac > 0) frac--;
     while (frac > -30 && values.every((x) => Number.isInteger(x * 2 ** (frac - 1)))) frac--;
     return this.constantAt(v, frac);
   }
@@ -370,7 +372,7 @@ class FixedBuilder {
     if (rounded === undefined) {
       // Weights that are computed: a product of two activations.
       const operands = [x, this.narrow(op.operand(1))];
-      if (op.operands.length > 2) operands.push(this.bias(op.operand(2), this.elem(x).frac + this.elem(operands[1]!).frac));
+      if (op.operands.length > 2) return this.biased(op, operands, op.operand(2), this.elem(x).frac + this.elem(operands[1]!).frac);
       return this.emit(op.name, operands, op.result, op.attrs);
     }
     const view = linearView(op);
@@ -381,7 +383,7 @@ class FixedBuilder {
     const bias = op.operands[2];
     if (op.name === "nn.conv") {
       if (bias === undefined && !shifts) return this.emit(op.name, [x, w], op.result, op.attrs);
-      return this.emit(op.name, [x, w, this.bias(bias, frac, rounded.biasShift)], op.result, op.attrs);
+      return this.biased(op, [x, w], bias, frac, rounded.biasShift);
     }
     const product = this.emit(op.name, [x, w], op.result, op.attrs);
     if (!shifts) return product;
@@ -394,10 +396,20 @@ class FixedBuilder {
     return this.emit("nn.add", [product, this.bias(undefined, frac, rounded.biasShift)], op.result, {});
   }
 
-  /** Bias with the fractional bits of the accumulator, so that adding it needs no alignment. */
-  private bias(v: Value | undefined, frac: number, shift?: Float64Array): Value {
-    const values = v === undefined ? new Float64Array(shift!.length) : valuesOfDense(constantOf(v) ?? unsupportedBias(v));
-    const raw = values.map((b, i) => Math.floor((b + (shift?.[i] ?? 0)) * 2 ** frac + 0.5));
+  /** A convolution of accumulators with `frac` fractional bits, and its bias. One of that many bits that is too long for a constant is added behind. */
+  private biased(op: Op, operands: readonly Value[], v: Value | undefined, frac: number, shift?: Float64Array): Value {
+    const bias = this.bias(v, frac, shift);
+    if (this.elem(bias).frac === frac) return this.emit(op.name, [...operands, bias], op.result, op.attrs);
+    const sum = this.emit(op.name, operands, op.result, op.attrs);
+    const shape = [shapeOf(bias)[0]!, ...shapeOf(op.result).slice(2).map(() => 1)];
+    return this.emit("nn.add", [sum, this.b.value("nn.reshape", [bias], tensor(shape, this.elem(bias)), { shape }, bias.hint)], op.result, {});
+  }
+
+  /** Bias with the fractional bits of the accumulator, so that adding it needs no alignment; with fewer where a constant has no room for them. */
+  private bias(v: Value | undefined, most: number, shift?: Float64Array): Value {
+    const values = (v === undefined ? new Float64Array(shift!.length) : valuesOfDense(constantOf(v) ?? unsupportedBias(v))).map((b, i) => b + (shift?.[i] ?? 0));
+    const frac = numberFrac(values, most);
+    const raw = values.map((b) => Math.floor(b * 2 ** frac + 0.5));
     return this.dense([raw.length], raw, typeOfRange(dataRange(raw), frac), v?.hint);
   }
 
@@ -492,8 +504,10 @@ class FixedBuilder {
   }
 
   /** What a multiple of 2^-frac is compared with: x < t and x < ceil(t) are the same, and so are x > t and x > floor(t). */
-  private threshold(v: Value, frac: number, below: boolean): Value {
-    const raw = valuesOfDense(constantOf(v)!).map((t) => (below ? Math.floor(t * 2 ** frac) : Math.ceil(t * 2 ** frac)));
+  private threshold(v: Value, most: number, below: boolean): Value {
+    const values = valuesOfDense(constantOf(v)!);
+    const frac = numberFrac(values, most);
+    const raw = values.map((t) => (below ? Math.floor(t * 2 ** frac) : Math.ceil(t * 2 ** frac)));
     return this.dense(shapeOf(v), raw, typeOfRange(dataRange(raw), frac), v.hint);
   }
 
@@ -503,9 +517,11 @@ class FixedBuilder {
 
   /** A constant in the format of what it is chosen against; what lies beyond becomes the lowest or highest value. */
   private limited(v: Value, type: FixedType): Value {
-    const { lo, hi } = rawRange(type);
-    const raw = valuesOfDense(constantOf(v)!).map((x) => Math.min(hi, Math.max(lo, Math.floor(x * 2 ** type.frac + 0.5))));
-    return this.dense(shapeOf(v), raw, type, v.hint);
+    // A constant of as many bits as a number has, where the format has more.
+    const own = isWide(type) ? { ...type, width: NUMBER_WIDTH, frac: type.frac - (type.width - NUMBER_WIDTH) } : type;
+    const { lo, hi } = rawRange(own);
+    const raw = valuesOfDense(constantOf(v)!).map((x) => Math.min(hi, Math.max(lo, Math.floor(x * 2 ** own.frac + 0.5))));
+    return this.dense(shapeOf(v), raw, own, v.hint);
   }
 
   /** The slope gets as many fractional bits as keep its error below an eighth of the result's LSB: each one widens the product. */
@@ -542,7 +558,9 @@ class FixedBuilder {
       const table = this.table(op, argument, to, i === 0 ? -Infinity : segments[i - 1]!.limit, segments[i]!.limit);
       if (y === undefined) y = table;
       else {
-        const limit = this.dense([1], [Math.round(segments[i]!.limit * 2 ** this.elem(x).frac)], typeOfRange({ lo: 0, hi: Math.round(segments[i]!.limit * 2 ** this.elem(x).frac) }, this.elem(x).frac), `${op.result.hint ?? "table"}_limit`);
+        const frac = numberFrac([segments[i]!.limit], this.elem(x).frac);
+        const raw = Math.round(segments[i]!.limit * 2 ** frac);
+        const limit = this.dense([1], [raw], typeOfRange({ lo: 0, hi: raw }, frac), `${op.result.hint ?? "table"}_limit`);
         y = this.emit("nn.select_neg", [this.emit("nn.sub", [x, limit], op.operand(0), {}), table, y], op.result, {});
       }
       if (fits) break;
@@ -643,6 +661,13 @@ function roundedBits(op: Op): number {
     next = next.results[0]?.uses.length === 1 ? next.results[0].uses[0]!.op : undefined;
   }
   return 0;
+}
+
+/** Fractional bits, at most `most`, with which raw integers of all values are numbers. */
+function numberFrac(values: ArrayLike<number>, most: number): number {
+  let top = 0;
+  for (let i = 0; i < values.length; i++) top = Math.max(top, Math.abs(values[i]!));
+  return top * 2 ** most < 2 ** (NUMBER_WIDTH - 1) ? most : NUMBER_WIDTH - 2 - Math.floor(Math.log2(top));
 }
 
 /** Scales of the ports as attributes, where any is not 1. */

@@ -30,7 +30,7 @@ export function unclippedFrac(min: number, max: number, width: number, signed: b
   if (max > 0) bounds.push(Math.floor(Math.log2(positive / max)));
   if (min < 0) bounds.push(Math.floor(Math.log2(2 ** (width - 1) / -min)));
   if (bounds.length === 0) return signed ? width - 1 : width;
-  // Beyond these, the LSB of a sum with any other tensor would not fit 53 bits.
+  // Beyond these, a sum with any other tensor would keep bits that are noise.
   return Math.max(-40, Math.min(40, ...bounds));
 }
 

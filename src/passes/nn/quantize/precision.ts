@@ -40,7 +40,7 @@ export interface PrecisionSpec {
 /** Within 1% of the float error on the example networks, with a bit to spare: docs/quantization.md. */
 export const defaultPrecision: PrecisionSpec = { weights: 8, activations: 10, layers: new Map() };
 
-const LIMITS: Readonly<Record<keyof LayerPrecision, readonly [number, number]>> = { weights: [2, 16], activations: [2, 24], input: [1, 24], output: [2, 32] };
+const LIMITS: Readonly<Record<keyof LayerPrecision, readonly [number, number]>> = { weights: [2, 24], activations: [2, 32], input: [1, 24], output: [2, 32] };
 
 /** One entry of the text: `8` or `w8a12` for the network, `NAME=w8` for a layer. Names may hold commas and equals signs. */
 const ENTRY = /^\s*(?:(.*?)=)??\s*((?:[waio]\d{1,4})+|\d{1,4})\s*(?:,|$)/i;
