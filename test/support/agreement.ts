@@ -7,7 +7,7 @@ import { importOnnx } from "../../src/frontend/import.js";
 import { readArrays } from "../../src/frontend/npz.js";
 import { decodeModel, messageType, toNumber, type ModelProto } from "../../src/frontend/onnx-proto.js";
 import { readTensor } from "../../src/frontend/tensor-data.js";
-import { cloneModule, type Module } from "../../src/ir/core.js";
+import { cloneModule, type Module, type Value } from "../../src/ir/core.js";
 import { denseAttr } from "../../src/ir/define-op.js";
 import "../../src/ir/dialects.js";
 import { prepareFlow } from "../../src/ir/eval/flow.js";
@@ -38,6 +38,17 @@ export interface Compared {
   readonly outputs: Agreement;
   /** Every quantized tensor, computed from ONNX Runtime's integers in front of it. */
   readonly given: Agreement;
+  /** Those of them that differ anywhere, in the order of the network. */
+  readonly differing: readonly Differing[];
+}
+
+/** A quantized tensor that differs from ONNX Runtime's although what is in front of it is the same. */
+export interface Differing extends Agreement {
+  readonly tensor: string;
+  /** Elements that differ. */
+  readonly count: number;
+  /** How far the most distant of them lies from a tie before it is rounded, in steps: up to 0.5. Undefined where the rounding is a table's. */
+  readonly fromTie?: number;
 }
 
 export interface QuantizedRecord {
@@ -93,7 +104,7 @@ export async function measureQuantized(file: string, bytes: Uint8Array, options:
         count.add(y.map((v) => v * scale), data, lastStep(model, names[o]!) ?? Math.max(1e-12, Array.from(data).reduce((m, v) => Math.max(m, Math.abs(v)), 0)) * 2 ** -15);
       }),
     );
-    compared.push({ reference, outputs: count.agreement, given: await tensorByTensor(bytes, model, file, samples, inputs, reference) });
+    compared.push({ reference, outputs: count.agreement, ...(await tensorByTensor(bytes, model, file, samples, inputs, reference)) });
   }
   const real = (record?.real.filter((n) => n.cause).map((n) => `${n.opType} ${n.name}: ${n.reason}`) ?? ["not a quantized model"]).concat(record?.inputs.map((i) => `input ${i} is real`) ?? []);
   return { name: basename(file), compared, real, ...(agrees !== undefined && { flow: agrees }) };
@@ -104,7 +115,7 @@ function kernels(r: Reference): { optimize: boolean; int8: boolean } {
 }
 
 /** Quantized tensors as further outputs; what is computed is compared, and replaced by ONNX Runtime's integers for what reads it. */
-async function tensorByTensor(bytes0: Uint8Array, model: ModelProto, file: string, samples: readonly RuntimeTensors[], inputs: readonly Input[], reference: Reference): Promise<Agreement> {
+async function tensorByTensor(bytes0: Uint8Array, model: ModelProto, file: string, samples: readonly RuntimeTensors[], inputs: readonly Input[], reference: Reference): Promise<Pick<Compared, "given" | "differing">> {
   const graph = model.graph!;
   const outputs = new Set(graph.output.map((o) => o.name));
   const computed = new Set(inputs.map((i) => i.name));
@@ -130,16 +141,24 @@ async function tensorByTensor(bytes0: Uint8Array, model: ModelProto, file: strin
   );
   const program = prepareNn(module);
   const count = new Count();
+  const counts = new Map<string, { own: Count; fromTie: number | undefined }>();
+  const unrounded = new Map<Value, Float64Array>();
   let k = 0;
   program.observe = (v, data) => {
+    if (v.uses.some((u) => u.op.name === "nn.round")) unrounded.set(v, data.slice());
     const found = units.get(v);
     if (found?.unit === undefined) return;
     const reference = Float64Array.from(want![k]![found.name]!.data, (y) => y - found.zero);
     count.add(data, reference, found.unit);
+    const one = counts.get(found.name) ?? counts.set(found.name, { own: new Count(), fromTie: undefined }).get(found.name)!;
+    one.own.add(data, reference, found.unit);
+    const x = v.def?.name === "nn.round" ? unrounded.get(v.def.operand(0)) : undefined;
+    if (x !== undefined) reference.forEach((y, i) => y !== data[i] && (one.fromTie = Math.max(one.fromTie ?? 0, Math.abs(x[i]! - Math.floor(x[i]!) - 0.5))));
     data.set(reference);
   };
   for (k = 0; k < samples.length; k++) program.run(inputs.map((i) => samples[k]![i.name]!.data));
-  return count.agreement;
+  const differing = [...counts].flatMap(([tensor, { own, fromTie }]) => (own.agreement.equal === 1 ? [] : [{ tensor, ...own.agreement, count: own.different, ...(fromTie !== undefined && { fromTie }) }]));
+  return { given: count.agreement, differing };
 }
 
 class Count {
@@ -154,6 +173,9 @@ class Count {
       if (d <= 0.25) this.equal++;
       this.most = Math.max(this.most, d);
     }
+  }
+  get different(): number {
+    return this.elements - this.equal;
   }
   get agreement(): Agreement {
     return { elements: this.elements, equal: this.elements === 0 ? 1 : this.equal / this.elements, most: this.most < 0.25 ? 0 : this.most };
@@ -185,9 +207,8 @@ function randomSamples(inputs: readonly Input[], count: number, random: () => nu
 
 /** Samples beside the model: arrays `input:NAME` of NAME_io.npz, or the inputs of test.npz. */
 function storedSamples(file: string, inputs: readonly Input[], count: number): RuntimeTensors[] | undefined {
-  const own = file.replace(/\.onnx$/, "_io.npz");
-  const path = existsSync(own) ? own : join(dirname(file), "test.npz");
-  if (!existsSync(path)) return undefined;
+  const path = [file.replace(/\.onnx$/, "_io.npz"), join(dirname(file), "test.npz"), join(dirname(file), "io.npz")].find(existsSync);
+  if (path === undefined) return undefined;
   const arrays = readArrays(readFileSync(path), path);
   const found = inputs.map((i) => arrays.get(`input:${i.name}`) ?? arrays.get(i.name) ?? arrays.get("x") ?? arrays.get("inputs"));
   if (found.some((a) => a === undefined)) return undefined;
