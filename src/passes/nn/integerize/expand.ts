@@ -4,8 +4,9 @@ import { intsAttr, numAttr, strAttr } from "../../../ir/define-op.js";
 import { elementCount } from "../../../ir/types.js";
 import { isCoarse } from "./elementwise.js";
 import { fieldOfDense, isAll, map, ONE, only, scalar, times, ZERO, zip, type Field } from "./field.js";
+import { factorAsFloat32 } from "./float32.js";
 import type { ScaledOf } from "./linear.js";
-import { constantOf, sameShape, shapeOf, type IntegerBuilder, type Scaled } from "./scaled.js";
+import { constantOf, sameShape, shapeOf, type IntegerBuilder, type Range, type Scaled } from "./scaled.js";
 import { fineTable } from "./table.js";
 
 /** Bits behind the point of terms that are summed before they are rounded to an integer, and of their limits. */
@@ -53,9 +54,12 @@ export class Expander {
     return this.through(v, f) ?? { y: this.leaf(v, f), rest: ZERO };
   }
 
-  private multiple(s: Scaled, f: Field, hint: string | undefined): { y: Value; rest: Field } {
+  /** @param results range of the rounding where the product is rounded at once */
+  private multiple(s: Scaled, f: Field, hint: string | undefined, results?: Range): { y: Value; rest: Field } {
     // As kernels of integers compute it, in float32: what lies next to a tie then falls to the same side.
-    const factor = map(times(map(s.scale, Math.fround), f), Math.fround);
+    const single = map(times(map(s.scale, Math.fround), f), Math.fround);
+    const centred = results === undefined ? undefined : this.b.centredRange(s);
+    const factor = results === undefined || centred === undefined ? single : map(single, (v) => factorAsFloat32(v, centred, results));
     if (isAll(s.offset, 0)) return { y: this.b.multiply(s.u, factor, hint), rest: ZERO };
     // Sums of products have their bias in front of the factor, where it is an integer as a rule; not where it dwarfs them.
     const small = s.range === undefined || s.offset.data.every((o) => Math.abs(o) <= 4 * Math.max(-s.range!.lo, s.range!.hi) * s.scale.data.reduce((m, v) => Math.min(m, Math.abs(v)), Infinity));
@@ -75,9 +79,10 @@ export class Expander {
   /** A rounding of `v` to [lo, hi] behind operations on real numbers. */
   rounded(v: Value, lo: number, hi: number): Value {
     this.inputLimit = isScaledInput(v) ? undefined : 2 ** (Math.ceil(Math.log2(hi - lo + 1)) + INPUT_BITS + INPUT_SPARE_BITS);
-    const y = this.expand(v, ONE);
+    const s = this.scaledOf(v);
+    const { y, rest } = s === undefined ? this.parts(v, ONE) : this.multiple(s, ONE, v.hint, { lo, hi });
     this.inputLimit = undefined;
-    return y;
+    return this.b.add(y, rest, v.hint);
   }
 
   private through(v: Value, f: Field): { y: Value; rest: Field } | undefined {
