@@ -107,7 +107,7 @@ export async function measureQuantized(file: string, bytes: Uint8Array, options:
     compared.push({ reference, outputs: count.agreement, ...(await tensorByTensor(bytes, model, file, samples, inputs, reference)) });
   }
   const real = (record?.real.filter((n) => n.cause).map((n) => `${n.opType} ${n.name}: ${n.reason}`) ?? ["not a quantized model"]).concat(record?.inputs.map((i) => `input ${i} is real`) ?? []);
-  return { name: basename(file), compared, real, ...(agrees !== undefined && { flow: agrees }) };
+  return { name: ["model.onnx", "model_qdq"].some((n) => basename(file).startsWith(n)) ? `${basename(dirname(file))}/${basename(file)}` : basename(file), compared, real, ...(agrees !== undefined && { flow: agrees }) };
 }
 
 function kernels(r: Reference): { optimize: boolean; int8: boolean } {
