@@ -172,7 +172,7 @@ export class Expander {
     const most = this.limits.hi + 1;
     const numerator = f / scale;
     // From here down all results are beyond the limit.
-    const least = Math.max(s.range.lo, Math.floor(numerator / most));
+    const least = Math.max(s.range.lo, Math.min(s.range.hi, Math.floor(numerator / most)));
     if (least < 1) return undefined;
     const shape = shapeOf(op.result);
     const hint = op.result.hint ?? "reciprocal";
