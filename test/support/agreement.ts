@@ -63,51 +63,69 @@ export interface QuantizedRecord {
 const TYPES: Readonly<Record<number, ElementType>> = { 1: "float", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64", 9: "bool", 10: "float16", 11: "double", 12: "uint32" };
 const LIMITS: Readonly<Record<string, readonly [number, number]>> = { uint8: [0, 255], int8: [-128, 127], uint16: [0, 65535], int16: [-32768, 32767], int32: [-1000, 1000], bool: [0, 1] };
 
-interface Input {
+export interface Input {
   readonly name: string;
   readonly type: ElementType;
   readonly shape: readonly number[];
 }
 
-export async function measureQuantized(file: string, bytes: Uint8Array, options: { samples: number; flow: boolean; references: readonly Reference[]; random?: () => number }): Promise<QuantizedRecord> {
-  const model = decodeModel(bytes);
+/** Inputs of a model that are not constants. */
+export function inputsOf(model: ModelProto): Input[] {
   const constants = new Set(model.graph!.initializer.map((t) => t.name));
-  const inputs = model.graph!.input.filter((i) => !constants.has(i.name)).map((i): Input => ({ name: i.name, type: TYPES[i.type!.tensorType!.elemType]!, shape: i.type!.tensorType!.shape!.dim.map((d) => Math.max(1, d.value === "dimValue" ? toNumber(d.dimValue) : 1)) }));
-  const samples = storedSamples(file, inputs, options.samples) ?? randomSamples(inputs, options.samples, options.random ?? generator(7));
+  return model.graph!.input.filter((i) => !constants.has(i.name)).map((i) => ({ name: i.name, type: TYPES[i.type!.tensorType!.elemType]!, shape: i.type!.tensorType!.shape!.dim.map((d) => Math.max(1, d.value === "dimValue" ? toNumber(d.dimValue) : 1)) }));
+}
 
+export interface FixedResults {
+  /** Per sample and output, as the model's numbers. */
+  readonly outputs: readonly (readonly Float64Array[])[];
+  readonly names: readonly string[];
+  /** Why nodes compute with real numbers. */
+  readonly real: readonly string[];
+  /** Whether the fused kernels give the same integers. */
+  readonly flow?: boolean;
+}
+
+/** A model in fixed point on samples, which calibrate it as well where that matters. */
+export function throughFixedPoint(file: string, bytes: Uint8Array, samples: readonly (readonly Float64Array[])[], withFlow: boolean): FixedResults {
   const sink = new Sink();
   const context = new PassContext(sink, () => undefined);
-  const values = samples.map((s) => inputs.map((i) => Float64Array.from(s[i.name]!.data)));
-  context.set(CALIBRATION_SAMPLES, values);
+  context.set(CALIBRATION_SAMPLES, samples);
   const run = (m: Module, pipeline: string): Module => new PassManager().run(cloneModule(m), pipeline, { context, sink, verifyEach: true }).module;
   const float = importOnnx(bytes, file, sink);
   if (float === undefined) throw new Error(`refused: ${sink.diagnostics.map((d) => d.message).join("; ")}`);
   const fixed = run(run(float, stagePipeline("prepare")), stagePipeline("to-fixed"));
   const record = context.get(INTEGER_RECORD);
   const program = prepareNn(fixed);
-  const flow = options.flow ? prepareFlow(run(fixed, stagePipeline("lower"))) : undefined;
+  const flow = withFlow ? prepareFlow(run(fixed, stagePipeline("lower"))) : undefined;
   const args = fixed.func.body.args;
   const scales = args.map((_, i) => portScale(fixed.func, "input_scales", i));
-  const outputs = fixed.func.body.terminator.operands;
-  const names = fixed.func.attrs["outputs"] as readonly string[];
+  const results = fixed.func.body.terminator.operands;
 
-  const results = values.map((s) => program.run(roundInputs(s, args.map((a) => a.type), scales)).map((y) => Float64Array.from(y)));
-  const agrees = flow && values.every((s, k) => flow.run(s.map((x, i) => toRaw(Float64Array.from(x, (v) => v / scales[i]!), fixedOf(args[i]!)!))).every((raw, o) => results[k]![o]!.every((v, i) => raw[i]! * 2 ** -fixedOf(outputs[o]!)!.frac === v)));
+  const raw = samples.map((s) => program.run(roundInputs(s, args.map((a) => a.type), scales)).map((y) => Float64Array.from(y)));
+  const agrees = flow && samples.every((s, k) => flow.run(s.map((x, i) => toRaw(Float64Array.from(x, (v) => v / scales[i]!), fixedOf(args[i]!)!))).every((y, o) => raw[k]![o]!.every((v, i) => y[i]! * 2 ** -fixedOf(results[o]!)!.frac === v)));
+  const real = (record?.real.filter((n) => n.cause).map((n) => `${n.opType} ${n.name}: ${n.reason}`) ?? ["not a quantized model"]).concat(record?.inputs.map((i) => `input ${i} is real`) ?? []);
+  const outputs = raw.map((ys) => ys.map((y, o) => y.map((v) => v * portScale(fixed.func, "output_scales", o))));
+  return { outputs, names: fixed.func.attrs["outputs"] as readonly string[], real, ...(agrees !== undefined && { flow: agrees }) };
+}
+
+export async function measureQuantized(file: string, bytes: Uint8Array, options: { samples: number; flow: boolean; references: readonly Reference[]; random?: () => number }): Promise<QuantizedRecord> {
+  const model = decodeModel(bytes);
+  const inputs = inputsOf(model);
+  const samples = storedSamples(file, inputs, options.samples) ?? randomSamples(inputs, options.samples, options.random ?? generator(7));
+  const { outputs, names, real, flow } = throughFixedPoint(file, bytes, samples.map((s) => inputs.map((i) => Float64Array.from(s[i.name]!.data))), options.flow);
   const compared: Compared[] = [];
   for (const reference of options.references) {
     const [want] = await runOnnxRuntime([{ model: bytes, samples, ...kernels(reference) }]);
     const count = new Count();
-    results.forEach((ys, k) =>
-      ys.forEach((y, o) => {
-        const { data } = want![k]![names[o]!]!;
-        const scale = portScale(fixed.func, "output_scales", o);
-        count.add(y.map((v) => v * scale), data, lastStep(model, names[o]!) ?? Math.max(1e-12, Array.from(data).reduce((m, v) => Math.max(m, Math.abs(v)), 0)) * 2 ** -15);
-      }),
-    );
+    outputs.forEach((ys, k) => ys.forEach((y, o) => countOutput(count, model, names[o]!, y, want![k]![names[o]!]!.data)));
     compared.push({ reference, outputs: count.agreement, ...(await tensorByTensor(bytes, model, file, samples, inputs, reference)) });
   }
-  const real = (record?.real.filter((n) => n.cause).map((n) => `${n.opType} ${n.name}: ${n.reason}`) ?? ["not a quantized model"]).concat(record?.inputs.map((i) => `input ${i} is real`) ?? []);
-  return { name: ["model.onnx", "model_qdq"].some((n) => basename(file).startsWith(n)) ? `${basename(dirname(file))}/${basename(file)}` : basename(file), compared, real, ...(agrees !== undefined && { flow: agrees }) };
+  return { name: ["model.onnx", "model_qdq"].some((n) => basename(file).startsWith(n)) ? `${basename(dirname(file))}/${basename(file)}` : basename(file), compared, real, ...(flow !== undefined && { flow }) };
+}
+
+/** Adds an output's elements to a count, in steps of its last quantization. */
+export function countOutput(count: Count, model: ModelProto, name: string, got: ArrayLike<number>, want: ArrayLike<number>): void {
+  count.add(got, want, lastStep(model, name) ?? Math.max(1e-12, Array.from(want).reduce((m, v) => Math.max(m, Math.abs(v)), 0)) * 2 ** -15);
 }
 
 function kernels(r: Reference): { optimize: boolean; int8: boolean } {
@@ -161,7 +179,7 @@ async function tensorByTensor(bytes0: Uint8Array, model: ModelProto, file: strin
   return { given: count.agreement, differing };
 }
 
-class Count {
+export class Count {
   private elements = 0;
   private equal = 0;
   private most = 0;
@@ -193,7 +211,7 @@ function generator(seed: number): () => number {
   };
 }
 
-function randomSamples(inputs: readonly Input[], count: number, random: () => number): RuntimeTensors[] {
+export function randomSamples(inputs: readonly Input[], count: number, random: () => number): RuntimeTensors[] {
   return Array.from({ length: count }, () =>
     Object.fromEntries(
       inputs.map((i) => {
