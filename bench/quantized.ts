@@ -1,7 +1,7 @@
 /**
  * Quantized models against ONNX Runtime, element by element, and which of their nodes do not compute with the model's integers.
  *
- *   npm run bench:quantized -- FILE.onnx... [--samples N] [--flow] [--reference integers|default|nodes|all] [--json FILE]
+ *   npm run bench:quantized -- FILE.onnx... [--samples N] [--flow] [--reference integers|default|nodes|all] [--tensors] [--json FILE]
  *
  * Inputs are those of FILE_io.npz or test.npz beside the model where there is one, random numbers of the input's type otherwise.
  * What counts is a step: one least significant bit of an integer output, or of the last quantization in front of a real one.
@@ -20,6 +20,7 @@ interface Flags {
   readonly samples: string;
   readonly flow?: boolean;
   readonly reference: Reference | "all";
+  readonly tensors?: boolean;
   readonly json?: string;
 }
 
@@ -34,6 +35,7 @@ await new Command("quantized")
   .option("--samples <n>", "samples of each model", "8")
   .option("--flow", "run the fused kernels as well")
   .option("--reference <which>", "integers, default, nodes or all", "all")
+  .option("--tensors", "name the tensors that differ although what is in front of them is equal")
   .option("--json <file>", "write the records")
   .action(async (models: string[], flags: Flags) => {
     const records: QuantizedRecord[] = [];
@@ -43,6 +45,7 @@ await new Command("quantized")
         const r = await measureQuantized(file, readFileSync(file), { samples: Number(flags.samples), flow: flags.flow === true, references: flags.reference === "all" ? REFERENCES : [flags.reference] });
         records.push(r);
         for (const cells of rows(r)) process.stdout.write(`| ${cells.join(" | ")} |\n`);
+        if (flags.tensors === true) for (const c of r.compared) for (const d of c.differing) process.stdout.write(`  ${c.reference}: ${d.count} of ${d.elements}, most ${d.most}${d.fromTie === undefined ? "" : `, up to ${d.fromTie.toExponential(1)} from a tie`}: ${d.tensor}\n`);
       } catch (e) {
         process.stdout.write(`| ${file} | ${e instanceof Error ? e.message.split("\n")[0] : String(e)} |\n`);
       }

@@ -240,8 +240,8 @@ class Generator {
   }
 
   private alone(c: Codes): Codes {
-    if (this.wideInput(c)) return this.activation(this.dq(c), c.shape, c.size);
-    switch (this.int(0, 4)) {
+    if (this.wideInput(c)) return this.chance(0.5) ? this.quantize(this.op("Softmax", [this.dq(c)], { axis: -1 }), c.shape, 1, true) : this.activation(this.dq(c), c.shape, c.size);
+    switch (this.int(0, 6)) {
       case 0:
         return this.quantize(this.op("Sigmoid", [this.dq(c)]), c.shape, 1, true);
       case 1:
@@ -250,9 +250,26 @@ class Generator {
         return this.quantize(this.op("LeakyRelu", [this.dq(c)], { alpha: { float: 0.1 } }), c.shape, c.size);
       case 3:
         return this.quantize(this.op("Tanh", [this.dq(c)]), c.shape, 1);
+      case 4:
+        return this.inverse(c);
+      case 5: {
+        // ONNX Runtime's kernel overflows with fewer elements, and then returns 0.
+        if (c.shape.at(-1)! < 5) return this.inverse(c);
+        const y = this.scaled(1, c.type, true);
+        return { q: this.op("QLinearSoftmax", [c.q, c.scale, c.zero, y.scale, y.zero], { axis: -1, opset: 21 }, MICROSOFT), type: c.type, ...y, shape: c.shape, size: 1 };
+      }
       default:
         return this.activation(this.dq(c), c.shape, c.size);
     }
+  }
+
+  /** The reciprocal of a sum of numbers that are not negative; 0 occurs. */
+  private inverse(c: Codes): Codes {
+    const s = this.scaled(c.size, "uint8", true);
+    const positive = this.op("DequantizeLinear", [this.op("QuantizeLinear", [this.op("Relu", [this.dq(c)]), s.scale, s.zero]), s.scale, s.zero]);
+    const sum = this.op("ReduceSum", [positive, this.ints([-1])], { keepdims: 1 });
+    const shape = [...c.shape.slice(0, -1), 1];
+    return this.quantize(this.op("Reciprocal", [sum]), shape, 8 / (c.size * c.shape.at(-1)!), true);
   }
 
   network(): RandomQuantized {

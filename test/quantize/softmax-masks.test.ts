@@ -172,7 +172,8 @@ describe("reports of masked networks", () => {
     const { float, fixed } = quantizeTo(defaultPrecision, samples, bytes);
     const layers = reportLayers(measureLayerNoise(float, fixed, { samples, injected: 4 }), "w8a10");
     for (const l of layers) {
-      for (const v of [l.min, l.max, l.rms, l.saturated, l.range_used, l.output_share, ...Object.values(l.noise)]) expect(Math.abs(v), l.name).toBeLessThan(1e7);
+      // Integers of a softmax have up to 27 bits; what closes a position is far beyond.
+      for (const v of [l.min, l.max, l.rms, l.saturated, l.range_used, l.output_share, ...Object.values(l.noise)]) expect(Math.abs(v), l.name).toBeLessThan(2 ** 28);
       for (const v of [l.sqnr_db, l.own_sqnr_db]) expect(v, l.name).not.toBeNaN();
     }
     const accuracy = measureAccuracy(float, fixed, samples);

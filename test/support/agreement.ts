@@ -7,7 +7,7 @@ import { importOnnx } from "../../src/frontend/import.js";
 import { readArrays } from "../../src/frontend/npz.js";
 import { decodeModel, messageType, toNumber, type ModelProto } from "../../src/frontend/onnx-proto.js";
 import { readTensor } from "../../src/frontend/tensor-data.js";
-import { cloneModule, type Module } from "../../src/ir/core.js";
+import { cloneModule, type Module, type Value } from "../../src/ir/core.js";
 import { denseAttr } from "../../src/ir/define-op.js";
 import "../../src/ir/dialects.js";
 import { prepareFlow } from "../../src/ir/eval/flow.js";
@@ -38,6 +38,17 @@ export interface Compared {
   readonly outputs: Agreement;
   /** Every quantized tensor, computed from ONNX Runtime's integers in front of it. */
   readonly given: Agreement;
+  /** Those of them that differ anywhere, in the order of the network. */
+  readonly differing: readonly Differing[];
+}
+
+/** A quantized tensor that differs from ONNX Runtime's although what is in front of it is the same. */
+export interface Differing extends Agreement {
+  readonly tensor: string;
+  /** Elements that differ. */
+  readonly count: number;
+  /** How far the most distant of them lies from a tie before it is rounded, in steps: up to 0.5. Undefined where the rounding is a table's. */
+  readonly fromTie?: number;
 }
 
 export interface QuantizedRecord {
@@ -52,51 +63,69 @@ export interface QuantizedRecord {
 const TYPES: Readonly<Record<number, ElementType>> = { 1: "float", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64", 9: "bool", 10: "float16", 11: "double", 12: "uint32" };
 const LIMITS: Readonly<Record<string, readonly [number, number]>> = { uint8: [0, 255], int8: [-128, 127], uint16: [0, 65535], int16: [-32768, 32767], int32: [-1000, 1000], bool: [0, 1] };
 
-interface Input {
+export interface Input {
   readonly name: string;
   readonly type: ElementType;
   readonly shape: readonly number[];
 }
 
-export async function measureQuantized(file: string, bytes: Uint8Array, options: { samples: number; flow: boolean; references: readonly Reference[]; random?: () => number }): Promise<QuantizedRecord> {
-  const model = decodeModel(bytes);
+/** Inputs of a model that are not constants. */
+export function inputsOf(model: ModelProto): Input[] {
   const constants = new Set(model.graph!.initializer.map((t) => t.name));
-  const inputs = model.graph!.input.filter((i) => !constants.has(i.name)).map((i): Input => ({ name: i.name, type: TYPES[i.type!.tensorType!.elemType]!, shape: i.type!.tensorType!.shape!.dim.map((d) => Math.max(1, d.value === "dimValue" ? toNumber(d.dimValue) : 1)) }));
-  const samples = storedSamples(file, inputs, options.samples) ?? randomSamples(inputs, options.samples, options.random ?? generator(7));
+  return model.graph!.input.filter((i) => !constants.has(i.name)).map((i) => ({ name: i.name, type: TYPES[i.type!.tensorType!.elemType]!, shape: i.type!.tensorType!.shape!.dim.map((d) => Math.max(1, d.value === "dimValue" ? toNumber(d.dimValue) : 1)) }));
+}
 
+export interface FixedResults {
+  /** Per sample and output, as the model's numbers. */
+  readonly outputs: readonly (readonly Float64Array[])[];
+  readonly names: readonly string[];
+  /** Why nodes compute with real numbers. */
+  readonly real: readonly string[];
+  /** Whether the fused kernels give the same integers. */
+  readonly flow?: boolean;
+}
+
+/** A model in fixed point on samples, which calibrate it as well where that matters. */
+export function throughFixedPoint(file: string, bytes: Uint8Array, samples: readonly (readonly Float64Array[])[], withFlow: boolean): FixedResults {
   const sink = new Sink();
   const context = new PassContext(sink, () => undefined);
-  const values = samples.map((s) => inputs.map((i) => Float64Array.from(s[i.name]!.data)));
-  context.set(CALIBRATION_SAMPLES, values);
+  context.set(CALIBRATION_SAMPLES, samples);
   const run = (m: Module, pipeline: string): Module => new PassManager().run(cloneModule(m), pipeline, { context, sink, verifyEach: true }).module;
   const float = importOnnx(bytes, file, sink);
   if (float === undefined) throw new Error(`refused: ${sink.diagnostics.map((d) => d.message).join("; ")}`);
   const fixed = run(run(float, stagePipeline("prepare")), stagePipeline("to-fixed"));
   const record = context.get(INTEGER_RECORD);
   const program = prepareNn(fixed);
-  const flow = options.flow ? prepareFlow(run(fixed, stagePipeline("lower"))) : undefined;
+  const flow = withFlow ? prepareFlow(run(fixed, stagePipeline("lower"))) : undefined;
   const args = fixed.func.body.args;
   const scales = args.map((_, i) => portScale(fixed.func, "input_scales", i));
-  const outputs = fixed.func.body.terminator.operands;
-  const names = fixed.func.attrs["outputs"] as readonly string[];
+  const results = fixed.func.body.terminator.operands;
 
-  const results = values.map((s) => program.run(roundInputs(s, args.map((a) => a.type), scales)).map((y) => Float64Array.from(y)));
-  const agrees = flow && values.every((s, k) => flow.run(s.map((x, i) => toRaw(Float64Array.from(x, (v) => v / scales[i]!), fixedOf(args[i]!)!))).every((raw, o) => results[k]![o]!.every((v, i) => raw[i]! * 2 ** -fixedOf(outputs[o]!)!.frac === v)));
+  const raw = samples.map((s) => program.run(roundInputs(s, args.map((a) => a.type), scales)).map((y) => Float64Array.from(y)));
+  const agrees = flow && samples.every((s, k) => flow.run(s.map((x, i) => toRaw(Float64Array.from(x, (v) => v / scales[i]!), fixedOf(args[i]!)!))).every((y, o) => raw[k]![o]!.every((v, i) => y[i]! * 2 ** -fixedOf(results[o]!)!.frac === v)));
+  const real = (record?.real.filter((n) => n.cause).map((n) => `${n.opType} ${n.name}: ${n.reason}`) ?? ["not a quantized model"]).concat(record?.inputs.map((i) => `input ${i} is real`) ?? []);
+  const outputs = raw.map((ys) => ys.map((y, o) => y.map((v) => v * portScale(fixed.func, "output_scales", o))));
+  return { outputs, names: fixed.func.attrs["outputs"] as readonly string[], real, ...(agrees !== undefined && { flow: agrees }) };
+}
+
+export async function measureQuantized(file: string, bytes: Uint8Array, options: { samples: number; flow: boolean; references: readonly Reference[]; random?: () => number }): Promise<QuantizedRecord> {
+  const model = decodeModel(bytes);
+  const inputs = inputsOf(model);
+  const samples = storedSamples(file, inputs, options.samples) ?? randomSamples(inputs, options.samples, options.random ?? generator(7));
+  const { outputs, names, real, flow } = throughFixedPoint(file, bytes, samples.map((s) => inputs.map((i) => Float64Array.from(s[i.name]!.data))), options.flow);
   const compared: Compared[] = [];
   for (const reference of options.references) {
     const [want] = await runOnnxRuntime([{ model: bytes, samples, ...kernels(reference) }]);
     const count = new Count();
-    results.forEach((ys, k) =>
-      ys.forEach((y, o) => {
-        const { data } = want![k]![names[o]!]!;
-        const scale = portScale(fixed.func, "output_scales", o);
-        count.add(y.map((v) => v * scale), data, lastStep(model, names[o]!) ?? Math.max(1e-12, Array.from(data).reduce((m, v) => Math.max(m, Math.abs(v)), 0)) * 2 ** -15);
-      }),
-    );
-    compared.push({ reference, outputs: count.agreement, given: await tensorByTensor(bytes, model, file, samples, inputs, reference) });
+    outputs.forEach((ys, k) => ys.forEach((y, o) => countOutput(count, model, names[o]!, y, want![k]![names[o]!]!.data)));
+    compared.push({ reference, outputs: count.agreement, ...(await tensorByTensor(bytes, model, file, samples, inputs, reference)) });
   }
-  const real = (record?.real.filter((n) => n.cause).map((n) => `${n.opType} ${n.name}: ${n.reason}`) ?? ["not a quantized model"]).concat(record?.inputs.map((i) => `input ${i} is real`) ?? []);
-  return { name: basename(file), compared, real, ...(agrees !== undefined && { flow: agrees }) };
+  return { name: ["model.onnx", "model_qdq"].some((n) => basename(file).startsWith(n)) ? `${basename(dirname(file))}/${basename(file)}` : basename(file), compared, real, ...(flow !== undefined && { flow }) };
+}
+
+/** Adds an output's elements to a count, in steps of its last quantization. */
+export function countOutput(count: Count, model: ModelProto, name: string, got: ArrayLike<number>, want: ArrayLike<number>): void {
+  count.add(got, want, lastStep(model, name) ?? Math.max(1e-12, Array.from(want).reduce((m, v) => Math.max(m, Math.abs(v)), 0)) * 2 ** -15);
 }
 
 function kernels(r: Reference): { optimize: boolean; int8: boolean } {
@@ -104,7 +133,7 @@ function kernels(r: Reference): { optimize: boolean; int8: boolean } {
 }
 
 /** Quantized tensors as further outputs; what is computed is compared, and replaced by ONNX Runtime's integers for what reads it. */
-async function tensorByTensor(bytes0: Uint8Array, model: ModelProto, file: string, samples: readonly RuntimeTensors[], inputs: readonly Input[], reference: Reference): Promise<Agreement> {
+async function tensorByTensor(bytes0: Uint8Array, model: ModelProto, file: string, samples: readonly RuntimeTensors[], inputs: readonly Input[], reference: Reference): Promise<Pick<Compared, "given" | "differing">> {
   const graph = model.graph!;
   const outputs = new Set(graph.output.map((o) => o.name));
   const computed = new Set(inputs.map((i) => i.name));
@@ -130,19 +159,27 @@ async function tensorByTensor(bytes0: Uint8Array, model: ModelProto, file: strin
   );
   const program = prepareNn(module);
   const count = new Count();
+  const counts = new Map<string, { own: Count; fromTie: number | undefined }>();
+  const unrounded = new Map<Value, Float64Array>();
   let k = 0;
   program.observe = (v, data) => {
+    if (v.uses.some((u) => u.op.name === "nn.round")) unrounded.set(v, data.slice());
     const found = units.get(v);
     if (found?.unit === undefined) return;
     const reference = Float64Array.from(want![k]![found.name]!.data, (y) => y - found.zero);
     count.add(data, reference, found.unit);
+    const one = counts.get(found.name) ?? counts.set(found.name, { own: new Count(), fromTie: undefined }).get(found.name)!;
+    one.own.add(data, reference, found.unit);
+    const x = v.def?.name === "nn.round" ? unrounded.get(v.def.operand(0)) : undefined;
+    if (x !== undefined) reference.forEach((y, i) => y !== data[i] && (one.fromTie = Math.max(one.fromTie ?? 0, Math.abs(x[i]! - Math.floor(x[i]!) - 0.5))));
     data.set(reference);
   };
   for (k = 0; k < samples.length; k++) program.run(inputs.map((i) => samples[k]![i.name]!.data));
-  return count.agreement;
+  const differing = [...counts].flatMap(([tensor, { own, fromTie }]) => (own.agreement.equal === 1 ? [] : [{ tensor, ...own.agreement, count: own.different, ...(fromTie !== undefined && { fromTie }) }]));
+  return { given: count.agreement, differing };
 }
 
-class Count {
+export class Count {
   private elements = 0;
   private equal = 0;
   private most = 0;
@@ -154,6 +191,9 @@ class Count {
       if (d <= 0.25) this.equal++;
       this.most = Math.max(this.most, d);
     }
+  }
+  get different(): number {
+    return this.elements - this.equal;
   }
   get agreement(): Agreement {
     return { elements: this.elements, equal: this.elements === 0 ? 1 : this.equal / this.elements, most: this.most < 0.25 ? 0 : this.most };
@@ -171,7 +211,7 @@ function generator(seed: number): () => number {
   };
 }
 
-function randomSamples(inputs: readonly Input[], count: number, random: () => number): RuntimeTensors[] {
+export function randomSamples(inputs: readonly Input[], count: number, random: () => number): RuntimeTensors[] {
   return Array.from({ length: count }, () =>
     Object.fromEntries(
       inputs.map((i) => {
@@ -185,9 +225,8 @@ function randomSamples(inputs: readonly Input[], count: number, random: () => nu
 
 /** Samples beside the model: arrays `input:NAME` of NAME_io.npz, or the inputs of test.npz. */
 function storedSamples(file: string, inputs: readonly Input[], count: number): RuntimeTensors[] | undefined {
-  const own = file.replace(/\.onnx$/, "_io.npz");
-  const path = existsSync(own) ? own : join(dirname(file), "test.npz");
-  if (!existsSync(path)) return undefined;
+  const path = [file.replace(/\.onnx$/, "_io.npz"), join(dirname(file), "test.npz"), join(dirname(file), "io.npz")].find(existsSync);
+  if (path === undefined) return undefined;
   const arrays = readArrays(readFileSync(path), path);
   const found = inputs.map((i) => arrays.get(`input:${i.name}`) ?? arrays.get(i.name) ?? arrays.get("x") ?? arrays.get("inputs"));
   if (found.some((a) => a === undefined)) return undefined;

@@ -161,7 +161,7 @@ function inner(ctx: NodeContext, opType: string, inputs: readonly (Imported | un
 }
 
 /** An operator on dequantized inputs, quantized again: inputs come as (x, scale, zero point) from the positions given. */
-function qlinear(opType: string, float: string, spec: { inputs: readonly number[]; output: number; limits?: string; bias?: boolean }): OperatorImporter {
+function qlinear(opType: string, float: string, spec: { inputs: readonly number[]; output: number; limits?: string; bias?: boolean; scale?: (s: number) => number }): OperatorImporter {
   return {
     opType,
     limits: spec.limits ?? `as ${float} between DequantizeLinear and QuantizeLinear`,
@@ -172,10 +172,16 @@ function qlinear(opType: string, float: string, spec: { inputs: readonly number[
       // QLinearSoftmax says which operator set's Softmax it means.
       const y = inner(ctx, float, inputs, ctx.int("opset", 0) || undefined);
       const shape = shapeOf(y);
-      const scale = positive(ctx, parameter(ctx, spec.output, "output scale", shape.length, 1, shape));
+      const stated = positive(ctx, parameter(ctx, spec.output, "output scale", shape.length, 1, shape));
+      const scale = spec.scale === undefined ? stated : { ...stated, values: stated.values.map(spec.scale) };
       return quantizeValue(ctx, y, scale, onlyZero(ctx, zeroParameter(ctx, spec.output + 1, shape.length, 1, shape)), codeType(ctx, spec.output + 1));
     },
   };
+}
+
+/** ONNX Runtime's kernel of QLinearSoftmax, which defines it, has a whole number of steps in 1: it drops the rest of 1 / scale. */
+function wholeSteps(scale: number): number {
+  return 1 / Math.max(2 ** -20, Math.floor(Math.fround(1 / scale)));
 }
 
 /** The int32 bias of QLinearConv counts in units of input scale x weight scale. */
@@ -266,6 +272,7 @@ export const quantizedOperators: readonly OperatorImporter[] = [
   qConcat,
   qlinear("com.microsoft::QLinearAdd", "Add", { inputs: [0, 3], output: 6 }),
   qlinear("com.microsoft::QLinearMul", "Mul", { inputs: [0, 3], output: 6 }),
-  ...(["Sigmoid", "LeakyRelu", "Softmax"] as const).map((f) => qlinear(`com.microsoft::QLinear${f}`, f, { inputs: [0], output: 3 })),
+  ...(["Sigmoid", "LeakyRelu"] as const).map((f) => qlinear(`com.microsoft::QLinear${f}`, f, { inputs: [0], output: 3 })),
+  qlinear("com.microsoft::QLinearSoftmax", "Softmax", { inputs: [0], output: 3, scale: wholeSteps }),
   ...(["GlobalAveragePool", "AveragePool"] as const).map((f) => eitherLayout(qlinear(`com.microsoft::QLinear${f}`, f, { inputs: [0], output: 3 }))),
 ];

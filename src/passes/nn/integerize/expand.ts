@@ -4,8 +4,10 @@ import { intsAttr, numAttr, strAttr } from "../../../ir/define-op.js";
 import { elementCount } from "../../../ir/types.js";
 import { isCoarse } from "./elementwise.js";
 import { fieldOfDense, isAll, map, ONE, only, scalar, times, ZERO, zip, type Field } from "./field.js";
+import { reciprocalOfIntegers, RECIPROCAL_BITS } from "../integer-reciprocal.js";
+import { factorAsFloat32 } from "./float32.js";
 import type { ScaledOf } from "./linear.js";
-import { constantOf, sameShape, shapeOf, type IntegerBuilder, type Scaled } from "./scaled.js";
+import { constantOf, sameShape, shapeOf, type IntegerBuilder, type Range, type Scaled } from "./scaled.js";
 import { fineTable } from "./table.js";
 
 /** Bits behind the point of terms that are summed before they are rounded to an integer, and of their limits. */
@@ -16,9 +18,18 @@ const TERM_RANGE = 28;
 const INPUT_BITS = 12;
 const INPUT_SPARE_BITS = 6;
 
+/** Bits of the factor of a reciprocal. */
+const FACTOR_BITS = 23;
+
+function roundedTo(v: number, bits: number): number {
+  return Math.round(v * 2 ** bits) * 2 ** -bits;
+}
+
 /** Operations that a positive factor passes, whatever else they do. */
 const PASSED = new Set(["nn.relu", "nn.neg", "nn.abs", "nn.reshape", "nn.transpose", "nn.slice", "nn.gather", "nn.broadcast", "nn.concat"]);
 const PRODUCTS = new Set(["nn.mul", "nn.div", "nn.constant"]);
+/** Operations behind which a number beyond the limits of a rounding may be any other beyond them. */
+const KEEPS_LIMITS = new Set(["nn.mul", "nn.div", "nn.unary", "nn.relu", "nn.reshape", "nn.transpose", "nn.slice", "nn.gather", "nn.broadcast"]);
 const EXTREMES = new Set(["nn.max", "nn.min"]);
 
 /** An input in any order, or times a number: quantized at once. */
@@ -30,6 +41,8 @@ function isScaledInput(v: Value): boolean {
 
 export class Expander {
   private inputLimit: number | undefined;
+  /** Of the rounding in front of which numbers are expanded. */
+  private limits: Range | undefined;
 
   constructor(
     private readonly b: IntegerBuilder,
@@ -50,12 +63,19 @@ export class Expander {
     if (factor !== undefined && factor < 0 && v.def !== undefined && !PRODUCTS.has(v.def.name)) {
       return { y: this.b.exact("nn.neg", [this.expand(v, scalar(-factor))], shapeOf(v), {}, v.hint), rest: ZERO };
     }
-    return this.through(v, f) ?? { y: this.leaf(v, f), rest: ZERO };
+    const { limits } = this;
+    if (v.def !== undefined && !KEEPS_LIMITS.has(v.def.name)) this.limits = undefined;
+    const found = this.through(v, f) ?? { y: this.leaf(v, f), rest: ZERO };
+    this.limits = limits;
+    return found;
   }
 
-  private multiple(s: Scaled, f: Field, hint: string | undefined): { y: Value; rest: Field } {
+  /** @param results range of the rounding where the product is rounded at once */
+  private multiple(s: Scaled, f: Field, hint: string | undefined, results?: Range): { y: Value; rest: Field } {
     // As kernels of integers compute it, in float32: what lies next to a tie then falls to the same side.
-    const factor = map(times(map(s.scale, Math.fround), f), Math.fround);
+    const single = map(times(map(s.scale, Math.fround), f), Math.fround);
+    const centred = results === undefined ? undefined : this.b.centredRange(s);
+    const factor = results === undefined || centred === undefined ? single : map(single, (v) => factorAsFloat32(v, centred, results));
     if (isAll(s.offset, 0)) return { y: this.b.multiply(s.u, factor, hint), rest: ZERO };
     // Sums of products have their bias in front of the factor, where it is an integer as a rule; not where it dwarfs them.
     const small = s.range === undefined || s.offset.data.every((o) => Math.abs(o) <= 4 * Math.max(-s.range!.lo, s.range!.hi) * s.scale.data.reduce((m, v) => Math.min(m, Math.abs(v)), Infinity));
@@ -75,9 +95,12 @@ export class Expander {
   /** A rounding of `v` to [lo, hi] behind operations on real numbers. */
   rounded(v: Value, lo: number, hi: number): Value {
     this.inputLimit = isScaledInput(v) ? undefined : 2 ** (Math.ceil(Math.log2(hi - lo + 1)) + INPUT_BITS + INPUT_SPARE_BITS);
-    const y = this.expand(v, ONE);
+    this.limits = { lo, hi };
+    const s = this.scaledOf(v);
+    const { y, rest } = s === undefined ? this.parts(v, ONE) : this.multiple(s, ONE, v.hint, { lo, hi });
     this.inputLimit = undefined;
-    return y;
+    this.limits = undefined;
+    return this.b.add(y, rest, v.hint);
   }
 
   private through(v: Value, f: Field): { y: Value; rest: Field } | undefined {
@@ -126,6 +149,8 @@ export class Expander {
         return only(f) === undefined ? undefined : emit("nn.clip", [inner()], { lo: numAttr(op, "lo", -Infinity) * only(f)!, hi: numAttr(op, "hi", Infinity) * only(f)! });
       case "nn.pad":
         return only(f) === undefined ? undefined : emit("nn.pad", [inner()], { ...op.attrs, value: numAttr(op, "value", 0) * only(f)! });
+      case "nn.unary":
+        return strAttr(op, "fn") !== "reciprocal" || only(f) === undefined ? undefined : this.reciprocal(op, only(f)!);
       case "nn.pool":
       case "nn.reduce": {
         if (only(f) === undefined || op.result.uses.length !== 1) return undefined;
@@ -136,6 +161,30 @@ export class Expander {
         if (!PASSED.has(op.name) || (only(f) === undefined && op.name !== "nn.relu" && op.name !== "nn.neg" && op.name !== "nn.abs")) return undefined;
         return op.name !== "nn.concat" && op.result.uses.length !== 1 ? undefined : emit(op.name, op.operands.map((_, i) => inner(i)), op.attrs);
     }
+  }
+
+  /** f / (scale * u) for integers u; what is rounded to the limit anyway need not be told apart. */
+  private reciprocal(op: Op, f: number): { y: Value; rest: Field } | undefined {
+    const x = this.scaledOf(op.operand(0));
+    const s = x && this.b.centred(x);
+    const scale = s && only(s.scale);
+    if (s?.range === undefined || s.range.lo < 0 || scale === undefined || scale <= 0 || this.limits === undefined) return undefined;
+    const most = this.limits.hi + 1;
+    const numerator = f / scale;
+    // From here down all results are beyond the limit.
+    const least = Math.max(s.range.lo, Math.min(s.range.hi, Math.floor(numerator / most)));
+    if (least < 1) return undefined;
+    const shape = shapeOf(op.result);
+    const hint = op.result.hint ?? "reciprocal";
+    const u = least > s.range.lo ? this.b.exact("nn.clip", [s.u], shape, { lo: least }, `${hint}_argument`) : s.u;
+    const r = reciprocalOfIntegers(this.b.forFunctions(), u, { lo: least, hi: s.range.hi }, hint);
+    if (r === undefined) return undefined;
+    // The factor keeps the mantissa's bits; the power of two goes to the rounding.
+    const factor = numerator * r.scale * 2 ** -RECIPROCAL_BITS;
+    const unit = 2 ** Math.ceil(Math.log2(factor));
+    const limit = 2 ** (RECIPROCAL_BITS + 1);
+    const product = this.b.exact("nn.round", [this.b.multiply(r.mantissa, scalar(roundedTo(factor / unit, FACTOR_BITS)), hint)], shape, { lo: 0, hi: limit }, `${hint}_mantissa`);
+    return { y: this.b.multiply(this.b.exact("nn.mul", [product, r.power], shape, {}, hint), scalar(unit), hint), rest: ZERO };
   }
 
   /** Sums of what is no integer: each term is rounded to a small part of the last bit of the result. */

@@ -3,7 +3,7 @@ import type { Attr } from "../../../ir/attributes.js";
 import type { Op, Value } from "../../../ir/core.js";
 import { intAttr, intsAttr, numAttr, strAttr } from "../../../ir/define-op.js";
 import { elementCount } from "../../../ir/types.js";
-import { SOFTMAX_BITS, softmaxOfIntegers } from "../integer-softmax.js";
+import { SOFTMAX_BITS, SOFTMAX_VALUES, softmaxOfIntegers } from "../integer-softmax.js";
 import { gatesOf, readMask } from "../softmax-mask.js";
 import { countsInside } from "../lower-average.js";
 import { biased, type Squares } from "./elementwise.js";
@@ -11,10 +11,7 @@ import { fieldOf, isAll, map, only, permute, pick, reshape, scalar, times, varie
 import type { Refuse, ScaledOf } from "./linear.js";
 import { countsOf, isCount, shapeOf, sumRange, fieldRange, type IntegerBuilder, type Range, type Scaled } from "./scaled.js";
 
-/** Most entries of a table of integers. */
-const MAX_TABLE = 1024;
-
-/** Softmax of few values is exp by table and a quotient of integers; a zero point cancels. A mask in front is read as what it says. */
+/** Softmax of codes is exp by tables and a quotient of integers; a zero point cancels. A mask in front is read as what it says. */
 export function softmax(b: IntegerBuilder, op: Op, scaledOf: ScaledOf, refuse: Refuse): Scaled | undefined {
   const shape = shapeOf(op.result);
   const axis = (intAttr(op, "axis") + shape.length) % shape.length;
@@ -26,7 +23,7 @@ export function softmax(b: IntegerBuilder, op: Op, scaledOf: ScaledOf, refuse: R
   if (x === undefined || (mask?.deadRows ?? 0) > 0 || shapeOf(x.u).join() !== shape.join()) return undefined;
   const s = b.positive(x);
   const scale = s && only(s.scale);
-  if (s?.range === undefined || scale === undefined || only(s.offset) === undefined || s.range.hi - s.range.lo + 1 > MAX_TABLE) return refuse(`its argument is not one of up to ${MAX_TABLE} values: quantize it`);
+  if (s?.range === undefined || scale === undefined || only(s.offset) === undefined || s.range.hi - s.range.lo + 1 > SOFTMAX_VALUES) return refuse(`its argument is not one of up to ${SOFTMAX_VALUES} values: quantize it`);
   const gates = mask && gatesOf(mask, axis, shape, b.at, (suffix) => `${hint}_${suffix}`);
   const closed = (open: Value): Value => b.at.value("nn.neg", [open], open.type, {}, `${hint}_closed`);
   const u = softmaxOfIntegers(b.forFunctions(), s.u, scale, s.range, axis, hint, gates && { competes: closed(gates.competes), counts: closed(gates.counts) });

@@ -88,6 +88,12 @@ export class IntegerBuilder {
     return counts && { u: this.shift(s.u, counts), scale: s.scale, offset: ZERO, range: s.range && sumRange(s.range, fieldRange(counts)) };
   }
 
+  /** The range of `centred`. */
+  centredRange(s: Scaled): Range | undefined {
+    const counts = isAll(s.offset, 0) ? ZERO : countsOf(zip(s.offset, s.scale, (o, f) => o / f));
+    return counts && s.range && sumRange(s.range, fieldRange(counts));
+  }
+
   /** u + counts; where a convolution made u, as its bias. */
   private shift(u: Value, counts: Field): Value {
     const conv = u.def?.name === "nn.conv" && u.def.operands.length === 2 && u.uses.length === 0 ? u.def : undefined;

@@ -47,7 +47,7 @@ const FACTOR_LIMIT = 18;
 const MAX_SLOPE_BITS = 10;
 /** Significant bits of the smallest factor between scales beyond those of the integers that come out, and most bits of the largest. */
 const SCALE_GUARD_BITS = 12;
-const SCALE_BITS = 24;
+const SCALE_BITS = 25;
 const MAX_SCALE_BITS = 40;
 /** Fractional bits of constants that are added to multiples of integers. */
 const OFFSET_BITS = 12;
@@ -309,8 +309,9 @@ class FixedBuilder {
 
   /** Operations on integers and on their multiples keep every bit; only nn.round rounds. */
   private exactly(op: Op): Value {
-    // Constants are as fine as what they meet asks for, whichever comes first.
-    const x = this.exactOf(op.operands.find((v) => !this.isConstant(v)) ?? op.operand(0));
+    // Constants are as fine as what they meet asks for, whichever comes first; what decides a choice they do not meet.
+    const met = op.name === "nn.select_neg" ? op.operands.slice(1) : op.operands;
+    const x = this.exactOf(met.find((v) => !this.isConstant(v)) ?? op.operand(0));
     const operands = op.operands.map((v) => {
       if (!this.isConstant(v)) return this.exactOf(v);
       if (op.name === "nn.conv" || op.name === "nn.matmul") return this.constantAt(v, 0);
