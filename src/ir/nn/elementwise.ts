@@ -52,7 +52,7 @@ export const WHOLE_MODES = ["floor", "ceil", "trunc", "half-even"] as const;
 
 /** Integers that occur: those of the operand's range, within the limits. */
 function wholeType(x: Ranged, op: Op): FixedType {
-  const within = (raw: number): number => Math.min(numAttr(op, "hi", Infinity), Math.max(numAttr(op, "lo", -Infinity), roundWhole(raw * 2 ** -x.frac, strAttr(op, "mode"))));
+  const within = (raw: bigint): number => Math.min(numAttr(op, "hi", Infinity), Math.max(numAttr(op, "lo", -Infinity), roundWhole(Number(raw) * 2 ** -x.frac, strAttr(op, "mode"))));
   return typeOfRange({ lo: within(x.range.lo), hi: within(x.range.hi) }, 0);
 }
 
