@@ -328,7 +328,11 @@ class FixedBuilder {
       const { frac } = this.elem(operands[0]);
       attrs = { ...attrs, value: Math.round(fill * 2 ** frac) * 2 ** -frac + 0 };
     }
-    const y = this.emit(op.name, operands, op.result, attrs);
+    // The least of wide numbers, of which no number is the largest: see nn.reduce.
+    const mirrored = op.name === "nn.reduce" && op.attrs["kind"] === "min" && isWide(this.elem(x));
+    const y = mirrored
+      ? this.emit("nn.neg", [this.emit(op.name, [this.emit("nn.neg", [x], op.operand(0), {})], op.result, { ...attrs, kind: "max" })], op.result, {})
+      : this.emit(op.name, operands, op.result, attrs);
     if (op.name === "nn.round" || op.name === "nn.lookup" || (this.final.has(x) && ["nn.relu", "nn.clip", "nn.pool", "nn.concat"].includes(op.name) && op.attrs["kind"] !== "sum")) this.final.add(y);
     return y;
   }
