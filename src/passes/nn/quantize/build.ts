@@ -7,13 +7,13 @@ import { CompilerBug, UserError } from "../../../diagnostics/index.js";
 import { allocate, Dense, type Attr } from "../../../ir/attributes.js";
 import { Block, Builder, Module, Op, type Value } from "../../../ir/core.js";
 import { lookupOp, numAttr, strAttr } from "../../../ir/define-op.js";
-import { dataRange, MAX_WIDTH, quantizeNumber } from "../../../ir/fixed-arith.js";
+import { dataRange, MAX_WIDTH, quantizeNumber, shiftRange, unionRanges } from "../../../ir/fixed-arith.js";
 import { fixedOf, shapeOf, valuesOfDense } from "../../../ir/eval/nn-fixed.js";
 import "../../../ir/dialects.js";
 import { treesOf } from "../../../ir/nn/trees.js";
 import { ensembleAttrs } from "../../../ir/trees.js";
 import { placeOf } from "../../../ir/verify.js";
-import { fixed, isWide, NUMBER_WIDTH, rawRange, sameType, showType, tensor, typeOfRange, type FixedType, type Type } from "../../../ir/types.js";
+import { fixed, isWide, NUMBER_WIDTH, rawRange, sameType, showType, tensor, typeOfRange, wideRange, type FixedType, type Type } from "../../../ir/types.js";
 import { EXACT } from "../integerize.js";
 import { BEYOND, describeValue, placeOfValue } from "./calibrate.js";
 import { spreadBits } from "./formats.js";
@@ -342,10 +342,10 @@ class FixedBuilder {
     const own = this.elem(x);
     let frac = Math.max(own.frac, OFFSET_BITS);
     while (frac > own.frac && Number.isInteger(Math.round(value * 2 ** OFFSET_BITS) * 2 ** (frac - 1 - OFFSET_BITS))) frac--;
-    const { lo, hi } = rawRange(own);
-    const [scale, raw] = [2 ** (frac - own.frac), Math.round(value * 2 ** frac)];
+    const { lo, hi } = wideRange(own);
+    const raw = BigInt(Math.round(value * 2 ** frac));
     const inside = frac === own.frac && raw >= lo && raw <= hi;
-    return inside ? x : this.round(x, typeOfRange({ lo: Math.min(lo * scale, raw), hi: Math.max(hi * scale, raw) }, frac), undefined);
+    return inside ? x : this.round(x, typeOfRange(unionRanges(shiftRange({ lo, hi }, frac - own.frac), { lo: raw, hi: raw }), frac), undefined);
   }
 
   /** A constant that is added to multiples of integers, with no more fractional bits than it needs. */
