@@ -243,7 +243,7 @@ class FixedBuilder {
       type = lookupOp(name)?.inferTypes?.(op)[0];
     } catch (e) {
       // The arithmetic refuses results wider than any value may be; here that is a consequence of the widths the user asked for.
-      if (e instanceof CompilerBug) throw UserError.of("QU005", { what: describeValue(like), reason: e.message }, placeOfValue(like));
+      if (e instanceof CompilerBug || e instanceof RangeError) throw UserError.of("QU005", { what: describeValue(like), reason: e.message }, placeOfValue(like));
       throw e;
     }
     if (type?.kind !== "tensor" || type.elem.kind !== "fixed") throw UserError.of("QU007", { op: name }, placeOf(op.loc));
