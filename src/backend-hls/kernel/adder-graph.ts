@@ -221,9 +221,9 @@ class GraphBuilder {
 }
 
 /** Range of c x. */
-/** The next double, or the one after it, in direction `side`: a step is at most this much of the number. */
+/** The next double, or the one after it, in direction `side` (a step is at most this much of the number), of a rounded number: none is below 2^53. */
 function outward(v: number, side: 1 | -1): number {
-  return v + side * Math.abs(v) * 2 ** -52;
+  return Math.abs(v) <= Number.MAX_SAFE_INTEGER ? v : v + side * Math.abs(v) * 2 ** -52;
 }
 
 /** a + b, moved in direction `side` where that is no double. @source TwoSum: Knuth, TAOCP 2, 4.2.2 */

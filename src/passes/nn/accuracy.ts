@@ -2,7 +2,7 @@
 import { UserError } from "../../diagnostics/index.js";
 import { prepareNn, fixedOf } from "../../ir/eval/nn-fixed.js";
 import type { Module, Value } from "../../ir/core.js";
-import { rawRange, showType } from "../../ir/types.js";
+import { outerRange, showType } from "../../ir/types.js";
 import { portScale } from "../../ir/port-scales.js";
 import { OutputMeter, stepOf, type OutputError } from "./output-error.js";
 import { roundInputs } from "./quantize/inputs.js";
@@ -82,7 +82,7 @@ export function measureAccuracy(float: Module, fixed: Module, samples: readonly 
     const expected = pair === undefined ? undefined : floatValues.get(pair.float);
     if (pair === undefined || expected === undefined || expected.length !== data.length) return;
     const type = fixedOf(v)!;
-    const [range, unit] = [rawRange(type), 2 ** -type.frac];
+    const [range, unit] = [outerRange(type), 2 ** -type.frac];
     pair.noise.add(expected, data, range.lo * unit, range.hi * unit, unit / 2);
   };
   program.observe = compare;

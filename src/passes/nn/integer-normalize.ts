@@ -7,8 +7,9 @@ import type { ExactBuilder } from "./integer-softmax.js";
 /** Most bits of the first product, which limits that are numbers follow, and of the second, which a factor follows. */
 const FIRST_BITS = 50;
 const PRODUCT_BITS = 100;
-/** Fractional bits of the quotient, which lies in [-1, 1]. */
+/** Fractional bits of the quotient, which lies in [-1, 1]: at least so many, and at most. */
 const QUOTIENT_BITS = 22;
+const MOST_QUOTIENT_BITS = 30;
 /** Bits of the first product that are rounded off. */
 const DROPPED_BITS = 8;
 /** Significant bits that epsilon keeps, and the most bits behind the point for them. */
@@ -41,8 +42,11 @@ export function dividedByRoot(b: ExactBuilder, d: Ranged, v: Ranged & { readonly
   const first = b.emit("nn.mul", [d.u, root.mantissa], shape, {}, `${hint}_mantissa`);
   const dropped = b.emit("nn.mul", [first, b.number(2 ** -DROPPED_BITS, `${hint}_drop`)], shape, {}, `${hint}_dropped`);
   const product = b.emit("nn.mul", [b.emit("nn.round", [dropped], shape, { lo: -most, hi: most }, `${hint}_short`), root.power], shape, {}, `${hint}_product`);
-  const limit = 2 ** QUOTIENT_BITS;
-  const unit = b.number(root.scale * 2 ** (QUOTIENT_BITS - MANTISSA_BITS + DROPPED_BITS), `${hint}_unit`);
+  // One step of d makes a difference where the squares are those of numbers of a quarter of the largest.
+  const terms = Math.max(1, v.range.hi / largest ** 2);
+  const quotientBits = Math.max(QUOTIENT_BITS, Math.min(MOST_QUOTIENT_BITS, Math.ceil(Math.log2(largest) + Math.log2(terms) / 2 - 2)));
+  const limit = 2 ** quotientBits;
+  const unit = b.number(root.scale * 2 ** (quotientBits - MANTISSA_BITS + DROPPED_BITS), `${hint}_unit`);
   const u = b.emit("nn.round", [b.emit("nn.mul", [product, unit], shape, {}, `${hint}_scaled`)], shape, { lo: -limit, hi: limit }, hint);
-  return { u, range: { lo: -limit, hi: limit }, unit: 2 ** (frac / 2 - QUOTIENT_BITS) };
+  return { u, range: { lo: -limit, hi: limit }, unit: 2 ** (frac / 2 - quotientBits) };
 }

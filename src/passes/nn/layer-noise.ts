@@ -14,7 +14,7 @@ import type { Module, Op, Value } from "../../ir/core.js";
 import { quantizeNumber } from "../../ir/fixed-arith.js";
 import { fixedOf, prepareNn } from "../../ir/eval/nn-fixed.js";
 import { portScale } from "../../ir/port-scales.js";
-import { rawRange, showType, type FixedType } from "../../ir/types.js";
+import { isWide, outerRange, showType, type FixedType } from "../../ir/types.js";
 import { countingLimits, type Sample } from "./quantize/calibrate.js";
 import { roundInputs } from "./quantize/inputs.js";
 import { constantOf, macsOf } from "./quantize/linear.js";
@@ -203,13 +203,15 @@ function counts(l: Layer, x: number): boolean {
 }
 
 function roundToGrid(x: Float64Array, type: FixedType): Float64Array {
+  // Real numbers are coarser than a format of more than 53 bits.
+  if (isWide(type)) return x;
   const unit = 2 ** -type.frac;
   return x.map((v) => quantizeNumber(v, type, "half-up") * unit);
 }
 
 function observeRunning(l: Layer, expected: Float64Array, data: ArrayLike<number>): void {
   const s = l.stats;
-  const range = rawRange(l.type);
+  const range = outerRange(l.type);
   const unit = 2 ** -l.type.frac;
   const [lo, hi] = [(range.lo - 0.5) * unit, (range.hi + 0.5) * unit];
   for (let i = 0; i < expected.length; i++) {
@@ -272,7 +274,7 @@ const MOVES = new Set(["nn.quantize", "nn.round", "nn.reshape", "nn.transpose", 
 
 function describe(l: Layer, layers: readonly Layer[]): LayerNoise {
   const s = l.stats;
-  const range = rawRange(l.type);
+  const range = outerRange(l.type);
   const unit = 2 ** -l.type.frac;
   const [lo, hi] = [range.lo * unit, range.hi * unit];
   const weighted = l.ops.filter((op) => macsOf(op) > 0 && constantOf(op.operand(1)) !== undefined);

@@ -7,13 +7,13 @@ import { CompilerBug, UserError } from "../../../diagnostics/index.js";
 import { allocate, Dense, type Attr } from "../../../ir/attributes.js";
 import { Block, Builder, Module, Op, type Value } from "../../../ir/core.js";
 import { lookupOp, numAttr, strAttr } from "../../../ir/define-op.js";
-import { dataRange, MAX_WIDTH, quantizeNumber } from "../../../ir/fixed-arith.js";
+import { dataRange, MAX_WIDTH, quantizeNumber, shiftRange, unionRanges } from "../../../ir/fixed-arith.js";
 import { fixedOf, shapeOf, valuesOfDense } from "../../../ir/eval/nn-fixed.js";
 import "../../../ir/dialects.js";
 import { treesOf } from "../../../ir/nn/trees.js";
 import { ensembleAttrs } from "../../../ir/trees.js";
 import { placeOf } from "../../../ir/verify.js";
-import { fixed, isWide, NUMBER_WIDTH, rawRange, sameType, showType, tensor, typeOfRange, type FixedType, type Type } from "../../../ir/types.js";
+import { fixed, isWide, NUMBER_WIDTH, rawRange, sameType, showType, tensor, typeOfRange, wideRange, type FixedType, type Type } from "../../../ir/types.js";
 import { EXACT } from "../integerize.js";
 import { BEYOND, describeValue, placeOfValue } from "./calibrate.js";
 import { spreadBits } from "./formats.js";
@@ -243,7 +243,7 @@ class FixedBuilder {
       type = lookupOp(name)?.inferTypes?.(op)[0];
     } catch (e) {
       // The arithmetic refuses results wider than any value may be; here that is a consequence of the widths the user asked for.
-      if (e instanceof CompilerBug) throw UserError.of("QU005", { what: describeValue(like), reason: e.message }, placeOfValue(like));
+      if (e instanceof CompilerBug || e instanceof RangeError) throw UserError.of("QU005", { what: describeValue(like), reason: e.message }, placeOfValue(like));
       throw e;
     }
     if (type?.kind !== "tensor" || type.elem.kind !== "fixed") throw UserError.of("QU007", { op: name }, placeOf(op.loc));
@@ -328,7 +328,11 @@ class FixedBuilder {
       const { frac } = this.elem(operands[0]);
       attrs = { ...attrs, value: Math.round(fill * 2 ** frac) * 2 ** -frac + 0 };
     }
-    const y = this.emit(op.name, operands, op.result, attrs);
+    // The least of wide numbers, of which no number is the largest: see nn.reduce.
+    const mirrored = op.name === "nn.reduce" && op.attrs["kind"] === "min" && isWide(this.elem(x));
+    const y = mirrored
+      ? this.emit("nn.neg", [this.emit(op.name, [this.emit("nn.neg", [x], op.operand(0), {})], op.result, { ...attrs, kind: "max" })], op.result, {})
+      : this.emit(op.name, operands, op.result, attrs);
     if (op.name === "nn.round" || op.name === "nn.lookup" || (this.final.has(x) && ["nn.relu", "nn.clip", "nn.pool", "nn.concat"].includes(op.name) && op.attrs["kind"] !== "sum")) this.final.add(y);
     return y;
   }
@@ -338,10 +342,10 @@ class FixedBuilder {
     const own = this.elem(x);
     let frac = Math.max(own.frac, OFFSET_BITS);
     while (frac > own.frac && Number.isInteger(Math.round(value * 2 ** OFFSET_BITS) * 2 ** (frac - 1 - OFFSET_BITS))) frac--;
-    const { lo, hi } = rawRange(own);
-    const [scale, raw] = [2 ** (frac - own.frac), Math.round(value * 2 ** frac)];
+    const { lo, hi } = wideRange(own);
+    const raw = BigInt(Math.round(value * 2 ** frac));
     const inside = frac === own.frac && raw >= lo && raw <= hi;
-    return inside ? x : this.round(x, typeOfRange({ lo: Math.min(lo * scale, raw), hi: Math.max(hi * scale, raw) }, frac), undefined);
+    return inside ? x : this.round(x, typeOfRange(unionRanges(shiftRange({ lo, hi }, frac - own.frac), { lo: raw, hi: raw }), frac), undefined);
   }
 
   /** A constant that is added to multiples of integers, with no more fractional bits than it needs. */
