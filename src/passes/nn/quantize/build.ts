@@ -315,7 +315,7 @@ class FixedBuilder {
     const operands = op.operands.map((v) => {
       if (!this.isConstant(v)) return this.exactOf(v);
       if (op.name === "nn.conv" || op.name === "nn.matmul") return this.constantAt(v, 0);
-      return op.name === "nn.mul" ? this.fineConstant(v, this.elem(x).width, Math.max(SCALE_BITS, SCALE_GUARD_BITS + roundedBits(op))) : this.offsetConstant(v, this.elem(x).frac);
+      return op.name === "nn.mul" ? this.fineConstant(v, this.elem(x).width, Math.max(SCALE_BITS, SCALE_GUARD_BITS + roundedBits(op))) : this.offsetConstant(v, this.elem(x).frac, this.elem(x).width);
     });
     let attrs = op.attrs;
     if (op.name === "nn.clip") {
@@ -349,9 +349,10 @@ class FixedBuilder {
   }
 
   /** A constant that is added to multiples of integers, with no more fractional bits than it needs. */
-  private offsetConstant(v: Value, frac: number): Value {
+  private offsetConstant(v: Value, frac: number, width: number): Value {
     const values = valuesOfDense(constantOf(v)!);
-    let f = Math.max(frac, OFFSET_BITS);
+    // The factor behind the sum needs its bits, too.
+    let f = Math.max(frac, Math.min(OFFSET_BITS, frac + MAX_WIDTH - 2 - SCALE_BITS - width));
     while (f > frac && values.every((x) => Number.isInteger(Math.round(x * 2 ** OFFSET_BITS) * 2 ** (f - 1 - OFFSET_BITS)))) f--;
     return this.constantAt(v, f);
   }
