@@ -302,7 +302,7 @@ export class LoopCounters {
 const SMALL_TABLE = 64;
 
 function numberType(values: readonly number[]): BitsType {
-  const { signed, width } = typeOfRange({ lo: Math.min(...values), hi: Math.max(...values) }, 0);
+  const { signed, width } = typeOfRange({ lo: least(values), hi: largest(values) }, 0);
   return { kind: "bits", signed, width };
 }
 
@@ -314,4 +314,18 @@ export function tableLookup(m: RtlModuleBuilder, index: Value, values: readonly 
   const data = allocate(elem, values.length);
   data.set(values);
   return m.rom(index, new Dense([values.length], elem, data), { readLatency: 0, style: "distributed", hint });
+}
+
+/** The least number of a list; lists of all steps are too long to be arguments of Math.min. */
+export function least(values: ArrayLike<number>): number {
+  let m = Infinity;
+  for (let i = 0; i < values.length; i++) m = Math.min(m, values[i]!);
+  return m;
+}
+
+/** The largest number of a list, likewise. */
+export function largest(values: ArrayLike<number>): number {
+  let m = -Infinity;
+  for (let i = 0; i < values.length; i++) m = Math.max(m, values[i]!);
+  return m;
 }

@@ -10,7 +10,7 @@ import { type Bank, bankDepth, type MemoryPlan } from "../channel/memory-plan.js
 import type { Channel } from "../design/design.js";
 import type { Device } from "../device/devices.js";
 import { ramStorage } from "../device/storage.js";
-import { LoopCounters, moduloCounter } from "./emit-counters.js";
+import { largest, LoopCounters, moduloCounter } from "./emit-counters.js";
 import { balance, channelPorts, fallOf } from "./emit-stream.js";
 
 export function emitMemory(module: Module, name: string, channel: Channel, plan: MemoryPlan, pad: number, device: Device): Op {
@@ -21,7 +21,7 @@ export function emitMemory(module: Module, name: string, channel: Channel, plan:
   const sampleDone = m.and(take, steps.lastFrom(0), "sample_done");
 
   const needSteps = Int32Array.from(plan.need, (n, i) => (i + 1 < plan.need.length ? plan.need[i + 1]! : plan.need[0]! + plan.words) - n);
-  const lead = balance(m, { lo: -Math.max(plan.need[0]!, ...needSteps), hi: channel.capacity }, -plan.need[0]!, push, fallOf(needSteps, "need_step", (f, hint) => steps.byCarry(f, hint)), take, "lead");
+  const lead = balance(m, { lo: -Math.max(plan.need[0]!, largest(needSteps)), hi: channel.capacity }, -plan.need[0]!, push, fallOf(needSteps, "need_step", (f, hint) => steps.byCarry(f, hint)), take, "lead");
   const valid = lead.present("available");
   // Words that no step reads are released before they arrive, so the balance may go below zero.
   const occupied = balance(m, { lo: Math.min(0, plan.need[plan.need.length - 1]! - plan.words), hi: channel.capacity }, 0, reserve, { by: m.constant(plan.words), less: m.constant(plan.words - 1) }, sampleDone, "occupied");

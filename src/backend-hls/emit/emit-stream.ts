@@ -10,7 +10,7 @@ import { addressWidth } from "../../ir/rtl/semantics.js";
 import { typeOfRange, type BitsType } from "../../ir/types.js";
 import { fetchGaps, type StreamPlan } from "../channel/stream-plan.js";
 import type { Channel } from "../design/design.js";
-import { LoopCounters, moduloCounter, type ModuloCounter, tableLookup } from "./emit-counters.js";
+import { largest, least, LoopCounters, moduloCounter, type ModuloCounter, tableLookup } from "./emit-counters.js";
 
 export function channelPorts(channel: Channel): { name: string; type: BitsType }[] {
   const word = channel.plan.order.planes * channel.elem.width;
@@ -81,7 +81,7 @@ export function emitStream(module: Module, name: string, channel: Channel, plan:
   // taken, or, where windows are held, when it is copied; from then on the gap to the one after it counts.
   const finished = m.and(take, steps.lastFrom(outerCount), "group_done");
   const gapSteps = fetchGaps(plan);
-  const maxGap = Math.max(plan.ready[0]! + 1, ...gapSteps);
+  const maxGap = Math.max(plan.ready[0]! + 1, largest(gapSteps));
   const shiftLater = m.forward(u(1), "shift");
   const gapType = u(addressWidth(maxGap + 1));
   const gap = m.regDeclare(gapType, { reset: plan.ready[0]! + 1, hint: "gap" });
@@ -130,7 +130,7 @@ export function emitStream(module: Module, name: string, channel: Channel, plan:
   const at = (values: ArrayLike<number>, hint: string): Value => fetches?.byCarry(values, hint) ?? m.constant(values[0]!);
   const needStep = Int32Array.from({ length: plan.fetches }, (_, f) => (f + 1 < plan.fetches ? plan.need[f + 1]! : plan.need[0]! + plan.words) - plan.need[f]!);
   const releaseStep = Int32Array.from({ length: plan.fetches }, (_, f) => (f + 1 === plan.fetches ? plan.words : plan.release[f]!) - (f === 0 ? 0 : plan.release[f - 1]!));
-  const lead = balance(m, { lo: -Math.max(...needStep, plan.need[0]!), hi: channel.capacity }, -plan.need[0]!, channel.deep ? m.reg(push, { reset: 0, hint: "pushed" }) : push, fallOf(needStep, "need_step", at), fetchLater, "lead");
+  const lead = balance(m, { lo: -Math.max(largest(needStep), plan.need[0]!), hi: channel.capacity }, -plan.need[0]!, channel.deep ? m.reg(push, { reset: 0, hint: "pushed" }) : push, fallOf(needStep, "need_step", at), fetchLater, "lead");
   // A word on its way into an empty ring may go by it.
   const inRing = lead.present("available");
   const available = channel.through ? m.or(inRing, push) : inRing;
@@ -139,7 +139,7 @@ export function emitStream(module: Module, name: string, channel: Channel, plan:
   m.resolve(fetchLater, fetch);
   m.resolve(shiftLater, shift);
   // Rows that no window reads are released before they arrive, so the balance may go below zero.
-  const ahead = Math.min(0, ...plan.need.map((n, f) => n - (f + 1 === plan.fetches ? plan.words : plan.release[f]!)));
+  const ahead = Math.min(0, least(plan.need.map((n, f) => n - (f + 1 === plan.fetches ? plan.words : plan.release[f]!))));
   const occupied = balance(m, { lo: ahead, hi: channel.capacity }, 0, reserve, fallOf(releaseStep, "release_step", at), fetch, "occupied");
   const space = occupied.below(channel.capacity, "space_left");
 
