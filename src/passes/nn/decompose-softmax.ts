@@ -15,8 +15,9 @@
 import { Dense } from "../../ir/attributes.js";
 import type { Builder, Op, Value } from "../../ir/core.js";
 import { intAttr, intsAttr } from "../../ir/define-op.js";
-import { f32, tensor, type TensorType } from "../../ir/types.js";
+import { f32, tensor } from "../../ir/types.js";
 import { placeOf } from "../../ir/verify.js";
+import { shapeOf } from "../../ir/nn/typing.js";
 import type { Sink } from "../../diagnostics/index.js";
 import { definePass, number } from "../define-pass.js";
 import { applyRules, type Rule } from "../rewrite.js";
@@ -26,10 +27,6 @@ import { broadcast, choose, gatesOf, readMask } from "./softmax-mask.js";
 const DEFAULT_SPAN = 8;
 /** The top of the centred range, in 2^-5: a multiple of the LSB of any table with at least 5 fractional bits. */
 const TOP_MARGIN = 2 ** -5;
-
-function shapeOf(v: Value): readonly number[] {
-  return (v.type as TensorType).shape;
-}
 
 interface Parts {
   readonly e: Value;

@@ -5,15 +5,13 @@
 import { Dense } from "../../ir/attributes.js";
 import type { Builder, Op, Value } from "../../ir/core.js";
 import { denseAttr } from "../../ir/define-op.js";
-import { f32, tensor, type TensorType } from "../../ir/types.js";
+import { shapeOf } from "../../ir/nn/typing.js";
+import { f32, tensor } from "../../ir/types.js";
 import { EXACT } from "./integerize.js";
 import { MASKED } from "./softmax-mask.js";
 import { definePass } from "../define-pass.js";
 import { applyRules, type Rule } from "../rewrite.js";
 
-function shapeOf(v: Value): readonly number[] {
-  return (v.type as TensorType).shape;
-}
 /** The data of a float constant. */
 function constantOf(v: Value | undefined): Dense | undefined {
   const value = v?.def?.name === "nn.constant" ? denseAttr(v.def, "value") : undefined;

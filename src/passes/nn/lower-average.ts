@@ -5,13 +5,11 @@
 import { Dense } from "../../ir/attributes.js";
 import type { Builder, Op, Value } from "../../ir/core.js";
 import { boolAttr, denseAttr, intsAttr } from "../../ir/define-op.js";
+import { shapeOf } from "../../ir/nn/typing.js";
 import { elementCount, f32, tensor, type TensorType } from "../../ir/types.js";
 import { definePass } from "../define-pass.js";
 import { applyRules, type Rule } from "../rewrite.js";
 
-function shapeOf(v: Value): readonly number[] {
-  return (v.type as TensorType).shape;
-}
 function isFloat(op: Op): boolean {
   return (op.result.type as TensorType).elem.kind === "float";
 }

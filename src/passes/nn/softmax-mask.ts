@@ -10,7 +10,7 @@ import { Dense } from "../../ir/attributes.js";
 import type { Builder, Op, Value } from "../../ir/core.js";
 import { denseAttr, numAttr } from "../../ir/define-op.js";
 import { broadcastStrides, offsets } from "../../ir/eval/nn-kernels.js";
-import { broadcastShapes } from "../../ir/nn/typing.js";
+import { broadcastShapes, shapeOf } from "../../ir/nn/typing.js";
 import { f32, tensor, type TensorType } from "../../ir/types.js";
 import { evaluateConstant } from "./fold-constants.js";
 
@@ -54,9 +54,6 @@ interface Computed {
 /** Operations that move elements; a mask is read through them. */
 const MOVES: ReadonlySet<string> = new Set(["nn.reshape", "nn.transpose", "nn.slice", "nn.gather", "nn.broadcast"]);
 
-function shapeOf(v: Value): readonly number[] {
-  return (v.type as TensorType).shape;
-}
 function constantOf(v: Value): Dense | undefined {
   return v.def?.name === "nn.constant" ? denseAttr(v.def, "value") : undefined;
 }

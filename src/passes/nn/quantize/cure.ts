@@ -12,25 +12,13 @@
  */
 import type { Module, Op, Value } from "../../../ir/core.js";
 import { measureNoise, type MeasuredLayer } from "../layer-noise.js";
-import { limitOf, measure, type OutputBound } from "./bounds.js";
-import { spread, type Sample } from "./calibrate.js";
+import { limitOf, measure } from "./bounds.js";
+import { spread } from "./calibrate.js";
 import { macsOf } from "./linear.js";
-import type { QuantizeOptions } from "./plan.js";
 import type { LayerPrecision, PrecisionSpec } from "./precision.js";
-import type { WeightOptions } from "./quantizer.js";
+import type { SearchOptions } from "./search.js";
 import { SearchSpace, type CostModel, type Widths, type WidthKind } from "./search-space.js";
 import { outputsOf, Trials, type Reference } from "./trial.js";
-
-export interface CureOptions {
-  readonly samples: readonly Sample[];
-  /** Samples that have not chosen formats; may be empty. */
-  readonly validation: readonly Sample[];
-  readonly bounds: readonly OutputBound[];
-  readonly base: PrecisionSpec;
-  readonly quantize: Omit<QuantizeOptions, "precision">;
-  readonly weights: WeightOptions;
-  readonly progress: (phase: string, done: number, total: number) => void;
-}
 
 export interface RaisedWidth {
   /** ONNX node or tensor. */
@@ -63,7 +51,7 @@ const AIM = 0.5;
 const USEFUL = 0.1;
 
 /** Wider formats for `float`, the module that quantization starts from. Undefined where no width would change anything. */
-export function cure(float: Module, options: CureOptions): Cure | undefined {
+export function cure(float: Module, options: SearchOptions): Cure | undefined {
   return new Raising(float, options).run();
 }
 
@@ -83,7 +71,7 @@ class Raising {
 
   constructor(
     private readonly float: Module,
-    private readonly options: CureOptions,
+    private readonly options: SearchOptions,
   ) {
     this.trials = new Trials(float, options.samples, options.quantize, options.weights);
     const elements = (n: number, v: Value): number => n + (v.type as { shape: readonly number[] }).shape.reduce((a, d) => a * d, 1);
