@@ -19,7 +19,10 @@ interface Finished {
 /** Runs the command line and watches its memory (VmHWM, where the system has it). */
 function onnxHls(args: readonly string[]): Promise<Finished> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [join(root, "dist/cli/main.js"), ...args], { cwd: root, stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(process.execPath, [join(root, "dist/cli/main.js"), ...args], {
+      cwd: root,
+      stdio: ["ignore", "pipe", "pipe"],
+    });
     let stdout = "";
     let stderr = "";
     let peakMb = 0;
@@ -66,11 +69,41 @@ async function measure(d: BenchDesign, level: Level): Promise<QualityRecord | un
   const compiled = await onnxHls(["compile", files.model, "-o", dir, "--calib", files.calib, ...d.args, "--json"]);
   const report = JSON.parse(compiled.stdout) as DesignReport;
   const result = join(build, `${d.name}.npz`);
-  const run = JSON.parse((await onnxHls(["run", dir, "--input", files.test, "--output", result, "--json"])).stdout) as RunSummary;
-  const simulate = async (...more: string[]): Promise<SimulationSummary> => JSON.parse((await onnxHls(["simulate", dir, "--input", files.test, "--output", join(build, `${d.name}_sim.npz`), "--json", ...more])).stdout) as SimulationSummary;
+  const run = JSON.parse(
+    (await onnxHls(["run", dir, "--input", files.test, "--output", result, "--json"])).stdout,
+  ) as RunSummary;
+  const simulate = async (...more: string[]): Promise<SimulationSummary> =>
+    JSON.parse(
+      (
+        await onnxHls([
+          "simulate",
+          dir,
+          "--input",
+          files.test,
+          "--output",
+          join(build, `${d.name}_sim.npz`),
+          "--json",
+          ...more,
+        ])
+      ).stdout,
+    ) as SimulationSummary;
   const free = await simulate();
   const stalled = await simulate("--stall", "0.3", "--seed", "7");
-  const synth = level === "simulate" ? undefined : (JSON.parse((await onnxHls(["synth", dir, "--json", "--timeout", "10800", ...(level === "route" && d.route === true ? ["--pnr"] : [])])).stdout) as SynthSummary);
+  const synth =
+    level === "simulate"
+      ? undefined
+      : (JSON.parse(
+          (
+            await onnxHls([
+              "synth",
+              dir,
+              "--json",
+              "--timeout",
+              "10800",
+              ...(level === "route" && d.route === true ? ["--pnr"] : []),
+            ])
+          ).stdout,
+        ) as SynthSummary);
   const error = d.reference === undefined ? undefined : meanErrorPixels(files.test, result, d.reference);
   return {
     design: d.name,
@@ -83,7 +116,9 @@ async function measure(d: BenchDesign, level: Level): Promise<QualityRecord | un
     mac_efficiency: rounded(report.mac_efficiency, 4),
     resources_estimated: report.resources,
     ...(synth !== undefined && { resources_yosys: synth.resources }),
-    ...(synth?.fmax_mhz !== undefined && { routed_mhz: { asked: report.clock_mhz, reached: rounded(synth.fmax_mhz, 4) } }),
+    ...(synth?.fmax_mhz !== undefined && {
+      routed_mhz: { asked: report.clock_mhz, reached: rounded(synth.fmax_mhz, 4) },
+    }),
     ...(error !== undefined && { error_px: { float: rounded(error.float, 4), fixed: rounded(error.fixed, 4) } }),
     rmse: Object.fromEntries(Object.entries(report.accuracy ?? {}).map(([name, a]) => [name, rounded(a.rmse, 4)])),
     compile_seconds: rounded(report.compile_seconds, 2),
@@ -97,22 +132,31 @@ async function measure(d: BenchDesign, level: Level): Promise<QualityRecord | un
 /** What is wrong with a record, by itself and against the baseline. */
 function complaints(r: QualityRecord, base: QualityRecord | undefined): string[] {
   const found: string[] = [];
-  const differ = (what: string, a: number, b: number): void => void (a !== b && found.push(`${what}: ${a} predicted, ${b} measured`));
+  const differ = (what: string, a: number, b: number): void =>
+    void (a !== b && found.push(`${what}: ${a} predicted, ${b} measured`));
   differ("initiation interval", r.initiation_interval.predicted, r.initiation_interval.measured);
   differ("latency", r.latency.predicted, r.latency.measured);
-  if (r.mismatches + r.mismatches_with_stalls > 0) found.push(`${r.mismatches} mismatches, ${r.mismatches_with_stalls} with stalls`);
+  if (r.mismatches + r.mismatches_with_stalls > 0)
+    found.push(`${r.mismatches} mismatches, ${r.mismatches_with_stalls} with stalls`);
   if (r.resources_yosys !== undefined) {
     // What is promised of estimates: blocks exactly, the rest within 15 %.
-    for (const k of ["dsp", "bram"] as const) if (r.resources_estimated[k] !== r.resources_yosys[k]) found.push(`${k}: ${r.resources_estimated[k]} estimated, ${r.resources_yosys[k]} by Yosys`);
-    for (const k of ["lut", "ff"] as const) if (Math.abs(r.resources_estimated[k] / r.resources_yosys[k] - 1) > 0.15) found.push(`${k}: ${r.resources_estimated[k]} estimated, ${r.resources_yosys[k]} by Yosys`);
+    for (const k of ["dsp", "bram"] as const)
+      if (r.resources_estimated[k] !== r.resources_yosys[k])
+        found.push(`${k}: ${r.resources_estimated[k]} estimated, ${r.resources_yosys[k]} by Yosys`);
+    for (const k of ["lut", "ff"] as const)
+      if (Math.abs(r.resources_estimated[k] / r.resources_yosys[k] - 1) > 0.15)
+        found.push(`${k}: ${r.resources_estimated[k]} estimated, ${r.resources_yosys[k]} by Yosys`);
   }
   if (base === undefined) return found;
-  const worse = (what: string, now: number, before: number, slack: number): void => void (now > before * (1 + slack) && found.push(`${what}: ${now}, baseline ${before}`));
+  const worse = (what: string, now: number, before: number, slack: number): void =>
+    void (now > before * (1 + slack) && found.push(`${what}: ${now}, baseline ${before}`));
   worse("initiation interval", r.initiation_interval.measured, base.initiation_interval.measured, 0);
   worse("latency", r.latency.measured, base.latency.measured, 0);
   worse("multipliers", r.multipliers, base.multipliers, 0);
-  for (const k of ["lut", "ff", "dsp", "bram"] as const) worse(`estimated ${k}`, r.resources_estimated[k], base.resources_estimated[k], 0.02);
-  if (r.error_px !== undefined && base.error_px !== undefined) worse("error in pixels", r.error_px.fixed, base.error_px.fixed, 0.02);
+  for (const k of ["lut", "ff", "dsp", "bram"] as const)
+    worse(`estimated ${k}`, r.resources_estimated[k], base.resources_estimated[k], 0.02);
+  if (r.error_px !== undefined && base.error_px !== undefined)
+    worse("error in pixels", r.error_px.fixed, base.error_px.fixed, 0.02);
   for (const [name, e] of Object.entries(r.rmse)) worse(`error of ${name}`, e, base.rmse[name] ?? e, 0.02);
   return found;
 }
@@ -122,7 +166,11 @@ async function main(): Promise<void> {
   const flags = new Set(process.argv.slice(2));
   const full = flags.has("--full");
   const level: Level = full || flags.has("--route") ? "route" : flags.has("--synth") ? "synthesize" : "simulate";
-  const baseline = new Map<string, QualityRecord>(existsSync(baselineFile) ? (JSON.parse(readFileSync(baselineFile, "utf8")) as QualityRecord[]).map((r) => [r.design, r]) : []);
+  const baseline = new Map<string, QualityRecord>(
+    existsSync(baselineFile)
+      ? (JSON.parse(readFileSync(baselineFile, "utf8")) as QualityRecord[]).map((r) => [r.design, r])
+      : [],
+  );
   let failed = false;
   const only = [...flags].filter((f) => f.startsWith("--only=")).flatMap((f) => f.slice("--only=".length).split(","));
   for (const d of designs.filter((x) => (only.length > 0 ? only.includes(x.name) : full || x.quick))) {
@@ -137,11 +185,26 @@ async function main(): Promise<void> {
     for (const w of wrong) process.stderr.write(`${d.name}: ${w}\n`);
     failed ||= wrong.length > 0;
     // What a quick run does not measure stays as an earlier run of the same design found it.
-    const same = before !== undefined && JSON.stringify(before.resources_estimated) === JSON.stringify(r.resources_estimated) ? before : undefined;
+    const same =
+      before !== undefined && JSON.stringify(before.resources_estimated) === JSON.stringify(r.resources_estimated)
+        ? before
+        : undefined;
     const yosys = r.resources_yosys ?? same?.resources_yosys;
     const routed = r.routed_mhz ?? same?.routed_mhz;
-    baseline.set(d.name, { ...r, ...(yosys !== undefined && { resources_yosys: yosys }), ...(routed !== undefined && { routed_mhz: routed }) });
-    if (flags.has("--update")) writeFileSync(baselineFile, `${JSON.stringify(designs.flatMap((x) => baseline.get(x.name) ?? []), null, 1)}\n`);
+    baseline.set(d.name, {
+      ...r,
+      ...(yosys !== undefined && { resources_yosys: yosys }),
+      ...(routed !== undefined && { routed_mhz: routed }),
+    });
+    if (flags.has("--update"))
+      writeFileSync(
+        baselineFile,
+        `${JSON.stringify(
+          designs.flatMap((x) => baseline.get(x.name) ?? []),
+          null,
+          1,
+        )}\n`,
+      );
   }
   if (!flags.has("--keep")) rmSync(join("build", "bench"), { recursive: true, force: true });
   if (failed) process.exitCode = 1;

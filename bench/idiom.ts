@@ -1,4 +1,7 @@
-/** One network with data beside it: compiled with defaults, run in the bit-exact model, and simulated, against the outputs that are expected. */
+/**
+ * One network with data beside it: compiled with defaults, run in the bit-exact model, and simulated, against the
+ * outputs that are expected.
+ */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { compileModel, newSession, runDesign, simulateDesign, type Resources } from "../src/driver.js";
@@ -29,7 +32,10 @@ export interface IdiomRecord {
 }
 
 export interface Agreement {
-  /** Share of rows (along the last axis) with their largest element at the same place; null where all rows have one element. */
+  /**
+   * Share of rows (along the last axis) with their largest element at the same place; null where all rows have one
+   * element.
+   */
   readonly argmax: number | null;
   /** Of the worst output; null where all outputs are equal. */
   readonly sqnr_db: number | null;
@@ -56,16 +62,23 @@ function samplesOf(dir: string): Samples {
   const types = module!.func.body.args.map((a) => a.type as TensorType);
   const results = module!.func.body.terminator.operands.map((v) => v.type as TensorType);
   const sets = dataSets(dir);
-  const of = (name: string): ConstTensor[] => sets.map((s) => {
-    const t = s.inputs.get(name);
-    if (t === undefined) throw UserError.of("NP001", { reason: `no data for input "${name}"` });
-    return t;
-  });
-  const inputs = names.map((name, i) => ({ name, shape: types[i]!.shape, data: Float32Array.from(of(name).flatMap((t) => [...t.data])) }));
+  const of = (name: string): ConstTensor[] =>
+    sets.map((s) => {
+      const t = s.inputs.get(name);
+      if (t === undefined) throw UserError.of("NP001", { reason: `no data for input "${name}"` });
+      return t;
+    });
+  const inputs = names.map((name, i) => ({
+    name,
+    shape: types[i]!.shape,
+    data: Float32Array.from(of(name).flatMap((t) => [...t.data])),
+  }));
   const count = inputs[0]!.data.length / elementCount(inputs[0]!.shape);
   return {
     count,
-    inputs: new Map(inputs.map((x) => [x.name, { shape: [count * (x.shape[0] ?? 1), ...x.shape.slice(1)], data: x.data }])),
+    inputs: new Map(
+      inputs.map((x) => [x.name, { shape: [count * (x.shape[0] ?? 1), ...x.shape.slice(1)], data: x.data }]),
+    ),
     outputs: results.map((_, o) => Float64Array.from(sets.flatMap((s) => [...s.outputs[o]!.data]))),
     lastAxes: results.map((t) => t.shape[t.shape.length - 1] ?? 1),
   };
@@ -77,7 +90,11 @@ function largestAt(data: ArrayLike<number>, start: number, n: number): number {
   return at;
 }
 
-export function agreementOf(got: readonly ArrayLike<number>[], want: readonly ArrayLike<number>[], lastAxes: readonly number[]): Agreement {
+export function agreementOf(
+  got: readonly ArrayLike<number>[],
+  want: readonly ArrayLike<number>[],
+  lastAxes: readonly number[],
+): Agreement {
   let [rows, same, elements, equal, worst] = [0, 0, 0, 0, 0];
   let sqnr = Infinity;
   for (const [o, y] of want.entries()) {
@@ -99,18 +116,34 @@ export function agreementOf(got: readonly ArrayLike<number>[], want: readonly Ar
       if (largestAt(y, r, n) === largestAt(got[o]!, r, n)) same++;
     }
   }
-  return { argmax: rows === 0 ? null : same / rows, sqnr_db: Number.isFinite(sqnr) ? sqnr : null, max_abs_error: worst, equal: elements === 0 ? 1 : equal / elements };
+  return {
+    argmax: rows === 0 ? null : same / rows,
+    sqnr_db: Number.isFinite(sqnr) ? sqnr : null,
+    max_abs_error: worst,
+    equal: elements === 0 ? 1 : equal / elements,
+  };
 }
 
 /** A data file with the samples as often as it takes to fill the pipeline and then to see it full for a while. */
-function fillingData(samples: Samples, design: { readonly latency: number; readonly initiation_interval: number }, work: string): string {
+function fillingData(
+  samples: Samples,
+  design: { readonly latency: number; readonly initiation_interval: number },
+  work: string,
+): string {
   const times = Math.ceil((2 * Math.ceil(design.latency / design.initiation_interval) + 8) / samples.count);
   const path = join(work, "filling.npz");
-  writeFileSync(path, writeNpz(new Map([...samples.inputs].map(([name, { shape, data }]) => {
-    const all = new Float32Array(times * data.length);
-    for (let t = 0; t < times; t++) all.set(data, t * data.length);
-    return [name, { shape: [times * shape[0]!, ...shape.slice(1)], data: all }];
-  }))));
+  writeFileSync(
+    path,
+    writeNpz(
+      new Map(
+        [...samples.inputs].map(([name, { shape, data }]) => {
+          const all = new Float32Array(times * data.length);
+          for (let t = 0; t < times; t++) all.set(data, t * data.length);
+          return [name, { shape: [times * shape[0]!, ...shape.slice(1)], data: all }];
+        }),
+      ),
+    ),
+  );
   return path;
 }
 
@@ -129,7 +162,14 @@ export async function measureIdiom(dir: string, work: string, verilator: boolean
     await runDesign(design, { input: data, output: out }, newSession());
     const arrays = readArrays(readFileSync(out), out);
     const got = report.ports.filter((p) => p.direction === "output").map((p) => arrays.get(p.name)!.data);
-    const simulated = verilator && report.macs < MAX_SIMULATED_MACS ? await simulateDesign(design, { input: fillingData(samples, report, work), output: join(work, "sim.npz"), quickBuild: true }, newSession()) : undefined;
+    const simulated =
+      verilator && report.macs < MAX_SIMULATED_MACS
+        ? await simulateDesign(
+            design,
+            { input: fillingData(samples, report, work), output: join(work, "sim.npz"), quickBuild: true },
+            newSession(),
+          )
+        : undefined;
     return {
       name,
       samples: samples.count,
@@ -139,7 +179,13 @@ export async function measureIdiom(dir: string, work: string, verilator: boolean
       multipliers: report.multipliers,
       resources: report.resources,
       agreement: agreementOf(got, samples.outputs, samples.lastAxes),
-      ...(simulated !== undefined && { verilator: { mismatches: simulated.mismatches, initiation_interval: simulated.initiation_interval, latency: simulated.latency } }),
+      ...(simulated !== undefined && {
+        verilator: {
+          mismatches: simulated.mismatches,
+          initiation_interval: simulated.initiation_interval,
+          latency: simulated.latency,
+        },
+      }),
     };
   } catch (e) {
     if (!(e instanceof UserError)) throw e;

@@ -1,10 +1,12 @@
 /**
- * Networks in the idioms of many exporters, each compiled with defaults on its own samples, against the outputs beside it.
+ * Networks in the idioms of many exporters, each compiled with defaults on its own samples, against the outputs beside
+ * it.
  *
  *   npm run bench:idioms -- DIR [--verilator] [--filter TEXT] [--json FILE] [--resume] [--markdown FILE]
  *
  * DIR holds a folder per network, laid out like ONNX's backend tests. `--verilator` simulates those below 20 M
- * multiply-accumulates cycle by cycle. Exit code 1 where a simulation differs from the bit-exact model, or from the prediction.
+ * multiply-accumulates cycle by cycle. Exit code 1 where a simulation differs from the bit-exact model, or from the
+ * prediction.
  */
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -12,7 +14,20 @@ import { join } from "node:path";
 import { Command } from "commander";
 import { measureIdiom, type IdiomRecord } from "./idiom.js";
 
-const HEAD = ["network", "MACs", "interval", "latency", "mult", "LUT", "DSP", "BRAM", "argmax", "SQNR dB", "equal", "Verilator"];
+const HEAD = [
+  "network",
+  "MACs",
+  "interval",
+  "latency",
+  "mult",
+  "LUT",
+  "DSP",
+  "BRAM",
+  "argmax",
+  "SQNR dB",
+  "equal",
+  "Verilator",
+];
 
 const percent = (v: number): string => `${(100 * v).toFixed(v === 1 ? 0 : 1)} %`;
 
@@ -20,19 +35,54 @@ function row(r: IdiomRecord): string[] {
   if (r.refused !== undefined) return [r.name, `refused: ${r.refused}`];
   const a = r.agreement!;
   const v = r.verilator;
-  const simulated = v === undefined ? "" : v.mismatches > 0 ? `${v.mismatches} differ` : onTime(r) ? "exact" : `exact, ${v.initiation_interval}/${v.latency} cycles`;
-  return [r.name, String(r.macs), String(r.initiation_interval), String(r.latency), String(r.multipliers), String(r.resources!.lut), String(r.resources!.dsp), String(r.resources!.bram), a.argmax === null ? "" : percent(a.argmax), a.sqnr_db === null ? "exact" : a.sqnr_db.toFixed(1), percent(a.equal), simulated];
+  const simulated =
+    v === undefined
+      ? ""
+      : v.mismatches > 0
+        ? `${v.mismatches} differ`
+        : onTime(r)
+          ? "exact"
+          : `exact, ${v.initiation_interval}/${v.latency} cycles`;
+  return [
+    r.name,
+    String(r.macs),
+    String(r.initiation_interval),
+    String(r.latency),
+    String(r.multipliers),
+    String(r.resources!.lut),
+    String(r.resources!.dsp),
+    String(r.resources!.bram),
+    a.argmax === null ? "" : percent(a.argmax),
+    a.sqnr_db === null ? "exact" : a.sqnr_db.toFixed(1),
+    percent(a.equal),
+    simulated,
+  ];
 }
 
-/** Predicted latency, and an interval that is never worse than predicted: parts that do not depend on one another may end sooner. */
+/**
+ * Predicted latency, and an interval that is never worse than predicted: parts that do not depend on one another may
+ * end sooner.
+ */
 function onTime(r: IdiomRecord): boolean {
   return r.verilator!.latency === r.latency && r.verilator!.initiation_interval <= r.initiation_interval!;
 }
 
 function plain(records: readonly IdiomRecord[]): string {
   const rows = [HEAD, ...records.map(row)];
-  const widths = HEAD.map((_, c) => Math.max(...rows.filter((r) => r.length === HEAD.length).map((r) => r[c]!.length), ...(c === 0 ? rows.map((r) => r[0]!.length) : [])));
-  return rows.map((r) => r.map((t, c) => (c === 0 || r.length < HEAD.length ? t.padEnd(widths[c]!) : t.padStart(widths[c]!))).join("  ").trimEnd()).join("\n");
+  const widths = HEAD.map((_, c) =>
+    Math.max(
+      ...rows.filter((r) => r.length === HEAD.length).map((r) => r[c]!.length),
+      ...(c === 0 ? rows.map((r) => r[0]!.length) : []),
+    ),
+  );
+  return rows
+    .map((r) =>
+      r
+        .map((t, c) => (c === 0 || r.length < HEAD.length ? t.padEnd(widths[c]!) : t.padStart(widths[c]!)))
+        .join("  ")
+        .trimEnd(),
+    )
+    .join("\n");
 }
 
 function markdown(records: readonly IdiomRecord[]): string {
@@ -56,26 +106,55 @@ ${designs.length} of ${records.length} compile; ${simulated.length} are simulate
 - Latency counts from the first input beat of a sample to its last output beat. Resources are estimated.
 
 ${line(HEAD)}
-| --- |${HEAD.slice(1).map(() => " ---: |").join("")}
+| --- |${HEAD.slice(1)
+    .map(() => " ---: |")
+    .join("")}
 ${designs.map((r) => line(row(r))).join("\n")}
-${refused.length === 0 ? "" : `
+${
+  refused.length === 0
+    ? ""
+    : `
 ## Refused
 
 | network | reason |
 | --- | --- |
 ${refused.map((r) => line([r.name, r.refused!.replace(/\|/g, "\\|")])).join("\n")}
-`}`;
+`
+}`;
 }
 
 async function main(): Promise<void> {
-  const program = new Command("bench:idioms").argument("<dir>", "folder with a folder per network").option("--verilator", "simulate the networks below 20 M multiply-accumulates").option("--filter <text>", "only networks whose name contains this").option("--json <file>", "write the records", "idioms.json").option("--resume", "keep what the JSON file holds already").option("--markdown <file>", "write the table as a page");
+  const program = new Command("bench:idioms")
+    .argument("<dir>", "folder with a folder per network")
+    .option("--verilator", "simulate the networks below 20 M multiply-accumulates")
+    .option("--filter <text>", "only networks whose name contains this")
+    .option("--json <file>", "write the records", "idioms.json")
+    .option("--resume", "keep what the JSON file holds already")
+    .option("--markdown <file>", "write the table as a page");
   program.parse();
-  const options = program.opts<{ verilator?: boolean; filter?: string; json: string; resume?: boolean; markdown?: string }>();
+  const options = program.opts<{
+    verilator?: boolean;
+    filter?: string;
+    json: string;
+    resume?: boolean;
+    markdown?: string;
+  }>();
   const root = program.args[0]!;
-  const names = readdirSync(root).sort().filter((n) => existsSync(join(root, n, "model.onnx")) && (options.filter === undefined || n.includes(options.filter)));
-  if (names.length === 0) throw new Error(`no networks in ${root}: folders with model.onnx and test_data_set_* are looked for`);
-  const records = options.resume === true && existsSync(options.json) ? (JSON.parse(readFileSync(options.json, "utf8")) as IdiomRecord[]) : [];
-  const done = (name: string): boolean => records.some((r) => r.name === name && (r.refused !== undefined || r.verilator !== undefined || options.verilator !== true));
+  const names = readdirSync(root)
+    .sort()
+    .filter(
+      (n) => existsSync(join(root, n, "model.onnx")) && (options.filter === undefined || n.includes(options.filter)),
+    );
+  if (names.length === 0)
+    throw new Error(`no networks in ${root}: folders with model.onnx and test_data_set_* are looked for`);
+  const records =
+    options.resume === true && existsSync(options.json)
+      ? (JSON.parse(readFileSync(options.json, "utf8")) as IdiomRecord[])
+      : [];
+  const done = (name: string): boolean =>
+    records.some(
+      (r) => r.name === name && (r.refused !== undefined || r.verilator !== undefined || options.verilator !== true),
+    );
   const work = mkdtempSync(join(tmpdir(), "onnx-hls-idioms-"));
   try {
     for (const [i, name] of names.entries()) {
@@ -95,7 +174,9 @@ async function main(): Promise<void> {
   process.stderr.write("\r\u001b[K");
   console.log(plain(records));
   if (options.markdown !== undefined) writeFileSync(options.markdown, markdown(records));
-  process.exitCode = records.some((r) => r.verilator !== undefined && (r.verilator.mismatches > 0 || !onTime(r))) ? 1 : 0;
+  process.exitCode = records.some((r) => r.verilator !== undefined && (r.verilator.mismatches > 0 || !onTime(r)))
+    ? 1
+    : 0;
 }
 
 main().catch((e: unknown) => {

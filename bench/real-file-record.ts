@@ -15,7 +15,10 @@ export interface RealFile {
   readonly opset: Readonly<Record<string, number>>;
   /** Of inputs with open dimensions or a baked batch, as the user of the model would state them. */
   readonly shapes?: Readonly<Record<string, readonly number[]>>;
-  /** Of the float networks by which accuracy at defaults is judged: trained, of many exporters, none at hand while the compiler was built. */
+  /**
+   * Of the float networks by which accuracy at defaults is judged: trained, of many exporters, none at hand while the
+   * compiler was built.
+   */
   readonly judged?: boolean;
 }
 
@@ -35,7 +38,10 @@ export interface Distance {
   readonly max_error: number | null;
   /** Null where all values are equal, and of labels. */
   readonly sqnr_db: number | null;
-  /** Share of rows (last axis of at least 3) with their largest element at the same place; of integers, share of those that are equal. */
+  /**
+   * Share of rows (last axis of at least 3) with their largest element at the same place; of integers, share of those
+   * that are equal.
+   */
   readonly argmax?: number;
 }
 
@@ -81,12 +87,19 @@ export const LEAST_ARGMAX = 0.9;
 
 /** Differs from ONNX Runtime before anything is quantized. */
 export function isWrong(r: RealFileRecord): boolean {
-  return (r.float ?? []).some((d) => d.nrmse === null || d.max_error === null || (d.nrmse > FLOAT_ERROR && d.max_error > FLOAT_FLOOR));
+  return (r.float ?? []).some(
+    (d) => d.nrmse === null || d.max_error === null || (d.nrmse > FLOAT_ERROR && d.max_error > FLOAT_FLOOR),
+  );
 }
 
 /** Below the limits of accuracy. */
 export function isInaccurate(r: RealFileRecord): boolean {
-  return (r.fixed ?? []).some((d) => d.nrmse === null || (d.sqnr_db !== null && d.sqnr_db < LEAST_DB) || (d.argmax !== undefined && d.argmax < LEAST_ARGMAX));
+  return (r.fixed ?? []).some(
+    (d) =>
+      d.nrmse === null ||
+      (d.sqnr_db !== null && d.sqnr_db < LEAST_DB) ||
+      (d.argmax !== undefined && d.argmax < LEAST_ARGMAX),
+  );
 }
 
 /** Warnings that say that outputs are, or may be, inaccurate. */

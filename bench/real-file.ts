@@ -3,8 +3,8 @@
  *
  *   tsx bench/real-file.ts JOBS.json SECONDS
  *
- * JOBS.json is a list of `Job`. For each a line `{"start": name}` and then a `RealFileRecord` is printed. A compilation that takes
- * more than SECONDS of processor time kills the process; the caller goes on with the next job.
+ * JOBS.json is a list of `Job`. For each a line `{"start": name}` and then a `RealFileRecord` is printed. A compilation
+ * that takes more than SECONDS of processor time kills the process; the caller goes on with the next job.
  */
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -58,12 +58,27 @@ function distance(output: string, want: Rows, got: Rows, lastAxis: number): Dist
   const labels = want.every((x) => Array.prototype.every.call(x, Number.isInteger));
   if (labels) {
     const all = want.reduce((n, x) => n + x.length, 0);
-    const equal = want.reduce((n, x, s) => n + Array.prototype.filter.call(x, (v: number, i: number) => v === got[s]![i]).length, 0);
-    return { output, nrmse: noise === 0 ? 0 : Math.sqrt(noise / Math.max(signal, 1e-30)), max_error: worst, sqnr_db: null, argmax: all === 0 ? 1 : equal / all };
+    const equal = want.reduce(
+      (n, x, s) => n + Array.prototype.filter.call(x, (v: number, i: number) => v === got[s]![i]).length,
+      0,
+    );
+    return {
+      output,
+      nrmse: noise === 0 ? 0 : Math.sqrt(noise / Math.max(signal, 1e-30)),
+      max_error: worst,
+      sqnr_db: null,
+      argmax: all === 0 ? 1 : equal / all,
+    };
   }
   const finite = (v: number): number | null => (Number.isFinite(v) ? v : null);
   const nrmse = noise === 0 ? 0 : Math.sqrt(noise / Math.max(signal, 1e-30));
-  return { output, nrmse: finite(nrmse), max_error: finite(worst), sqnr_db: noise === 0 ? null : finite(-20 * Math.log10(nrmse)), ...(rows > 0 && { argmax: same / rows }) };
+  return {
+    output,
+    nrmse: finite(nrmse),
+    max_error: finite(worst),
+    sqnr_db: noise === 0 ? null : finite(-20 * Math.log10(nrmse)),
+    ...(rows > 0 && { argmax: same / rows }),
+  };
 }
 
 /** Outputs of ONNX Runtime by name, a row per sample, as far as they are there, are finite, and have the size. */
@@ -76,8 +91,17 @@ function expectedOf(data: string, float: Module, samples: number): ReadonlyMap<s
     const name = (float.func.attrs["outputs"] as readonly string[])[i]!;
     const a = arrays.get(name);
     const count = elementCount((v.type as TensorType).shape);
-    if (a === undefined || a.data.length % count !== 0 || a.data.length < count * samples || !a.data.every(Number.isFinite)) return;
-    found.set(name, Array.from({ length: samples }, (_, s) => a.data.subarray(s * count, (s + 1) * count)));
+    if (
+      a === undefined ||
+      a.data.length % count !== 0 ||
+      a.data.length < count * samples ||
+      !a.data.every(Number.isFinite)
+    )
+      return;
+    found.set(
+      name,
+      Array.from({ length: samples }, (_, s) => a.data.subarray(s * count, (s + 1) * count)),
+    );
   });
   return found;
 }
@@ -86,7 +110,16 @@ function distances(float: Module, expected: ReadonlyMap<string, Rows>, got: read
   return (float.func.attrs["outputs"] as readonly string[]).flatMap((name, o) => {
     const want = expected.get(name);
     const shape = (float.func.body.terminator.operand(o).type as TensorType).shape;
-    return want === undefined ? [] : [distance(name, want, got.map((g) => g[o]!), shape.at(-1) ?? 1)];
+    return want === undefined
+      ? []
+      : [
+          distance(
+            name,
+            want,
+            got.map((g) => g[o]!),
+            shape.at(-1) ?? 1,
+          ),
+        ];
   });
 }
 
@@ -96,10 +129,17 @@ function runFixed(dir: string, held: readonly Sample[], session: Session): Rows[
   const program = prepareNn(fixed);
   const ports = fixed.func.body.args.map((a) => a.type);
   const scales = ports.map((_, i) => portScale(fixed.func, "input_scales", i));
-  return held.map((s) => program.run(roundInputs(s, ports, scales)).map((y, o) => y.map((v) => v * portScale(fixed.func, "output_scales", o))));
+  return held.map((s) =>
+    program
+      .run(roundInputs(s, ports, scales))
+      .map((y, o) => y.map((v) => v * portScale(fixed.func, "output_scales", o))),
+  );
 }
 
-const messages = (all: readonly Diagnostic[]): Message[] => all.filter((d) => d.severity === "error").map(({ code, message, hint }) => ({ code, message, ...(hint !== undefined && { hint }) }));
+const messages = (all: readonly Diagnostic[]): Message[] =>
+  all
+    .filter((d) => d.severity === "error")
+    .map(({ code, message, hint }) => ({ code, message, ...(hint !== undefined && { hint }) }));
 
 async function measure(job: Job, dir: string, watch: Watch): Promise<RealFileRecord> {
   const { name, model, data } = job;
@@ -114,7 +154,10 @@ async function measure(job: Job, dir: string, watch: Watch): Promise<RealFileRec
     known.macs = inspectOnnx(readFileSync(model), model, newSession().sink, given)?.macs ?? 0;
     const calibrated = existsSync(join(data, "calib.npz"));
     const inputs = calibrated ? loadSamples(join(data, "held.npz"), float, session) : undefined;
-    const held = inputs === undefined ? [] : samplesOf(inputs, inputs.samples).slice(0, Math.max(1, Math.floor(HELD_OUT_MACS / Math.max(1, known.macs))));
+    const held =
+      inputs === undefined
+        ? []
+        : samplesOf(inputs, inputs.samples).slice(0, Math.max(1, Math.floor(HELD_OUT_MACS / Math.max(1, known.macs))));
     const program = prepareNn(float);
     const exact = held.map((s) => program.run(s).map((y) => y.slice()));
     const expected = expectedOf(data, float, held.length);
@@ -125,11 +168,20 @@ async function measure(job: Job, dir: string, watch: Watch): Promise<RealFileRec
     known.seconds = watch.end();
     known.warnings = [...new Set(session.sink.diagnostics.filter((d) => d.severity === "warning").map((d) => d.code))];
     known.against = expected.size > 0 ? "onnxruntime" : "float interpreter";
-    const want = expected.size > 0 ? expected : new Map((float.func.attrs["outputs"] as readonly string[]).map((n, o) => [n, exact.map((y) => y[o]!)]));
+    const want =
+      expected.size > 0
+        ? expected
+        : new Map((float.func.attrs["outputs"] as readonly string[]).map((n, o) => [n, exact.map((y) => y[o]!)]));
     if (held.length > 0) known.fixed = distances(float, want, runFixed(dir, held, session));
     return { name, outcome: "compiled", ...known };
   } catch (e) {
-    if (!(e instanceof UserError)) return { name, outcome: "crash", ...known, errors: [{ code: "", message: e instanceof Error ? e.message.slice(0, 300) : String(e) }] };
+    if (!(e instanceof UserError))
+      return {
+        name,
+        outcome: "crash",
+        ...known,
+        errors: [{ code: "", message: e instanceof Error ? e.message.slice(0, 300) : String(e) }],
+      };
     return { name, outcome: "refused", ...known, errors: messages(e.diagnostics) };
   } finally {
     watch.end();

@@ -1,13 +1,13 @@
 /**
- * Conformance: folders laid out like ONNX's backend tests against the importer, the float interpreter and, for a sample, the
- * whole way to Verilog.
+ * Conformance: folders laid out like ONNX's backend tests against the importer, the float interpreter and, for a
+ * sample, the whole way to Verilog.
  *
  *   npm run conformance -- DIR [--filter TEXT] [--sample N] [--verilator] [--json FILE] [--no-ramps] [--verbose]
  *
  * A test is a folder with model.onnx and test_data_set_*\/{input,output}_*.pb. Where a manifest.json lists tests with a
- * `primary_model` (a variant with inputs folded into constants), that model is taken. Where a test has no input data, as those of
- * whole networks, its inputs are numbers from 0 to 1, as ONNX's own runner gives them. Tolerances are those of ONNX's own
- * runner: rtol 1e-3, atol 1e-7, or what the test states. Exit code 1 if a result is wrong.
+ * `primary_model` (a variant with inputs folded into constants), that model is taken. Where a test has no input data,
+ * as those of whole networks, its inputs are numbers from 0 to 1, as ONNX's own runner gives them. Tolerances are those
+ * of ONNX's own runner: rtol 1e-3, atol 1e-7, or what the test states. Exit code 1 if a result is wrong.
  */
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -60,7 +60,9 @@ function findTests(root: string): TestCase[] {
     const content = JSON.parse(readFileSync(file, "utf8")) as Record<string, unknown>;
     for (const list of Object.values(content)) {
       if (!Array.isArray(list)) continue;
-      for (const t of list as Record<string, unknown>[]) if (typeof t["name"] === "string") listed.set(join(dir, typeof t["path"] === "string" ? t["path"] : t["name"]), t);
+      for (const t of list as Record<string, unknown>[])
+        if (typeof t["name"] === "string")
+          listed.set(join(dir, typeof t["path"] === "string" ? t["path"] : t["name"]), t);
     }
   };
   const tests: TestCase[] = [];
@@ -69,7 +71,8 @@ function findTests(root: string): TestCase[] {
     const names = readdirSync(dir, { withFileTypes: true });
     if (names.some((n) => n.name === "model.onnx")) {
       const entry = listed.get(dir);
-      const number = (key: string, fallback: number): number => (typeof entry?.[key] === "number" ? (entry[key] as number) : fallback);
+      const number = (key: string, fallback: number): number =>
+        typeof entry?.[key] === "number" ? (entry[key] as number) : fallback;
       tests.push({
         name: basename(dir),
         dir,
@@ -107,14 +110,20 @@ function check(test: TestCase, ramps: boolean): Outcome {
       const inputs = names.map((n) => {
         const t = set.inputs.get(n);
         // Where a test states no input at all, ONNX's runner counts from 0 to 1.
-        if (ramps && set.inputs.size === 0) return ramp((module.func.body.args[names.indexOf(n)]!.type as TensorType).shape);
+        if (ramps && set.inputs.size === 0)
+          return ramp((module.func.body.args[names.indexOf(n)]!.type as TensorType).shape);
         if (t === undefined) throw UserError.of("NP001", { reason: `no data for input "${n}"` });
         const arg = module.func.body.args[names.indexOf(n)]!;
         // What only lends its type (CastLike) may be empty.
-        return t.data.length === 0 && arg.uses.length === 0 ? new Float64Array((arg.type as TensorType).shape.reduce((k, d) => k * d, 1)) : t.data;
+        return t.data.length === 0 && arg.uses.length === 0
+          ? new Float64Array((arg.type as TensorType).shape.reduce((k, d) => k * d, 1))
+          : t.data;
       });
       module.func.body.args.forEach((a, i) => {
-        if ((a.type as TensorType).shape.reduce((n, d) => n * d, 1) !== inputs[i]!.length) throw UserError.of("NP001", { reason: `input "${names[i]}" has ${inputs[i]!.length} elements; a first dimension that is not 1 must be fixed in the model` });
+        if ((a.type as TensorType).shape.reduce((n, d) => n * d, 1) !== inputs[i]!.length)
+          throw UserError.of("NP001", {
+            reason: `input "${names[i]}" has ${inputs[i]!.length} elements; a first dimension that is not 1 must be fixed in the model`,
+          });
       });
       samples.push(inputs);
       const results = program.run(inputs);
@@ -146,7 +155,10 @@ function difference(got: ArrayLike<number>, want: ConstTensor, { rtol, atol }: T
   return undefined;
 }
 
-/** Through quantization and flow: the fixed-point network and its kernels must agree in every bit; on demand Verilator too. */
+/**
+ * Through quantization and flow: the fixed-point network and its kernels must agree in every bit; on demand Verilator
+ * too.
+ */
 async function checkHardware(o: Outcome, verilator: boolean): Promise<string | undefined> {
   const sink = new Sink();
   const context = new PassContext(sink, () => {});
@@ -161,7 +173,9 @@ async function checkHardware(o: Outcome, verilator: boolean): Promise<string | u
       return toRaw(scale === 1 ? x : Float64Array.from(x, (v) => v / scale), fixedOf(fixed.func.body.args[i]!)!);
     });
     const [a, b] = [nn.run(raw), kernels.run(raw)];
-    for (const [i, y] of a.entries()) for (let k = 0; k < y.length; k++) if (y[k] !== b[i]![k]) return `output ${i} element ${k}: fixed point ${y[k]}, flow ${b[i]![k]}`;
+    for (const [i, y] of a.entries())
+      for (let k = 0; k < y.length; k++)
+        if (y[k] !== b[i]![k]) return `output ${i} element ${k}: fixed point ${y[k]}, flow ${b[i]![k]}`;
   }
   if (!verilator) return undefined;
   const work = mkdtempSync(join(tmpdir(), "onnx-hls-conformance-"));
@@ -170,14 +184,22 @@ async function checkHardware(o: Outcome, verilator: boolean): Promise<string | u
     const data = join(work, "data.npz");
     const stacked = names.map((n, i): [string, { shape: number[]; data: Float32Array }] => {
       const shape = (o.module!.func.body.args[i]!.type as TensorType).shape;
-      return [n, { shape: [o.samples!.length * (shape[0] ?? 1), ...shape.slice(1)], data: Float32Array.from(o.samples!.flatMap((s) => [...s[i]!])) }];
+      return [
+        n,
+        {
+          shape: [o.samples!.length * (shape[0] ?? 1), ...shape.slice(1)],
+          data: Float32Array.from(o.samples!.flatMap((s) => [...s[i]!])),
+        },
+      ];
     });
     writeFileSync(data, writeNpz(new Map(stacked)));
     const dir = join(work, "design");
     await compileModel(o.test.model, { out: dir, calib: data }, newSession());
     const r = await simulateDesign(dir, { input: data, output: join(work, "out.npz") }, newSession());
     if (r.mismatches > 0) return `${r.mismatches} values of the Verilog differ from the bit-exact model`;
-    return r.initiation_interval === r.predicted.initiation_interval || r.samples < 2 ? undefined : `interval ${r.initiation_interval} instead of ${r.predicted.initiation_interval}`;
+    return r.initiation_interval === r.predicted.initiation_interval || r.samples < 2
+      ? undefined
+      : `interval ${r.initiation_interval} instead of ${r.predicted.initiation_interval}`;
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
@@ -196,7 +218,9 @@ function table(outcomes: readonly Outcome[]): string {
   const lines = ["operator                        passed  refused  wrong  reasons"];
   for (const [op, r] of [...rows].sort(([a], [b]) => (a < b ? -1 : 1))) {
     const reason = [...r.reasons].sort((a, b) => b[1] - a[1])[0]?.[0] ?? "";
-    lines.push(`${op.padEnd(30)}  ${String(r.passed).padStart(6)}  ${String(r.refused).padStart(7)}  ${String(r.wrong).padStart(5)}  ${reason.replace(/\s+/g, " ").slice(0, 100)}`);
+    lines.push(
+      `${op.padEnd(30)}  ${String(r.passed).padStart(6)}  ${String(r.refused).padStart(7)}  ${String(r.wrong).padStart(5)}  ${reason.replace(/\s+/g, " ").slice(0, 100)}`,
+    );
   }
   return lines.join("\n");
 }
@@ -207,25 +231,52 @@ function totals(outcomes: readonly Outcome[]): string {
     return `${list.length} tests: ${n("passed")} passed (${((100 * n("passed")) / Math.max(1, list.length)).toFixed(1)} %), ${n("refused")} refused, ${n("wrong")} wrong`;
   };
   const tiers = [...new Set(outcomes.map((o) => o.test.tier))].filter((t) => t !== undefined).sort();
-  return [count(outcomes), ...tiers.map((t) => `  tier ${t}: ${count(outcomes.filter((o) => o.test.tier === t))}`)].join("\n");
+  return [
+    count(outcomes),
+    ...tiers.map((t) => `  tier ${t}: ${count(outcomes.filter((o) => o.test.tier === t))}`),
+  ].join("\n");
 }
 
 async function main(): Promise<void> {
-  const program = new Command("conformance").argument("<dir>", "folder with tests").option("--filter <text>", "only tests whose path contains this").option("--sample <n>", "passed tests that also go through quantization and flow", "0").option("--verilator", "simulate the sample's Verilog too").option("--json <file>", "write every outcome").option("--no-ramps", "leave out tests without input data, which are whole networks and take most of the time").option("--verbose", "name every test that did not pass");
+  const program = new Command("conformance")
+    .argument("<dir>", "folder with tests")
+    .option("--filter <text>", "only tests whose path contains this")
+    .option("--sample <n>", "passed tests that also go through quantization and flow", "0")
+    .option("--verilator", "simulate the sample's Verilog too")
+    .option("--json <file>", "write every outcome")
+    .option("--no-ramps", "leave out tests without input data, which are whole networks and take most of the time")
+    .option("--verbose", "name every test that did not pass");
   program.parse();
-  const options = program.opts<{ filter?: string; sample: string; verilator?: boolean; json?: string; verbose?: boolean; ramps: boolean }>();
-  const tests = findTests(program.args[0]!).filter((t) => options.filter === undefined || t.dir.includes(options.filter));
-  if (tests.length === 0) throw new Error(`no tests in ${program.args[0]}: folders with model.onnx and test_data_set_* are looked for`);
+  const options = program.opts<{
+    filter?: string;
+    sample: string;
+    verilator?: boolean;
+    json?: string;
+    verbose?: boolean;
+    ramps: boolean;
+  }>();
+  const tests = findTests(program.args[0]!).filter(
+    (t) => options.filter === undefined || t.dir.includes(options.filter),
+  );
+  if (tests.length === 0)
+    throw new Error(`no tests in ${program.args[0]}: folders with model.onnx and test_data_set_* are looked for`);
   const outcomes: Outcome[] = [];
   for (const t of tests) {
     const o = check(t, options.ramps);
     // Only what the sample may need is kept.
-    outcomes.push(o.samples !== undefined && o.samples.reduce((n, s) => n + s.reduce((k, x) => k + x.length, 0), 0) < 20000 ? o : { test: o.test, operators: o.operators, status: o.status, reason: o.reason });
+    outcomes.push(
+      o.samples !== undefined && o.samples.reduce((n, s) => n + s.reduce((k, x) => k + x.length, 0), 0) < 20000
+        ? o
+        : { test: o.test, operators: o.operators, status: o.status, reason: o.reason },
+    );
     process.stderr.write(`\r${outcomes.length} of ${tests.length}`);
   }
   process.stderr.write("\r");
   console.log(table(outcomes));
-  if (options.verbose === true) for (const o of outcomes) if (o.status !== "passed") console.log(`${o.status.padEnd(8)} ${o.test.name}: ${o.reason.replace(/\s+/g, " ").slice(0, 200)}`);
+  if (options.verbose === true)
+    for (const o of outcomes)
+      if (o.status !== "passed")
+        console.log(`${o.status.padEnd(8)} ${o.test.name}: ${o.reason.replace(/\s+/g, " ").slice(0, 200)}`);
   console.log(`\n${totals(outcomes)}`);
   const candidates = outcomes.filter((o) => o.module !== undefined && o.samples!.length > 0);
   const wanted = Math.min(Number(options.sample), candidates.length);
@@ -242,15 +293,35 @@ async function main(): Promise<void> {
     } catch (e) {
       if (!(e instanceof UserError)) {
         bad++;
-        console.log(`WRONG in hardware: ${o.test.name}: ${e instanceof Error ? e.message.split("\n").slice(0, 3).join(" ") : String(e)}`);
+        console.log(
+          `WRONG in hardware: ${o.test.name}: ${e instanceof Error ? e.message.split("\n").slice(0, 3).join(" ") : String(e)}`,
+        );
       } else {
         refusedInHardware++;
-        if (options.verbose === true) console.log(`refused  ${o.test.name} (hardware): ${e.diagnostics[0]!.message.slice(0, 160)}`);
+        if (options.verbose === true)
+          console.log(`refused  ${o.test.name} (hardware): ${e.diagnostics[0]!.message.slice(0, 160)}`);
       }
     }
   }
-  if (wanted > 0) console.log(`${wanted} of the passed taken through quantization and flow${options.verilator === true ? " and Verilator" : ""}: ${wanted - bad - refusedInHardware} equal in every bit, ${refusedInHardware} refused, ${bad} wrong`);
-  if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(outcomes.map((o) => ({ name: o.test.name, tier: o.test.tier, operators: o.operators, status: o.status, reason: o.reason })), null, 1)}\n`);
+  if (wanted > 0)
+    console.log(
+      `${wanted} of the passed taken through quantization and flow${options.verilator === true ? " and Verilator" : ""}: ${wanted - bad - refusedInHardware} equal in every bit, ${refusedInHardware} refused, ${bad} wrong`,
+    );
+  if (options.json !== undefined)
+    writeFileSync(
+      options.json,
+      `${JSON.stringify(
+        outcomes.map((o) => ({
+          name: o.test.name,
+          tier: o.test.tier,
+          operators: o.operators,
+          status: o.status,
+          reason: o.reason,
+        })),
+        null,
+        1,
+      )}\n`,
+    );
   process.exitCode = bad > 0 || outcomes.some((o) => o.status === "wrong") ? 1 : 0;
 }
 

@@ -1,4 +1,6 @@
-/** Writes the generated reference: docs/passes, docs/ops, docs/diagnostics.md. A test fails when the files are stale. */
+/**
+ * Writes the generated reference: docs/passes, docs/ops, docs/diagnostics.md. A test fails when the files are stale.
+ */
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -46,12 +48,18 @@ function opsetsOf(o: OperatorImporter): string {
   const introduced = schemaVersions(domain, name)[0];
   if (newest === undefined || introduced === undefined) return "any";
   const removed = schemaVersions(domain, name).find((v) => operatorSchema(domain, name, v)!.deprecated);
-  const [from, to] = [Math.max(domain === "" ? OPSETS.oldest : 1, introduced, o.since ?? 0), removed === undefined ? newest : removed - 1];
+  const [from, to] = [
+    Math.max(domain === "" ? OPSETS.oldest : 1, introduced, o.since ?? 0),
+    removed === undefined ? newest : removed - 1,
+  ];
   return `${from === to ? from : `${from} to ${to}`}${domain === "" ? "" : ` of ${domain}`}`;
 }
 
 function operatorTable(): string {
-  return table(["operator", "opsets", "limits"], onnxOperators().map((o) => [`[${o.opType}](${operatorFile(o)})`, opsetsOf(o), o.limits ?? ""]));
+  return table(
+    ["operator", "opsets", "limits"],
+    onnxOperators().map((o) => [`[${o.opType}](${operatorFile(o)})`, opsetsOf(o), o.limits ?? ""]),
+  );
 }
 
 function operatorFile(o: OperatorImporter): string {
@@ -60,12 +68,22 @@ function operatorFile(o: OperatorImporter): string {
 
 /** ONNX operators that the importer reads. */
 function onnxPage(): string {
-  return `${NOTE}# ONNX operators\n\nShapes are static; the first dimension of an input may be symbolic and counts samples. Shape arithmetic on constants is folded. Opsets ${OPSETS.oldest} to ${OPSETS.newest} are read. Functions that a model defines are read for each call; \`If\` with a constant condition is the branch that it takes.\n\n${operatorTable()}`.trimEnd() + "\n";
+  return (
+    `${NOTE}# ONNX operators\n\nShapes are static; the first dimension of an input may be symbolic and counts samples. Shape arithmetic on constants is folded. Opsets ${OPSETS.oldest} to ${OPSETS.newest} are read. Functions that a model defines are read for each call; \`If\` with a constant condition is the branch that it takes.\n\n${operatorTable()}`.trimEnd() +
+    "\n"
+  );
 }
 
 function operatorPage(o: OperatorImporter): string {
   const { domain, name } = nameOf(o);
-  const source = domain === "" ? `[the ONNX reference](https://onnx.ai/onnx/operators/onnx__${name}.html)` : domain === "ai.onnx.ml" ? `[the ONNX reference](https://onnx.ai/onnx/operators/onnx_aionnxml_${name}.html)` : domain === "com.microsoft" ? "[ONNX Runtime's contributed operators](https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md)" : "[the QONNX specification](https://github.com/fastmachinelearning/qonnx/tree/main/docs)";
+  const source =
+    domain === ""
+      ? `[the ONNX reference](https://onnx.ai/onnx/operators/onnx__${name}.html)`
+      : domain === "ai.onnx.ml"
+        ? `[the ONNX reference](https://onnx.ai/onnx/operators/onnx_aionnxml_${name}.html)`
+        : domain === "com.microsoft"
+          ? "[ONNX Runtime's contributed operators](https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md)"
+          : "[the QONNX specification](https://github.com/fastmachinelearning/qonnx/tree/main/docs)";
   const facts = [
     `Domain \`${domain === "" ? "ai.onnx" : domain}\`; opsets ${opsetsOf(o)}.`,
     o.limits === undefined ? "Shapes are static." : `Limits: ${o.limits}.`,
@@ -84,7 +102,8 @@ function row(cells: readonly string[]): string {
 function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
   return rows.length === 0 ? "" : `${row(header)}${row(header.map(() => "---"))}${rows.map(row).join("")}\n`;
 }
-const sorted = <T extends { readonly name: string }>(list: readonly T[]): T[] => [...list].sort((a, b) => (a.name < b.name ? -1 : 1));
+const sorted = <T extends { readonly name: string }>(list: readonly T[]): T[] =>
+  [...list].sort((a, b) => (a.name < b.name ? -1 : 1));
 
 function levelText(pass: Pass): string {
   const { from, to } = levelsOf(pass);
@@ -94,19 +113,36 @@ function levelText(pass: Pass): string {
 function passIndex(): string {
   const passes = sorted(allPasses).map((p) => [`[${p.name}](${p.name}.md)`, levelText(p), p.semantics, p.summary]);
   const aliases = passRegistry.aliases().map((a) => [`\`@${a.name}\``, `\`${a.pipeline}\``, a.summary]);
-  return `${NOTE}# Passes\n\nUsed as \`onnx-hls opt FILE.hir --passes "a,b{x=1},@clean"\`.\n\n${table(["pass", "level", "semantics", "what it does"], passes)}## Named pipelines\n\n${table(["name", "passes", "what it is for"], aliases)}`.trimEnd() + "\n";
+  return (
+    `${NOTE}# Passes\n\nUsed as \`onnx-hls opt FILE.hir --passes "a,b{x=1},@clean"\`.\n\n${table(["pass", "level", "semantics", "what it does"], passes)}## Named pipelines\n\n${table(["name", "passes", "what it is for"], aliases)}`.trimEnd() +
+    "\n"
+  );
 }
 
 function passPage(pass: Pass): string {
-  const options = Object.entries(pass.options ?? {}).map(([name, o]) => [`\`${name}\``, o.expects, o.default === undefined ? "" : `\`${JSON.stringify(o.default)}\``, o.doc]);
-  const list = (title: string, items: readonly { readonly name: string }[] | undefined): string => (items === undefined || items.length === 0 ? "" : `${title}\n\n${items.map((p) => `- ${p.name}`).join("\n")}\n\n`);
-  const example = pass.example === undefined ? "" : `## Example\n\nBefore:\n\n\`\`\`text\n${pass.example.before}\n\`\`\`\n\nAfter:\n\n\`\`\`text\n${pass.example.after}\n\`\`\`\n\n`;
-  return `${NOTE}# ${pass.name}\n\n${pass.summary}\n\nLevel: ${levelText(pass)}. Semantics: ${pass.semantics}.\n\n${pass.doc === undefined ? "" : `${pass.doc}\n\n`}${list("It requires that", pass.requires)}${list("It ensures that", pass.ensures)}${options.length === 0 ? "" : `## Options\n\n${table(["option", "value", "default", "meaning"], options)}`}${example}`.trimEnd() + "\n";
+  const options = Object.entries(pass.options ?? {}).map(([name, o]) => [
+    `\`${name}\``,
+    o.expects,
+    o.default === undefined ? "" : `\`${JSON.stringify(o.default)}\``,
+    o.doc,
+  ]);
+  const list = (title: string, items: readonly { readonly name: string }[] | undefined): string =>
+    items === undefined || items.length === 0 ? "" : `${title}\n\n${items.map((p) => `- ${p.name}`).join("\n")}\n\n`;
+  const example =
+    pass.example === undefined
+      ? ""
+      : `## Example\n\nBefore:\n\n\`\`\`text\n${pass.example.before}\n\`\`\`\n\nAfter:\n\n\`\`\`text\n${pass.example.after}\n\`\`\`\n\n`;
+  return (
+    `${NOTE}# ${pass.name}\n\n${pass.summary}\n\nLevel: ${levelText(pass)}. Semantics: ${pass.semantics}.\n\n${pass.doc === undefined ? "" : `${pass.doc}\n\n`}${list("It requires that", pass.requires)}${list("It ensures that", pass.ensures)}${options.length === 0 ? "" : `## Options\n\n${table(["option", "value", "default", "meaning"], options)}`}${example}`.trimEnd() +
+    "\n"
+  );
 }
 
 function opIndex(): string {
-  const rows = dialects.flatMap((d) => sorted(d.ops).map((op) => [`[${op.name}](${d.name}.md#${anchor(op.name)})`, op.summary]));
-  return `${NOTE}# Operations\n\n${table(["operation", "meaning"], rows)}`.trimEnd() + "\n";
+  const rows = dialects.flatMap((d) =>
+    sorted(d.ops).map((op) => [`[${op.name}](${d.name}.md#${anchor(op.name)})`, op.summary]),
+  );
+  return `${`${NOTE}# Operations\n\n${table(["operation", "meaning"], rows)}`.trimEnd()}\n`;
 }
 
 function anchor(name: string): string {
@@ -114,11 +150,15 @@ function anchor(name: string): string {
 }
 
 function dialectPage(name: string, ops: readonly OpDef[]): string {
-  return `${NOTE}# Dialect ${name}\n\n${sorted(ops).map(opSection).join("\n")}`.trimEnd() + "\n";
+  return `${`${NOTE}# Dialect ${name}\n\n${sorted(ops).map(opSection).join("\n")}`.trimEnd()}\n`;
 }
 
 function opSection(op: OpDef): string {
-  const attrs = Object.entries(op.attrs ?? {}).map(([key, spec]: [string, AttrSpec]) => [`\`${key}\`${spec.optional === true ? " (optional)" : ""}`, showSpec(spec), spec.doc ?? ""]);
+  const attrs = Object.entries(op.attrs ?? {}).map(([key, spec]: [string, AttrSpec]) => [
+    `\`${key}\`${spec.optional === true ? " (optional)" : ""}`,
+    showSpec(spec),
+    spec.doc ?? "",
+  ]);
   const signature = `${op.results.length === 0 ? "" : `${op.results.join(", ")} = `}${op.name}(${op.operands.join(", ")})`;
   const facts = [
     ...(op.traits !== undefined && op.traits.length > 0 ? [`Traits: ${op.traits.join(", ")}.`] : []),
@@ -133,7 +173,10 @@ function placeholder(name: string): unknown {
   return new Proxy(() => {}, {
     get: (_, key) => {
       if (key === Symbol.toPrimitive || key === "toString") return () => `{${name}}`;
-      if (key === Symbol.iterator) return function* () { yield placeholder(name); };
+      if (key === Symbol.iterator)
+        return function* () {
+          yield placeholder(name);
+        };
       return key === "length" ? 2 : placeholder(name);
     },
     apply: () => placeholder(name),
@@ -145,7 +188,10 @@ function diagnosticsPage(): string {
   type Entry = { severity: string; text: (p: unknown) => string; hint?: (p: unknown) => string };
   const sections = Object.entries(codes as unknown as Record<string, Entry>)
     .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([code, d]) => `## ${code}\n\n${d.severity}: ${String(d.text(parameters))}\n${d.hint === undefined ? "" : `\nhint: ${String(d.hint(parameters))}\n`}`);
+    .map(
+      ([code, d]) =>
+        `## ${code}\n\n${d.severity}: ${String(d.text(parameters))}\n${d.hint === undefined ? "" : `\nhint: ${String(d.hint(parameters))}\n`}`,
+    );
   return `${NOTE}# Diagnostics\n\nEvery message that onnx-hls can give. Words in braces stand for names and numbers from the input.\n\n${sections.join("\n")}`;
 }
 
@@ -153,7 +199,10 @@ function diagnosticsPage(): string {
 export function generatedReadme(text: string): string {
   const links = operatorTable().replaceAll("](onnx/", "](docs/onnx/");
   const read = onnxOperators().filter((o) => o.limits?.startsWith("refused") !== true).length;
-  const sections: Readonly<Record<string, string>> = { ...benchTables(), operators: `<details><summary>${read} operators are read, opsets ${OPSETS.oldest} to ${OPSETS.newest}; ${onnxOperators().length - read} more are known and refused with the reason</summary>\n\n${links.trimEnd()}\n\n</details>\n` };
+  const sections: Readonly<Record<string, string>> = {
+    ...benchTables(),
+    operators: `<details><summary>${read} operators are read, opsets ${OPSETS.oldest} to ${OPSETS.newest}; ${onnxOperators().length - read} more are known and refused with the reason</summary>\n\n${links.trimEnd()}\n\n</details>\n`,
+  };
   let result = text;
   for (const [name, body] of Object.entries(sections)) {
     const [start, end] = [`<!-- ${name}: generated by npm run docs -->\n`, `<!-- end of ${name} -->`];

@@ -1,4 +1,7 @@
-/** Model and options in, artefacts out: the functions behind the commands. All input and output goes through the session's host. */
+/**
+ * Model and options in, artefacts out: the functions behind the commands. All input and output goes through the
+ * session's host.
+ */
 import { join } from "node:path";
 import "./driver/stages.js";
 import { compare } from "./driver/compare.js";
@@ -10,8 +13,23 @@ import { run, simulate, synth } from "./driver/execute.js";
 import { inspect } from "./driver/inspect.js";
 import { writeWhole } from "./driver/atomic.js";
 import type { Comparison } from "./driver/comparison.js";
-import type { Exploration, Inspection, DesignReport, RunSummary, SimulationSummary, SynthSummary } from "./driver/report.js";
-import type { CompareOptions, CompileOptions, ExploreOptions, RunOptions, ShapeOptions, SimulateOptions, SynthOptions } from "./driver/options.js";
+import type {
+  Exploration,
+  Inspection,
+  DesignReport,
+  RunSummary,
+  SimulationSummary,
+  SynthSummary,
+} from "./driver/report.js";
+import type {
+  CompareOptions,
+  CompileOptions,
+  ExploreOptions,
+  RunOptions,
+  ShapeOptions,
+  SimulateOptions,
+  SynthOptions,
+} from "./driver/options.js";
 import type { Session } from "./driver/session.js";
 
 export { newSession, type Session } from "./driver/session.js";
@@ -35,24 +53,44 @@ export async function runDesign(dir: string, options: RunOptions, session: Sessi
 }
 
 /** Simulates the Verilog of a compiled design on a data file, and compares with the bit-exact model. */
-export async function simulateDesign(dir: string, options: SimulateOptions, session: Session): Promise<SimulationSummary> {
+export async function simulateDesign(
+  dir: string,
+  options: SimulateOptions,
+  session: Session,
+): Promise<SimulationSummary> {
   return simulate(dir, options, session);
 }
 
-/** Runs the float network and a compiled design's fixed-point network side by side; `html` is a file to draw the result to. */
-export async function compareDesign(model: string, dir: string, options: CompareOptions & { readonly html?: string }, session: Session): Promise<Comparison> {
+/**
+ * Runs the float network and a compiled design's fixed-point network side by side; `html` is a file to draw the result
+ * to.
+ */
+export async function compareDesign(
+  model: string,
+  dir: string,
+  options: CompareOptions & { readonly html?: string },
+  session: Session,
+): Promise<Comparison> {
   const result = compare(model, dir, options, session);
   if (options.html !== undefined) writeWhole(options.html, comparisonHtml(result), session.host);
   return result;
 }
 
-/** The designs of a model of which none is worse than another in everything; `out` is a folder, `html` and `svg` are files to draw them to. */
-export async function exploreModel(model: string, options: ExploreOptions & { readonly out?: string; readonly html?: string; readonly svg?: string }, session: Session): Promise<Exploration> {
+/**
+ * The designs of a model of which none is worse than another in everything; `out` is a folder, `html` and `svg` are
+ * files to draw them to.
+ */
+export async function exploreModel(
+  model: string,
+  options: ExploreOptions & { readonly out?: string; readonly html?: string; readonly svg?: string },
+  session: Session,
+): Promise<Exploration> {
   const result = await explore(model, options, session);
   const write = (path: string | undefined, text: string): void => {
     if (path !== undefined) writeWhole(path, text, session.host);
   };
-  const inFolder = (name: string): string | undefined => (options.out === undefined ? undefined : join(options.out, name));
+  const inFolder = (name: string): string | undefined =>
+    options.out === undefined ? undefined : join(options.out, name);
   write(inFolder("explore.json"), `${JSON.stringify(result, null, 1)}\n`);
   for (const path of [inFolder("explore.html"), options.html]) write(path, explorationHtml(result));
   for (const path of [inFolder("explore.svg"), options.svg]) write(path, explorationSvg(result));

@@ -12,7 +12,16 @@ import "./ir/dialects.js";
 
 export * from "./driver.js";
 export { nodeHost, type Host } from "./host.js";
-export { CompilerBug, renderDiagnostic, Sink, UserError, type Code, type Diagnostic, type Place, type Severity } from "./diagnostics/index.js";
+export {
+  CompilerBug,
+  renderDiagnostic,
+  Sink,
+  UserError,
+  type Code,
+  type Diagnostic,
+  type Place,
+  type Severity,
+} from "./diagnostics/index.js";
 
 export * from "./ir/types.js";
 export * from "./ir/affine.js";
@@ -24,16 +33,49 @@ export { printModule, printOp, printAttr, type PrintOptions } from "./ir/text/pr
 export { assertValid, findProblems, verifyModule, type Problem } from "./ir/verify.js";
 
 export { bool, choice, definePass, int, number, text, words } from "./passes/define-pass.js";
-export type { Level, OptionSpec, OptionSpecs, OptionsOf, OptionValue, Pass, PassDef, Predicate } from "./passes/define-pass.js";
+export type {
+  Level,
+  OptionSpec,
+  OptionSpecs,
+  OptionsOf,
+  OptionValue,
+  Pass,
+  PassDef,
+  Predicate,
+} from "./passes/define-pass.js";
 export { PassContext } from "./passes/pass-context.js";
-export { levelOf, PassFailure, PassManager, type Evaluator, type PassTiming, type PipelineResult, type RunOptions as PipelineOptions } from "./passes/pass-manager.js";
+export {
+  levelOf,
+  PassFailure,
+  PassManager,
+  type Evaluator,
+  type PassTiming,
+  type PipelineResult,
+  type RunOptions as PipelineOptions,
+} from "./passes/pass-manager.js";
 export { parsePipeline, printPipeline, type PipelineItem } from "./passes/pipeline-spec.js";
 export { PassRegistry, passRegistry, registerPass, type PipelineAlias } from "./passes/registry.js";
 export { applyRules, replaceResult, type Rule } from "./passes/rewrite.js";
 
 export { importOnnx } from "./frontend/import.js";
-export { readArrays, readNpy, writeNpy, writeNpz, matchInputs, type NumericArray, type OutputArray } from "./frontend/npz.js";
+export {
+  readArrays,
+  readNpy,
+  writeNpy,
+  writeNpz,
+  matchInputs,
+  type NumericArray,
+  type OutputArray,
+} from "./frontend/npz.js";
 export { registerOnnxOp } from "./frontend/operators/index.js";
 export type { NodeContext, OperatorImporter } from "./frontend/context.js";
 export { registerLowering } from "./passes/lower/nn-to-flow.js";
-export { along, at0, BodyBuilder, type Access, type Index, type KernelRequest, type LoweringContext } from "./passes/lower/context.js";
+export {
+  along,
+  at0,
+  BodyBuilder,
+  type Access,
+  type Index,
+  type KernelRequest,
+  type LoweringContext,
+} from "./passes/lower/context.js";

@@ -1,6 +1,13 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { isInaccurate, isSilent, isWrong, type Distance, type RealFile, type RealFileRecord } from "../bench/real-file-record.js";
+import {
+  isInaccurate,
+  isSilent,
+  isWrong,
+  type Distance,
+  type RealFile,
+  type RealFileRecord,
+} from "../bench/real-file-record.js";
 import { markdown, plain } from "../bench/real-files-tables.js";
 
 const list = JSON.parse(readFileSync(new URL("../bench/real-files.json", import.meta.url), "utf8")) as RealFile[];
@@ -12,14 +19,27 @@ describe("the list of real files", () => {
     for (const key of ["name", "sha256"] as const) expect(new Set(list.map((f) => f[key])).size).toBe(list.length);
     for (const f of list) {
       expect(f.sha256, f.name).toMatch(/^[0-9a-f]{64}$/);
-      expect([f.origin, f.path, f.licence, f.exporter].every((t) => t !== "" && !/^\/|:\/\//.test(t)), f.name).toBe(true);
-      for (const shape of Object.values(f.shapes ?? {})) expect(shape.every((n) => Number.isInteger(n) && n > 0), f.name).toBe(true);
+      expect(
+        [f.origin, f.path, f.licence, f.exporter].every((t) => t !== "" && !/^\/|:\/\//.test(t)),
+        f.name,
+      ).toBe(true);
+      for (const shape of Object.values(f.shapes ?? {}))
+        expect(
+          shape.every((n) => Number.isInteger(n) && n > 0),
+          f.name,
+        ).toBe(true);
     }
   });
 });
 
 describe("a record", () => {
-  const at = (nrmse: number | null, more: Partial<Distance> = {}): Distance => ({ output: "y", nrmse, max_error: nrmse, sqnr_db: nrmse === null || nrmse === 0 ? null : -20 * Math.log10(nrmse), ...more });
+  const at = (nrmse: number | null, more: Partial<Distance> = {}): Distance => ({
+    output: "y",
+    nrmse,
+    max_error: nrmse,
+    sqnr_db: nrmse === null || nrmse === 0 ? null : -20 * Math.log10(nrmse),
+    ...more,
+  });
   const record = (r: Partial<RealFileRecord>): RealFileRecord => ({ name: "a/b", outcome: "compiled", ...r });
 
   it("is wrong where the float network differs by more than float32 rounds, or is no number", () => {
@@ -40,7 +60,15 @@ describe("a record", () => {
     }
   });
   it("is a line of both tables, the reason of a refusal with it", () => {
-    const records = [record({ name: list[0]!.name, macs: 12, seconds: 1.5, float: [at(1e-7)], fixed: [at(0.01)], warnings: [] }), record({ name: list[1]!.name, outcome: "refused", errors: [{ code: "ON004", message: "an operator | is not supported" }] }), record({ name: list[2]!.name, outcome: "timeout" })];
+    const records = [
+      record({ name: list[0]!.name, macs: 12, seconds: 1.5, float: [at(1e-7)], fixed: [at(0.01)], warnings: [] }),
+      record({
+        name: list[1]!.name,
+        outcome: "refused",
+        errors: [{ code: "ON004", message: "an operator | is not supported" }],
+      }),
+      record({ name: list[2]!.name, outcome: "timeout" }),
+    ];
     const text = plain(records);
     expect(text).toMatch(/1 of 3 compile \(33\.3 %\), 1 are refused, 1 take longer, 0 crash; 0 wrong, 0 inaccurate/);
     expect(text).toMatch(/ON004 an operator/);

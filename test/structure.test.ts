@@ -7,7 +7,9 @@ import { builtinPasses } from "../src/passes/registry.js";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const src = join(root, "src");
-const files = readdirSync(src, { recursive: true, encoding: "utf8" }).filter((f) => f.endsWith(".ts")).sort();
+const files = readdirSync(src, { recursive: true, encoding: "utf8" })
+  .filter((f) => f.endsWith(".ts"))
+  .sort();
 
 /** Folder (or root file) of `src` that a file belongs to. */
 function area(file: string): string {
@@ -25,7 +27,17 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   "backend-verilog": ["ir", "diagnostics", "host.ts"],
   driver: ["ir", "diagnostics", "host.ts", "frontend", "passes", "backend-hls", "backend-verilog"],
   "driver.ts": ["driver", "ir", "diagnostics", "host.ts", "frontend", "passes", "backend-hls", "backend-verilog"],
-  "index.ts": ["driver", "driver.ts", "ir", "diagnostics", "host.ts", "frontend", "passes", "backend-hls", "backend-verilog"],
+  "index.ts": [
+    "driver",
+    "driver.ts",
+    "ir",
+    "diagnostics",
+    "host.ts",
+    "frontend",
+    "passes",
+    "backend-hls",
+    "backend-verilog",
+  ],
   cli: ["driver", "driver.ts", "ir", "diagnostics", "host.ts", "passes", "index.ts"],
 };
 
@@ -35,7 +47,11 @@ interface Import {
 }
 const sources = new Map(files.map((f) => [f, readFileSync(join(src, f), "utf8")]));
 const imports: Import[] = files.flatMap((from) =>
-  [...sources.get(from)!.matchAll(/(?:^|\n)\s*(?:import|export)\b[^;"']*?["'](\.[^"']+\.js)["']|\bimport\(\s*["'](\.[^"']+\.js)["']/g)].map((m) => ({
+  [
+    ...sources
+      .get(from)!
+      .matchAll(/(?:^|\n)\s*(?:import|export)\b[^;"']*?["'](\.[^"']+\.js)["']|\bimport\(\s*["'](\.[^"']+\.js)["']/g),
+  ].map((m) => ({
     from,
     to: relative(src, resolve(src, dirname(from), (m[1] ?? m[2])!)).replace(/\.js$/, ".ts"),
   })),
@@ -55,9 +71,12 @@ describe("structure of src", () => {
   });
   it("imports of the rooms of backend-hls run one way", () => {
     const rooms = ["device", "channel", "kernel", "fold", "design", "check", "emit"];
-    const roomOf = (file: string): number => (/^backend-hls\/(\w+)\//.test(file) ? rooms.indexOf(file.split("/")[1]!) : rooms.length);
+    const roomOf = (file: string): number =>
+      /^backend-hls\/(\w+)\//.test(file) ? rooms.indexOf(file.split("/")[1]!) : rooms.length;
     expect(files.filter((f) => f.startsWith("backend-hls/") && roomOf(f) < 0)).toEqual([]);
-    const wrong = imports.filter((i) => i.from.startsWith("backend-hls/") && i.to.startsWith("backend-hls/") && roomOf(i.to) > roomOf(i.from));
+    const wrong = imports.filter(
+      (i) => i.from.startsWith("backend-hls/") && i.to.startsWith("backend-hls/") && roomOf(i.to) > roomOf(i.from),
+    );
     expect(wrong.map((i) => `${i.from} -> ${i.to}`)).toEqual([]);
   });
   it("has no cycles between files", () => {
@@ -82,21 +101,31 @@ describe("structure of src", () => {
     expect(cycles).toEqual([]);
   });
   it("prints only from the command line", () => {
-    const prints = files.filter((f) => area(f) !== "cli" && /\bconsole\.|process\.(stdout|stderr|exit)\b/.test(sources.get(f)!));
+    const prints = files.filter(
+      (f) => area(f) !== "cli" && /\bconsole\.|process\.(stdout|stderr|exit)\b/.test(sources.get(f)!),
+    );
     expect(prints).toEqual([]);
   });
   it("knows no example", () => {
     expect(files.filter((f) => /bragg/i.test(sources.get(f)!))).toEqual([]);
   });
   it("lists every pass", () => {
-    const defined = files.filter((f) => f.startsWith("passes/")).flatMap((f) => [...sources.get(f)!.matchAll(/definePass\(\{\s*name: "([^"]+)"/g)].map((m) => m[1]!));
+    const defined = files
+      .filter((f) => f.startsWith("passes/"))
+      .flatMap((f) => [...sources.get(f)!.matchAll(/definePass\(\{\s*name: "([^"]+)"/g)].map((m) => m[1]!));
     expect(builtinPasses.map((p) => p.name).sort()).toEqual(defined.sort());
   });
 });
 
 describe("structure of test", () => {
   it("states no time limits: a busy machine would break them", () => {
-    const tests = readdirSync(join(root, "test"), { recursive: true, encoding: "utf8" }).filter((f) => f.endsWith(".test.ts"));
-    expect(tests.filter((f) => /\{[^}\n]*\btimeout: *[\d_]+[^}\n]*\}, *(async )?\(/.test(readFileSync(join(root, "test", f), "utf8")))).toEqual([]);
+    const tests = readdirSync(join(root, "test"), { recursive: true, encoding: "utf8" }).filter((f) =>
+      f.endsWith(".test.ts"),
+    );
+    expect(
+      tests.filter((f) =>
+        /\{[^}\n]*\btimeout: *[\d_]+[^}\n]*\}, *(async )?\(/.test(readFileSync(join(root, "test", f), "utf8")),
+      ),
+    ).toEqual([]);
   });
 });

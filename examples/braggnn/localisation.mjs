@@ -12,10 +12,13 @@ const truth = test.get("target").data;
 
 function meanError(centres) {
   let sum = 0;
-  for (let i = 0; i < truth.length; i += 2) sum += SIDE * Math.hypot(centres[i] - truth[i], centres[i + 1] - truth[i + 1]);
+  for (let i = 0; i < truth.length; i += 2)
+    sum += SIDE * Math.hypot(centres[i] - truth[i], centres[i + 1] - truth[i + 1]);
   return sum / (truth.length / 2);
 }
 
 const float = meanError(test.get(reference).data);
 const fixed = meanError(load(result).get("centre").data);
-console.log(`localisation error on ${truth.length / 2} patches: float ${float.toFixed(4)} px, fixed point ${fixed.toFixed(4)} px (${fixed >= float ? "+" : ""}${((fixed / float - 1) * 100).toFixed(1)} %)`);
+console.log(
+  `localisation error on ${truth.length / 2} patches: float ${float.toFixed(4)} px, fixed point ${fixed.toFixed(4)} px (${fixed >= float ? "+" : ""}${((fixed / float - 1) * 100).toFixed(1)} %)`,
+);

@@ -1,12 +1,13 @@
 /**
  * Teaches the compiler an operator of its own and a pass of its own, through the public API.
  *
- * The operator is com.example::Square, y = x^2: an importer, an operation `nn.square` with its exact fixed-point type and its
- * meaning, and a lowering to the structured kernel. The pass `prune` sets small weights to zero before quantization.
+ * The operator is com.example::Square, y = x^2: an importer, an operation `nn.square` with its exact fixed-point type
+ * and its meaning, and a lowering to the structured kernel. The pass `prune` sets small weights to zero before
+ * quantization.
  */
 import {
   allocate,
-  BodyBuilder,
+  type BodyBuilder,
   definePass,
   Dense,
   denseAttr,
@@ -37,7 +38,10 @@ registerOp({
     const { lo, hi } = rawRange(x.elem);
     return [{ ...x, elem: typeOfRange({ lo: 0, hi: Math.max(lo * lo, hi * hi) }, 2 * x.elem.frac) }];
   },
-  evaluate: () => ([x], out) => out.forEach((_, i) => (out[i] = x![i]! * x![i]!)),
+  evaluate:
+    () =>
+    ([x], out) =>
+      out.forEach((_, i) => (out[i] = x![i]! * x![i]!)),
 });
 
 registerOnnxOp({

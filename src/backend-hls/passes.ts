@@ -9,7 +9,7 @@ import { checkChannels } from "./check/check-channels.js";
 import { checkPipelines } from "./check/check-pipeline.js";
 import { type Device, findDevice, knownDevices } from "./device/devices.js";
 import { lowerToRtl, type RtlDesign } from "./emit/flow-to-rtl.js";
-import { DEFAULT_PRICES, FoldingSolver } from "./fold/solve-folding.js";
+import { DEFAULT_PRICES, type FoldingSolver } from "./fold/solve-folding.js";
 
 /** Keys under which passes leave their results in the context. */
 export const SCHEDULED = new ContextKey<Scheduled>("a scheduled design");
@@ -24,7 +24,17 @@ const price = (value: number, doc: string) => number({ min: 0, default: value, d
 /** @errors FL001 */
 export function requireDevice(name: string): Device {
   const device = findDevice(name);
-  if (device === undefined) throw UserError.of("FL001", { name, known: knownDevices().map((d) => d.name).join(", "), nearest: nearestName(name, knownDevices().map((d) => d.name)) });
+  if (device === undefined)
+    throw UserError.of("FL001", {
+      name,
+      known: knownDevices()
+        .map((d) => d.name)
+        .join(", "),
+      nearest: nearestName(
+        name,
+        knownDevices().map((d) => d.name),
+      ),
+    });
   return device;
 }
 
@@ -37,7 +47,8 @@ export function targetOf(module: Module): { readonly device: Device; readonly cl
 
 export const target = definePass({
   name: "target",
-  summary: "Note the device and the clock that the module is for; passes that ask for delays and costs read them there.",
+  summary:
+    "Note the device and the clock that the module is for; passes that ask for delays and costs read them there.",
   level: "any",
   semantics: "bit-exact",
   options: {
@@ -51,7 +62,8 @@ export const target = definePass({
 
 export const unroll = definePass({
   name: "unroll",
-  summary: "Choose loop order and unroll factors of every kernel, all together, at least cost for an initiation interval.",
+  summary:
+    "Choose loop order and unroll factors of every kernel, all together, at least cost for an initiation interval.",
   level: "flow",
   semantics: "bit-exact",
   doc: "Schedules of all kernels are chosen together, at least cost: loops are split and ordered as operands arrive, unroll factors are those whose steps, with the fetches of their windows, fit the interval. Costs are areas at the given prices (in LUTs), and a price of the latency.",
@@ -62,8 +74,14 @@ export const unroll = definePass({
     "dsp-price": price(DEFAULT_PRICES.dsp, "of a multiplier block"),
     "bram-price": price(DEFAULT_PRICES.bram, "of a block RAM"),
     "product-price": price(DEFAULT_PRICES.product, "of a product per cycle"),
-    "latency-price": price(DEFAULT_PRICES.latency, "of a latency of one interval, as a share of the area of all multipliers"),
-    "input-words": text({ default: "", doc: "elements per beat of the inputs, joined by +; the fewest that keep the interval where empty" }),
+    "latency-price": price(
+      DEFAULT_PRICES.latency,
+      "of a latency of one interval, as a share of the area of all multipliers",
+    ),
+    "input-words": text({
+      default: "",
+      doc: "elements per beat of the inputs, joined by +; the fewest that keep the interval where empty",
+    }),
     effort: choice(["full", "quick"], { default: "full", doc: "how many foldings are compared" }),
     "output-bits": int({ min: 0, default: 0, doc: "most bits per beat of an output; 0 for no limit" }),
   },
@@ -72,19 +90,31 @@ export const unroll = definePass({
       ...targetOf(module),
       ii: options.ii,
       effort: options.effort,
-      prices: { lut: options["lut-price"], ff: options["ff-price"], dsp: options["dsp-price"], bram: options["bram-price"], product: options["product-price"], latency: options["latency-price"] },
+      prices: {
+        lut: options["lut-price"],
+        ff: options["ff-price"],
+        dsp: options["dsp-price"],
+        bram: options["bram-price"],
+        product: options["product-price"],
+        latency: options["latency-price"],
+      },
       ...(options["input-words"] !== "" && { inputWords: options["input-words"].split("+").map(Number) }),
       ...(options["output-bits"] > 0 && { outputBits: options["output-bits"] }),
       ...(ctx.get(SOLVER) !== undefined && { solver: ctx.need(SOLVER) }),
     });
     if (failure === undefined) return;
-    throw UserError.of("FL002", { ii: options.ii, kernel: String(failure.kernel.attrs["sym"]), possible: failure.cycles }, { node: failure.kernel.loc.nodes[0] ?? String(failure.kernel.attrs["sym"]) });
+    throw UserError.of(
+      "FL002",
+      { ii: options.ii, kernel: String(failure.kernel.attrs["sym"]), possible: failure.cycles },
+      { node: failure.kernel.loc.nodes[0] ?? String(failure.kernel.attrs["sym"]) },
+    );
   },
 });
 
 export const channels = definePass({
   name: "insert-channels",
-  summary: "Put an elastic buffer between every producer and consumer, with the capacity that the static timeline calls for.",
+  summary:
+    "Put an elastic buffer between every producer and consumer, with the capacity that the static timeline calls for.",
   level: "flow",
   semantics: "bit-exact",
   doc: "The realization (FIFO, sliding window, banked memory) follows from the order of writes and reads; capacities are the smallest with which nothing ever waits for space. Latency and initiation interval are noted on the function.",

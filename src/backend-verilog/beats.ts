@@ -21,7 +21,7 @@ export function packBeats(elements: ArrayLike<number>, layout: BeatLayout): Uint
     for (let bit = 0; bit < elementBits; ) {
       const at = base + bit;
       const room = Math.min(8 - (at % 8), elementBits - bit);
-      out[at >> 3]! |= (v % 2 ** room) << at % 8;
+      out[at >> 3]! |= (v % 2 ** room) << (at % 8);
       v = Math.floor(v / 2 ** room);
       bit += room;
     }
@@ -33,7 +33,8 @@ export function packBeats(elements: ArrayLike<number>, layout: BeatLayout): Uint
 export function unpackBeats(data: Uint8Array, layout: BeatLayout, count: number): Float64Array {
   const { elementBits, elementsPerBeat } = layout;
   const bytes = Math.ceil(layout.width / 8);
-  if (data.length < bytes * Math.ceil(count / elementsPerBeat)) throw new RangeError(`${data.length} bytes hold fewer than ${count} elements`);
+  if (data.length < bytes * Math.ceil(count / elementsPerBeat))
+    throw new RangeError(`${data.length} bytes hold fewer than ${count} elements`);
   const out = new Float64Array(count);
   for (let i = 0; i < count; i++) {
     const base = 8 * bytes * Math.floor(i / elementsPerBeat) + elementBits * (i % elementsPerBeat);
@@ -41,7 +42,7 @@ export function unpackBeats(data: Uint8Array, layout: BeatLayout, count: number)
     for (let bit = 0; bit < elementBits; ) {
       const at = base + bit;
       const room = Math.min(8 - (at % 8), elementBits - bit);
-      v += ((data[at >> 3]! >> at % 8) & (2 ** room - 1)) * 2 ** bit;
+      v += ((data[at >> 3]! >> (at % 8)) & (2 ** room - 1)) * 2 ** bit;
       bit += room;
     }
     out[i] = layout.signed && v >= 2 ** (elementBits - 1) ? v - 2 ** elementBits : v;

@@ -2,8 +2,8 @@
  * rtl operations as Verilog expressions.
  *
  * Every expression is exactly as wide as its value, and so are its operands: nothing is left to Verilog's rules for
- * extension. That is also why signed and unsigned operands can stand side by side in sums and choices; where signs count
- * (comparison, multiplication), both sides are signed and the text says so.
+ * extension. That is also why signed and unsigned operands can stand side by side in sums and choices; where signs
+ * count (comparison, multiplication), both sides are signed and the text says so.
  */
 import type { Op, Value } from "../ir/core.js";
 import { constantOf } from "../ir/rtl/fold.js";
@@ -150,12 +150,16 @@ export class ExpressionWriter {
       case "rtl.le":
         return this.comparison(a, "<=", b);
       case "rtl.mux":
-        return compound(`${group(this.fit(a, 1))} ? ${group(this.fit(b, width))} : ${group(this.fit(op.operand(2), width))}`);
+        return compound(
+          `${group(this.fit(a, 1))} ? ${group(this.fit(b, width))} : ${group(this.fit(op.operand(2), width))}`,
+        );
       case "rtl.concat":
         return atom(op.operands.length === 1 ? this.own(a) : `{${op.operands.map((v) => this.own(v)).join(", ")}}`);
       case "rtl.shl": {
         const amount = Number(op.attrs["amount"]);
-        return atom(amount >= width ? literal(0n, width) : `{${this.take(a, 0, width - amount).text}, ${literal(0n, amount)}}`);
+        return atom(
+          amount >= width ? literal(0n, width) : `{${this.take(a, 0, width - amount).text}, ${literal(0n, amount)}}`,
+        );
       }
       case "rtl.shr":
         return this.take(a, Number(op.attrs["amount"]), width);
@@ -177,7 +181,8 @@ export class ExpressionWriter {
     const c = constantOf(b);
     const small = c === undefined ? 0n : wrap(c, bits(width, true));
     // "x - 3" reads better than "x + 253".
-    if (c !== undefined && c < 0n && small < 0n) return compound(`${group(this.fit(a, width))} - ${literal(-small, width)}`);
+    if (c !== undefined && c < 0n && small < 0n)
+      return compound(`${group(this.fit(a, width))} - ${literal(-small, width)}`);
     return this.infix(a, "+", b, width);
   }
 
@@ -202,7 +207,8 @@ export class ExpressionWriter {
     // An unsigned number needs a zero above it to be compared as a signed one.
     const width = Math.max(...[ta, tb].map((t) => t.width + (signed && !t.signed ? 1 : 0)));
     const ordered = sign === "<" || sign === "<=";
-    const side = (v: Value): Expr => (signed && (ordered || constantOf(v) !== undefined) ? this.signedOperand(v, width) : this.fit(v, width));
+    const side = (v: Value): Expr =>
+      signed && (ordered || constantOf(v) !== undefined) ? this.signedOperand(v, width) : this.fit(v, width);
     return compound(`${group(side(a))} ${sign} ${group(side(b))}`);
   }
 }

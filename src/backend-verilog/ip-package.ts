@@ -57,8 +57,14 @@ export function packageIp(description: IpDescription, sources: ReadonlyMap<strin
   files.set("component.xml", componentXml(core));
   files.set("vivado_ip.tcl", vivadoTcl(core));
   files.set(`${name}_hw.tcl`, platformDesignerTcl(core));
-  files.set(`${name}.xdc`, clockConstraint(core, "Vivado: for the core on its own; in a design, the clock comes from there."));
-  files.set(`${name}.sdc`, `${clockConstraint(core, "Quartus: for the core on its own; in a design, the clock comes from there.")}derive_clock_uncertainty\n`);
+  files.set(
+    `${name}.xdc`,
+    clockConstraint(core, "Vivado: for the core on its own; in a design, the clock comes from there."),
+  );
+  files.set(
+    `${name}.sdc`,
+    `${clockConstraint(core, "Quartus: for the core on its own; in a design, the clock comes from there.")}derive_clock_uncertainty\n`,
+  );
   return files;
 }
 
@@ -85,7 +91,8 @@ function isInput(s: IpStream, fromMaster: boolean): boolean {
   return (s.direction === "in") === fromMaster;
 }
 
-// --- IP-XACT ----------------------------------------------------------------------------------------------------------
+// --- IP-XACT
+//   ----------------------------------------------------------------------------------------------------------
 
 class Xml {
   private readonly lines: string[] = [`<?xml version="1.0" encoding="UTF-8"?>`];
@@ -116,18 +123,28 @@ class Xml {
 }
 
 function attrs(a: Readonly<Record<string, string>>): string {
-  return Object.entries(a).map(([k, v]) => ` ${k}="${escapeXml(v)}"`).join("");
+  return Object.entries(a)
+    .map(([k, v]) => ` ${k}="${escapeXml(v)}"`)
+    .join("");
 }
 
 /** Text for XML 1.0; characters that it cannot hold at all become question marks. */
 export function escapeXml(text: string): string {
   // eslint-disable-next-line no-control-regex
-  const legal = text.replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g, "?");
+  const legal = text.replace(
+    /[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g,
+    "?",
+  );
   return legal.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;").replace(/"/g, "&quot;");
 }
 
 function vlnv(x: Xml, tag: string, library: string, name: string): void {
-  x.empty(tag, { "spirit:vendor": "xilinx.com", "spirit:library": library, "spirit:name": name, "spirit:version": "1.0" });
+  x.empty(tag, {
+    "spirit:vendor": "xilinx.com",
+    "spirit:library": library,
+    "spirit:name": name,
+    "spirit:version": "1.0",
+  });
 }
 
 function componentXml(core: Core): string {
@@ -141,7 +158,10 @@ function componentXml(core: Core): string {
         x.node("views", () => {
           for (const [name, purpose] of VIEWS) {
             x.node("view", () => {
-              x.leaf("name", name).leaf("envIdentifier", purpose).leaf("language", "Verilog").leaf("modelName", core.name);
+              x.leaf("name", name)
+                .leaf("envIdentifier", purpose)
+                .leaf("language", "Verilog")
+                .leaf("modelName", core.name);
               x.node("fileSetRef", () => void x.leaf("localName", `${name}_view_fileset`));
             });
           }
@@ -149,26 +169,45 @@ function componentXml(core: Core): string {
         x.node("ports", () => {
           port(x, core.clock.port, "in", 1);
           port(x, core.resetn, "in", 1);
-          for (const s of core.streams) for (const g of signalsOf(s)) port(x, g.port, isInput(s, g.fromMaster) ? "in" : "out", g.width);
+          for (const s of core.streams)
+            for (const g of signalsOf(s)) port(x, g.port, isInput(s, g.fromMaster) ? "in" : "out", g.width);
         });
       });
       x.node("fileSets", () => {
         for (const [name] of VIEWS) {
           x.node("fileSet", () => {
             x.leaf("name", `${name}_view_fileset`);
-            for (const f of core.files) x.node("file", () => void x.leaf("name", `hdl/${f}`).leaf("fileType", "verilogSource"));
+            for (const f of core.files)
+              x.node("file", () => void x.leaf("name", `hdl/${f}`).leaf("fileType", "verilogSource"));
             if (name === "xilinx_anylanguagesynthesis") {
-              x.node("file", () => void x.leaf("name", `${core.name}.xdc`).leaf("userFileType", "xdc").leaf("userFileType", "USED_IN_out_of_context"));
+              x.node(
+                "file",
+                () =>
+                  void x
+                    .leaf("name", `${core.name}.xdc`)
+                    .leaf("userFileType", "xdc")
+                    .leaf("userFileType", "USED_IN_out_of_context"),
+              );
             }
           });
         }
       });
       x.leaf("description", core.doc);
       x.node("parameters", () => {
-        x.node("parameter", () => void x.leaf("name", "Component_Name").leaf("value", `${core.name}_v${core.version.replace(".", "_")}`, { "spirit:resolve": "user", "spirit:id": "PARAM_VALUE.Component_Name" }));
+        x.node(
+          "parameter",
+          () =>
+            void x.leaf("name", "Component_Name").leaf("value", `${core.name}_v${core.version.replace(".", "_")}`, {
+              "spirit:resolve": "user",
+              "spirit:id": "PARAM_VALUE.Component_Name",
+            }),
+        );
       });
     },
-    { "xmlns:spirit": "http://www.spiritconsortium.org/XMLSchema/SPIRIT/1685-2009", "xmlns:xsi": "http://www.w3.org/2001/XMLSchema-instance" },
+    {
+      "xmlns:spirit": "http://www.spiritconsortium.org/XMLSchema/SPIRIT/1685-2009",
+      "xmlns:xsi": "http://www.w3.org/2001/XMLSchema-instance",
+    },
   );
   return x.toString();
 }
@@ -186,7 +225,10 @@ function busInterfaces(x: Xml, core: Core): void {
       vlnv(x, "busType", "interface", "axis");
       vlnv(x, "abstractionType", "interface", "axis_rtl");
       x.empty(s.direction === "in" ? "slave" : "master");
-      portMaps(x, signalsOf(s).map((g) => [g.role, g.port]));
+      portMaps(
+        x,
+        signalsOf(s).map((g) => [g.role, g.port]),
+      );
       x.node("parameters", () => {
         parameter(x, s.name, "TDATA_NUM_BYTES", beatBytes(s));
         parameter(x, s.name, "HAS_TLAST", s.hasLast === false ? 0 : 1);
@@ -228,7 +270,13 @@ function portMaps(x: Xml, pairs: readonly (readonly [string, string])[]): void {
 }
 
 function parameter(x: Xml, owner: string, name: string, value: string | number): void {
-  x.node("parameter", () => void x.leaf("name", name).leaf("value", value, { "spirit:id": `BUSIFPARAM_VALUE.${owner.toUpperCase()}.${name}` }));
+  x.node(
+    "parameter",
+    () =>
+      void x
+        .leaf("name", name)
+        .leaf("value", value, { "spirit:id": `BUSIFPARAM_VALUE.${owner.toUpperCase()}.${name}` }),
+  );
 }
 
 function port(x: Xml, name: string, direction: string, width: number): void {
@@ -236,7 +284,12 @@ function port(x: Xml, name: string, direction: string, width: number): void {
     x.leaf("name", name);
     x.node("wire", () => {
       x.leaf("direction", direction);
-      if (width > 1) x.node("vector", () => void x.leaf("left", width - 1, { "spirit:format": "long" }).leaf("right", 0, { "spirit:format": "long" }));
+      if (width > 1)
+        x.node(
+          "vector",
+          () =>
+            void x.leaf("left", width - 1, { "spirit:format": "long" }).leaf("right", 0, { "spirit:format": "long" }),
+        );
       x.node("wireTypeDefs", () => {
         x.node("wireTypeDef", () => {
           x.leaf("typeName", "wire");
@@ -247,7 +300,8 @@ function port(x: Xml, name: string, direction: string, width: number): void {
   });
 }
 
-// --- Tcl --------------------------------------------------------------------------------------------------------------
+// --- Tcl
+//   --------------------------------------------------------------------------------------------------------------
 
 /** A word that Tcl takes literally. */
 function tclWord(text: string): string {
@@ -311,14 +365,34 @@ function platformDesignerTcl(core: Core): string {
   ];
   for (const [name, kind] of filesets) {
     lines.push("", `add_fileset ${name} ${kind} "" ""`, `set_fileset_property ${name} TOP_LEVEL ${core.name}`);
-    for (const f of core.files) lines.push(`add_fileset_file ${f} VERILOG PATH hdl/${f}${f === `${core.name}.v` ? " TOP_LEVEL_FILE" : ""}`);
+    for (const f of core.files)
+      lines.push(`add_fileset_file ${f} VERILOG PATH hdl/${f}${f === `${core.name}.v` ? " TOP_LEVEL_FILE" : ""}`);
     if (kind === "QUARTUS_SYNTH") lines.push(`add_fileset_file ${core.name}.sdc SDC PATH ${core.name}.sdc`);
   }
-  lines.push("", "add_interface clock clock end", `set_interface_property clock clockRate ${Math.round(core.clock.mhz * 1e6)}`, `add_interface_port clock ${core.clock.port} clk Input 1`);
-  lines.push("", "add_interface reset reset end", "set_interface_property reset associatedClock clock", "set_interface_property reset synchronousEdges BOTH", `add_interface_port reset ${core.resetn} reset_n Input 1`);
+  lines.push(
+    "",
+    "add_interface clock clock end",
+    `set_interface_property clock clockRate ${Math.round(core.clock.mhz * 1e6)}`,
+    `add_interface_port clock ${core.clock.port} clk Input 1`,
+  );
+  lines.push(
+    "",
+    "add_interface reset reset end",
+    "set_interface_property reset associatedClock clock",
+    "set_interface_property reset synchronousEdges BOTH",
+    `add_interface_port reset ${core.resetn} reset_n Input 1`,
+  );
   for (const s of core.streams) {
-    lines.push("", `add_interface ${s.name} axi4stream ${s.direction === "in" ? "end" : "start"}`, `set_interface_property ${s.name} associatedClock clock`, `set_interface_property ${s.name} associatedReset reset`);
-    for (const g of signalsOf(s)) lines.push(`add_interface_port ${s.name} ${g.port} ${g.role.toLowerCase()} ${isInput(s, g.fromMaster) ? "Input" : "Output"} ${g.width}`);
+    lines.push(
+      "",
+      `add_interface ${s.name} axi4stream ${s.direction === "in" ? "end" : "start"}`,
+      `set_interface_property ${s.name} associatedClock clock`,
+      `set_interface_property ${s.name} associatedReset reset`,
+    );
+    for (const g of signalsOf(s))
+      lines.push(
+        `add_interface_port ${s.name} ${g.port} ${g.role.toLowerCase()} ${isInput(s, g.fromMaster) ? "Input" : "Output"} ${g.width}`,
+      );
   }
   return `${lines.join("\n")}\n`;
 }

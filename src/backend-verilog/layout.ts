@@ -50,7 +50,9 @@ export function moduleHeader(face: ModuleInterface): string {
   lines.push("", "`default_nettype none", "", `module ${face.name} (`);
   const ports = portList(face);
   const wide = Math.max(...ports.map((p) => p.declaration.length + 1), 0);
-  ports.forEach((p, i) => lines.push(`    ${(p.declaration + (i < ports.length - 1 ? "," : "")).padEnd(wide)}  // ${p.doc}`));
+  ports.forEach((p, i) =>
+    lines.push(`    ${(p.declaration + (i < ports.length - 1 ? "," : "")).padEnd(wide)}  // ${p.doc}`),
+  );
   lines.push(");", "");
   return `${lines.join("\n")}\n`;
 }
@@ -70,9 +72,14 @@ function portList(face: ModuleInterface): PortLine[] {
   const notes = op.attrs["verilog.ports"];
   const docOf = (port: string, t: BitsType): string => {
     const note = isAttrRecord(notes) ? notes[port] : undefined;
-    return typeof note === "string" ? commentText(note, 90) : (axisDoc(port) ?? `${t.signed ? "signed" : "unsigned"}, ${t.width} bit${t.width === 1 ? "" : "s"}`);
+    return typeof note === "string"
+      ? commentText(note, 90)
+      : (axisDoc(port) ?? `${t.signed ? "signed" : "unsigned"}, ${t.width} bit${t.width === 1 ? "" : "s"}`);
   };
-  const line = (direction: string, port: string, name: string, t: BitsType): PortLine => ({ declaration: `${direction} wire ${rangeText(t)}${name}`, doc: docOf(port, t) });
+  const line = (direction: string, port: string, name: string, t: BitsType): PortLine => ({
+    declaration: `${direction} wire ${rangeText(t)}${name}`,
+    doc: docOf(port, t),
+  });
   const inputs = op.attrs["inputs"] as readonly string[];
   const outputs = op.attrs["outputs"] as readonly string[];
   return [
@@ -87,7 +94,8 @@ function clockPorts({ op, usesClock, usesReset }: ModuleInterface): PortLine[] {
   const ports: PortLine[] = [];
   if (typeof clock === "string") ports.push({ declaration: `input  wire ${clock}`, doc: "clock, rising edge" });
   else if (usesClock) ports.push({ declaration: "input  wire clk", doc: "clock, rising edge" });
-  if (typeof resetn === "string") ports.push({ declaration: `input  wire ${resetn}`, doc: "reset, active low, synchronous" });
+  if (typeof resetn === "string")
+    ports.push({ declaration: `input  wire ${resetn}`, doc: "reset, active low, synchronous" });
   else if (usesReset) ports.push({ declaration: "input  wire rst", doc: "reset, active high, synchronous" });
   return ports;
 }

@@ -3,9 +3,11 @@
  *
  * - What is used once and short is written in place; what has a hint, several readers or a part select gets a name.
  * - A net is declared where it is defined. Registers that are read earlier than that are declared ahead of everything.
- * - Registers with the same enable and reset share an always block, up to `GROUP` of them: one block for all is quadratic
+ * - Registers with the same enable and reset share an always block, up to `GROUP` of them: one block for all is
+ *   quadratic
  *   in Yosys.
- * - Bits that nothing reads (below a rounding point) end in a net called `unused_bits`, which lint tools know by its name.
+ * - Bits that nothing reads (below a rounding point) end in a net called `unused_bits`, which lint tools know by its
+ *   name.
  */
 import { CompilerBug } from "../diagnostics/index.js";
 import type { Op, Value } from "../ir/core.js";
@@ -45,7 +47,14 @@ export class ModuleWriter {
     private readonly instances: ReadonlyMap<string, ModuleInterface>,
   ) {
     const { op } = face;
-    this.scope = new NameScope(["clk", "rst", "unused_bits", ...[op.attrs["clock"], op.attrs["resetn"]].filter((n) => typeof n === "string"), ...face.inputs, ...face.outputs]);
+    this.scope = new NameScope([
+      "clk",
+      "rst",
+      "unused_bits",
+      ...[op.attrs["clock"], op.attrs["resetn"]].filter((n) => typeof n === "string"),
+      ...face.inputs,
+      ...face.outputs,
+    ]);
     op.body.args.forEach((a, i) => {
       this.names.set(a, face.inputs[i]!);
       this.declared.add(a);
@@ -72,7 +81,8 @@ export class ModuleWriter {
     return `${moduleHeader(this.face)}${spaced.map((l) => (l === "" ? "" : `    ${l}`)).join("\n")}\n\nendmodule\n\n\`default_nettype wire\n`;
   }
 
-  // --- analysis -------------------------------------------------------------------------------------------------------
+  // --- analysis
+  //   -------------------------------------------------------------------------------------------------------
 
   private findSlices(): void {
     for (const op of this.face.op.body.ops) {
@@ -98,7 +108,8 @@ export class ModuleWriter {
     }
   }
 
-  // --- operands -------------------------------------------------------------------------------------------------------
+  // --- operands
+  //   -------------------------------------------------------------------------------------------------------
 
   private whole(v: Value): Expr {
     const placed = this.inlineText(v);
@@ -121,7 +132,14 @@ export class ModuleWriter {
     if (op === undefined || this.names.has(v)) return undefined;
     const known = this.inline.get(v);
     if (known !== undefined) return known;
-    if (v.hint !== undefined || this.selected.has(v) || (this.useCount.get(v) ?? 0) > 1 || op.name === "rtl.mul" || !isExpression(op)) return undefined;
+    if (
+      v.hint !== undefined ||
+      this.selected.has(v) ||
+      (this.useCount.get(v) ?? 0) > 1 ||
+      op.name === "rtl.mul" ||
+      !isExpression(op)
+    )
+      return undefined;
     const e = this.writer.render(op);
     if (e === undefined) return undefined;
     this.emitted.add(op);
@@ -139,7 +157,8 @@ export class ModuleWriter {
     if (op === undefined) return this.names.get(v)!;
     if (isExpression(op)) this.emitExpression(op);
     else if (op.name === "rtl.memory" && intAttr(op, "read_latency") === 0) this.asyncRead(v);
-    else if (op.name === "rtl.select" || (op.name === "rtl.rom" && intAttr(op, "read_latency") === 0)) this.statement(op);
+    else if (op.name === "rtl.select" || (op.name === "rtl.rom" && intAttr(op, "read_latency") === 0))
+      this.statement(op);
     else if (!this.declared.has(v)) this.ahead.push(this.declaration(v));
     return this.names.get(v)!;
   }
@@ -160,14 +179,16 @@ export class ModuleWriter {
     return `${kind} ${rangeText(bitsOf(v.type))}${this.choose(v)};`;
   }
 
-  // --- statements -----------------------------------------------------------------------------------------------------
+  // --- statements
+  //   -----------------------------------------------------------------------------------------------------
 
   private statement(op: Op): void {
     if (this.emitted.has(op) || this.slices.has(op.results[0]!) || op.name === "rtl.constant") return;
     if (isExpression(op)) {
       // What is used once may end up in place, or never be needed by name.
       const v = op.result;
-      const alone = v.hint === undefined && !this.selected.has(v) && (this.useCount.get(v) ?? 0) <= 1 && op.name !== "rtl.mul";
+      const alone =
+        v.hint === undefined && !this.selected.has(v) && (this.useCount.get(v) ?? 0) <= 1 && op.name !== "rtl.mul";
       if (!alone) this.emitExpression(op);
       return;
     }
@@ -209,7 +230,11 @@ export class ModuleWriter {
     const choices = values.map((v) => this.writer.fit(v, width).text);
     const name = this.choose(op.result);
     this.lines.push("", this.declaration(op.result), "always @* begin", `    case (${subject})`);
-    choices.forEach((c, i) => this.lines.push(`        ${i === choices.length - 1 ? "default" : literal(BigInt(i), bitsOf(index.type).width)}: ${name} = ${c};`));
+    choices.forEach((c, i) =>
+      this.lines.push(
+        `        ${i === choices.length - 1 ? "default" : literal(BigInt(i), bitsOf(index.type).width)}: ${name} = ${c};`,
+      ),
+    );
     this.lines.push("    endcase", "end");
   }
 
@@ -235,10 +260,16 @@ export class ModuleWriter {
     this.lines.push("", "always @(posedge clk) begin");
     if (control.reset) {
       this.lines.push("    if (rst) begin", ...this.pending.map((p) => `        ${p.q} <= ${p.reset};`));
-      this.lines.push(control.enable === undefined ? "    end else begin" : `    end else if (${control.enable}) begin`);
+      this.lines.push(
+        control.enable === undefined ? "    end else begin" : `    end else if (${control.enable}) begin`,
+      );
       this.lines.push(...next.flatMap((n) => wrapList(n)).map((n) => `        ${n}`), "    end");
     } else if (control.enable !== undefined) {
-      this.lines.push(`    if (${control.enable}) begin`, ...next.flatMap((n) => wrapList(n)).map((n) => `        ${n}`), "    end");
+      this.lines.push(
+        `    if (${control.enable}) begin`,
+        ...next.flatMap((n) => wrapList(n)).map((n) => `        ${n}`),
+        "    end",
+      );
     } else this.lines.push(...next.flatMap((n) => wrapList(n)).map((n) => `    ${n}`));
     this.lines.push("end", "");
     this.pending.length = 0;
@@ -258,7 +289,13 @@ export class ModuleWriter {
       if (!this.declared.has(r)) this.lines.push(this.declaration(r));
       reads.push(`${this.choose(r)} <= ${mem}[${address}];`);
     });
-    this.lines.push("", "always @(posedge clk) begin", ...[write, ...reads].flatMap((l) => wrapList(l)).map((l) => `    ${l}`), "end", "");
+    this.lines.push(
+      "",
+      "always @(posedge clk) begin",
+      ...[write, ...reads].flatMap((l) => wrapList(l)).map((l) => `    ${l}`),
+      "end",
+      "",
+    );
   }
 
   /** Name of the array of a memory, which is declared from here on. */
@@ -268,7 +305,10 @@ export class ModuleWriter {
       const hint = op.results.find((r) => r.hint !== undefined)?.hint;
       mem = this.scope.unique(hint === undefined ? "mem" : `${hint}_mem`, "mem");
       this.arrays.set(op, mem);
-      this.lines.push("", `${ramStyle(strAttr(op, "style"), op.attrs["disjoint"] === true)}reg ${rangeText(bitsOf(op.operand(1).type))}${mem} [0:${intAttr(op, "depth") - 1}];`);
+      this.lines.push(
+        "",
+        `${ramStyle(strAttr(op, "style"), op.attrs["disjoint"] === true)}reg ${rangeText(bitsOf(op.operand(1).type))}${mem} [0:${intAttr(op, "depth") - 1}];`,
+      );
     }
     return mem;
   }
@@ -292,7 +332,12 @@ export class ModuleWriter {
     const style = romStyle(strAttr(op, "style"));
     const words = romWords(op, width);
     const declare = this.declared.has(op.result) ? [] : [`${style}${this.declaration(op.result)}`];
-    this.lines.push("", ...declare, clocked ? "always @(posedge clk) begin" : "always @* begin", `    ${caseStyle(strAttr(op, "style"))}case (${subject})`);
+    this.lines.push(
+      "",
+      ...declare,
+      clocked ? "always @(posedge clk) begin" : "always @* begin",
+      `    ${caseStyle(strAttr(op, "style"))}case (${subject})`,
+    );
     const arrow = clocked ? "<=" : "=";
     const addressBits = bitsOf(address.type).width;
     const complete = words.length === 2 ** addressBits;
@@ -306,7 +351,8 @@ export class ModuleWriter {
 
   private instance(op: Op): void {
     const target = this.instances.get(strAttr(op, "module"));
-    if (target === undefined) throw new CompilerBug(`instance of module ${strAttr(op, "module")}, which does not exist`);
+    if (target === undefined)
+      throw new CompilerBug(`instance of module ${strAttr(op, "module")}, which does not exist`);
     const inputs = op.operands.map((v, i) => `.${target.inputs[i]!}(${this.writer.own(v)})`);
     const outputs = op.results.map((r, i) => {
       const isRead = this.useCount.has(r);
@@ -339,10 +385,15 @@ export class ModuleWriter {
     for (const v of this.declared) {
       const name = this.names.get(v)!;
       const width = bitsOf(v.type).width;
-      for (const { lo, hi } of this.read.gaps(v, width)) parts.push(hi - lo + 1 === width ? name : lo === hi ? `${name}[${lo}]` : `${name}[${hi}:${lo}]`);
+      for (const { lo, hi } of this.read.gaps(v, width))
+        parts.push(hi - lo + 1 === width ? name : lo === hi ? `${name}[${lo}]` : `${name}[${hi}:${lo}]`);
     }
     if (parts.length === 0) return [];
-    return ["", "// Bits that nothing reads: below a rounding point, or ports without a use.", ...wrapList(`wire unused_bits = &{1'b0, ${parts.join(", ")}};`)];
+    return [
+      "",
+      "// Bits that nothing reads: below a rounding point, or ports without a use.",
+      ...wrapList(`wire unused_bits = &{1'b0, ${parts.join(", ")}};`),
+    ];
   }
 }
 
@@ -406,7 +457,10 @@ const FALLBACK: Readonly<Record<string, string>> = {
   "rtl.instance": "out",
 };
 
-/** Synthesis attributes; AMD and Yosys know the first spelling, Intel the second. Without reads of what is being written, block RAM needs no logic around it. */
+/**
+ * Synthesis attributes; AMD and Yosys know the first spelling, Intel the second. Without reads of what is being
+ * written, block RAM needs no logic around it.
+ */
 function ramStyle(style: string, disjoint: boolean): string {
   const styles: Readonly<Record<string, readonly string[]>> = {
     block: ['ram_style = "block"'],
@@ -440,7 +494,8 @@ function romWords(op: Op, width: number): bigint[] {
   const bitsEach = elem.kind === "fixed" ? elem.width : 0;
   return Array.from({ length: shape[0]! }, (_, d) => {
     let word = 0n;
-    for (let k = per - 1; k >= 0; k--) word = (word << BigInt(bitsEach)) | BigInt.asUintN(bitsEach, BigInt(data[d * per + k]!));
+    for (let k = per - 1; k >= 0; k--)
+      word = (word << BigInt(bitsEach)) | BigInt.asUintN(bitsEach, BigInt(data[d * per + k]!));
     return BigInt.asUintN(width, word);
   });
 }

@@ -4,8 +4,8 @@
 const LIMIT = 56;
 
 /**
- * Reserved in Verilog-2005 or SystemVerilog (IEEE 1800-2017 annex B), in VHDL, which IP cores are often wrapped in, or in
- * C++, which Verilator turns names into.
+ * Reserved in Verilog-2005 or SystemVerilog (IEEE 1800-2017 annex B), in VHDL, which IP cores are often wrapped in, or
+ * in C++, which Verilator turns names into.
  */
 const RESERVED = new Set(
   `accept_on alias always always_comb always_ff always_latch and assert assign assume automatic before begin bind bins binsof bit
@@ -34,13 +34,17 @@ const RESERVED = new Set(
   using volatile wchar_t`.split(/\s+/),
 );
 
-/** A legal identifier like `name`: letters, digits and single underscores, starting with a letter, lower case kept as it is. */
+/**
+ * A legal identifier like `name`: letters, digits and single underscores, starting with a letter, lower case kept as it
+ * is.
+ */
 export function identifier(name: string, fallback: string): string {
   let id = name.replace(/[^A-Za-z0-9]+/g, "_").replace(/^_+|_+$/g, "");
   if (id === "") id = fallback;
   if (/^[0-9]/.test(id)) id = `n${id}`;
   // The end of a long name is what tells layers apart.
-  if (id.length > LIMIT) id = `${id.slice(0, 16).replace(/_+$/, "")}_${id.slice(id.length - LIMIT + 17).replace(/^_+/, "")}`;
+  if (id.length > LIMIT)
+    id = `${id.slice(0, 16).replace(/_+$/, "")}_${id.slice(id.length - LIMIT + 17).replace(/^_+/, "")}`;
   return RESERVED.has(id.toLowerCase()) ? `${id}_s` : id;
 }
 

@@ -1,10 +1,10 @@
 /**
- * Makes rtl modules fit for printing: folds what is constant, cuts off high bits that nobody reads, drops dead operations.
- * Values at the ports stay as they are. In place; the writer works on a copy.
+ * Makes rtl modules fit for printing: folds what is constant, cuts off high bits that nobody reads, drops dead
+ * operations. Values at the ports stay as they are. In place; the writer works on a copy.
  *
- * `%s = rtl.add(%a, %b) : s20; %y = rtl.extract(%s) {lo = 0} : u8` becomes an 8-bit addition: sums, products and choices
- * of the low bits need only the low bits of their operands. What remains unread afterwards lies below the bits that are
- * read, where carries come from.
+ * `%s = rtl.add(%a, %b) : s20; %y = rtl.extract(%s) {lo = 0} : u8` becomes an 8-bit addition: sums, products and
+ * choices of the low bits need only the low bits of their operands. What remains unread afterwards lies below the bits
+ * that are read, where carries come from.
  */
 import { Op, type Value } from "../ir/core.js";
 import { simplify, type Known } from "../ir/rtl/fold.js";
@@ -77,7 +77,8 @@ function singleWords(m: Op): void {
   edits.apply();
 }
 
-// --- folding ----------------------------------------------------------------------------------------------------------
+// --- folding
+//   ----------------------------------------------------------------------------------------------------------
 
 function foldAll(m: Op): void {
   const edits = new Edits(m);
@@ -96,7 +97,14 @@ function foldAll(m: Op): void {
     if (s.kind === "value") value = s.value;
     else if (s.kind === "constant") value = constants.get(s.value, type);
     else {
-      const next = new Op({ name: s.name, operands: s.operands, resultTypes: [type], attrs: s.attrs ?? {}, hints: [op.result.hint], loc: op.loc });
+      const next = new Op({
+        name: s.name,
+        operands: s.operands,
+        resultTypes: [type],
+        attrs: s.attrs ?? {},
+        hints: [op.result.hint],
+        loc: op.loc,
+      });
       edits.insert(next, op);
       work.push(next);
       value = next.result;
@@ -125,7 +133,8 @@ class ConstantPool {
   }
 }
 
-// --- dead code --------------------------------------------------------------------------------------------------------
+// --- dead code
+//   --------------------------------------------------------------------------------------------------------
 
 /** Keeps what the outputs depend on, through registers and instances. */
 function removeDead(m: Op): void {
@@ -138,10 +147,27 @@ function removeDead(m: Op): void {
   edits.apply();
 }
 
-// --- unread high bits -------------------------------------------------------------------------------------------------
+// --- unread high bits
+//   -------------------------------------------------------------------------------------------------
 
 /** Operations whose low result bits depend on low operand bits alone. */
-const narrowable: ReadonlySet<string> = new Set(["rtl.add", "rtl.sub", "rtl.mul", "rtl.and", "rtl.or", "rtl.xor", "rtl.not", "rtl.shl", "rtl.shr", "rtl.mux", "rtl.select", "rtl.concat", "rtl.extract", "rtl.cast", "rtl.reg"]);
+const narrowable: ReadonlySet<string> = new Set([
+  "rtl.add",
+  "rtl.sub",
+  "rtl.mul",
+  "rtl.and",
+  "rtl.or",
+  "rtl.xor",
+  "rtl.not",
+  "rtl.shl",
+  "rtl.shr",
+  "rtl.mux",
+  "rtl.select",
+  "rtl.concat",
+  "rtl.extract",
+  "rtl.cast",
+  "rtl.reg",
+]);
 
 /** Gives every value the width that its readers look at; true if a type changed. */
 function narrow(m: Op): boolean {
@@ -190,7 +216,13 @@ function cutConcat(edits: Edits, op: Op): void {
     let part = op.operand(i);
     const width = bitsOf(part.type).width;
     if (width > left) {
-      const slice = new Op({ name: "rtl.extract", operands: [part], resultTypes: [bits(left)], attrs: { lo: 0 }, loc: op.loc });
+      const slice = new Op({
+        name: "rtl.extract",
+        operands: [part],
+        resultTypes: [bits(left)],
+        attrs: { lo: 0 },
+        loc: op.loc,
+      });
       part = edits.insert(slice, op).result;
     }
     parts.unshift(part);

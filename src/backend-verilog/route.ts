@@ -59,10 +59,15 @@ export function installedRouter(router: Router): string | undefined {
 }
 
 /** @errors TO001 no router installed, TO006 no open router for the family */
-export function requireRouter({ name, part, family: { router } }: RoutedPart): { readonly router: Router; readonly tool: string; readonly part: readonly string[] } {
+export function requireRouter({ name, part, family: { router } }: RoutedPart): {
+  readonly router: Router;
+  readonly tool: string;
+  readonly part: readonly string[];
+} {
   if (router === undefined || part === undefined) throw UserError.of("TO006", { device: name });
   const tool = installedRouter(router);
-  if (tool === undefined) throw UserError.of("TO001", { tool: router.tool, install: router.install, purpose: "place and route" });
+  if (tool === undefined)
+    throw UserError.of("TO001", { tool: router.tool, install: router.install, purpose: "place and route" });
   return { router, tool, part };
 }
 
@@ -76,7 +81,10 @@ export interface FramePort {
 export function routingFrame(top: string, ports: readonly FramePort[]): string {
   const inputs = ports.filter((p) => p.direction === "in");
   const outputs = ports.filter((p) => p.direction === "out");
-  const bits = Math.max(2, inputs.reduce((n, p) => n + p.width, 0));
+  const bits = Math.max(
+    2,
+    inputs.reduce((n, p) => n + p.width, 0),
+  );
   let at = 0;
   const connect = inputs.map((p) => `.${p.name}(held[${(at += p.width) - 1}:${at - p.width}])`);
   return `// Frame for place and route: few pins, registers on both sides of the core.
@@ -102,15 +110,41 @@ export async function placeAndRoute(workDir: string, device: RoutedPart, options
   const { router, tool, part } = requireRouter(device);
   const started = performance.now();
   // Names relative to the folder: a router that is WebAssembly sees no other.
-  const args = [...part, ...router.args, "--json", "netlist.json", "--freq", String(options.clockMhz), "--seed", String(options.seed ?? 1), "--timing-allow-fail", "--report", "route.json", "-q"];
+  const args = [
+    ...part,
+    ...router.args,
+    "--json",
+    "netlist.json",
+    "--freq",
+    String(options.clockMhz),
+    "--seed",
+    String(options.seed ?? 1),
+    "--timing-allow-fail",
+    "--report",
+    "route.json",
+    "-q",
+  ];
   await runTool(tool, args, { cwd: workDir, seconds: options.seconds ?? 3600, step: "place and route" });
-  return { tool, ...readRoute(readFileSync(join(workDir, "route.json"), "utf8")), seconds: (performance.now() - started) / 1000 };
+  return {
+    tool,
+    ...readRoute(readFileSync(join(workDir, "route.json"), "utf8")),
+    seconds: (performance.now() - started) / 1000,
+  };
 }
 
 interface RouteReport {
   readonly fmax: Record<string, { readonly achieved: number }>;
   readonly utilization?: Record<string, { readonly used: number; readonly available: number }>;
-  readonly critical_paths?: readonly { readonly from: string; readonly to: string; readonly path: readonly { readonly type: string; readonly delay: number; readonly from: { readonly cell: string }; readonly to: { readonly cell: string } }[] }[];
+  readonly critical_paths?: readonly {
+    readonly from: string;
+    readonly to: string;
+    readonly path: readonly {
+      readonly type: string;
+      readonly delay: number;
+      readonly from: { readonly cell: string };
+      readonly to: { readonly cell: string };
+    }[];
+  }[];
 }
 
 export function readRoute(json: string): Omit<RouteResult, "tool" | "seconds"> {
@@ -122,7 +156,9 @@ export function readRoute(json: string): Omit<RouteResult, "tool" | "seconds"> {
   const worst = [...inside].sort((a, b) => total(b) - total(a))[0];
   return {
     fmaxMhz: clocks.length === 0 ? 0 : Math.min(...clocks),
-    criticalPath: (worst?.path ?? []).filter((s) => s.delay > 0).map((s) => ({ kind: s.type, ns: s.delay, from: s.from.cell, to: s.to.cell })),
+    criticalPath: (worst?.path ?? [])
+      .filter((s) => s.delay > 0)
+      .map((s) => ({ kind: s.type, ns: s.delay, from: s.from.cell, to: s.to.cell })),
     utilization: Object.fromEntries(Object.entries(r.utilization ?? {}).filter(([, u]) => u.used > 0)),
   };
 }

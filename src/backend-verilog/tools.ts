@@ -76,7 +76,11 @@ export async function runTool(tool: string, args: readonly string[], options: Ru
   if (r.timedOut) throw UserError.of("TO003", { tool, step: options.step, seconds });
   const result = { code: r.exitCode ?? 1, stdout: r.stdout, stderr: r.stderr };
   if (result.code !== 0 && options.allowFailure !== true) {
-    throw UserError.of("TO002", { tool, step: options.step, output: tail(`${r.stdout}\n${r.stderr}`.trim() || (r.shortMessage ?? "no output")) });
+    throw UserError.of("TO002", {
+      tool,
+      step: options.step,
+      output: tail(`${r.stdout}\n${r.stderr}`.trim() || (r.shortMessage ?? "no output")),
+    });
   }
   return result;
 }
@@ -85,5 +89,8 @@ export async function runTool(tool: string, args: readonly string[], options: Ru
 export function tail(text: string, lines = 20): string {
   const all = text.split("\n").filter((l) => l.trim() !== "");
   const errors = all.filter((l) => /error/i.test(l));
-  return (errors.length > 0 ? errors : all).slice(-lines).map((l) => `  ${l.slice(0, 300)}`).join("\n");
+  return (errors.length > 0 ? errors : all)
+    .slice(-lines)
+    .map((l) => `  ${l.slice(0, 300)}`)
+    .join("\n");
 }

@@ -1,4 +1,6 @@
-/** Simulation with Verilator: builds the generic harness of runtime/sim around a design, and runs it on files of beats. */
+/**
+ * Simulation with Verilator: builds the generic harness of runtime/sim around a design, and runs it on files of beats.
+ */
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -25,7 +27,10 @@ export interface BuildOptions {
   readonly resetn?: string;
   /** Build in half the time a simulation that runs several times slower: for a few samples. */
   readonly quick?: boolean;
-  /** Threads of the simulation; 1 where absent. More pay for designs of thousands of multipliers, on cores that are free. */
+  /**
+   * Threads of the simulation; 1 where absent. More pay for designs of thousands of multipliers, on cores that are
+   * free.
+   */
   readonly threads?: number;
   readonly seconds?: number;
 }
@@ -62,7 +67,10 @@ export interface SimulationResult {
   readonly cycles: number;
   /** First input beat to last output beat of the first sample, both inclusive. */
   readonly latency: number;
-  /** Mean distance of the last output beats of neighbouring samples, rounded up, without filling and draining; undefined for one sample. */
+  /**
+   * Mean distance of the last output beats of neighbouring samples, rounded up, without filling and draining; undefined
+   * for one sample.
+   */
   readonly initiationInterval: number | undefined;
   readonly initiationIntervalMin: number | undefined;
   readonly initiationIntervalMax: number | undefined;
@@ -86,14 +94,29 @@ const GENERATED = "// Generated for one design; the harness is runtime/sim/harne
  *
  * @errors TO001 Verilator, g++ or make is missing; TO002, TO003 the build fails
  */
-export async function buildSimulation(rtlDir: string, top: string, ports: readonly StreamPort[], buildDir: string, options: BuildOptions = {}): Promise<Simulation> {
+export async function buildSimulation(
+  rtlDir: string,
+  top: string,
+  ports: readonly StreamPort[],
+  buildDir: string,
+  options: BuildOptions = {},
+): Promise<Simulation> {
   requireTools("verilator", "g++", "make");
   const started = performance.now();
   const files = verilogFiles(rtlDir).map((f) => resolve(rtlDir, f));
   const config = harnessConfig(ports, options);
   const version = (await runTool("verilator", ["--version"], { step: "version" })).stdout;
   const hash = createHash("sha256");
-  for (const text of [version, top, config, options.quick === true ? "quick" : "", String(options.threads ?? 1), readFileSync(harness()), ...files.flatMap((f) => [f, readFileSync(f)])]) hash.update(text).update("\0");
+  for (const text of [
+    version,
+    top,
+    config,
+    options.quick === true ? "quick" : "",
+    String(options.threads ?? 1),
+    readFileSync(harness()),
+    ...files.flatMap((f) => [f, readFileSync(f)]),
+  ])
+    hash.update(text).update("\0");
   const digest = hash.digest("hex");
   const dir = resolve(buildDir);
   const binary = join(dir, "obj", "simulation");
@@ -106,16 +129,52 @@ export async function buildSimulation(rtlDir: string, top: string, ports: readon
   mkdirSync(dir, { recursive: true });
   writeFileSync(join(dir, "harness_config.h"), config);
   const seconds = options.seconds ?? 1800;
-  await runTool("verilator", [
-    "--cc", "--exe", "--prefix", "Vtop", "--top-module", top, "-Mdir", join(dir, "obj"), "-o", "simulation",
-    ...(options.threads === undefined || options.threads === 1 ? [] : ["--threads", String(options.threads)]),
-    "-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert", "-Wno-fatal", "-CFLAGS", `-std=c++17 -I${dir}`,
-    ...files, harness(),
-  ], { cwd: dir, seconds, step: "translation to C++" });
+  await runTool(
+    "verilator",
+    [
+      "--cc",
+      "--exe",
+      "--prefix",
+      "Vtop",
+      "--top-module",
+      top,
+      "-Mdir",
+      join(dir, "obj"),
+      "-o",
+      "simulation",
+      ...(options.threads === undefined || options.threads === 1 ? [] : ["--threads", String(options.threads)]),
+      "-O3",
+      "--x-assign",
+      "fast",
+      "--x-initial",
+      "fast",
+      "--noassert",
+      "-Wno-fatal",
+      "-CFLAGS",
+      `-std=c++17 -I${dir}`,
+      ...files,
+      harness(),
+    ],
+    { cwd: dir, seconds, step: "translation to C++" },
+  );
   const cache = findTool("ccache") === undefined ? "" : "ccache";
   // The machine's own vector instructions make wide registers nearly twice as fast.
   const optimize = options.quick === true ? "-O0" : "-O2 -march=native";
-  await runTool("make", ["-C", join(dir, "obj"), "-f", "Vtop.mk", "-j2", `OPT_FAST=${optimize}`, "OPT_GLOBAL=-O1", `OBJCACHE=${cache}`, "simulation"], { seconds, step: "compilation of the simulation" });
+  await runTool(
+    "make",
+    [
+      "-C",
+      join(dir, "obj"),
+      "-f",
+      "Vtop.mk",
+      "-j2",
+      `OPT_FAST=${optimize}`,
+      "OPT_GLOBAL=-O1",
+      `OBJCACHE=${cache}`,
+      "simulation",
+    ],
+    { seconds, step: "compilation of the simulation" },
+  );
   writeFileSync(stamp, digest);
   return { binary, ports, reused: false, buildSeconds: (performance.now() - started) / 1000 };
 }
@@ -134,8 +193,16 @@ export async function runSimulation(sim: Simulation, options: RunSimulationOptio
   const args = [
     ...sim.ports.filter((p) => p.direction === "in").flatMap((p) => ["--in", fileOf(p)]),
     ...sim.ports.filter((p) => p.direction === "out").flatMap((p) => ["--out", fileOf(p)]),
-    "--samples", String(options.samples), "--seed", String(options.seed ?? 1), "--watchdog", String(options.watchdogCycles ?? 100_000),
-    "--stall-in", String(options.stallInputs ?? 0), "--stall-out", String(options.stallOutputs ?? 0),
+    "--samples",
+    String(options.samples),
+    "--seed",
+    String(options.seed ?? 1),
+    "--watchdog",
+    String(options.watchdogCycles ?? 100_000),
+    "--stall-in",
+    String(options.stallInputs ?? 0),
+    "--stall-out",
+    String(options.stallOutputs ?? 0),
     ...(options.timing === undefined ? [] : ["--timing", options.timing]),
     ...(options.onProgress === undefined ? ["--quiet"] : []),
   ];
@@ -153,7 +220,12 @@ export async function runSimulation(sim: Simulation, options: RunSimulationOptio
   const r = await child;
   if (r.timedOut) throw UserError.of("TO003", { tool: "the simulation", step: `${options.samples} samples`, seconds });
   const result = parseResult(r.stdout);
-  if (result === undefined) throw UserError.of("TO002", { tool: "the simulation", step: "run", output: tail(r.stderr || (r.shortMessage ?? "no output")) });
+  if (result === undefined)
+    throw UserError.of("TO002", {
+      tool: "the simulation",
+      step: "run",
+      output: tail(r.stderr || (r.shortMessage ?? "no output")),
+    });
   if (typeof result["error"] === "string") throw UserError.of("TO004", { reason: result["error"] });
   const number = (key: string): number | undefined => (typeof result[key] === "number" ? result[key] : undefined);
   return {
@@ -181,9 +253,12 @@ function parseResult(stdout: string): Record<string, unknown> | undefined {
 export function harnessConfig(ports: readonly StreamPort[], options: BuildOptions = {}): string {
   const inputs = ports.filter((p) => p.direction === "in");
   const outputs = ports.filter((p) => p.direction === "out");
-  const table = (list: readonly StreamPort[]): string => list.map((p) => `    {"${p.name}", ${beatBytes(p)}u, ${p.beatsPerSample}u, ${p.hasLast !== false}},`).join("\n");
-  const each = (list: readonly StreamPort[], body: (p: StreamPort) => string): string => list.map((p, i) => `        case ${i}: ${body(p)} break;`).join("\n");
-  const ask = (list: readonly StreamPort[], what: (p: StreamPort) => string): string => list.map((p, i) => `        case ${i}: return ${what(p)};`).join("\n");
+  const table = (list: readonly StreamPort[]): string =>
+    list.map((p) => `    {"${p.name}", ${beatBytes(p)}u, ${p.beatsPerSample}u, ${p.hasLast !== false}},`).join("\n");
+  const each = (list: readonly StreamPort[], body: (p: StreamPort) => string): string =>
+    list.map((p, i) => `        case ${i}: ${body(p)} break;`).join("\n");
+  const ask = (list: readonly StreamPort[], what: (p: StreamPort) => string): string =>
+    list.map((p, i) => `        case ${i}: return ${what(p)};`).join("\n");
   return `${GENERATED}
 #pragma once
 #include <cstddef>

@@ -21,7 +21,13 @@ export function writeVerilog(module: Module): Map<string, string> {
 /** A copy of the program as it will be printed: folded, narrowed, without what is not used. */
 export function prepareVerilog(module: Module): Module {
   const problems = verifyRtl(module);
-  if (problems.length > 0) throw new CompilerBug(`rtl does not verify: ${problems.slice(0, 3).map((p) => p.message).join("; ")}`);
+  if (problems.length > 0)
+    throw new CompilerBug(
+      `rtl does not verify: ${problems
+        .slice(0, 3)
+        .map((p) => p.message)
+        .join("; ")}`,
+    );
   const copy = cloneModule(module);
   for (const m of copy.body.ops) if (m.name === "rtl.module") prepareModule(m);
   return copy;
@@ -34,7 +40,12 @@ export function writePrepared(copy: Module): Map<string, string> {
   const files = new Map<string, string>();
   for (const face of faces.values()) {
     const cell = face.op.attrs[CELL_FILE];
-    files.set(`${face.name}.v`, typeof cell === "string" ? readFileSync(new URL(`../../runtime/cells/${cell}`, import.meta.url), "utf8") : new ModuleWriter(face, faces).text());
+    files.set(
+      `${face.name}.v`,
+      typeof cell === "string"
+        ? readFileSync(new URL(`../../runtime/cells/${cell}`, import.meta.url), "utf8")
+        : new ModuleWriter(face, faces).text(),
+    );
   }
   return files;
 }
@@ -50,7 +61,10 @@ function moduleNames(modules: readonly Op[]): Map<string, string> {
   const scope = new NameScope();
   const instantiated = new Set(modules.flatMap((m) => m.body.ops).map((op) => op.attrs["module"]));
   // Cells have the name that is in their file, and users know the name of the top module: these come first.
-  const first = [...modules.filter((m) => m.attrs[CELL_FILE] !== undefined), ...modules.filter((m) => !instantiated.has(m.attrs["sym"]))];
+  const first = [
+    ...modules.filter((m) => m.attrs[CELL_FILE] !== undefined),
+    ...modules.filter((m) => !instantiated.has(m.attrs["sym"])),
+  ];
   const order = [...first, ...modules.filter((m) => !first.includes(m))];
   return new Map(order.map((m) => [String(m.attrs["sym"]), scope.unique(String(m.attrs["sym"]), "m")]));
 }
@@ -60,7 +74,12 @@ function interfaces(module: Module, modules: readonly Op[]): Map<string, ModuleI
   const clocks = new ClockUse(module);
   return new Map(
     modules.map((op) => {
-      const ports = new NameScope(["clk", "rst", "unused_bits", ...[op.attrs["clock"], op.attrs["resetn"]].filter((n) => typeof n === "string")]);
+      const ports = new NameScope([
+        "clk",
+        "rst",
+        "unused_bits",
+        ...[op.attrs["clock"], op.attrs["resetn"]].filter((n) => typeof n === "string"),
+      ]);
       const sym = String(op.attrs["sym"]);
       const inputs = (op.attrs["inputs"] as readonly string[]).map((n) => ports.unique(n, "in"));
       const outputs = (op.attrs["outputs"] as readonly string[]).map((n) => ports.unique(n, "out"));

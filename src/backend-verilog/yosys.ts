@@ -14,7 +14,10 @@ import { runTool } from "./tools.js";
 export interface SynthesisFlow {
   /** Yosys' command, to which ` -top NAME` is added. */
   readonly command: string;
-  /** Two-input adders are mapped before the command fuses sums into multi-operand ones; not where it packs adders into DSPs. */
+  /**
+   * Two-input adders are mapped before the command fuses sums into multi-operand ones; not where it packs adders into
+   * DSPs.
+   */
   readonly premapAdders: boolean;
   /** What each kind of cell counts as; cells of no kind, such as inverters, count as nothing. */
   readonly cells: readonly (readonly [RegExp, Readonly<Partial<Resources>>])[];
@@ -62,7 +65,12 @@ export interface SynthesisResult extends Resources {
  *
  * @errors TO001 no Yosys; TO002, TO003 it fails
  */
-export async function synthesize(rtlDir: string, top: string, flow: SynthesisFlow, options: SynthesisOptions = {}): Promise<SynthesisResult> {
+export async function synthesize(
+  rtlDir: string,
+  top: string,
+  flow: SynthesisFlow,
+  options: SynthesisOptions = {},
+): Promise<SynthesisResult> {
   return inFolder(options.workDir, async (work) => {
     const started = performance.now();
     writeFileSync(join(work, "adders.v"), ADDER_MAP);
@@ -84,10 +92,19 @@ export async function synthesize(rtlDir: string, top: string, flow: SynthesisFlo
     ];
     writeFileSync(join(work, "synth.ys"), `${script.join("\n")}\n`);
     // tee and its like take no quoted paths: names relative to the folder.
-    await runTool("yosys", ["-q", "-l", "yosys.log", "synth.ys"], { cwd: work, seconds: options.seconds ?? 1800, step: "synthesis" });
+    await runTool("yosys", ["-q", "-l", "yosys.log", "synth.ys"], {
+      cwd: work,
+      seconds: options.seconds ?? 1800,
+      step: "synthesis",
+    });
     const byModule = readStatistics(readFileSync(join(work, "stat.json"), "utf8"), top);
     const cells = total(byModule);
-    return { ...resourcesOf(cells, flow), cells, cellsByModule: byModule, seconds: (performance.now() - started) / 1000 };
+    return {
+      ...resourcesOf(cells, flow),
+      cells,
+      cellsByModule: byModule,
+      seconds: (performance.now() - started) / 1000,
+    };
   });
 }
 
@@ -104,7 +121,9 @@ async function inFolder<T>(dir: string | undefined, use: (dir: string) => Promis
   }
 }
 
-/** `$add` and `$sub` as `$alu`, one carry chain each: otherwise sums without registers become compressor trees in LUTs. */
+/**
+ * `$add` and `$sub` as `$alu`, one carry chain each: otherwise sums without registers become compressor trees in LUTs.
+ */
 const ADDER_MAP = `(* techmap_celltype = "$add $sub" *)
 module adder_as_alu (A, B, Y);
     parameter A_SIGNED = 0;
@@ -129,7 +148,11 @@ endmodule
 export function readStatistics(json: string, top: string): Record<string, ModuleCells> {
   const { modules } = parseStatistics(json);
   const cellsOf = new Map<string, Record<string, number>>();
-  for (const [name, m] of Object.entries(modules)) cellsOf.set(plain(name), Object.fromEntries(Object.entries(m.num_cells_by_type ?? {}).map(([t, n]) => [plain(t), n])));
+  for (const [name, m] of Object.entries(modules))
+    cellsOf.set(
+      plain(name),
+      Object.fromEntries(Object.entries(m.num_cells_by_type ?? {}).map(([t, n]) => [plain(t), n])),
+    );
   const instances = new Map<string, number>();
   const visit = (module: string, times: number): void => {
     instances.set(module, (instances.get(module) ?? 0) + times);
@@ -162,7 +185,8 @@ function plain(name: string): string {
 
 function total(modules: Readonly<Record<string, ModuleCells>>): Record<string, number> {
   const sums = new Map<string, number>();
-  for (const m of Object.values(modules)) for (const [type, n] of Object.entries(m.cells)) sums.set(type, (sums.get(type) ?? 0) + m.instances * n);
+  for (const m of Object.values(modules))
+    for (const [type, n] of Object.entries(m.cells)) sums.set(type, (sums.get(type) ?? 0) + m.instances * n);
   return Object.fromEntries([...sums].sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 

@@ -19,13 +19,18 @@ export class Exit extends Error {
 }
 
 /** Runs `body`; warnings and errors go to stderr, errors end with exit code 1. */
-export async function runAction(env: CliEnv, globals: GlobalOptions, body: (session: Session) => Promise<void>): Promise<void> {
+export async function runAction(
+  env: CliEnv,
+  globals: GlobalOptions,
+  body: (session: Session) => Promise<void>,
+): Promise<void> {
   const progress = new Progress(env, globals.quiet === true);
   const host = { ...env.host, log: (line: string) => (progress.end(), env.host.log(line)) };
   const session = newSession(host, progress.update);
   const print = (diagnostics: readonly Diagnostic[]): void => {
     progress.end();
-    for (const d of diagnostics) env.err(`${globals.diagnostics === "json" ? JSON.stringify(d) : renderDiagnostic(d)}\n`);
+    for (const d of diagnostics)
+      env.err(`${globals.diagnostics === "json" ? JSON.stringify(d) : renderDiagnostic(d)}\n`);
   };
   try {
     await body(session);
@@ -55,7 +60,10 @@ function isFileError(e: unknown): e is Error & { readonly path?: string; readonl
 /** What a user sees of a bug of ours. */
 export function bugReport(e: unknown, env: CliEnv): string {
   const message = e instanceof Error ? e.message : String(e);
-  const lines = [`internal error: ${message}`, "This is a bug in onnx-hls, not in your input. Please report it with the command that you ran."];
+  const lines = [
+    `internal error: ${message}`,
+    "This is a bug in onnx-hls, not in your input. Please report it with the command that you ran.",
+  ];
   if (e instanceof PassFailure && e.repro !== undefined) lines.push(`Attach ${e.repro}: it repeats the failure.`);
   if (env.env["ONNX_HLS_DEBUG"] === "1" && e instanceof Error) {
     lines.push(e.stack ?? "");

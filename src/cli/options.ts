@@ -10,7 +10,8 @@ export function positiveInteger(text: string): number {
 
 export function nonNegativeInteger(text: string): number {
   const n = Number(text);
-  if (text.trim() === "" || !Number.isSafeInteger(n) || n < 0) throw new InvalidArgumentError("a whole number of at least 0 is needed.");
+  if (text.trim() === "" || !Number.isSafeInteger(n) || n < 0)
+    throw new InvalidArgumentError("a whole number of at least 0 is needed.");
   return n;
 }
 
@@ -25,7 +26,8 @@ export function positiveNumber(text: string): number {
 export function probability(text: string): number {
   const n = Number(text);
   // At 1 nothing would ever move.
-  if (text.trim() === "" || !(n >= 0 && n < 1)) throw new InvalidArgumentError("a probability from 0 to below 1 is needed.");
+  if (text.trim() === "" || !(n >= 0 && n < 1))
+    throw new InvalidArgumentError("a probability from 0 to below 1 is needed.");
   return n;
 }
 
@@ -44,7 +46,9 @@ export function budget(text: string): Readonly<Record<string, number>> {
   for (const part of text.split(",")) {
     const [key, value, ...more] = part.split("=").map((s) => s.trim());
     if (key === undefined || value === undefined || more.length > 0 || !BUDGET_KEYS.includes(key)) {
-      throw new InvalidArgumentError(`limits such as dsp=100,lut=20000 are needed; known are ${BUDGET_KEYS.join(", ")}.`);
+      throw new InvalidArgumentError(
+        `limits such as dsp=100,lut=20000 are needed; known are ${BUDGET_KEYS.join(", ")}.`,
+      );
     }
     limits[key] = nonNegativeInteger(value);
   }
@@ -53,7 +57,13 @@ export function budget(text: string): Readonly<Record<string, number>> {
 
 /** Repeated or comma-separated names. */
 export function names(text: string, previous: readonly string[] | undefined): readonly string[] {
-  return [...(previous ?? []), ...text.split(",").map((s) => s.trim()).filter((s) => s !== "")];
+  return [
+    ...(previous ?? []),
+    ...text
+      .split(",")
+      .map((s) => s.trim())
+      .filter((s) => s !== ""),
+  ];
 }
 
 /** `SEED:SAMPLES`. */
@@ -68,7 +78,10 @@ export interface ShapeFlags {
   readonly shape?: Readonly<Record<string, readonly number[]>>;
   readonly dim?: Readonly<Record<string, number>>;
 }
-export const SHAPE_OPTION = ["--shape <name=sizes>", "shape of an input, over open dimensions and over a batch in the model: input=1x576; may be repeated"] as const;
+export const SHAPE_OPTION = [
+  "--shape <name=sizes>",
+  "shape of an input, over open dimensions and over a batch in the model: input=1x576; may be repeated",
+] as const;
 export const DIM_OPTION = ["--dim <name=size>", "size of a symbolic dimension: seq=16; may be repeated"] as const;
 
 export function shapeOptions(f: ShapeFlags): ShapeOptions {
@@ -79,7 +92,8 @@ export function shapeOptions(f: ShapeFlags): ShapeOptions {
 export function namedShape(text: string, previous: ShapeFlags["shape"]): Readonly<Record<string, readonly number[]>> {
   const [name, value] = splitNamed(text) ?? ["", ""];
   const shape = parseShape(value);
-  if (name === "" || shape === undefined) throw new InvalidArgumentError("an input and its sizes are needed, such as input=1x576.");
+  if (name === "" || shape === undefined)
+    throw new InvalidArgumentError("an input and its sizes are needed, such as input=1x576.");
   if (previous?.[name] !== undefined) throw new InvalidArgumentError(`the shape of ${name} is given twice.`);
   return { ...previous, [name]: shape };
 }
@@ -87,7 +101,8 @@ export function namedShape(text: string, previous: ShapeFlags["shape"]): Readonl
 /** `seq=16`, repeated. */
 export function namedSize(text: string, previous: ShapeFlags["dim"]): Readonly<Record<string, number>> {
   const [name, value] = splitNamed(text) ?? ["", ""];
-  if (name === "" || !/^\d+$/.test(value)) throw new InvalidArgumentError("a dimension and its size are needed, such as seq=16.");
+  if (name === "" || !/^\d+$/.test(value))
+    throw new InvalidArgumentError("a dimension and its size are needed, such as seq=16.");
   if (previous?.[name] !== undefined) throw new InvalidArgumentError(`the size of ${name} is given twice.`);
   return { ...previous, [name]: Number(value) };
 }
@@ -100,6 +115,7 @@ export function repeated(text: string, previous: readonly string[] | undefined):
 /** A share that can be taken from a whole. */
 export function share(text: string): number {
   const n = text.trim().endsWith("%") ? Number(text.trim().slice(0, -1)) / 100 : Number(text);
-  if (text.trim() === "" || !(n >= 0 && n <= 0.9)) throw new InvalidArgumentError("a share from 0 to 0.9 is needed, such as 0.5.");
+  if (text.trim() === "" || !(n >= 0 && n <= 0.9))
+    throw new InvalidArgumentError("a share from 0 to 0.9 is needed, such as 0.5.");
   return n;
 }

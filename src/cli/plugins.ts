@@ -9,7 +9,11 @@ export async function loadPlugins(files: readonly string[] | undefined): Promise
     try {
       await import(pathToFileURL(resolve(file)).href);
     } catch (e) {
-      throw UserError.of("CF005", { reason: (e instanceof Error ? e.message : String(e)).split("\n")[0] ?? "" }, { file });
+      throw UserError.of(
+        "CF005",
+        { reason: (e instanceof Error ? e.message : String(e)).split("\n")[0] ?? "" },
+        { file },
+      );
     }
   }
 }

@@ -17,20 +17,39 @@ export function buildProgram(env: CliEnv): Command {
   const program = new Command("onnx-hls")
     .description("Compiles ONNX neural networks to synthesizable Verilog, bit-exact and predicted to the cycle.")
     .version(packageVersion())
-    .addOption(new Option("--diagnostics <format>", "errors and warnings on stderr: text, or JSON (one record per line)").choices(["text", "json"]).default("text"))
+    .addOption(
+      new Option("--diagnostics <format>", "errors and warnings on stderr: text, or JSON (one record per line)")
+        .choices(["text", "json"])
+        .default("text"),
+    )
     .option("-q, --quiet", "no progress on stderr")
-    .addHelpText("after", `
+    .addHelpText(
+      "after",
+      `
 A first design:
   $ onnx-hls inspect model.onnx
   $ onnx-hls compile model.onnx -o build --calib inputs.npz
   $ onnx-hls run build --input inputs.npz --output result.npz
   $ onnx-hls simulate build --input inputs.npz --output sim.npz
 
-Exit codes: 0 done, 1 the input cannot be processed (the message says why), 2 wrong usage.`);
-  const commands = [compileCommand, runCommand, simulateCommand, compareCommand, exploreCommand, synthCommand, inspectCommand, optCommand, doctorCommand].map((make) => make(env));
+Exit codes: 0 done, 1 the input cannot be processed (the message says why), 2 wrong usage.`,
+    );
+  const commands = [
+    compileCommand,
+    runCommand,
+    simulateCommand,
+    compareCommand,
+    exploreCommand,
+    synthCommand,
+    inspectCommand,
+    optCommand,
+    doctorCommand,
+  ].map((make) => make(env));
   for (const c of commands) program.addCommand(c);
   for (const c of [program, ...commands]) {
-    c.exitOverride().configureOutput({ writeOut: env.out, writeErr: env.err }).showHelpAfterError("(--help shows the usage)");
+    c.exitOverride()
+      .configureOutput({ writeOut: env.out, writeErr: env.err })
+      .showHelpAfterError("(--help shows the usage)");
   }
   return program;
 }

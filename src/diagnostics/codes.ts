@@ -26,7 +26,8 @@ function note<P>(def: Omit<CodeDef<P>, "severity">): CodeDef<P> {
 /** What to write where the thing named by the key was expected. */
 const TEXT_HINTS: Readonly<Record<string, string>> = {
   "a type": "types are f32, fixed<8,4>, ufixed<8,4>, float<5,3>, tensor<1x16xf32>, stream<1x16xf32>, u8, s8",
-  "an attribute value": "values are true, 1.5, \"text\", [1, 2], {key = 1}, a type, affine<(i) -> (i)>, dense<[1]> : tensor<1xf32>",
+  "an attribute value":
+    'values are true, 1.5, "text", [1, 2], {key = 1}, a type, affine<(i) -> (i)>, dense<[1]> : tensor<1xf32>',
 };
 
 export const codes = {
@@ -43,7 +44,8 @@ export const codes = {
     hint: () => "choose a new or empty folder with -o",
   }),
   IO004: error({
-    text: (p: { path: string; missing: string }) => `${p.path} is not the output of onnx-hls compile: ${p.missing} is missing`,
+    text: (p: { path: string; missing: string }) =>
+      `${p.path} is not the output of onnx-hls compile: ${p.missing} is missing`,
     hint: (p) => `make it with: onnx-hls compile MODEL.onnx -o ${p.path}`,
   }),
   CF001: warning({
@@ -64,14 +66,16 @@ export const codes = {
   }),
   TX003: error({
     text: (p: { name: string; nearest?: string | undefined }) => `no value named %${p.name} is visible here`,
-    hint: (p) => (p.nearest === undefined ? "define it in this region or in one around it" : `did you mean %${p.nearest}?`),
+    hint: (p) =>
+      p.nearest === undefined ? "define it in this region or in one around it" : `did you mean %${p.nearest}?`,
   }),
   TX004: error({
     text: (p: { name: string }) => `%${p.name} is defined a second time`,
     hint: () => "give each value of a region its own name",
   }),
   TX005: error({
-    text: (p: { name: string; type: string; declared: string }) => `%${p.name} has type ${p.type}, but is used here as ${p.declared}`,
+    text: (p: { name: string; type: string; declared: string }) =>
+      `%${p.name} has type ${p.type}, but is used here as ${p.declared}`,
     hint: (p) => `write ${p.type} in the type list of this operation`,
   }),
   TX006: error({
@@ -90,23 +94,35 @@ export const codes = {
   }),
   TX020: error({
     text: (p: { pass: string; nearest?: string | undefined }) => `unknown pass "${p.pass}"`,
-    hint: (p) => (p.nearest === undefined ? "onnx-hls opt --list-passes shows the passes" : `did you mean "${p.nearest}"?`),
+    hint: (p) =>
+      p.nearest === undefined ? "onnx-hls opt --list-passes shows the passes" : `did you mean "${p.nearest}"?`,
   }),
   TX021: error({
-    text: (p: { pass: string; option: string; nearest?: string | undefined; known: string }) => `pass ${p.pass} has no option "${p.option}"`,
-    hint: (p) => (p.nearest !== undefined ? `did you mean "${p.nearest}"?` : p.known === "" ? "it takes no options" : `its options are ${p.known}`),
+    text: (p: { pass: string; option: string; nearest?: string | undefined; known: string }) =>
+      `pass ${p.pass} has no option "${p.option}"`,
+    hint: (p) =>
+      p.nearest !== undefined
+        ? `did you mean "${p.nearest}"?`
+        : p.known === ""
+          ? "it takes no options"
+          : `its options are ${p.known}`,
   }),
   TX022: error({
     text: (p: { pass: string; option: string; value: string; expected: string; nearest?: string | undefined }) =>
       `option ${p.option} of pass ${p.pass} takes ${p.expected}, not ${p.value}`,
-    hint: (p) => (p.nearest === undefined ? `write ${p.option}=VALUE with ${p.expected}` : `did you mean ${p.option}=${p.nearest}?`),
+    hint: (p) =>
+      p.nearest === undefined ? `write ${p.option}=VALUE with ${p.expected}` : `did you mean ${p.option}=${p.nearest}?`,
   }),
   TX023: error({
     text: (p: { alias: string; nearest?: string | undefined }) => `unknown pipeline "@${p.alias}"`,
-    hint: (p) => (p.nearest === undefined ? "onnx-hls opt --list-passes shows the named pipelines" : `did you mean "@${p.nearest}"?`),
+    hint: (p) =>
+      p.nearest === undefined
+        ? "onnx-hls opt --list-passes shows the named pipelines"
+        : `did you mean "@${p.nearest}"?`,
   }),
   TX024: error({
-    text: (p: { pass: string; wants: string; has: string }) => `pass ${p.pass} works on ${p.wants}, but the module is at level ${p.has}`,
+    text: (p: { pass: string; wants: string; has: string }) =>
+      `pass ${p.pass} works on ${p.wants}, but the module is at level ${p.has}`,
     hint: () => "put the passes in the order of the levels: nn, flow, rtl",
   }),
   TX025: error({
@@ -115,18 +131,22 @@ export const codes = {
   }),
   QU001: error({
     text: (p: { where: string; text: string }) => `${p.where}: "${p.text}" is not a precision`,
-    hint: () => "write a width such as 8, widths of weights and activations such as w8a12, for single layers w8a12,NODE=w10, or in YAML a record such as { weights: 8, activations: 12 }",
+    hint: () =>
+      "write a width such as 8, widths of weights and activations such as w8a12, for single layers w8a12,NODE=w10, or in YAML a record such as { weights: 8, activations: 12 }",
   }),
   QU002: error({
-    text: (p: { where: string; what: string; value: string; min: number; max: number }) => `${p.where}: ${p.what} of ${p.value} bits`,
+    text: (p: { where: string; what: string; value: string; min: number; max: number }) =>
+      `${p.where}: ${p.what} of ${p.value} bits`,
     hint: (p) => `give a whole number from ${p.min} to ${p.max}`,
   }),
   QU003: error({
-    text: (p: { where: string; key: string; nearest?: string | undefined; known: string }) => `${p.where} has no entry "${p.key}"`,
+    text: (p: { where: string; key: string; nearest?: string | undefined; known: string }) =>
+      `${p.where} has no entry "${p.key}"`,
     hint: (p) => (p.nearest === undefined ? `its entries are ${p.known}` : `did you mean "${p.nearest}"?`),
   }),
   QU004: error({
-    text: (p: { name: string; nearest?: string | undefined }) => `precision is given for "${p.name}", but the network has no node or tensor of that name`,
+    text: (p: { name: string; nearest?: string | undefined }) =>
+      `precision is given for "${p.name}", but the network has no node or tensor of that name`,
     hint: (p) => (p.nearest === undefined ? "onnx-hls inspect lists the nodes" : `did you mean "${p.nearest}"?`),
   }),
   QU005: error({
@@ -134,23 +154,34 @@ export const codes = {
     hint: () => "lower the precision of this layer or of what feeds it",
   }),
   QU006: error({
-    text: (p: { what: string }) => `${p.what} is not finite on the calibration samples, so no fixed-point range can be chosen`,
-    hint: () => "check the calibration data and the network's float outputs (division by zero, log of a negative number)",
+    text: (p: { what: string }) =>
+      `${p.what} is not finite on the calibration samples, so no fixed-point range can be chosen`,
+    hint: () =>
+      "check the calibration data and the network's float outputs (division by zero, log of a negative number)",
   }),
   QU007: error({
     text: (p: { op: string }) => `${p.op} cannot be quantized: it has no fixed-point form`,
     hint: () => "replace the operator in the model, or register a lowering for it",
   }),
   QU008: error({
-    text: (p: { option: string; text: string; reason: string; nearest: string | undefined }) => `${p.option} "${p.text}" cannot be used: ${p.reason}`,
-    hint: (p) => (p.nearest === undefined ? "write METRIC=VALUE or OUTPUT:METRIC=VALUE with mae, rmse, max, sqnr (dB) or argmax (share that agrees), for example mae=0.001 or argmax=0.99" : `did you mean ${p.nearest}?`),
+    text: (p: { option: string; text: string; reason: string; nearest: string | undefined }) =>
+      `${p.option} "${p.text}" cannot be used: ${p.reason}`,
+    hint: (p) =>
+      p.nearest === undefined
+        ? "write METRIC=VALUE or OUTPUT:METRIC=VALUE with mae, rmse, max, sqnr (dB) or argmax (share that agrees), for example mae=0.001 or argmax=0.99"
+        : `did you mean ${p.nearest}?`,
   }),
   QU009: error({
-    text: (p: { option: string; name: string; known: string; nearest?: string | undefined }) => `${p.option} names the output "${p.name}", which the network does not have`,
-    hint: (p) => (p.nearest === undefined ? `its outputs are ${p.known}` : `did you mean "${p.nearest}"? The outputs are ${p.known}`),
+    text: (p: { option: string; name: string; known: string; nearest?: string | undefined }) =>
+      `${p.option} names the output "${p.name}", which the network does not have`,
+    hint: (p) =>
+      p.nearest === undefined
+        ? `its outputs are ${p.known}`
+        : `did you mean "${p.nearest}"? The outputs are ${p.known}`,
   }),
   QU010: error({
-    text: (p: { bound: string; best: string; widest: string }) => `the bound ${p.bound} cannot be kept: the widest formats (${p.widest}) reach ${p.best} on the calibration data`,
+    text: (p: { bound: string; best: string; widest: string }) =>
+      `the bound ${p.bound} cannot be kept: the widest formats (${p.widest}) reach ${p.best} on the calibration data`,
     hint: (p) => `the best that can be asked for is ${p.best}; onnx-hls compare shows which layer loses most`,
   }),
   QU011: error({
@@ -158,47 +189,67 @@ export const codes = {
     hint: () => "give representative inputs with --calib DATA.npz, a few hundred samples if possible",
   }),
   QU012: warning({
-    text: (p: { bound: string; reached: string; samples: number }) => `the bound ${p.bound} is kept on the samples of the search, but not on the ${p.samples} held out: ${p.reached}`,
+    text: (p: { bound: string; reached: string; samples: number }) =>
+      `the bound ${p.bound} is kept on the samples of the search, but not on the ${p.samples} held out: ${p.reached}`,
     hint: () => "give more calibration samples, or a stricter bound that leaves some room",
   }),
   QU014: warning({
-    text: (p: { count: number; list: string }) => `${p.count === 1 ? "one node of this quantized model does" : `${p.count} nodes of this quantized model do`} not compute with the model's own integers, but with formats that are chosen here: ${p.list}`,
-    hint: () => "quantize what these nodes read and write in the model, or check the accuracy with onnx-hls compare; onnx-hls inspect says of every node what it computes with",
+    text: (p: { count: number; list: string }) =>
+      `${p.count === 1 ? "one node of this quantized model does" : `${p.count} nodes of this quantized model do`} not compute with the model's own integers, but with formats that are chosen here: ${p.list}`,
+    hint: () =>
+      "quantize what these nodes read and write in the model, or check the accuracy with onnx-hls compare; onnx-hls inspect says of every node what it computes with",
   }),
   QU013: error({
     text: () => "--max-error chooses widths for float networks; this one is quantized already",
-    hint: () => "leave --max-error out: its own integers are computed exactly; or export the network before quantization",
+    hint: () =>
+      "leave --max-error out: its own integers are computed exactly; or export the network before quantization",
   }),
   QU020: error({
-    text: (p: { reached: string; samples: string; least: string; tried: string; layers: string; advice: string; accept: string }) => `the accuracy is too low: ${p.reached}, measured on ${p.samples}; ${p.least} is needed${p.tried}${p.layers}`,
+    text: (p: {
+      reached: string;
+      samples: string;
+      least: string;
+      tried: string;
+      layers: string;
+      advice: string;
+      accept: string;
+    }) => `the accuracy is too low: ${p.reached}, measured on ${p.samples}; ${p.least} is needed${p.tried}${p.layers}`,
     hint: (p) => `${p.advice}accept what is reached with ${p.accept}`,
   }),
   QU021: warning({
-    text: (p: { reached: string; samples: string; tried: string; layers: string; advice: string; accept: string }) => `the accuracy is low: ${p.reached}, measured on ${p.samples}${p.tried}${p.layers}`,
+    text: (p: { reached: string; samples: string; tried: string; layers: string; advice: string; accept: string }) =>
+      `the accuracy is low: ${p.reached}, measured on ${p.samples}${p.tried}${p.layers}`,
     hint: (p) => `${p.advice}say that it will do with ${p.accept}`,
   }),
   QU022: note({
-    text: (p: { before: string; after: string; samples: string; widths: string }) => `widths were raised where the noise comes from: ${p.before} became ${p.after}, measured on ${p.samples}; ${p.widths}`,
-    hint: () => "precision.spec in report.json has them all; given to --precision, it makes the same again without a search",
+    text: (p: { before: string; after: string; samples: string; widths: string }) =>
+      `widths were raised where the noise comes from: ${p.before} became ${p.after}, measured on ${p.samples}; ${p.widths}`,
+    hint: () =>
+      "precision.spec in report.json has them all; given to --precision, it makes the same again without a search",
   }),
   QU023: warning({
     text: (p: { reason: string }) => `accuracy is measured on the samples that chose the number formats: ${p.reason}`,
-    hint: () => "give more samples with --calib, so that some of them can be kept for measuring; 64 tell something, a few hundred are better",
+    hint: () =>
+      "give more samples with --calib, so that some of them can be kept for measuring; 64 tell something, a few hundred are better",
   }),
   QU024: error({
     text: (p: { what: string }) => `${p.what} is infinite or not a number on the samples that accuracy is measured on`,
     hint: () => "check these samples and the network's float outputs (division by zero, log of a negative number)",
   }),
   QU025: warning({
-    text: (p: { count: number; reached: string }) => `${p.count} samples do not say what others are like: quantized without some of them, ${p.reached} on these; the design itself is accurate on all ${p.count}`,
-    hint: () => "give more samples with --calib, 64 or better a few hundred, so that ranges cover what the network will see",
+    text: (p: { count: number; reached: string }) =>
+      `${p.count} samples do not say what others are like: quantized without some of them, ${p.reached} on these; the design itself is accurate on all ${p.count}`,
+    hint: () =>
+      "give more samples with --calib, 64 or better a few hundred, so that ranges cover what the network will see",
   }),
   QU026: warning({
-    text: (p: { rows: number }) => `${p.rows === 1 ? "a row" : `${p.rows} rows`} of the softmax ${p.rows === 1 ? "is" : "are"} masked with -Inf throughout: the result is 0 there, where ONNX has NaN`,
+    text: (p: { rows: number }) =>
+      `${p.rows === 1 ? "a row" : `${p.rows} rows`} of the softmax ${p.rows === 1 ? "is" : "are"} masked with -Inf throughout: the result is 0 there, where ONNX has NaN`,
     hint: () => "leave at least one position of every row unmasked, or make sure that nothing uses these rows",
   }),
   TO001: error({
-    text: (p: { tool: string; purpose: string; install: string }) => `${p.tool} is not installed; it is needed to ${p.purpose}`,
+    text: (p: { tool: string; purpose: string; install: string }) =>
+      `${p.tool} is not installed; it is needed to ${p.purpose}`,
     hint: (p) => `install it with: ${p.install}`,
   }),
   TO002: error({
@@ -206,7 +257,8 @@ export const codes = {
     hint: () => "if the sources are as the compiler wrote them, please report this with the lines above",
   }),
   TO003: error({
-    text: (p: { tool: string; step: string; seconds: number }) => `${p.tool} did not finish within ${p.seconds} s (${p.step})`,
+    text: (p: { tool: string; step: string; seconds: number }) =>
+      `${p.tool} did not finish within ${p.seconds} s (${p.step})`,
     hint: () => "make the design smaller, or give it more time (synth --timeout)",
   }),
   TO004: error({
@@ -215,18 +267,21 @@ export const codes = {
   }),
   TO006: error({
     text: (p: { device: string }) => `${p.device} cannot be placed and routed with open tools`,
-    hint: () => "leave --pnr out for the counts, and use the vendor's tools on DIR/ip; nextpnr knows the ECP5 and iCE40 devices",
+    hint: () =>
+      "leave --pnr out for the counts, and use the vendor's tools on DIR/ip; nextpnr knows the ECP5 and iCE40 devices",
   }),
   FL001: error({
     text: (p: { name: string; known: string; nearest?: string | undefined }) => `device ${p.name} is not known`,
     hint: (p) => `${p.nearest === undefined ? "" : `did you mean ${p.nearest}? `}use one of ${p.known}`,
   }),
   FL002: error({
-    text: (p: { ii: number; kernel: string; possible: number }) => `an initiation interval of ${p.ii} cycles cannot be reached: ${p.kernel} needs at least ${p.possible}`,
+    text: (p: { ii: number; kernel: string; possible: number }) =>
+      `an initiation interval of ${p.ii} cycles cannot be reached: ${p.kernel} needs at least ${p.possible}`,
     hint: (p) => `use --target-ii ${p.possible} or more`,
   }),
   FL003: error({
-    text: (p: { limit: string; least: string; remedy: string }) => `no design fits ${p.limit}; the one that comes nearest needs ${p.least}`,
+    text: (p: { limit: string; least: string; remedy: string }) =>
+      `no design fits ${p.limit}; the one that comes nearest needs ${p.least}`,
     hint: (p) => `${p.remedy}, or lower the precision`,
   }),
   ON001: error({
@@ -234,7 +289,8 @@ export const codes = {
     hint: () => "export the model again, or check that the download is complete",
   }),
   ON002: error({
-    text: (p: { what: string; oldest: number; newest: number }) => `the model ${p.what}; opsets ${p.oldest} to ${p.newest} are read`,
+    text: (p: { what: string; oldest: number; newest: number }) =>
+      `the model ${p.what}; opsets ${p.oldest} to ${p.newest} are read`,
     hint: (p) => `export with an opset from ${p.oldest} to ${p.newest}, for example 17`,
   }),
   ON003: error({
@@ -242,7 +298,8 @@ export const codes = {
     hint: () => "the graph is not valid ONNX as it stands; check it with onnx.checker and export it again",
   }),
   ON004: error({
-    text: (p: { count: number; list: string }) => `${p.count === 1 ? "an operator is" : `${p.count} operators are`} not supported: ${p.list}`,
+    text: (p: { count: number; list: string }) =>
+      `${p.count === 1 ? "an operator is" : `${p.count} operators are`} not supported: ${p.list}`,
     hint: () => "onnx-hls inspect shows the whole network; replace these operators, or register an importer for them",
   }),
   ON005: error({
@@ -266,7 +323,8 @@ export const codes = {
     hint: (p) => p.hint,
   }),
   ON022: note({
-    text: (p: { domain: string; version: number }) => `the model has operators of the domain "${p.domain}" but does not import it; they are read as its version ${p.version}`,
+    text: (p: { domain: string; version: number }) =>
+      `the model has operators of the domain "${p.domain}" but does not import it; they are read as its version ${p.version}`,
     hint: (p) => `import the domain in opset_import, version ${p.version}`,
   }),
   ON023: note({
@@ -274,11 +332,14 @@ export const codes = {
     hint: (p) => `give the nodes the domain ${p.domain}, and import it`,
   }),
   ON024: warning({
-    text: (p: { name: string; is: string; declared: string }) => `"${p.name}" is ${p.is}, but the graph declares it as ${p.declared}`,
-    hint: () => "correct the declaration (onnx.shape_inference writes it), or convert the tensor with Cast; the values are those of the node",
+    text: (p: { name: string; is: string; declared: string }) =>
+      `"${p.name}" is ${p.is}, but the graph declares it as ${p.declared}`,
+    hint: () =>
+      "correct the declaration (onnx.shape_inference writes it), or convert the tensor with Cast; the values are those of the node",
   }),
   ON025: warning({
-    text: (p: { batch: number }) => `all inputs and outputs have ${p.batch} as their first dimension: this looks like a batch of ${p.batch} samples, but is read as one sample`,
+    text: (p: { batch: number }) =>
+      `all inputs and outputs have ${p.batch} as their first dimension: this looks like a batch of ${p.batch} samples, but is read as one sample`,
     hint: (p: { batch: number; options: string }) => `for one sample at a time: ${p.options}`,
   }),
   ON026: error({
@@ -297,55 +358,77 @@ export const codes = {
     hint: (p) => `name the array after the input: numpy.savez(file, **{"${p.want}": samples})`,
   }),
   NP003: error({
-    text: (p: { name: string; have: string; want: string }) => `array ${p.name} has the shape [${p.have}], the network takes [${p.want}]`,
+    text: (p: { name: string; have: string; want: string }) =>
+      `array ${p.name} has the shape [${p.have}], the network takes [${p.want}]`,
     hint: () => "the first axis counts samples; the others must be those of the network's input",
   }),
   NP004: error({
-    text: (p: { name: string; value: string; sample: number }) => `array ${p.name} holds a value that is ${p.value}, in sample ${p.sample}`,
+    text: (p: { name: string; value: string; sample: number }) =>
+      `array ${p.name} holds a value that is ${p.value}, in sample ${p.sample}`,
     hint: () => "remove or repair the sample",
   }),
   NP005: error({
-    text: (p: { name: string; have: number; want: number }) => `input ${p.name} has ${p.have} samples, the inputs before it have ${p.want}`,
+    text: (p: { name: string; have: number; want: number }) =>
+      `input ${p.name} has ${p.have} samples, the inputs before it have ${p.want}`,
     hint: () => "give every input the same number of samples",
   }),
   FL004: error({
-    text: (p: { rate: number; clock: number }) => `${p.rate} samples per second are more than one per cycle at ${p.clock} MHz`,
+    text: (p: { rate: number; clock: number }) =>
+      `${p.rate} samples per second are more than one per cycle at ${p.clock} MHz`,
     hint: (p) => `ask for at most ${p.clock * 1e6} samples per second, or raise --clock`,
   }),
   FL005: error({
-    text: (p: { ii: number; device: string; over: string; possible: number }) => `an initiation interval of ${p.ii} cycle${p.ii === 1 ? "" : "s"} does not fit ${p.device}: it takes ${p.over}`,
+    text: (p: { ii: number; device: string; over: string; possible: number }) =>
+      `an initiation interval of ${p.ii} cycle${p.ii === 1 ? "" : "s"} does not fit ${p.device}: it takes ${p.over}`,
     hint: (p) => `--target-ii ${p.possible} fits; or choose a larger device or a lower precision`,
   }),
   FL006: error({
-    text: (p: { ii: number; reached: number }) => `an initiation interval of ${p.ii} cycles is not reached: kernels that wait for one another need ${p.reached}`,
+    text: (p: { ii: number; reached: number }) =>
+      `an initiation interval of ${p.ii} cycles is not reached: kernels that wait for one another need ${p.reached}`,
     hint: (p) => `use --target-ii ${p.reached} or more`,
   }),
   FL007: error({
-    text: (p: { name: string; ii: number; beats: number; word: number; enough: number; bits: number }) => `an initiation interval of ${p.ii} cycles cannot be fed: input ${p.name} takes ${p.beats} beats per sample at ${p.word} element${p.word === 1 ? "" : "s"} a beat`,
+    text: (p: { name: string; ii: number; beats: number; word: number; enough: number; bits: number }) =>
+      `an initiation interval of ${p.ii} cycles cannot be fed: input ${p.name} takes ${p.beats} beats per sample at ${p.word} element${p.word === 1 ? "" : "s"} a beat`,
     hint: (p) => `use --axis-width ${p.bits} (${p.enough} elements a beat) or wider, or --target-ii ${p.beats} or more`,
   }),
   FL008: error({
-    text: (p: { name: string; asked: string; shape: string; choices: string; width: number }) => `input ${p.name} of shape ${p.shape} cannot pass in beats of ${p.asked}`,
-    hint: (p) => `possible are ${p.choices} elements a beat, each of ${p.width} bits; --axis-width takes bits, or elements as in 4e`,
+    text: (p: { name: string; asked: string; shape: string; choices: string; width: number }) =>
+      `input ${p.name} of shape ${p.shape} cannot pass in beats of ${p.asked}`,
+    hint: (p) =>
+      `possible are ${p.choices} elements a beat, each of ${p.width} bits; --axis-width takes bits, or elements as in 4e`,
   }),
   FL009: error({
-    text: (p: { clock: number; device: string; fastest: number; others: string }) => `${p.clock} MHz are beyond what ${p.device} reaches: its logic and multipliers end at ${p.fastest} MHz`,
-    hint: (p) => `use --clock ${p.fastest} or less${p.others === "" ? "; no other device reaches it" : `, or a device that reaches it: ${p.others}`}`,
+    text: (p: { clock: number; device: string; fastest: number; others: string }) =>
+      `${p.clock} MHz are beyond what ${p.device} reaches: its logic and multipliers end at ${p.fastest} MHz`,
+    hint: (p) =>
+      `use --clock ${p.fastest} or less${p.others === "" ? "; no other device reaches it" : `, or a device that reaches it: ${p.others}`}`,
   }),
   FL010: error({
     text: (p: { name: string }) => `output ${p.name} is the same whatever the inputs are`,
     hint: () => "remove it from the outputs of the model; constants need no hardware",
   }),
   FL011: error({
-    text: (p: { device: string; over: string }) => `the folding that --unroll gives does not fit ${p.device}: it takes ${p.over}`,
+    text: (p: { device: string; over: string }) =>
+      `the folding that --unroll gives does not fit ${p.device}: it takes ${p.over}`,
     hint: () => "give the options that the exploration had, --device, --clock, --calib and --precision among them",
   }),
   FL012: error({
-    text: (p: { clock: number; device: string; kernel: string; what: string; ns: string; has: string; possible: number }) => `${p.kernel} cannot run at ${p.clock} MHz on ${p.device}: ${p.what} takes ${p.ns} ns, and a cycle has ${p.has} ns`,
+    text: (p: {
+      clock: number;
+      device: string;
+      kernel: string;
+      what: string;
+      ns: string;
+      has: string;
+      possible: number;
+    }) =>
+      `${p.kernel} cannot run at ${p.clock} MHz on ${p.device}: ${p.what} takes ${p.ns} ns, and a cycle has ${p.has} ns`,
     hint: (p) => `use --clock ${p.possible} or less, narrower numbers, or a faster device`,
   }),
   FL013: warning({
-    text: (p: { clock: number; kernel: string; what: string; ns: string; has: string; safe: number }) => `${p.kernel} leaves little of a cycle for longer routes: ${p.what} takes ${p.ns} of ${p.has} ns`,
+    text: (p: { clock: number; kernel: string; what: string; ns: string; has: string; safe: number }) =>
+      `${p.kernel} leaves little of a cycle for longer routes: ${p.what} takes ${p.ns} of ${p.has} ns`,
     hint: (p) => `${p.clock} MHz may be missed after routing; --clock ${p.safe} or less keeps the usual margin`,
   }),
   FL014: error({
@@ -354,22 +437,27 @@ export const codes = {
   }),
   CF003: error({
     text: (p: { what: string }) => `the configuration cannot be used: ${p.what}`,
-    hint: () => "known keys are device, clock_mhz, target_ii, target_rate, budget, unroll, minimize, axis_width, calib, precision, max_error, accept_accuracy, hold_out, shape, dim and passes_after",
+    hint: () =>
+      "known keys are device, clock_mhz, target_ii, target_rate, budget, unroll, minimize, axis_width, calib, precision, max_error, accept_accuracy, hold_out, shape, dim and passes_after",
   }),
   CF004: error({
-    text: (p: { stage: string; known: string; nearest?: string | undefined }) => `there is no stage "${p.stage}" behind which passes could run`,
-    hint: (p) => `${p.nearest === undefined ? "" : `did you mean "${p.nearest}"? `}stages are ${p.known}; for example --passes-after prepare='prune{below=0.1}'`,
+    text: (p: { stage: string; known: string; nearest?: string | undefined }) =>
+      `there is no stage "${p.stage}" behind which passes could run`,
+    hint: (p) =>
+      `${p.nearest === undefined ? "" : `did you mean "${p.nearest}"? `}stages are ${p.known}; for example --passes-after prepare='prune{below=0.1}'`,
   }),
   CF005: error({
     text: (p: { reason: string }) => `the plugin cannot be loaded: ${p.reason}`,
-    hint: () => "a plugin is a JavaScript module that imports onnx-hls and registers operators or passes; examples/custom-pass is one",
+    hint: () =>
+      "a plugin is a JavaScript module that imports onnx-hls and registers operators or passes; examples/custom-pass is one",
   }),
   IO005: error({
     text: (p: { path: string }) => `${p.path} is not a folder made by onnx-hls compile`,
     hint: () => "compile a model first: onnx-hls compile MODEL.onnx -o DIR",
   }),
   IO006: error({
-    text: (p: { path: string; made: string; model: string }) => `${p.path} was compiled from another network (${p.made}) than ${p.model}`,
+    text: (p: { path: string; made: string; model: string }) =>
+      `${p.path} was compiled from another network (${p.made}) than ${p.model}`,
     hint: (p) => `give the model that it was made from, or compile this one: onnx-hls compile ${p.model} -o DIR`,
   }),
 } as const;

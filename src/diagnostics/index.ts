@@ -42,7 +42,11 @@ export class Sink {
 }
 
 function makeDiagnostic<C extends Code>(code: C, params: ParamsOf<C>, place: Place): Diagnostic {
-  const def = codes[code] as { severity: Severity; text: (p: ParamsOf<C>) => string; hint?: (p: ParamsOf<C>) => string };
+  const def = codes[code] as {
+    severity: Severity;
+    text: (p: ParamsOf<C>) => string;
+    hint?: (p: ParamsOf<C>) => string;
+  };
   return { code, severity: def.severity, message: def.text(params), hint: def.hint?.(params), place };
 }
 
@@ -77,14 +81,20 @@ export function renderDiagnostic(d: Diagnostic): string {
 /** One line, printable: control characters in names from hostile files are escaped, long names are cut. */
 export function printable(name: string, limit = 120): string {
   // eslint-disable-next-line no-control-regex
-  const clean = name.replace(/[\u0000-\u001f\u007f-\u009f]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`);
+  const clean = name.replace(
+    /[\u0000-\u001f\u007f-\u009f]/g,
+    (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`,
+  );
   return clean.length <= limit ? clean : `${clean.slice(0, limit - 20)}...(${clean.length} characters)`;
 }
 
 function renderPlace(p: Place): string {
   const parts: string[] = [];
   if (p.file !== undefined) parts.push(p.line === undefined ? p.file : `${p.file}:${p.line}:${p.column ?? 1}`);
-  const node = p.node === undefined ? "" : `node "${printable(p.node)}"${p.opType === undefined ? "" : ` (${printable(p.opType)})`}`;
+  const node =
+    p.node === undefined
+      ? ""
+      : `node "${printable(p.node)}"${p.opType === undefined ? "" : ` (${printable(p.opType)})`}`;
   const tensor = p.tensor === undefined ? "" : `tensor "${printable(p.tensor)}"`;
   const rest = [node, tensor].filter((s) => s !== "").join(", ");
   if (rest !== "") parts.push(rest);

@@ -14,7 +14,10 @@ export function editDistance(a: string, b: string): number {
   return previous[b.length]!;
 }
 
-/** The candidate closest to `name`, or undefined where none is similar (more than a third of its letters differ, and more than 2). */
+/**
+ * The candidate closest to `name`, or undefined where none is similar (more than a third of its letters differ, and
+ * more than 2).
+ */
 export function nearestName(name: string, candidates: Iterable<string>): string | undefined {
   // Names from hostile files can be megabytes long; nothing known is.
   if (name.length > 100) return undefined;

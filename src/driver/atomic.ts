@@ -9,8 +9,8 @@ import { reasonOf } from "./session.js";
 export const MANIFEST = ".onnx-hls.json";
 
 /**
- * Calls `build` with a temporary folder next to `dir`, and puts that in the place of `dir` if it succeeds. Files in `dir`
- * that the compiler did not write are kept if the folder is one of ours, and otherwise stop the run.
+ * Calls `build` with a temporary folder next to `dir`, and puts that in the place of `dir` if it succeeds. Files in
+ * `dir` that the compiler did not write are kept if the folder is one of ours, and otherwise stop the run.
  *
  * @errors IO002, IO003
  */
@@ -19,7 +19,8 @@ export async function writeFolder<T>(dir: string, host: Host, build: (temporary:
   const old = host.list(target);
   const owned = readManifest(host, target);
   const foreign = old.filter((name) => !owned.includes(name) && name !== MANIFEST);
-  if (foreign.length > 0 && !old.includes(MANIFEST)) throw UserError.of("IO003", { path: dir, found: foreign.slice(0, 3).join(", ") });
+  if (foreign.length > 0 && !old.includes(MANIFEST))
+    throw UserError.of("IO003", { path: dir, found: foreign.slice(0, 3).join(", ") });
 
   const temporary = besides(target, "new");
   try {
@@ -28,7 +29,12 @@ export async function writeFolder<T>(dir: string, host: Host, build: (temporary:
     guard(dir, () => {
       const names = host.list(temporary);
       host.writeFile(join(temporary, MANIFEST), `${JSON.stringify({ entries: names })}\n`);
-      replace(host, temporary, target, foreign.filter((n) => !names.includes(n)));
+      replace(
+        host,
+        temporary,
+        target,
+        foreign.filter((n) => !names.includes(n)),
+      );
     });
     return result;
   } finally {

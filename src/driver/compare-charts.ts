@@ -45,31 +45,61 @@ export function shorten(name: string, length: number): string {
   return name.length <= length ? name : `…${name.slice(name.length - length + 1)}`;
 }
 
-/** Signal-to-noise ratio from input to output, running and own, over bars with each layer's share of the noise at the outputs. */
+/**
+ * Signal-to-noise ratio from input to output, running and own, over bars with each layer's share of the noise at the
+ * outputs.
+ */
 export function ratioChart(layers: readonly LayerComparison[], worst: LayerComparison | undefined): string {
   const step = Math.max(34, Math.min(90, 980 / Math.max(1, layers.length)));
   const [left, top, plot, gap, bars, foot] = [56, 16, 250, 26, 90, 150];
   const width = left + step * layers.length + 20;
   const height = top + plot + gap + bars + foot;
   const values = layers.flatMap((l) => [clampDb(l.sqnr_db), clampDb(l.own_sqnr_db)]);
-  const [lo, hi] = [Math.max(0, Math.floor((Math.min(...values) - 4) / 10) * 10), Math.ceil((Math.max(...values) + 3) / 10) * 10];
+  const [lo, hi] = [
+    Math.max(0, Math.floor((Math.min(...values) - 4) / 10) * 10),
+    Math.ceil((Math.max(...values) + 3) / 10) * 10,
+  ];
   const x = (i: number): number => left + step * (i + 0.5);
   const y = (db: number): number => top + plot * (1 - (clampDb(db) - lo) / Math.max(1, hi - lo));
   const out: string[] = [];
-  for (const t of ticks(lo, hi, 6)) out.push(line(left, y(t), width - 20, y(t), "grid"), text(left - 8, y(t) + 4, String(t), "end axis"));
-  out.push(text(14, top + plot / 2, "signal-to-noise (dB)", "middle axis", ` transform="rotate(-90 14 ${at(top + plot / 2)})"`));
+  for (const t of ticks(lo, hi, 6))
+    out.push(line(left, y(t), width - 20, y(t), "grid"), text(left - 8, y(t) + 4, String(t), "end axis"));
+  out.push(
+    text(
+      14,
+      top + plot / 2,
+      "signal-to-noise (dB)",
+      "middle axis",
+      ` transform="rotate(-90 14 ${at(top + plot / 2)})"`,
+    ),
+  );
   const floor = top + plot + gap + bars;
   const most = Math.max(...layers.map((l) => l.output_share), 1e-9);
-  out.push(text(14, floor - bars / 2, "share", "middle axis", ` transform="rotate(-90 14 ${at(floor - bars / 2)})"`), line(left, floor, width - 20, floor, "rule"));
+  out.push(
+    text(14, floor - bars / 2, "share", "middle axis", ` transform="rotate(-90 14 ${at(floor - bars / 2)})"`),
+    line(left, floor, width - 20, floor, "rule"),
+  );
   if (worst !== undefined) out.push(rect(x(layers.indexOf(worst)) - step / 2, top, step, plot + gap + bars, "spot"));
   out.push(`<polyline class="running" points="${layers.map((l, i) => `${at(x(i))},${at(y(l.sqnr_db))}`).join(" ")}"/>`);
   layers.forEach((l, i) => {
     const about = `${l.name} (${l.format})\nin the running network ${dbText(l.sqnr_db)}\nby itself ${dbText(l.own_sqnr_db)}\n${percent(l.output_share)} of the noise at the outputs`;
-    out.push(line(x(i), y(l.own_sqnr_db), x(i), y(l.sqnr_db), "drop"), circle(x(i), y(l.own_sqnr_db), 5, "own", about), circle(x(i), y(l.sqnr_db), 4.5, l === worst ? "worst" : "dot", about));
+    out.push(
+      line(x(i), y(l.own_sqnr_db), x(i), y(l.sqnr_db), "drop"),
+      circle(x(i), y(l.own_sqnr_db), 5, "own", about),
+      circle(x(i), y(l.sqnr_db), 4.5, l === worst ? "worst" : "dot", about),
+    );
     const h = (bars - 14) * (l.output_share / most);
     out.push(rect(x(i) - step * 0.32, floor - h, step * 0.64, h, l === worst ? "bar worst" : "bar", about));
     if (l.output_share >= 0.01) out.push(text(x(i), floor - h - 4, percent(l.output_share), "middle small"));
-    out.push(text(x(i) + 4, floor + 12, shorten(l.name, 24), l === worst ? "end small strong" : "end small", ` transform="rotate(-50 ${at(x(i) + 4)} ${at(floor + 12)})"`));
+    out.push(
+      text(
+        x(i) + 4,
+        floor + 12,
+        shorten(l.name, 24),
+        l === worst ? "end small strong" : "end small",
+        ` transform="rotate(-50 ${at(x(i) + 4)} ${at(floor + 12)})"`,
+      ),
+    );
   });
   return svg(width, height, "Signal-to-noise ratio along the network", out);
 }
@@ -109,8 +139,16 @@ export function rangeChart(layers: readonly LayerComparison[], worst: LayerCompa
       out.push(line(x(peak), y - 1, x(peak), y + 19, over ? "peak over" : "peak"));
       if (over) out.push(line(x(Math.log2(holds(l))), y + 9, x(peak), y + 9, "peak over"));
     }
-    if (l.rms > 0 && Math.log2(l.rms) >= lo) out.push(circle(x(Math.log2(l.rms)), y + 9, 3.2, "rms", `root mean square ${short(l.rms)}`));
-    out.push(text(x(hi) + 6, y + 13, `${l.format}${l.saturated > 0 ? `  ${percent(l.saturated)} clipped` : ""}`, l.saturated > 0.001 ? "small bad" : "small"));
+    if (l.rms > 0 && Math.log2(l.rms) >= lo)
+      out.push(circle(x(Math.log2(l.rms)), y + 9, 3.2, "rms", `root mean square ${short(l.rms)}`));
+    out.push(
+      text(
+        x(hi) + 6,
+        y + 13,
+        `${l.format}${l.saturated > 0 ? `  ${percent(l.saturated)} clipped` : ""}`,
+        l.saturated > 0.001 ? "small bad" : "small",
+      ),
+    );
   });
   return svg(width, height, "Range of the data and of the formats", out);
 }
@@ -138,11 +176,19 @@ export function scatterChart(o: OutputComparison): string {
   const y = (v: number): number => top + size * (1 - (v - lo) / (hi - lo));
   const out: string[] = [];
   for (const t of ticks(lo, hi, 4)) {
-    out.push(line(x(t), top, x(t), top + size, "grid"), line(left, y(t), left + size, y(t), "grid"), text(x(t), top + size + 16, short(t), "middle axis"), text(left - 6, y(t) + 4, short(t), "end axis"));
+    out.push(
+      line(x(t), top, x(t), top + size, "grid"),
+      line(left, y(t), left + size, y(t), "grid"),
+      text(x(t), top + size + 16, short(t), "middle axis"),
+      text(left - 6, y(t) + 4, short(t), "end axis"),
+    );
   }
   out.push(line(x(lo), y(lo), x(hi), y(hi), "rule"));
   for (const [u, v] of o.points) out.push(`<circle cx="${at(x(u))}" cy="${at(y(v))}" r="2" class="point"/>`);
-  out.push(text(left + size / 2, top + size + 34, "float", "middle axis"), text(14, top + size / 2, "fixed point", "middle axis", ` transform="rotate(-90 14 ${at(top + size / 2)})"`));
+  out.push(
+    text(left + size / 2, top + size + 34, "float", "middle axis"),
+    text(14, top + size / 2, "fixed point", "middle axis", ` transform="rotate(-90 14 ${at(top + size / 2)})"`),
+  );
   return svg(left + size + 14, top + size + 42, `${o.name}: fixed point against float`, out);
 }
 
@@ -158,9 +204,31 @@ export function errorChart(o: OutputComparison): string {
     // Square roots, so that rare large errors can be seen beside the many small ones.
     const h = height * Math.sqrt(n / most);
     const step = (to - from) / bins.length;
-    if (n > 0) out.push(rect(left + i * w + 0.5, top + height - h, w - 1, h, "bar", `${n} errors from ${short(from + i * step)} to ${short(from + (i + 1) * step)}`));
+    if (n > 0)
+      out.push(
+        rect(
+          left + i * w + 0.5,
+          top + height - h,
+          w - 1,
+          h,
+          "bar",
+          `${n} errors from ${short(from + i * step)} to ${short(from + (i + 1) * step)}`,
+        ),
+      );
   });
-  for (const t of ticks(from, to, 4)) out.push(line(x(t), top + height, x(t), top + height + 4, "rule"), text(x(t), top + height + 16, short(t), "middle axis"));
-  out.push(line(x(0), top, x(0), top + height, "grid"), text(left + width / 2, top + height + 34, "error (fixed point minus float); heights are square roots of counts", "middle axis"));
+  for (const t of ticks(from, to, 4))
+    out.push(
+      line(x(t), top + height, x(t), top + height + 4, "rule"),
+      text(x(t), top + height + 16, short(t), "middle axis"),
+    );
+  out.push(
+    line(x(0), top, x(0), top + height, "grid"),
+    text(
+      left + width / 2,
+      top + height + 34,
+      "error (fixed point minus float); heights are square roots of counts",
+      "middle axis",
+    ),
+  );
   return svg(left + width + 20, top + height + 42, `${o.name}: errors`, out);
 }

@@ -30,12 +30,18 @@ export function compare(model: string, dir: string, options: CompareOptions, ses
   const path = join(dir, "nn.hir");
   if (design.network === undefined || !host.exists(path)) throw UserError.of("IO004", { path: dir, missing: "nn.hir" });
   const network = loadModel(model, session, mergeShapes(design, options));
-  if (fingerprint(network) !== design.network) throw UserError.of("IO006", { path: dir, made: design.model ?? "another model", model });
+  if (fingerprint(network) !== design.network)
+    throw UserError.of("IO006", { path: dir, made: design.model ?? "another model", model });
   const fixed = parseModule(readText(host, path), path, session.sink);
   session.sink.throwIfErrors();
   const data = loadSamples(options.input, network, session);
   const context = new PassContext(session.sink, (line) => host.log(line));
-  const float = new PassManager().run(network, stagePipeline("prepare"), { context, sink: session.sink, host, verifyEach: false }).module;
+  const float = new PassManager().run(network, stagePipeline("prepare"), {
+    context,
+    sink: session.sink,
+    host,
+    verifyEach: false,
+  }).module;
 
   const samples = samplesOf(data, Math.min(data.samples, options.samples ?? Infinity));
   const outputs = compareOutputs(float, fixed!, samples, (done) => progress("outputs", done, samples.length));
@@ -45,14 +51,34 @@ export function compare(model: string, dir: string, options: CompareOptions, ses
   const { worst, findings } = findingsOf(layers, outputs);
   const errors = Object.fromEntries(outputs.map((o) => [o.name, o]));
   const [low, bad] = [judge(errors, GOOD, []), judge(errors, LEAST, [])];
-  const shortfalls = (bad.length > 0 ? bad : low).map((s) => `${s.output}: ${showReached(s.metric, s.reached)}, ${showReached(s.metric, s.limit)} is ${bad.length > 0 ? "needed" : "good"}`);
-  return { verdict: bad.length > 0 ? "too low" : low.length > 0 ? "low" : "good", shortfalls, model, design: dir, precision, samples: samples.length, layer_samples: measured.samples, outputs, layers, ...(worst !== undefined && { worst_layer: worst.name }), findings };
+  const shortfalls = (bad.length > 0 ? bad : low).map(
+    (s) =>
+      `${s.output}: ${showReached(s.metric, s.reached)}, ${showReached(s.metric, s.limit)} is ${bad.length > 0 ? "needed" : "good"}`,
+  );
+  return {
+    verdict: bad.length > 0 ? "too low" : low.length > 0 ? "low" : "good",
+    shortfalls,
+    model,
+    design: dir,
+    precision,
+    samples: samples.length,
+    layer_samples: measured.samples,
+    outputs,
+    layers,
+    ...(worst !== undefined && { worst_layer: worst.name }),
+    findings,
+  };
 }
 
 const BINS = 41;
 const POINTS = 1500;
 
-function compareOutputs(float: Module, fixed: Module, samples: readonly Sample[], progress: (done: number) => void): OutputComparison[] {
+function compareOutputs(
+  float: Module,
+  fixed: Module,
+  samples: readonly Sample[],
+  progress: (done: number) => void,
+): OutputComparison[] {
   const [reference, program] = [prepareNn(float), prepareNn(fixed)];
   const ports = fixed.func.body.args.map((a) => a.type);
   const scales = ports.map((_, i) => portScale(fixed.func, "input_scales", i));
@@ -78,7 +104,14 @@ function compareOutputs(float: Module, fixed: Module, samples: readonly Sample[]
   });
 }
 
-function describeOutput(name: string, format: string, error: OutputError, expected: readonly Float64Array[], actual: readonly Float64Array[], limit: number): OutputComparison {
+function describeOutput(
+  name: string,
+  format: string,
+  error: OutputError,
+  expected: readonly Float64Array[],
+  actual: readonly Float64Array[],
+  limit: number,
+): OutputComparison {
   const elements = expected[0]?.length ?? 0;
   const count = elements * expected.length;
   let [min, max, counted] = [Infinity, -Infinity, 0];
@@ -99,7 +132,8 @@ function describeOutput(name: string, format: string, error: OutputError, expect
   const worst = error.max_abs_error;
   const reach = worst === 0 ? 1 : worst * (1 + 1e-9);
   const bins = new Array<number>(BINS).fill(0);
-  for (const e of errors.subarray(0, counted)) bins[Math.min(BINS - 1, Math.floor(((e + reach) / (2 * reach)) * BINS))]!++;
+  for (const e of errors.subarray(0, counted))
+    bins[Math.min(BINS - 1, Math.floor(((e + reach) / (2 * reach)) * BINS))]!++;
   return {
     name,
     format,

@@ -60,14 +60,25 @@ const WASTED = 0.22;
 /** Layers with names that are theirs alone: parts of one node are told apart by what they compute. */
 export function reportLayers(layers: readonly LayerNoise[], precision: string): LayerComparison[] {
   const reported = layers.map((l) => reportLayer(l, precision));
-  return reported.map((l) => (reported.some((o) => o !== l && o.name === l.name) ? { ...l, name: `${l.name} (${l.operations[l.operations.length - 1] ?? l.tensor})` } : l));
+  return reported.map((l) =>
+    reported.some((o) => o !== l && o.name === l.name)
+      ? { ...l, name: `${l.name} (${l.operations[l.operations.length - 1] ?? l.tensor})` }
+      : l,
+  );
 }
 
 function reportLayer(l: LayerNoise, precision: string): LayerComparison {
   const cause = causeOf(l);
   const advice = adviceFor(l, cause, precision);
   const { format, ...rest } = l;
-  return { name: nameOf(l), ...rest, format: showType(format), width: format.width, cause, ...(advice !== undefined && { advice }) };
+  return {
+    name: nameOf(l),
+    ...rest,
+    format: showType(format),
+    width: format.width,
+    cause,
+    ...(advice !== undefined && { advice }),
+  };
 }
 
 function nameOf(l: LayerNoise): string {
@@ -85,7 +96,10 @@ function causeOf(l: LayerNoise): Cause {
 
 /** What to type. Two bits lower rounding noise by 12 dB. */
 function adviceFor(l: LayerNoise, cause: Cause, precision: string): string | undefined {
-  const raise = (target: string, letter: string, bits: number): string => (precision.includes("=") ? `add '${target}=${letter}${bits}' to --precision` : `--precision '${precision},${target}=${letter}${bits}'`);
+  const raise = (target: string, letter: string, bits: number): string =>
+    precision.includes("=")
+      ? `add '${target}=${letter}${bits}' to --precision`
+      : `--precision '${precision},${target}=${letter}${bits}'`;
   switch (cause) {
     case "none":
       return undefined;
@@ -107,19 +121,39 @@ function adviceFor(l: LayerNoise, cause: Cause, precision: string): string | und
 }
 
 /** What a reader should know before the tables. */
-export function findingsOf(layers: readonly LayerComparison[], outputs: readonly OutputComparison[]): { worst: LayerComparison | undefined; findings: string[] } {
-  const worst = layers.reduce<LayerComparison | undefined>((w, l) => (l.output_share > (w?.output_share ?? 0) ? l : w), undefined);
+export function findingsOf(
+  layers: readonly LayerComparison[],
+  outputs: readonly OutputComparison[],
+): { worst: LayerComparison | undefined; findings: string[] } {
+  const worst = layers.reduce<LayerComparison | undefined>(
+    (w, l) => (l.output_share > (w?.output_share ?? 0) ? l : w),
+    undefined,
+  );
   const findings: string[] = [];
-  if (outputs.every((o) => o.max_abs_error === 0)) findings.push("The outputs are equal to those of the float network.");
+  if (outputs.every((o) => o.max_abs_error === 0))
+    findings.push("The outputs are equal to those of the float network.");
   if (worst !== undefined) {
-    findings.push(`Most is lost at ${worst.name}${worst.tensor === worst.name ? "" : ` (tensor ${worst.tensor}, ${worst.format})`}: ${percent(worst.output_share)} of the noise at the outputs${worst.advice === undefined ? "" : `; ${worst.advice}`}`);
-    const second = layers.filter((l) => l !== worst).reduce<LayerComparison | undefined>((w, l) => (l.output_share > (w?.output_share ?? 0) ? l : w), undefined);
-    if (second !== undefined && second.output_share > 0.15) findings.push(`Next is ${second.name} with ${percent(second.output_share)}${second.advice === undefined ? "" : `; ${second.advice}`}`);
+    findings.push(
+      `Most is lost at ${worst.name}${worst.tensor === worst.name ? "" : ` (tensor ${worst.tensor}, ${worst.format})`}: ${percent(worst.output_share)} of the noise at the outputs${worst.advice === undefined ? "" : `; ${worst.advice}`}`,
+    );
+    const second = layers
+      .filter((l) => l !== worst)
+      .reduce<LayerComparison | undefined>((w, l) => (l.output_share > (w?.output_share ?? 0) ? l : w), undefined);
+    if (second !== undefined && second.output_share > 0.15)
+      findings.push(
+        `Next is ${second.name} with ${percent(second.output_share)}${second.advice === undefined ? "" : `; ${second.advice}`}`,
+      );
   }
   const clipped = layers.filter((l) => l.saturated > SATURATED && l.range_used > BEYOND && l !== worst);
-  if (clipped.length > 0) findings.push(`Values beyond the format in ${clipped.map((l) => `${l.name} (${percent(l.saturated)})`).join(", ")}: look whether the calibration data is representative.`);
+  if (clipped.length > 0)
+    findings.push(
+      `Values beyond the format in ${clipped.map((l) => `${l.name} (${percent(l.saturated)})`).join(", ")}: look whether the calibration data is representative.`,
+    );
   const idle = layers.filter((l) => l.range_used < WASTED && l.range_used > 0 && l !== worst);
-  if (idle.length > 0) findings.push(`Bits that this data does not use in ${idle.map((l) => `${l.name} (${percent(l.range_used)} of the range)`).join(", ")}.`);
+  if (idle.length > 0)
+    findings.push(
+      `Bits that this data does not use in ${idle.map((l) => `${l.name} (${percent(l.range_used)} of the range)`).join(", ")}.`,
+    );
   return { worst, findings };
 }
 

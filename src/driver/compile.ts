@@ -21,12 +21,19 @@ import { schedulePipeline, stagePipeline } from "./stages.js";
 import { toFixedPoint, type FixedPoint } from "./fixed-point.js";
 import { readBytes, type Session } from "./session.js";
 import { bindingOf, designCounts, type Scheduled } from "../backend-hls/design/schedule.js";
-import { chooseDesign, deviceLimits, type Limits, requireClock, requireFit, unrollOptions } from "../backend-hls/design/target.js";
+import {
+  chooseDesign,
+  deviceLimits,
+  type Limits,
+  requireClock,
+  requireFit,
+  unrollOptions,
+} from "../backend-hls/design/target.js";
 import type { Device } from "../backend-hls/device/devices.js";
 import { addResources, type Resources } from "../backend-hls/device/resources.js";
 import type { AxisPort, RtlDesign } from "../backend-hls/emit/flow-to-rtl.js";
 import { rtlArea } from "../backend-hls/emit/rtl-area.js";
-import { FoldingSolver } from "../backend-hls/fold/solve-folding.js";
+import type { FoldingSolver } from "../backend-hls/fold/solve-folding.js";
 import { kernelMultipliers } from "../backend-hls/kernel/kernel-area.js";
 import { requireDevice, RTL_DESIGN, SCHEDULED, SOLVER } from "../backend-hls/passes.js";
 
@@ -59,7 +66,9 @@ export function loadModel(path: string, session: Session, given: GivenShapes = {
 
 /** Identity of an imported network: what it computes and how its nodes are called, not the file that it came in. */
 export function fingerprint(network: Module): string {
-  return createHash("sha256").update(printModule(network, { resources: "digest" })).digest("hex");
+  return createHash("sha256")
+    .update(printModule(network, { resources: "digest" }))
+    .digest("hex");
 }
 
 /** Samples of a data file, in the order of the module's inputs. */
@@ -101,7 +110,10 @@ export async function compile(model: string, options: CompileOptions, session: S
   const kernels = run(fixed, stagePipeline("lower", settings.extraPasses));
   const folding = foldingOf(kernels, device, settings);
   if (folding.solver !== undefined) context.set(SOLVER, folding.solver);
-  const flow = run(cloneModule(kernels), schedulePipeline(device.name, settings.clockMhz, folding.options, settings.extraPasses));
+  const flow = run(
+    cloneModule(kernels),
+    schedulePipeline(device.name, settings.clockMhz, folding.options, settings.extraPasses),
+  );
   const scheduled = context.need(SCHEDULED);
   progress("hardware", 3, 5);
   const flowText = printModule(flow, { resources: "inline" });
@@ -114,13 +126,36 @@ export async function compile(model: string, options: CompileOptions, session: S
   // Verilog takes fewer names than the network may have.
   const top = verilogName(hardware, rtl.top);
   progress("write", 4, 5);
-  const report = makeReport(model, settings.given, device, settings.clockMhz, scheduled, folding.limits, rtl, area, point, (session.host.now() - started) / 1000);
+  const report = makeReport(
+    model,
+    settings.given,
+    device,
+    settings.clockMhz,
+    scheduled,
+    folding.limits,
+    rtl,
+    area,
+    point,
+    (session.host.now() - started) / 1000,
+  );
   await writeFolder(options.out, session.host, async (dir) => {
     for (const [name, text] of verilog) session.host.writeFile(join(dir, "rtl", name), text);
-    for (const [name, text] of ipFiles(top, rtl, settings.clockMhz, verilog)) session.host.writeFile(join(dir, "ip", name), text);
+    for (const [name, text] of ipFiles(top, rtl, settings.clockMhz, verilog))
+      session.host.writeFile(join(dir, "ip", name), text);
     session.host.writeFile(join(dir, "nn.hir"), fixedText);
     session.host.writeFile(join(dir, "model.hir"), flowText);
-    const design: DesignFile = { top, network: identity, precision: point.used, model, ...settings.given, device: device.name, clock_mhz: settings.clockMhz, initiation_interval: report.initiation_interval, latency: report.latency, ports: rtl.ports };
+    const design: DesignFile = {
+      top,
+      network: identity,
+      precision: point.used,
+      model,
+      ...settings.given,
+      device: device.name,
+      clock_mhz: settings.clockMhz,
+      initiation_interval: report.initiation_interval,
+      latency: report.latency,
+      ports: rtl.ports,
+    };
     session.host.writeFile(join(dir, "design.json"), `${JSON.stringify(design, null, 1)}\n`);
     session.host.writeFile(join(dir, "report.json"), `${JSON.stringify(report, null, 1)}\n`);
   });
@@ -129,13 +164,22 @@ export async function compile(model: string, options: CompileOptions, session: S
 }
 
 /** Options of the pass `unroll`: those that are given, or those that meet the target best. */
-function foldingOf(kernels: Module, device: Device, settings: Settings): { readonly options: string; readonly limits: Limits; readonly solver?: FoldingSolver } {
+function foldingOf(
+  kernels: Module,
+  device: Device,
+  settings: Settings,
+): { readonly options: string; readonly limits: Limits; readonly solver?: FoldingSolver } {
   if (settings.target?.kind === "unroll") return { options: settings.target.options, limits: deviceLimits(device) };
   const chosen = chooseDesign(kernels, device, settings.clockMhz, settings);
   return { options: unrollOptions(chosen), limits: chosen.limits, solver: chosen.solver };
 }
 
-function ipFiles(top: string, rtl: RtlDesign, clockMhz: number, verilog: ReadonlyMap<string, string>): Map<string, string> {
+function ipFiles(
+  top: string,
+  rtl: RtlDesign,
+  clockMhz: number,
+  verilog: ReadonlyMap<string, string>,
+): Map<string, string> {
   const streams = rtl.ports.map((p) => ({
     name: p.prefix,
     direction: p.direction === "input" ? ("in" as const) : ("out" as const),
@@ -145,7 +189,18 @@ function ipFiles(top: string, rtl: RtlDesign, clockMhz: number, verilog: Readonl
   return packageIp({ name: top, clock: { port: "aclk", mhz: clockMhz }, resetn: "aresetn", streams }, verilog);
 }
 
-function makeReport(model: string, given: GivenShapes, device: Device, clockMhz: number, s: Scheduled, limits: Limits, rtl: RtlDesign, area: ReadonlyMap<string, Resources>, point: FixedPoint, seconds: number): DesignReport {
+function makeReport(
+  model: string,
+  given: GivenShapes,
+  device: Device,
+  clockMhz: number,
+  s: Scheduled,
+  limits: Limits,
+  rtl: RtlDesign,
+  area: ReadonlyMap<string, Resources>,
+  point: FixedPoint,
+  seconds: number,
+): DesignReport {
   const { macs, multipliers } = designCounts(s.design);
   const ii = s.timeline.initiationInterval;
   const resources = area.get(rtl.top)!;
@@ -162,7 +217,14 @@ function makeReport(model: string, given: GivenShapes, device: Device, clockMhz:
     mac_efficiency: multipliers === 0 ? 0 : macs / (multipliers * ii),
     resources,
     binding: bindingOf(s.design, resources, limits),
-    ports: rtl.ports.map((p) => ({ name: p.name, direction: p.direction, format: `${p.signed ? "fixed" : "ufixed"}<${p.width},${p.frac}>${p.scale === undefined ? "" : ` x ${p.scale}`}`, shape: p.shape, elements_per_beat: p.elementsPerBeat, bits: p.dataBits })),
+    ports: rtl.ports.map((p) => ({
+      name: p.name,
+      direction: p.direction,
+      format: `${p.signed ? "fixed" : "ufixed"}<${p.width},${p.frac}>${p.scale === undefined ? "" : ` x ${p.scale}`}`,
+      shape: p.shape,
+      elements_per_beat: p.elementsPerBeat,
+      bits: p.dataBits,
+    })),
     kernels: s.design.kernels.map((k, i) => ({
       name: k.name,
       onnx_nodes: k.op.loc.nodes,
@@ -181,4 +243,3 @@ function makeReport(model: string, given: GivenShapes, device: Device, clockMhz:
     compile_seconds: seconds,
   };
 }
-

@@ -5,7 +5,12 @@ import { UserError } from "../diagnostics/index.js";
 import { nearestName } from "../diagnostics/nearest.js";
 import type { GivenShapes } from "../frontend/shapes.js";
 import { boundOf, type ErrorBound } from "../passes/nn/quantize/bounds.js";
-import { defaultPrecision, parsePrecision, precisionFromConfig, type PrecisionSpec } from "../passes/nn/quantize/precision.js";
+import {
+  defaultPrecision,
+  parsePrecision,
+  precisionFromConfig,
+  type PrecisionSpec,
+} from "../passes/nn/quantize/precision.js";
 import type { AxisWidth, CompileOptions, Minimize, Target } from "./options.js";
 import { readText, type Session } from "./session.js";
 import { parseAxisWidth } from "../backend-hls/design/port-limits.js";
@@ -36,7 +41,24 @@ export interface Settings {
 /** Half of the samples tell whether the other half has told the truth. */
 const HELD_OUT = 0.5;
 
-const KEYS = ["device", "clock_mhz", "target_ii", "target_rate", "budget", "unroll", "minimize", "axis_width", "calib", "precision", "max_error", "accept_accuracy", "hold_out", "shape", "dim", "passes_after"];
+const KEYS = [
+  "device",
+  "clock_mhz",
+  "target_ii",
+  "target_rate",
+  "budget",
+  "unroll",
+  "minimize",
+  "axis_width",
+  "calib",
+  "precision",
+  "max_error",
+  "accept_accuracy",
+  "hold_out",
+  "shape",
+  "dim",
+  "passes_after",
+];
 
 /** Of these one says how fast a design is. */
 const TARGETS = ["target_ii", "target_rate", "budget", "unroll"];
@@ -48,18 +70,25 @@ export function resolveSettings(options: CompileOptions, session: Session): Sett
   const number = (key: string): number | undefined => {
     const v = file[key];
     if (v === undefined) return undefined;
-    if (typeof v !== "number" || !(v > 0)) throw UserError.of("CF003", { what: `${key} is ${JSON.stringify(v)}; a positive number is needed` }, { file: at });
+    if (typeof v !== "number" || !(v > 0))
+      throw UserError.of(
+        "CF003",
+        { what: `${key} is ${JSON.stringify(v)}; a positive number is needed` },
+        { file: at },
+      );
     return v;
   };
   const text = (key: string): string | undefined => {
     const v = file[key];
     if (v === undefined) return undefined;
-    if (typeof v !== "string") throw UserError.of("CF003", { what: `${key} is ${JSON.stringify(v)}; a text is needed` }, { file: at });
+    if (typeof v !== "string")
+      throw UserError.of("CF003", { what: `${key} is ${JSON.stringify(v)}; a text is needed` }, { file: at });
     return v;
   };
   const fromFile = (): Target | undefined => {
     const stated = TARGETS.filter((key) => file[key] !== undefined);
-    if (stated.length > 1) throw UserError.of("CF003", { what: `${stated.join(" and ")} are given; one of them is needed` }, { file: at });
+    if (stated.length > 1)
+      throw UserError.of("CF003", { what: `${stated.join(" and ")} are given; one of them is needed` }, { file: at });
     const [ii, rate, unroll] = [number("target_ii"), number("target_rate"), text("unroll")];
     if (ii !== undefined) return { kind: "ii", cycles: Math.floor(ii) };
     if (rate !== undefined) return { kind: "rate", hz: rate };
@@ -68,22 +97,45 @@ export function resolveSettings(options: CompileOptions, session: Session): Sett
   };
   const calib = text("calib");
   const minimize = text("minimize");
-  if (minimize !== undefined && minimize !== "latency" && minimize !== "area" && minimize !== "multipliers") throw UserError.of("CF003", { what: `minimize is ${minimize}; latency, area or multipliers is needed` }, { file: at });
-  const inFile = file["precision"] === undefined ? defaultPrecision : precisionFromConfig(file["precision"], "precision");
+  if (minimize !== undefined && minimize !== "latency" && minimize !== "area" && minimize !== "multipliers")
+    throw UserError.of(
+      "CF003",
+      { what: `minimize is ${minimize}; latency, area or multipliers is needed` },
+      { file: at },
+    );
+  const inFile =
+    file["precision"] === undefined ? defaultPrecision : precisionFromConfig(file["precision"], "precision");
   const stated = options.precision === undefined ? inFile : parsePrecision(options.precision, "--precision", inFile);
   const bounds = (given: readonly string[] | undefined, key: string, option: string): ErrorBound[] => {
-    const inFile = file[key] === undefined ? [] : Array.isArray(file[key]) ? (file[key] as unknown[]).map(String) : [String(file[key])];
+    const inFile =
+      file[key] === undefined
+        ? []
+        : Array.isArray(file[key])
+          ? (file[key] as unknown[]).map(String)
+          : [String(file[key])];
     return (given ?? inFile).map((text) => boundOf(text, option));
   };
   const maxError = bounds(options.maxError, "max_error", "--max-error");
   const acceptAccuracy = bounds(options.acceptAccuracy, "accept_accuracy", "--accept-accuracy");
-  const holdOut = options.holdOut ?? (file["hold_out"] === undefined ? (maxError.length > 0 ? HELD_OUT : undefined) : Number(file["hold_out"]));
-  if (holdOut !== undefined && !(holdOut >= 0 && holdOut <= 0.9)) throw UserError.of("CF003", { what: `hold_out is ${JSON.stringify(file["hold_out"] ?? holdOut)}; a share from 0 to 0.9 is needed` }, at === "" ? {} : { file: at });
+  const holdOut =
+    options.holdOut ??
+    (file["hold_out"] === undefined ? (maxError.length > 0 ? HELD_OUT : undefined) : Number(file["hold_out"]));
+  if (holdOut !== undefined && !(holdOut >= 0 && holdOut <= 0.9))
+    throw UserError.of(
+      "CF003",
+      { what: `hold_out is ${JSON.stringify(file["hold_out"] ?? holdOut)}; a share from 0 to 0.9 is needed` },
+      at === "" ? {} : { file: at },
+    );
   return {
     maxError,
     acceptAccuracy,
     holdOut,
-    extraPasses: joinExtraPasses([extraPassesOf(file["passes_after"], at), ...STAGES.flatMap((stage) => (options.extraPasses?.[stage] === undefined ? [] : [extraPass(stage, options.extraPasses[stage])]))]),
+    extraPasses: joinExtraPasses([
+      extraPassesOf(file["passes_after"], at),
+      ...STAGES.flatMap((stage) =>
+        options.extraPasses?.[stage] === undefined ? [] : [extraPass(stage, options.extraPasses[stage])],
+      ),
+    ]),
     given: mergeShapes(shapesFromConfig(file["shape"], file["dim"], at), options),
     precisionStated: options.precision !== undefined || file["precision"] !== undefined,
     device: options.device ?? text("device") ?? "xcu280",
@@ -100,7 +152,12 @@ export function resolveSettings(options: CompileOptions, session: Session): Sett
 /** `passes_after`: a pipeline by stage. @errors CF003, CF004 */
 function extraPassesOf(value: unknown, file: string): ExtraPasses {
   if (value === undefined) return {};
-  if (value === null || typeof value !== "object" || Array.isArray(value)) throw UserError.of("CF003", { what: `passes_after is ${JSON.stringify(value)}; pipelines by stage are needed` }, { file });
+  if (value === null || typeof value !== "object" || Array.isArray(value))
+    throw UserError.of(
+      "CF003",
+      { what: `passes_after is ${JSON.stringify(value)}; pipelines by stage are needed` },
+      { file },
+    );
   return joinExtraPasses(Object.entries(value).map(([stage, pipeline]) => extraPass(stage, String(pipeline))));
 }
 
@@ -113,22 +170,34 @@ function readConfig(path: string, session: Session): Readonly<Record<string, unk
     throw UserError.of("CF003", { what: `it is not YAML: ${(e as Error).message.split("\n")[0]}` }, { file: path });
   }
   if (parsed === null) return {};
-  if (typeof parsed !== "object" || Array.isArray(parsed)) throw UserError.of("CF003", { what: "it does not hold keys and values" }, { file: path });
+  if (typeof parsed !== "object" || Array.isArray(parsed))
+    throw UserError.of("CF003", { what: "it does not hold keys and values" }, { file: path });
   for (const key of Object.keys(parsed)) {
-    if (!KEYS.includes(key)) throw UserError.of("CF003", { what: `the key ${key} is not known; the nearest is ${nearestName(key, KEYS)}` }, { file: path });
+    if (!KEYS.includes(key))
+      throw UserError.of(
+        "CF003",
+        { what: `the key ${key} is not known; the nearest is ${nearestName(key, KEYS)}` },
+        { file: path },
+      );
   }
   return parsed as Record<string, unknown>;
 }
 
 function axisOf(value: unknown, file: string): AxisWidth {
   const axis = parseAxisWidth(String(value));
-  if (axis === undefined) throw UserError.of("CF003", { what: `axis_width is ${JSON.stringify(value)}; bits (128) or elements (16e) are needed` }, { file });
+  if (axis === undefined)
+    throw UserError.of(
+      "CF003",
+      { what: `axis_width is ${JSON.stringify(value)}; bits (128) or elements (16e) are needed` },
+      { file },
+    );
   return axis;
 }
 
 function budgetOf(value: unknown, file: string): Readonly<Record<string, number>> {
   const entries = typeof value === "object" && value !== null && !Array.isArray(value) ? Object.entries(value) : [];
   const bad = entries.find(([k, v]) => !["lut", "ff", "dsp", "bram"].includes(k) || typeof v !== "number" || v < 0);
-  if (entries.length === 0 || bad !== undefined) throw UserError.of("CF003", { what: "budget needs limits such as {dsp: 100, lut: 20000}" }, { file });
+  if (entries.length === 0 || bad !== undefined)
+    throw UserError.of("CF003", { what: "budget needs limits such as {dsp: 100, lut: 20000}" }, { file });
   return Object.fromEntries(entries) as Record<string, number>;
 }

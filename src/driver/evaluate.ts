@@ -7,8 +7,8 @@ import { elementCount, rawRange, type FixedType, type StreamType, type TensorTyp
 import { levelOf, type Evaluator } from "../passes/pass-manager.js";
 
 /**
- * Outputs as numbers, so that levels with and without scales compare: float networks, fixed-point networks, and the kernels
- * that they become get the same inputs from the same seed. What no interpreter takes (rtl) gives undefined.
+ * Outputs as numbers, so that levels with and without scales compare: float networks, fixed-point networks, and the
+ * kernels that they become get the same inputs from the same seed. What no interpreter takes (rtl) gives undefined.
  */
 export const evaluateSeeded: Evaluator = (module, { seed, samples }) => {
   const level = levelOf(module);
@@ -38,7 +38,9 @@ function runOnValues(module: Module): (inputs: readonly Float64Array[]) => Float
       for (let k = 0; k < data.length; k++) data[k] = values[k]! * 2 ** elem(args[i]!).frac;
       return data;
     });
-    return program.run(raw).map((data, i) => Float64Array.from(data, (r) => r * 2 ** -elem(terminator.operand(i)).frac));
+    return program
+      .run(raw)
+      .map((data, i) => Float64Array.from(data, (r) => r * 2 ** -elem(terminator.operand(i)).frac));
   };
 }
 

@@ -73,13 +73,24 @@ function sizeOf(p: AxisPort): number {
 }
 
 /** Writes outputs under their ONNX names, as float32 or, `raw`, as integers. */
-function writeOutputs(c: Compiled, results: readonly Float64Array[], samples: number, options: RunOptions, session: Session): void {
+function writeOutputs(
+  c: Compiled,
+  results: readonly Float64Array[],
+  samples: number,
+  options: RunOptions,
+  session: Session,
+): void {
   const arrays = new Map<string, OutputArray>();
   c.outputs.forEach((p, i) => {
     const [first, ...rest] = p.shape;
     const shape = [samples * (first ?? 1), ...rest];
     const scale = 2 ** -p.frac * (p.scale ?? 1);
-    const data = options.raw === true ? (p.width <= 32 ? Int32Array.from(results[i]!) : results[i]!) : Float32Array.from(results[i]!, (v) => v * scale);
+    const data =
+      options.raw === true
+        ? p.width <= 32
+          ? Int32Array.from(results[i]!)
+          : results[i]!
+        : Float32Array.from(results[i]!, (v) => v * scale);
     arrays.set(p.name, { shape, data });
   });
   const single = options.output.endsWith(".npy") ? [...arrays.values()][0] : undefined;
@@ -100,9 +111,17 @@ export async function simulate(dir: string, options: SimulateOptions, session: S
   const c = loadDesign(dir, session);
   const data = loadSamples(options.input, c.module, session);
   const expected = runModel(c, data, session);
-  const ports: StreamPort[] = c.design.ports.map((p) => ({ name: p.prefix, direction: p.direction === "input" ? "in" : "out", width: p.dataBits, beatsPerSample: p.beats }));
+  const ports: StreamPort[] = c.design.ports.map((p) => ({
+    name: p.prefix,
+    direction: p.direction === "input" ? "in" : "out",
+    width: p.dataBits,
+    beatsPerSample: p.beats,
+  }));
   session.progress("build", 0, 0);
-  const simulation = await buildSimulation(join(dir, "rtl"), c.design.top, ports, join(dir, "sim"), { quick: options.quickBuild === true, threads: options.threads ?? 1 });
+  const simulation = await buildSimulation(join(dir, "rtl"), c.design.top, ports, join(dir, "sim"), {
+    quick: options.quickBuild === true,
+    threads: options.threads ?? 1,
+  });
   const work = mkdtempSync(join(tmpdir(), "onnx-hls-"));
   try {
     const file = (p: AxisPort): string => join(work, `${p.prefix}.bin`);
@@ -127,11 +146,15 @@ export async function simulate(dir: string, options: SimulateOptions, session: S
       const bytes = session.host.readFile(file(p));
       const [size, stride] = [sizeOf(p), p.beats * Math.ceil(p.dataBits / 8)];
       const values = new Float64Array(size * data.samples);
-      for (let s = 0; s < data.samples; s++) values.set(unpackBeats(bytes.subarray(s * stride, (s + 1) * stride), layoutOf(p), size), s * size);
+      for (let s = 0; s < data.samples; s++)
+        values.set(unpackBeats(bytes.subarray(s * stride, (s + 1) * stride), layoutOf(p), size), s * size);
       return values;
     });
     writeOutputs(c, results, data.samples, options, session);
-    const mismatches = results.reduce((n, y, i) => n + y.reduce((m, v, k) => m + (v === expected[i]![k] ? 0 : 1), 0), 0);
+    const mismatches = results.reduce(
+      (n, y, i) => n + y.reduce((m, v, k) => m + (v === expected[i]![k] ? 0 : 1), 0),
+      0,
+    );
     return {
       samples: result.samples,
       initiation_interval: result.initiationInterval ?? 0,
@@ -167,12 +190,32 @@ export async function synth(dir: string, options: SynthOptions, session: Session
   try {
     session.progress("synthesize", 0, 0);
     const frame = router?.frame === true ? routingFrame(design.top, design.ports.flatMap(framePorts)) : undefined;
-    const r = await synthesize(join(dir, "rtl"), frame === undefined ? design.top : "frame", device.family.synthesis, { workDir: work, ...limit, ...(frame !== undefined && { frame }) });
-    const counts = { tool: "yosys", device: design.device, resources: { lut: r.lut, ff: r.ff, dsp: r.dsp, bram: r.bram }, cells: r.cells };
+    const r = await synthesize(join(dir, "rtl"), frame === undefined ? design.top : "frame", device.family.synthesis, {
+      workDir: work,
+      ...limit,
+      ...(frame !== undefined && { frame }),
+    });
+    const counts = {
+      tool: "yosys",
+      device: design.device,
+      resources: { lut: r.lut, ff: r.ff, dsp: r.dsp, bram: r.bram },
+      cells: r.cells,
+    };
     if (router === undefined) return counts;
     session.progress("place and route", 0, 0);
-    const routed = await placeAndRoute(work, device, { clockMhz: design.clock_mhz, ...limit, ...(options.seed !== undefined && { seed: options.seed }) });
-    return { ...counts, router: routed.tool, clock_mhz: design.clock_mhz, fmax_mhz: Math.round(routed.fmaxMhz * 10) / 10, utilization: routed.utilization, critical_path: routed.criticalPath };
+    const routed = await placeAndRoute(work, device, {
+      clockMhz: design.clock_mhz,
+      ...limit,
+      ...(options.seed !== undefined && { seed: options.seed }),
+    });
+    return {
+      ...counts,
+      router: routed.tool,
+      clock_mhz: design.clock_mhz,
+      fmax_mhz: Math.round(routed.fmaxMhz * 10) / 10,
+      utilization: routed.utilization,
+      critical_path: routed.criticalPath,
+    };
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
@@ -180,6 +223,15 @@ export async function synth(dir: string, options: SynthOptions, session: Session
 
 function framePorts(p: AxisPort): FramePort[] {
   const toCore = p.direction === "input";
-  const port = (name: string, width: number, into: boolean): FramePort => ({ name: `${p.prefix}_${name}`, width, direction: into ? "in" : "out" });
-  return [port("tdata", p.dataBits, toCore), port("tvalid", 1, toCore), port("tlast", 1, toCore), port("tready", 1, !toCore)];
+  const port = (name: string, width: number, into: boolean): FramePort => ({
+    name: `${p.prefix}_${name}`,
+    width,
+    direction: into ? "in" : "out",
+  });
+  return [
+    port("tdata", p.dataBits, toCore),
+    port("tvalid", 1, toCore),
+    port("tlast", 1, toCore),
+    port("tready", 1, !toCore),
+  ];
 }

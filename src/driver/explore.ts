@@ -1,7 +1,7 @@
 /**
- * `explore`: the designs of a network on a device of which none is better in everything: rate, latency and each resource.
- * Intervals are tried on a geometric grid, each with a few prices of the latency, spread over worker threads. Every point is
- * found from the network alone, so the result does not depend on how many threads there were.
+ * `explore`: the designs of a network on a device of which none is better in everything: rate, latency and each
+ * resource. Intervals are tried on a geometric grid, each with a few prices of the latency, spread over worker threads.
+ * Every point is found from the network alone, so the result does not depend on how many threads there were.
  */
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
@@ -55,7 +55,11 @@ export class Explorer {
     const parsed = module ?? parseModule(job.text, "lowered network", new Sink());
     if (parsed === undefined) throw new CompilerBug("the lowered network does not parse");
     this.device = requireDevice(job.device);
-    this.search = new DesignSearch(parsed, this.device, job.clockMhz, { target: undefined, minimize: undefined, axis: job.axis });
+    this.search = new DesignSearch(parsed, this.device, job.clockMhz, {
+      target: undefined,
+      minimize: undefined,
+      axis: job.axis,
+    });
     this.clockMhz = job.clockMhz;
   }
 
@@ -84,7 +88,15 @@ export class Explorer {
     const { timeline, design } = chosen.scheduled;
     const { macs, multipliers } = designCounts(design);
     const interval = timeline.initiationInterval;
-    return { unroll: unrollOptions(chosen), initiation_interval: interval, latency: timeline.latency, throughput_hz: (this.clockMhz * 1e6) / interval, multipliers, mac_efficiency: multipliers === 0 ? 0 : macs / (multipliers * interval), resources };
+    return {
+      unroll: unrollOptions(chosen),
+      initiation_interval: interval,
+      latency: timeline.latency,
+      throughput_hz: (this.clockMhz * 1e6) / interval,
+      multipliers,
+      mac_efficiency: multipliers === 0 ? 0 : macs / (multipliers * interval),
+      resources,
+    };
   }
 }
 
@@ -96,20 +108,54 @@ export async function explore(model: string, options: ExploreOptions, session: S
   requireClock(device, settings.clockMhz);
   session.progress("import", 0, 0);
   const { kernels, point } = lowered(model, settings, session);
-  const job: ExploreJob = { text: printModule(kernels, { resources: "inline" }), device: device.name, clockMhz: settings.clockMhz, axis: settings.axis };
+  const job: ExploreJob = {
+    text: printModule(kernels, { resources: "inline" }),
+    device: device.name,
+    clockMhz: settings.clockMhz,
+    axis: settings.axis,
+  };
   const explorer = new Explorer(job, kernels);
   session.progress("fastest design", 0, 0);
   const grid = explorer.grid(options.intervals ?? INTERVALS);
-  const found = await spread(job, explorer, grid, options.cores ?? availableParallelism(), (done) => session.progress("explore", done, grid.length));
+  const found = await spread(job, explorer, grid, options.cores ?? availableParallelism(), (done) =>
+    session.progress("explore", done, grid.length),
+  );
   const points = noticeable(paretoFront(found.flat()));
-  return { model, device: device.name, clock_mhz: settings.clockMhz, compile: compileArguments(model, settings, point), intervals: grid, available: { lut: device.lut, ff: device.ff, dsp: device.dsp, bram: device.bram }, ...(point.outputs !== undefined && { accuracy: point.outputs }), ...(point.check !== undefined && { accuracy_check: point.check }), points, seconds: (session.host.now() - started) / 1000 };
+  return {
+    model,
+    device: device.name,
+    clock_mhz: settings.clockMhz,
+    compile: compileArguments(model, settings, point),
+    intervals: grid,
+    available: { lut: device.lut, ff: device.ff, dsp: device.dsp, bram: device.bram },
+    ...(point.outputs !== undefined && { accuracy: point.outputs }),
+    ...(point.check !== undefined && { accuracy_check: point.check }),
+    points,
+    seconds: (session.host.now() - started) / 1000,
+  };
 }
 
 /** With the widths that were found, and what makes compile find the same formats and accept the same accuracy. */
 function compileArguments(model: string, s: Settings, point: FixedPoint): string[] {
   const hold = s.holdOut === undefined ? [] : ["--hold-out", String(s.holdOut)];
   const accept = s.acceptAccuracy.flatMap((b) => ["--accept-accuracy", boundText(b)]);
-  return ["compile", model, "--device", s.device, "--clock", String(s.clockMhz), "--precision", point.used, ...(s.calib === undefined ? [] : ["--calib", s.calib]), ...hold, ...accept, ...shapeArguments(s.given), ...STAGES.flatMap((stage) => (s.extraPasses[stage] === undefined ? [] : ["--passes-after", `${stage}=${s.extraPasses[stage]}`]))];
+  return [
+    "compile",
+    model,
+    "--device",
+    s.device,
+    "--clock",
+    String(s.clockMhz),
+    "--precision",
+    point.used,
+    ...(s.calib === undefined ? [] : ["--calib", s.calib]),
+    ...hold,
+    ...accept,
+    ...shapeArguments(s.given),
+    ...STAGES.flatMap((stage) =>
+      s.extraPasses[stage] === undefined ? [] : ["--passes-after", `${stage}=${s.extraPasses[stage]}`],
+    ),
+  ];
 }
 
 interface Lowered {
@@ -120,13 +166,28 @@ interface Lowered {
 function lowered(model: string, settings: Settings, session: Session): Lowered {
   const network = loadModel(model, session, settings.given);
   const data = settings.calib === undefined ? undefined : loadSamples(settings.calib, network, session);
-  const run = (module: Module, pipeline: string, context: PassContext): Module => new PassManager().run(module, pipeline, { context, sink: session.sink, host: session.host, verifyEach: false }).module;
+  const run = (module: Module, pipeline: string, context: PassContext): Module =>
+    new PassManager().run(module, pipeline, { context, sink: session.sink, host: session.host, verifyEach: false })
+      .module;
   const point = toFixedPoint(network, data, settings, session, run);
-  return { kernels: run(point.fixed, stagePipeline("lower", settings.extraPasses), new PassContext(session.sink, (line) => session.host.log(line))), point };
+  return {
+    kernels: run(
+      point.fixed,
+      stagePipeline("lower", settings.extraPasses),
+      new PassContext(session.sink, (line) => session.host.log(line)),
+    ),
+    point,
+  };
 }
 
 /** Results per interval of the grid, in its order. Large designs take longest and come first. */
-async function spread(job: ExploreJob, explorer: Explorer, grid: readonly number[], cores: number, progress: (done: number) => void): Promise<ParetoPoint[][]> {
+async function spread(
+  job: ExploreJob,
+  explorer: Explorer,
+  grid: readonly number[],
+  cores: number,
+  progress: (done: number) => void,
+): Promise<ParetoPoint[][]> {
   const results: ParetoPoint[][] = grid.map(() => []);
   const threads = Math.min(cores, grid.length);
   let done = 0;
@@ -141,32 +202,47 @@ async function spread(job: ExploreJob, explorer: Explorer, grid: readonly number
   }
   let next = 0;
   await Promise.all(
-    Array.from({ length: threads }, () => new Promise<void>((resolve, reject) => {
-      const worker = startWorker(job);
-      const ask = (): void => {
-        if (next === grid.length) void worker.terminate().then(() => resolve());
-        else worker.postMessage({ index: next, ii: grid[next++]! });
-      };
-      worker.on("message", (m: { index: number; points: ParetoPoint[] }) => {
-        results[m.index] = m.points;
-        progress(++done);
-        ask();
-      });
-      worker.on("error", reject);
-      ask();
-    })),
+    Array.from(
+      { length: threads },
+      () =>
+        new Promise<void>((resolve, reject) => {
+          const worker = startWorker(job);
+          const ask = (): void => {
+            if (next === grid.length) void worker.terminate().then(() => resolve());
+            else worker.postMessage({ index: next, ii: grid[next++]! });
+          };
+          worker.on("message", (m: { index: number; points: ParetoPoint[] }) => {
+            results[m.index] = m.points;
+            progress(++done);
+            ask();
+          });
+          worker.on("error", reject);
+          ask();
+        }),
+    ),
   );
   return results;
 }
 
 /** Where this runs from its sources, through tsx, a thread has to be told to. */
 function startWorker(job: ExploreJob): Worker {
-  if (!import.meta.url.endsWith(".ts")) return new Worker(new URL("./explore-worker.js", import.meta.url), { workerData: job });
+  if (!import.meta.url.endsWith(".ts"))
+    return new Worker(new URL("./explore-worker.js", import.meta.url), { workerData: job });
   const worker = new URL("./explore-worker.ts", import.meta.url).href;
-  return new Worker(`import("tsx/esm/api").then(({ register }) => { register(); return import(${JSON.stringify(worker)}); })`, { eval: true, workerData: job });
+  return new Worker(
+    `import("tsx/esm/api").then(({ register }) => { register(); return import(${JSON.stringify(worker)}); })`,
+    { eval: true, workerData: job },
+  );
 }
 
-const MEASURES: readonly ((p: ParetoPoint) => number)[] = [(p) => p.initiation_interval, (p) => p.latency, (p) => p.resources.lut, (p) => p.resources.ff, (p) => p.resources.dsp, (p) => p.resources.bram];
+const MEASURES: readonly ((p: ParetoPoint) => number)[] = [
+  (p) => p.initiation_interval,
+  (p) => p.latency,
+  (p) => p.resources.lut,
+  (p) => p.resources.ff,
+  (p) => p.resources.dsp,
+  (p) => p.resources.bram,
+];
 
 /** Points of which no other one is at least as good in everything, fastest first. */
 export function paretoFront(points: readonly ParetoPoint[]): ParetoPoint[] {
@@ -178,7 +254,10 @@ export function paretoFront(points: readonly ParetoPoint[]): ParetoPoint[] {
     return x.some((v, k) => v < y[k]!) || a < b;
   };
   const kept = points.filter((_, i) => !points.some((_, j) => j !== i && dominates(j, i)));
-  return kept.sort((a, b) => a.initiation_interval - b.initiation_interval || a.latency - b.latency || a.resources.lut - b.resources.lut);
+  return kept.sort(
+    (a, b) =>
+      a.initiation_interval - b.initiation_interval || a.latency - b.latency || a.resources.lut - b.resources.lut,
+  );
 }
 
 /** Without those designs beside which another one is at most 2 % worse in anything. */

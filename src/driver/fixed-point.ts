@@ -1,15 +1,32 @@
 /**
- * From an imported network to a fixed-point one that has been judged: samples are split, widths are searched where a bound is
- * given or the defaults do not do, and what is not accurate enough is refused unless it is accepted. `compile` and `explore` share it.
+ * From an imported network to a fixed-point one that has been judged: samples are split, widths are searched where a
+ * bound is given or the defaults do not do, and what is not accurate enough is refused unless it is accepted. `compile`
+ * and `explore` share it.
  */
 import type { Module } from "../ir/core.js";
 import type { InputData } from "../frontend/npz.js";
 import { measureAccuracy, measureOutputs, type LayerError } from "../passes/nn/accuracy.js";
-import { acceptance, boundsFor, GOOD, judge, LEAST, showReached, type Limits, type Shortfall } from "../passes/nn/judge.js";
+import {
+  acceptance,
+  boundsFor,
+  GOOD,
+  judge,
+  LEAST,
+  showReached,
+  type Limits,
+  type Shortfall,
+} from "../passes/nn/judge.js";
 import type { OutputError } from "../passes/nn/output-error.js";
 import { bindBounds, type OutputBound } from "../passes/nn/quantize/bounds.js";
 import { spread, type Sample } from "../passes/nn/quantize/calibrate.js";
-import { CALIBRATION_SAMPLES, FLOAT_MODULE, PRECISION, QUANTIZATION_REPORT, QUANTIZE_DEFAULTS, type QuantizationReport } from "../passes/nn/quantize/index.js";
+import {
+  CALIBRATION_SAMPLES,
+  FLOAT_MODULE,
+  PRECISION,
+  QUANTIZATION_REPORT,
+  QUANTIZE_DEFAULTS,
+  type QuantizationReport,
+} from "../passes/nn/quantize/index.js";
 import { cure, type Cure } from "../passes/nn/quantize/cure.js";
 import { formatPrecision, type PrecisionSpec } from "../passes/nn/quantize/precision.js";
 import { Sink, UserError } from "../diagnostics/index.js";
@@ -52,7 +69,14 @@ interface Quantized {
   readonly report: QuantizationReport;
 }
 
-function quantizeWith(run: RunPipeline, prepared: Module, precision: PrecisionSpec, calibration: readonly Sample[] | undefined, extra: ExtraPasses, context: PassContext): Quantized {
+function quantizeWith(
+  run: RunPipeline,
+  prepared: Module,
+  precision: PrecisionSpec,
+  calibration: readonly Sample[] | undefined,
+  extra: ExtraPasses,
+  context: PassContext,
+): Quantized {
   if (calibration !== undefined) context.set(CALIBRATION_SAMPLES, calibration);
   context.set(PRECISION, precision);
   const fixed = run(prepared, stagePipeline("to-fixed", extra), context);
@@ -60,7 +84,13 @@ function quantizeWith(run: RunPipeline, prepared: Module, precision: PrecisionSp
 }
 
 /** @errors QU009 to QU013, QU020, QU024, and those of the passes */
-export function toFixedPoint(network: Module, data: InputData | undefined, settings: Settings, session: Session, run: RunPipeline): FixedPoint {
+export function toFixedPoint(
+  network: Module,
+  data: InputData | undefined,
+  settings: Settings,
+  session: Session,
+  run: RunPipeline,
+): FixedPoint {
   const context = new PassContext(session.sink, (line) => session.host.log(line));
   const prepared = run(network, stagePipeline("prepare", settings.extraPasses), context);
   warnOfRealNodes(context, session.sink);
@@ -69,15 +99,51 @@ export function toFixedPoint(network: Module, data: InputData | undefined, setti
   const names = prepared.func.attrs["outputs"] as readonly string[];
   const accepted = bindBounds(settings.acceptAccuracy, names, "--accept-accuracy");
   const samples = data === undefined ? undefined : samplesOf(data, SAMPLES);
-  const split = samples === undefined ? undefined : settings.holdOut === undefined ? splitByNeed(samples, prepared) : splitSamples(samples, settings.holdOut);
-  const searched = settings.maxError.length === 0 ? undefined : search(prepared, split, settings.maxError, settings.precision, session);
-  const first = quantizeWith(run, prepared, searched?.precision ?? settings.precision, split?.calibration, settings.extraPasses, context);
-  if (split === undefined) return { ...describe(first, { spec: formatPrecision(first.report.precision), hold_out: 0 }), ...own };
-  const judged = new Judged(prepared, split, accepted, new Set(bindBounds(settings.maxError, names).map((b) => b.output)), settings, session);
-  const done = judged.settle(first, searched, (precision) => quantizeWith(run, prepared, precision, split.calibration, settings.extraPasses, context));
-  const holdOut = settings.holdOut ?? (split.heldOut.length === 0 || split.heldOut === split.calibration ? 0 : split.heldOut.length / (split.heldOut.length + split.calibration.length));
-  const widths = searched === undefined ? { spec: formatPrecision(done.design.report.precision), hold_out: holdOut } : reportSearch(searched, done.design.float, done.design.fixed, split, holdOut, session);
-  const layers = measureAccuracy(done.design.float, done.design.fixed, spread(split.heldOut.length > 0 ? split.heldOut : split.calibration, LAYER_SAMPLES)).layers;
+  const split =
+    samples === undefined
+      ? undefined
+      : settings.holdOut === undefined
+        ? splitByNeed(samples, prepared)
+        : splitSamples(samples, settings.holdOut);
+  const searched =
+    settings.maxError.length === 0
+      ? undefined
+      : search(prepared, split, settings.maxError, settings.precision, session);
+  const first = quantizeWith(
+    run,
+    prepared,
+    searched?.precision ?? settings.precision,
+    split?.calibration,
+    settings.extraPasses,
+    context,
+  );
+  if (split === undefined)
+    return { ...describe(first, { spec: formatPrecision(first.report.precision), hold_out: 0 }), ...own };
+  const judged = new Judged(
+    prepared,
+    split,
+    accepted,
+    new Set(bindBounds(settings.maxError, names).map((b) => b.output)),
+    settings,
+    session,
+  );
+  const done = judged.settle(first, searched, (precision) =>
+    quantizeWith(run, prepared, precision, split.calibration, settings.extraPasses, context),
+  );
+  const holdOut =
+    settings.holdOut ??
+    (split.heldOut.length === 0 || split.heldOut === split.calibration
+      ? 0
+      : split.heldOut.length / (split.heldOut.length + split.calibration.length));
+  const widths =
+    searched === undefined
+      ? { spec: formatPrecision(done.design.report.precision), hold_out: holdOut }
+      : reportSearch(searched, done.design.float, done.design.fixed, split, holdOut, session);
+  const layers = measureAccuracy(
+    done.design.float,
+    done.design.fixed,
+    spread(split.heldOut.length > 0 ? split.heldOut : split.calibration, LAYER_SAMPLES),
+  ).layers;
   return { ...describe(done.design, widths), ...own, outputs: done.outputs, layers, check: done.check };
 }
 
@@ -150,12 +216,28 @@ class Judged {
     if (split.refits.length > 0) {
       const parts = judges(split, cured).map((part) => {
         const quiet = new PassContext(new Sink());
-        const again = quantizeWith((m, pipeline, context) => new PassManager().run(m, pipeline, { context, sink: context.sink, host: this.session.host, verifyEach: false }).module, this.prepared, design.report.precision, part.calibration, this.settings.extraPasses, quiet);
+        const again = quantizeWith(
+          (m, pipeline, context) =>
+            new PassManager().run(m, pipeline, {
+              context,
+              sink: context.sink,
+              host: this.session.host,
+              verifyEach: false,
+            }).module,
+          this.prepared,
+          design.report.precision,
+          part.calibration,
+          this.settings.extraPasses,
+          quiet,
+        );
         return { float: again.float, fixed: again.fixed, samples: part.heldOut };
       });
       const outputs = measureOutputs(parts);
       // A few samples do not say enough about others to refuse, or change, a design that is right for them.
-      const decisive = split.few === true ? measureOutputs([{ float: design.float, fixed: design.fixed, samples: split.calibration }]) : outputs;
+      const decisive =
+        split.few === true
+          ? measureOutputs([{ float: design.float, fixed: design.fixed, samples: split.calibration }])
+          : outputs;
       return { outputs, decisive, count: parts.reduce((n, p) => n + p.samples.length, 0), refits: parts.length };
     }
     const samples = heldOut.length > 0 ? heldOut : split.calibration;
@@ -164,21 +246,41 @@ class Judged {
   }
 
   /** Refuses what is below the least, and warns of what is below what is good. */
-  private conclude(design: Quantized, measured: Measured, cured: Cured | undefined, tried: readonly Shortfall[] = []): Settled {
+  private conclude(
+    design: Quantized,
+    measured: Measured,
+    cured: Cured | undefined,
+    tried: readonly Shortfall[] = [],
+  ): Settled {
     const { session } = this;
     const { split } = this;
     const [low, bad] = [this.lacks(measured.decisive, GOOD), this.lacks(measured.decisive, LEAST)];
     const precision = formatPrecision(design.report.precision);
-    const where = split.few === true ? `the ${split.calibration.length} samples that chose the number formats` : measuredOn(split, measured.count, measured.refits);
+    const where =
+      split.few === true
+        ? `the ${split.calibration.length} samples that chose the number formats`
+        : measuredOn(split, measured.count, measured.refits);
     if (low.length > 0) {
       const named = bad.length > 0 ? bad : low;
-      const layers = worstLayers(measureLayers(design.float, design.fixed, split.heldOut.length > 0 ? split.heldOut : split.calibration, (done, total) => session.progress("layers", done, total), 0.25).layers, precision);
+      const layers = worstLayers(
+        measureLayers(
+          design.float,
+          design.fixed,
+          split.heldOut.length > 0 ? split.heldOut : split.calibration,
+          (done, total) => session.progress("layers", done, total),
+          0.25,
+        ).layers,
+        precision,
+      );
       const several = Object.keys(measured.outputs).length > 1;
       const said = {
         reached: reachedOf(named),
         samples: where,
         least: [...new Set(named.map((s) => showReached(s.metric, s.limit)))].join(" and "),
-        tried: tried.length === 0 ? "" : `, and more bits where the noise comes from ${cured === undefined ? "do not help" : `do not do (${tried.map((s) => showReached(s.metric, s.reached)).join(", ")} without them)`}`,
+        tried:
+          tried.length === 0
+            ? ""
+            : `, and more bits where the noise comes from ${cured === undefined ? "do not help" : `do not do (${tried.map((s) => showReached(s.metric, s.reached)).join(", ")} without them)`}`,
         layers: layers.names === "" ? "" : `; most is lost at ${layers.names}`,
         advice: layers.advice,
         accept: named.map((s) => `--accept-accuracy ${acceptance(s, several)}`).join(" "),
@@ -187,11 +289,18 @@ class Judged {
       if (bad.length > 0 && this.bounded.size === 0) throw UserError.of("QU020", said);
       session.sink.report("QU021", said);
     } else if (cured !== undefined) {
-      const show = (list: readonly Shortfall[], of: Readonly<Record<string, OutputError>>): string => list.map((s) => showReached(s.metric, valueOf(of[s.output]!, s))).join(", ");
-      session.sink.report("QU022", { before: show(cured.missing, cured.before), after: show(cured.missing, measured.decisive), samples: where, widths: widthsInWords(cured.raised) });
+      const show = (list: readonly Shortfall[], of: Readonly<Record<string, OutputError>>): string =>
+        list.map((s) => showReached(s.metric, valueOf(of[s.output]!, s))).join(", ");
+      session.sink.report("QU022", {
+        before: show(cured.missing, cured.before),
+        after: show(cured.missing, measured.decisive),
+        samples: where,
+        widths: widthsInWords(cured.raised),
+      });
     }
     const elsewhere = split.few === true && low.length === 0 ? this.lacks(measured.outputs, GOOD) : [];
-    if (elsewhere.length > 0) session.sink.report("QU025", { count: split.calibration.length, reached: reachedOf(elsewhere) });
+    if (elsewhere.length > 0)
+      session.sink.report("QU025", { count: split.calibration.length, reached: reachedOf(elsewhere) });
     return this.settled(design, measured, cured, [...low, ...elsewhere]);
   }
 
@@ -204,7 +313,9 @@ class Judged {
       calibration_samples: split.calibration.length,
       ...(split.few === true && { on_calibration: measured.decisive }),
       verdict: low.length > 0 ? "low" : plain ? "good" : "accepted",
-      ...(cured !== undefined && { cure: { precision: formatPrecision(cured.precision), raised: cured.raised, before: cured.before } }),
+      ...(cured !== undefined && {
+        cure: { precision: formatPrecision(cured.precision), raised: cured.raised, before: cured.before },
+      }),
     };
     return { design, outputs: measured.outputs, check };
   }
@@ -213,14 +324,26 @@ class Judged {
 /** `"y" has 12.3 dB and the same argmax in 70%, "z" has 3.0 dB` */
 function reachedOf(missing: readonly Shortfall[]): string {
   const outputs = [...new Set(missing.map((s) => s.output))];
-  return outputs.map((o) => `"${o}" has ${missing.filter((s) => s.output === o).map((s) => showReached(s.metric, s.reached)).join(" and ")}`).join(", ");
+  return outputs
+    .map(
+      (o) =>
+        `"${o}" has ${missing
+          .filter((s) => s.output === o)
+          .map((s) => showReached(s.metric, s.reached))
+          .join(" and ")}`,
+    )
+    .join(", ");
 }
 
 /** Least that more bits must bring, in dB or as a share. */
 const [BETTER_DB, BETTER_SHARE] = [1, 0.005];
 
 /** Whether anything that was missing is better by a good deal. */
-function helps(missing: readonly Shortfall[], before: Readonly<Record<string, OutputError>>, after: Readonly<Record<string, OutputError>>): boolean {
+function helps(
+  missing: readonly Shortfall[],
+  before: Readonly<Record<string, OutputError>>,
+  after: Readonly<Record<string, OutputError>>,
+): boolean {
   return missing.some((s) => {
     const [was, is] = [valueOf(before[s.output]!, s), valueOf(after[s.output]!, s)];
     if (s.metric === "sqnr") return is - was >= BETTER_DB || (was === -Infinity && is > was);
@@ -236,7 +359,12 @@ const LETTERS = { weights: "w", activations: "a", input: "i" } as const;
 function widthsInWords(raised: Cure["raised"]): string {
   const most = raised.toSorted((p, q) => q.to - q.from - (p.to - p.from));
   const more = most.length > SHOWN ? ` and ${most.length - SHOWN} more` : "";
-  return most.slice(0, SHOWN).map((r) => `${r.name} ${LETTERS[r.kind]}${r.from} to ${LETTERS[r.kind]}${r.to}`).join(", ") + more;
+  return (
+    most
+      .slice(0, SHOWN)
+      .map((r) => `${r.name} ${LETTERS[r.kind]}${r.from} to ${LETTERS[r.kind]}${r.to}`)
+      .join(", ") + more
+  );
 }
 
 interface Measured {
@@ -253,5 +381,13 @@ interface Cured extends Cure {
 }
 
 function valueOf(e: OutputError, s: Shortfall): number {
-  return s.metric === "sqnr" ? e.sqnr_db : s.metric === "argmax" ? (e.argmax_agreement ?? 1) : s.metric === "equal" ? (e.equal ?? 1) : s.metric === "max" ? e.max_abs_error : e[s.metric];
+  return s.metric === "sqnr"
+    ? e.sqnr_db
+    : s.metric === "argmax"
+      ? (e.argmax_agreement ?? 1)
+      : s.metric === "equal"
+        ? (e.equal ?? 1)
+        : s.metric === "max"
+          ? e.max_abs_error
+          : e[s.metric];
 }

@@ -14,10 +14,17 @@ export function inspect(model: string, session: Session, options: ShapeOptions =
   const bytes = readBytes(session.host, model);
   const result = inspectOnnx(bytes, model, session.sink, options);
   session.sink.throwIfErrors();
-  return result!.nodes.every((n) => n.supported) ? { ...result!, nodes: arithmeticOf(result!.nodes, bytes, model, options) } : result!;
+  return result!.nodes.every((n) => n.supported)
+    ? { ...result!, nodes: arithmeticOf(result!.nodes, bytes, model, options) }
+    : result!;
 }
 
-function arithmeticOf(nodes: readonly InspectedNode[], bytes: Uint8Array, model: string, options: ShapeOptions): readonly InspectedNode[] {
+function arithmeticOf(
+  nodes: readonly InspectedNode[],
+  bytes: Uint8Array,
+  model: string,
+  options: ShapeOptions,
+): readonly InspectedNode[] {
   const sink = new Sink();
   const network = importOnnx(bytes, model, sink, options);
   if (network === undefined) return nodes;

@@ -12,7 +12,12 @@ const LISTED = 8;
 /** What `integerize` found; undefined for models that are not quantized. */
 export function integersReport(context: PassContext): IntegersReport | undefined {
   const record = context.get(INTEGER_RECORD);
-  return record && { real_nodes: record.real.map((n) => ({ node: n.name, op_type: n.opType, reason: n.reason, cause: n.cause })), real_inputs: record.inputs };
+  return (
+    record && {
+      real_nodes: record.real.map((n) => ({ node: n.name, op_type: n.opType, reason: n.reason, cause: n.cause })),
+      real_inputs: record.inputs,
+    }
+  );
 }
 
 /** Says which nodes of a quantized model fall back to rounding, and why. */
@@ -23,14 +28,25 @@ export function warnOfRealNodes(context: PassContext, sink: Sink): void {
   const first = causes.length > 0 ? causes : record.real;
   const show = (n: RealNode): string => `${printable(n.name, 60)} (${printable(n.opType, 40)}): ${n.reason}`;
   const rest = record.real.length - Math.min(LISTED, first.length);
-  sink.report("QU014", { count: record.real.length, list: `${first.slice(0, LISTED).map(show).join("; ")}${rest > 0 ? `; and ${rest} more` : ""}` });
+  sink.report("QU014", {
+    count: record.real.length,
+    list: `${first.slice(0, LISTED).map(show).join("; ")}${rest > 0 ? `; and ${rest} more` : ""}`,
+  });
 }
 
-/** The nodes with what they compute with; nodes that compute nothing (constants, changes of shape) are left as they are. */
-export function withArithmetic(nodes: readonly InspectedNode[], network: Module, context: PassContext): InspectedNode[] {
+/**
+ * The nodes with what they compute with; nodes that compute nothing (constants, changes of shape) are left as they are.
+ */
+export function withArithmetic(
+  nodes: readonly InspectedNode[],
+  network: Module,
+  context: PassContext,
+): InspectedNode[] {
   const record = context.get(INTEGER_RECORD);
   if (record === undefined) return [...nodes];
-  const computing = new Set(network.func.body.ops.filter((op) => op.name !== "nn.constant").flatMap((op) => op.loc.nodes));
+  const computing = new Set(
+    network.func.body.ops.filter((op) => op.name !== "nn.constant").flatMap((op) => op.loc.nodes),
+  );
   // Nodes of a function are named behind the node that calls it.
   const of = (name: string, other: string): boolean => other === name || other.startsWith(`${name}/`);
   return nodes.map((n) => {

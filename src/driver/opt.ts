@@ -13,9 +13,13 @@ export interface OptOptions extends Omit<RunOptions, "sink" | "host" | "context"
 }
 
 /** Runs `options.passes` on the module in `file`. @errors IO001, CF002, TX001 to TX025 */
-export function optFile(file: string, options: OptOptions, session: Session): { module: Module; timings: readonly PassTiming[] } {
+export function optFile(
+  file: string,
+  options: OptOptions,
+  session: Session,
+): { module: Module; timings: readonly PassTiming[] } {
   const text = readText(session.host, file);
-  const pipeline = options.passes ?? /^\s*\/\/ RUN:(.*)$/m.exec(text)?.[1]!.trim();
+  const pipeline = options.passes ?? /^\s*\/\/ RUN:(.*)$/m.exec(text)?.[1]?.trim();
   if (pipeline === undefined) throw UserError.of("CF002", { file });
   const module = parseModule(text, file, session.sink);
   if (module === undefined || !verifyModule(module, session.sink)) {

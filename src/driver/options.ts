@@ -6,7 +6,10 @@ import type { ExtraPasses } from "./stages.js";
 
 export type { AxisWidth, Minimize, Target };
 
-/** Shapes of inputs by their names (over open dimensions and over a baked batch), and sizes of symbolic dimensions by theirs. */
+/**
+ * Shapes of inputs by their names (over open dimensions and over a baked batch), and sizes of symbolic dimensions by
+ * theirs.
+ */
 export interface ShapeOptions {
   readonly shapes?: Readonly<Record<string, readonly number[]>>;
   readonly dims?: Readonly<Record<string, number>>;
@@ -23,7 +26,10 @@ export interface CompileOptions extends ShapeOptions {
   readonly maxError?: readonly string[];
   /** Bounds as for `maxError`: what is accepted in place of the least accuracy, 20 dB and 90% of the same argmax. */
   readonly acceptAccuracy?: readonly string[];
-  /** Share of the calibration samples on which accuracy is measured and nothing else; 0.5 with `maxError`, else those that calibration can do without. */
+  /**
+   * Share of the calibration samples on which accuracy is measured and nothing else; 0.5 with `maxError`, else those
+   * that calibration can do without.
+   */
   readonly holdOut?: number;
   readonly target?: Target;
   /** What is to be least under the target; a compromise where absent. */
@@ -40,7 +46,21 @@ export interface CompileOptions extends ShapeOptions {
   readonly extraPasses?: ExtraPasses;
 }
 
-export interface ExploreOptions extends Pick<CompileOptions, "calib" | "precision" | "acceptAccuracy" | "holdOut" | "axisWidth" | "device" | "clockMhz" | "config" | "shapes" | "dims" | "extraPasses"> {
+export interface ExploreOptions
+  extends Pick<
+    CompileOptions,
+    | "calib"
+    | "precision"
+    | "acceptAccuracy"
+    | "holdOut"
+    | "axisWidth"
+    | "device"
+    | "clockMhz"
+    | "config"
+    | "shapes"
+    | "dims"
+    | "extraPasses"
+  > {
   /** Intervals that are tried, on a geometric grid. */
   readonly intervals?: number;
   /** Threads; as many as there are cores where absent. */

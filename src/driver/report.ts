@@ -43,7 +43,10 @@ export interface OutputAccuracy {
 
 /** How accuracy was measured, and what was made of it. */
 export interface AccuracyCheck {
-  /** `held-out`: samples that took no part in the design; `refits`: the network quantized again without them; `calibration`: there are none. */
+  /**
+   * `held-out`: samples that took no part in the design; `refits`: the network quantized again without them;
+   * `calibration`: there are none.
+   */
   readonly measured_on: "held-out" | "refits" | "calibration";
   readonly samples: number;
   readonly calibration_samples: number;
@@ -52,7 +55,11 @@ export interface AccuracyCheck {
   /** `low`: between what is good and what is refused; `accepted`: by a bound that was stated. */
   readonly verdict: "good" | "low" | "accepted";
   /** Widths that were raised because the usual ones did not do, and the accuracy before. */
-  readonly cure?: { readonly precision: string; readonly raised: readonly RaisedWidthReport[]; readonly before: Readonly<Record<string, OutputAccuracy>> };
+  readonly cure?: {
+    readonly precision: string;
+    readonly raised: readonly RaisedWidthReport[];
+    readonly before: Readonly<Record<string, OutputAccuracy>>;
+  };
 }
 
 export interface RaisedWidthReport {
@@ -140,7 +147,12 @@ export interface BindingReport {
 
 /** Of a quantized model: what does not compute with the model's own integers. */
 export interface IntegersReport {
-  readonly real_nodes: readonly { readonly node: string; readonly op_type: string; readonly reason: string; readonly cause: boolean }[];
+  readonly real_nodes: readonly {
+    readonly node: string;
+    readonly op_type: string;
+    readonly reason: string;
+    readonly cause: boolean;
+  }[];
   /** Inputs that are read as real numbers. */
   readonly real_inputs: readonly string[];
 }
@@ -165,7 +177,10 @@ export interface DesignReport {
   readonly ports: readonly PortReport[];
   readonly kernels: readonly KernelReport[];
   readonly precision: PrecisionReport;
-  /** Against the float model, by output name; only with calibration data. On samples that did not calibrate, if there are more than one. */
+  /**
+   * Against the float model, by output name; only with calibration data. On samples that did not calibrate, if there
+   * are more than one.
+   */
   readonly accuracy?: Readonly<Record<string, OutputAccuracy>>;
   readonly accuracy_check?: AccuracyCheck;
   readonly layers?: readonly LayerAccuracy[];
@@ -238,7 +253,12 @@ export interface SynthSummary {
   readonly fmax_mhz?: number;
   readonly utilization?: Readonly<Record<string, { readonly used: number; readonly available: number }>>;
   /** The longest path between registers: delays in ns, cells by their place in the hierarchy. */
-  readonly critical_path?: readonly { readonly kind: string; readonly ns: number; readonly from: string; readonly to: string }[];
+  readonly critical_path?: readonly {
+    readonly kind: string;
+    readonly ns: number;
+    readonly from: string;
+    readonly to: string;
+  }[];
 }
 
 export type { InspectedModel as Inspection, InspectedNode } from "../frontend/inspect.js";

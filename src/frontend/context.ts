@@ -12,7 +12,9 @@ import { newestOpset, type OperatorSchema } from "./schema/schema.js";
 import { readTensor, type ConstTensor } from "./tensor-data.js";
 
 /** A tensor during import: known now, or computed by the network. */
-export type Imported = { readonly kind: "const"; readonly tensor: ConstTensor } | { readonly kind: "value"; readonly value: Value };
+export type Imported =
+  | { readonly kind: "const"; readonly tensor: ConstTensor }
+  | { readonly kind: "value"; readonly value: Value };
 
 /** What an importer has looked at: what is there and was not looked at cannot have been taken into account. */
 class Usage {
@@ -21,8 +23,8 @@ class Usage {
 }
 
 /**
- * How a node is read as another operator: at another operator set, with other attributes or `without` some of its own, as if others
- * read its result, with known element types by input.
+ * How a node is read as another operator: at another operator set, with other attributes or `without` some of its own,
+ * as if others read its result, with known element types by input.
  */
 export interface ReadAs {
   readonly opset?: number;
@@ -33,9 +35,23 @@ export interface ReadAs {
 }
 
 function attributeOf(name: string, value: number | string | readonly number[]): AttributeProto {
-  const none = { name, type: 0, f: 0, i: 0, s: new Uint8Array(), t: null, g: null, refAttrName: "", floats: [], ints: [], strings: [] };
+  const none = {
+    name,
+    type: 0,
+    f: 0,
+    i: 0,
+    s: new Uint8Array(),
+    t: null,
+    g: null,
+    refAttrName: "",
+    floats: [],
+    ints: [],
+    strings: [],
+  };
   if (typeof value === "number") return { ...none, f: value, i: value };
-  return typeof value === "string" ? { ...none, s: new TextEncoder().encode(value) } : { ...none, floats: value, ints: value };
+  return typeof value === "string"
+    ? { ...none, s: new TextEncoder().encode(value) }
+    : { ...none, floats: value, ints: value };
 }
 
 export class NodeContext {
@@ -60,32 +76,68 @@ export class NodeContext {
   ) {}
 
   /**
-   * The node read as another operator, on other inputs, as its operator set `as.opset` defines it: for operators of other domains the
-   * newest. An operator of a domain other than ONNX's is named `domain::Name`.
+   * The node read as another operator, on other inputs, as its operator set `as.opset` defines it: for operators of
+   * other domains the newest. An operator of a domain other than ONNX's is named `domain::Name`.
    */
-  delegate(opType: string, inputs: readonly (Imported | undefined)[], as: ReadAs = {}): ReturnType<OperatorImporter["import"]> {
+  delegate(
+    opType: string,
+    inputs: readonly (Imported | undefined)[],
+    as: ReadAs = {},
+  ): ReturnType<OperatorImporter["import"]> {
     const operator = this.lookup?.(opType);
     if (operator === undefined) throw this.error(`it is read as ${opType}, which is not supported`);
     const input = inputs.map((_, i) => `${this.name}_input${i}`);
-    const attribute = as.attributes === undefined ? this.node.attribute.filter((a) => as.without?.includes(a.name) !== true) : Object.entries(as.attributes).map(([name, value]) => attributeOf(name, value));
-    const types = new Map(Object.entries(as.types ?? {}).flatMap(([i, type]) => (type === undefined ? [] : [[input[Number(i)]!, type] as const])));
-    const opset = as.opset ?? (this.node.domain === "" || this.node.domain === "ai.onnx" ? this.opset : newestOpset("")!);
+    const attribute =
+      as.attributes === undefined
+        ? this.node.attribute.filter((a) => as.without?.includes(a.name) !== true)
+        : Object.entries(as.attributes).map(([name, value]) => attributeOf(name, value));
+    const types = new Map(
+      Object.entries(as.types ?? {}).flatMap(([i, type]) =>
+        type === undefined ? [] : [[input[Number(i)]!, type] as const],
+      ),
+    );
+    const opset =
+      as.opset ?? (this.node.domain === "" || this.node.domain === "ai.onnx" ? this.opset : newestOpset("")!);
     const used = new Usage();
-    const result = operator.import(new NodeContext({ ...this.node, domain: "", input, attribute }, this.name, opset, this.file, this.builder, inputs, as.readers ?? this.readers, types, this.lookup, used, this.batch, this.slack));
+    const result = operator.import(
+      new NodeContext(
+        { ...this.node, domain: "", input, attribute },
+        this.name,
+        opset,
+        this.file,
+        this.builder,
+        inputs,
+        as.readers ?? this.readers,
+        types,
+        this.lookup,
+        used,
+        this.batch,
+        this.slack,
+      ),
+    );
     if (as.attributes === undefined) for (const a of used.attributes) this.used.attributes.add(a);
     return result;
   }
 
   /**
-   * Refuses what the node says and the importer did not look at: attributes that are not at their default, and inputs. What an
-   * importer leaves out on purpose it lists under `ignores`. Without a schema no attribute has a default.
+   * Refuses what the node says and the importer did not look at: attributes that are not at their default, and inputs.
+   * What an importer leaves out on purpose it lists under `ignores`. Without a schema no attribute has a default.
    */
   refuseUnread(schema: OperatorSchema | undefined, ignores: OperatorImporter["ignores"] = {}): void {
     const hint = "export the model without it";
     for (const a of this.node.attribute) {
-      if (this.used.attributes.has(a.name) || ignores[a.name] !== undefined || (a.name.startsWith("__") && a.name.endsWith("__"))) continue;
+      if (
+        this.used.attributes.has(a.name) ||
+        ignores[a.name] !== undefined ||
+        (a.name.startsWith("__") && a.name.endsWith("__"))
+      )
+        continue;
       const known = schema?.attributes.get(a.name);
-      if (known === undefined || !isDefault(known, a)) throw this.error(`attribute ${printable(a.name, 60)} is not supported`, known?.fallback === undefined ? hint : `export it with its default, ${JSON.stringify(known.fallback)}`);
+      if (known === undefined || !isDefault(known, a))
+        throw this.error(
+          `attribute ${printable(a.name, 60)} is not supported`,
+          known?.fallback === undefined ? hint : `export it with its default, ${JSON.stringify(known.fallback)}`,
+        );
     }
     this.inputs.forEach((v, i) => {
       const name = schema === undefined ? undefined : parameterAt(schema.inputs, i)?.name;
@@ -95,24 +147,50 @@ export class NodeContext {
   }
 
   /**
-   * For a reshape over whose constants another batch is stated: the shape of its result. Undefined where no batch is stated, or the input
-   * does not carry it.
+   * For a reshape over whose constants another batch is stated: the shape of its result. Undefined where no batch is
+   * stated, or the input does not carry it.
    */
   rebatchedShape(): readonly number[] | undefined {
-    const [before, result] = [this.batch?.shapeOf(this.node.input[0] ?? ""), this.batch?.shapeOf(this.node.output[0] ?? "")];
-    if (this.batch === undefined || before === undefined || result === undefined || !this.batch.touches(this.node.input[0]!, this.shape(0))) return undefined;
+    const [before, result] = [
+      this.batch?.shapeOf(this.node.input[0] ?? ""),
+      this.batch?.shapeOf(this.node.output[0] ?? ""),
+    ];
+    if (
+      this.batch === undefined ||
+      before === undefined ||
+      result === undefined ||
+      !this.batch.touches(this.node.input[0]!, this.shape(0))
+    )
+      return undefined;
     const shape = this.batch.reshaped(before, this.shape(0), result);
-    if (shape === undefined) throw this.error(`the batch of ${this.batch.change.from} is part of its target shape: [${before.join(", ")}] becomes [${result.join(", ")}], in which it cannot be told from the rest`, `export the model with a batch of ${this.batch.change.to}`);
+    if (shape === undefined)
+      throw this.error(
+        `the batch of ${this.batch.change.from} is part of its target shape: [${before.join(", ")}] becomes [${result.join(", ")}], in which it cannot be told from the rest`,
+        `export the model with a batch of ${this.batch.change.to}`,
+      );
     return shape;
   }
 
-  /** Refuses a result in which the stated batch has not taken the place of the file's own, and nothing else has changed. */
+  /**
+   * Refuses a result in which the stated batch has not taken the place of the file's own, and nothing else has changed.
+   */
   checkBatch(output: string, shape: readonly number[]): void {
     const before = this.batch?.shapeOf(output);
-    const carried = this.batch !== undefined && this.inputs.some((v, i) => v?.kind === "value" && this.batch!.touches(this.node.input[i]!, shapeOf(v.value)));
-    if (this.batch === undefined || before === undefined || (!carried && before.join() === shape.join()) || this.batch.axis(before, shape) !== undefined) return;
+    const carried =
+      this.batch !== undefined &&
+      this.inputs.some((v, i) => v?.kind === "value" && this.batch!.touches(this.node.input[i]!, shapeOf(v.value)));
+    if (
+      this.batch === undefined ||
+      before === undefined ||
+      (!carried && before.join() === shape.join()) ||
+      this.batch.axis(before, shape) !== undefined
+    )
+      return;
     const { from, to } = this.batch.change;
-    throw this.error(`the batch of ${from} is part of it, in a constant or because it takes samples together: its result [${before.join(", ")}] becomes [${shape.join(", ")}] with a batch of ${to}`, `export the model with a batch of ${to}`);
+    throw this.error(
+      `the batch of ${from} is part of it, in a constant or because it takes samples together: its result [${before.join(", ")}] becomes [${shape.join(", ")}] with a batch of ${to}`,
+      `export the model with a batch of ${to}`,
+    );
   }
 
   /** An error about this node. */
@@ -146,7 +224,11 @@ export class NodeContext {
   }
   needConstant(i: number, what: string): ConstTensor {
     const c = this.constant(i);
-    if (c === undefined) throw this.error(`${what} (input ${i}) is computed by the network; it must be a constant`, "export with fixed shapes and constant parameters");
+    if (c === undefined)
+      throw this.error(
+        `${what} (input ${i}) is computed by the network; it must be a constant`,
+        "export with fixed shapes and constant parameters",
+      );
     return c;
   }
   /** Input i as an nn value; constants become nn.constant. */
@@ -159,7 +241,13 @@ export class NodeContext {
     const c = this.constant(i);
     if (c === undefined) return this.value(i);
     checkNumbers(c, this.node.input[i] ?? this.name, this.file);
-    return this.builder.value("nn.constant", [], tensor(c.shape, f32), { value: new Dense(c.shape, f32, c.data) }, this.node.input[i]);
+    return this.builder.value(
+      "nn.constant",
+      [],
+      tensor(c.shape, f32),
+      { value: new Dense(c.shape, f32, c.data) },
+      this.node.input[i],
+    );
   }
   shape(i: number): readonly number[] {
     const v = this.input(i);
@@ -182,7 +270,12 @@ export class NodeContext {
     return this.builder.value("nn.constant", [], tensor(t.shape, f32), { value: dense }, hint);
   }
   /** An nn operation on floats with the given result shape. */
-  emit(name: string, operands: readonly Value[], shape: readonly number[], attrs: Readonly<Record<string, Attr>> = {}): Value {
+  emit(
+    name: string,
+    operands: readonly Value[],
+    shape: readonly number[],
+    attrs: Readonly<Record<string, Attr>> = {},
+  ): Value {
     if (shape.some((d) => d < 1)) throw this.error(`its result would have the shape [${shape.join(", ")}]`);
     this.checkSize(shape, 2 ** 28);
     return this.builder.value(name, operands, tensor(shape, f32), attrs, this.node.output[0]);
@@ -191,7 +284,8 @@ export class NodeContext {
   /** Refuses what is too large to be meant, before anything is allocated for it. */
   checkSize(shape: readonly number[], limit = 2 ** 24): void {
     const count = shape.reduce((n, d) => n * d, 1);
-    if (!(count <= limit * this.slack)) throw this.error(`its result would have ${shape.join(" x ")} elements, more than the ${limit} that are allowed`);
+    if (!(count <= limit * this.slack))
+      throw this.error(`its result would have ${shape.join(" x ")} elements, more than the ${limit} that are allowed`);
   }
 
   // --- attributes ---------------------------------------------------------------------------------------------------
@@ -243,7 +337,8 @@ export class NodeContext {
   }
   /** A non-negative axis. */
   axis(value: number, rank: number): number {
-    if (!Number.isInteger(value) || value < -rank || value >= rank) throw this.error(`axis ${value} is outside a tensor of rank ${rank}`);
+    if (!Number.isInteger(value) || value < -rank || value >= rank)
+      throw this.error(`axis ${value} is outside a tensor of rank ${rank}`);
     return value < 0 ? value + rank : value;
   }
 }
@@ -276,7 +371,9 @@ export interface OperatorImporter {
   readonly limits?: string;
   /** Without a schema: how many of the first inputs must have one element type; 0 where absent. */
   readonly sameType?: number;
-  /** Attributes and inputs (by their names in the schema) that change nothing in what is computed, each with the reason. */
+  /**
+   * Attributes and inputs (by their names in the schema) that change nothing in what is computed, each with the reason.
+   */
   readonly ignores?: Readonly<Record<string, string>>;
   /** What a user should know about how the node is read. */
   readonly remark?: (ctx: NodeContext) => string | undefined;
@@ -287,7 +384,10 @@ export interface OperatorImporter {
 }
 
 export function known(shape: readonly number[], data: ArrayLike<number>, integer: boolean): Imported {
-  return { kind: "const", tensor: { shape, data: data instanceof Float64Array ? data : Float64Array.from(data), integer } };
+  return {
+    kind: "const",
+    tensor: { shape, data: data instanceof Float64Array ? data : Float64Array.from(data), integer },
+  };
 }
 
 export { broadcastShapes };

@@ -10,7 +10,15 @@ import { Batch } from "./batch.js";
 import { Control, isControl } from "./control.js";
 import { callBody, capturedBy, functionKey, type Body } from "./inline.js";
 import { nodeOrder } from "./node-order.js";
-import { decodeModel, type FunctionProto, type GraphProto, type ModelProto, type NodeProto, type TensorProto, type ValueInfoProto } from "./onnx-proto.js";
+import {
+  decodeModel,
+  type FunctionProto,
+  type GraphProto,
+  type ModelProto,
+  type NodeProto,
+  type TensorProto,
+  type ValueInfoProto,
+} from "./onnx-proto.js";
 import { lookupByName, lookupOnnxOp } from "./operators/index.js";
 import { nodeProblem, outputTypes, versionProblem, type Problem } from "./schema/check.js";
 import { operatorSchema, schemaVersions } from "./schema/schema.js";
@@ -49,8 +57,15 @@ export interface GraphSummary {
   readonly nodes: readonly NodeSummary[];
 }
 
-/** Reads as much of a model as can be read: nodes that fail carry the reason, and what depends on them is not reached. */
-export function summarizeOnnx(bytes: Uint8Array, file: string, sink: Sink, given: GivenShapes = {}): GraphSummary | undefined {
+/**
+ * Reads as much of a model as can be read: nodes that fail carry the reason, and what depends on them is not reached.
+ */
+export function summarizeOnnx(
+  bytes: Uint8Array,
+  file: string,
+  sink: Sink,
+  given: GivenShapes = {},
+): GraphSummary | undefined {
   try {
     return new Importer(decode(bytes, file), file, sink, given).summarize();
   } catch (e) {
@@ -68,7 +83,8 @@ function decode(bytes: Uint8Array, file: string): ModelProto {
   } catch (e) {
     throw UserError.of("ON001", { reason: parseProblem(e instanceof Error ? e.message : String(e)) }, { file });
   }
-  if (model.graph == null || (model.graph.node.length === 0 && model.graph.output.length === 0)) throw UserError.of("ON001", { reason: "it holds no graph" }, { file });
+  if (model.graph == null || (model.graph.node.length === 0 && model.graph.output.length === 0))
+    throw UserError.of("ON001", { reason: "it holds no graph" }, { file });
   return model;
 }
 
@@ -83,7 +99,10 @@ function parseProblem(message: string): string {
 
 /** A name that tools and Verilog can carry. */
 export function moduleNameOf(file: string): string {
-  const stem = basename(file).replace(/\.onnx$/i, "").replace(/[^A-Za-z0-9_]+/g, "_").replace(/^_+|_+$/g, "");
+  const stem = basename(file)
+    .replace(/\.onnx$/i, "")
+    .replace(/[^A-Za-z0-9_]+/g, "_")
+    .replace(/^_+|_+$/g, "");
   return /^[A-Za-z]/.test(stem) ? stem : `net_${stem}`;
 }
 
@@ -137,13 +156,17 @@ class Importer {
     });
     this.functions = new Map(model.functions.map((f) => [functionKey(f.domain, f.name, f.overload), f]));
     this.noteReaders(this.graph.node);
-    for (const v of [...this.graph.valueInfo, ...this.graph.output]) if (v.type?.tensorType?.elemType) this.declared.set(v.name, v.type.tensorType.elemType);
-    for (const o of this.graph.output) this.readers.set(o.name, [...(this.readers.get(o.name) ?? []), "the graph's output"]);
+    for (const v of [...this.graph.valueInfo, ...this.graph.output])
+      if (v.type?.tensorType?.elemType) this.declared.set(v.name, v.type.tensorType.elemType);
+    for (const o of this.graph.output)
+      this.readers.set(o.name, [...(this.readers.get(o.name) ?? []), "the graph's output"]);
     const opset = this.opsets.get("");
-    if (opset === undefined && this.opsets.size === 0) throw UserError.of("ON002", { what: "names no operator set (opset_import is empty)", ...OPSETS }, { file });
+    if (opset === undefined && this.opsets.size === 0)
+      throw UserError.of("ON002", { what: "names no operator set (opset_import is empty)", ...OPSETS }, { file });
     const outside = opset === undefined ? undefined : opsetProblem("", opset);
     const own = this.graph.node.filter((n) => n.domain === "" || n.domain === "ai.onnx").map((n) => n.opType);
-    if (outside !== undefined && !isUnchanged(opset!, own)) throw UserError.of("ON002", { what: `uses opset ${opset}`, ...outside }, { file });
+    if (outside !== undefined && !isUnchanged(opset!, own))
+      throw UserError.of("ON002", { what: `uses opset ${opset}`, ...outside }, { file });
   }
 
   private noteReaders(nodes: readonly NodeProto[]): void {
@@ -158,10 +181,18 @@ class Importer {
 
   /** The function of the model that a node calls. Operators that are known need no function. */
   private functionOf(node: NodeProto): FunctionProto | undefined {
-    return lookupOnnxOp(node.domain, node.opType) === undefined ? this.functions.get(functionKey(node.domain, node.opType, node.overload)) : undefined;
+    return lookupOnnxOp(node.domain, node.opType) === undefined
+      ? this.functions.get(functionKey(node.domain, node.opType, node.overload))
+      : undefined;
   }
   private isKnown(node: NodeProto): boolean {
-    return lookupOnnxOp(node.domain, node.opType) !== undefined || isAdopted(node) || this.functionOf(node) !== undefined || isControl(node) || isSequenceNode(node, this.sequences);
+    return (
+      lookupOnnxOp(node.domain, node.opType) !== undefined ||
+      isAdopted(node) ||
+      this.functionOf(node) !== undefined ||
+      isControl(node) ||
+      isSequenceNode(node, this.sequences)
+    );
   }
 
   run(): Module | undefined {
@@ -174,7 +205,14 @@ class Importer {
     if (this.sink.hasErrors) return undefined;
     const outputs = this.graph.output.map((o) => {
       const t = this.tensors.get(o.name);
-      if (t === undefined) throw UserError.of("ON003", { what: `output "${printable(o.name)}" is ${this.sequences.has(o.name) ? "a sequence of tensors, which no port can carry" : "produced by nothing"}` }, { file: this.file, tensor: o.name });
+      if (t === undefined)
+        throw UserError.of(
+          "ON003",
+          {
+            what: `output "${printable(o.name)}" is ${this.sequences.has(o.name) ? "a sequence of tensors, which no port can carry" : "produced by nothing"}`,
+          },
+          { file: this.file, tensor: o.name },
+        );
       return t.kind === "const" ? this.pacedConstant(t.tensor, o.name) : t.value;
     });
     if (outputs.length === 0) throw UserError.of("ON003", { what: "the graph has no outputs" }, { file: this.file });
@@ -182,7 +220,13 @@ class Importer {
     this.noteBakedBatch(inputs);
     new Builder(this.block).create("return", outputs, []);
     const module = new Module(moduleNameOf(this.file));
-    module.body.append(new Op({ name: "func", attrs: { sym: module.name, inputs, outputs: this.graph.output.map((o) => o.name) }, regions: [this.block] }));
+    module.body.append(
+      new Op({
+        name: "func",
+        attrs: { sym: module.name, inputs, outputs: this.graph.output.map((o) => o.name) },
+        regions: [this.block],
+      }),
+    );
     checkInfinities(module, this.file);
     return module;
   }
@@ -193,9 +237,21 @@ class Importer {
     const input = this.block.args[0]!;
     const b = new Builder(this.block, undefined, { nodes: [name], opType: "Constant", file: this.file });
     const ones = shapeOf(input).map(() => 1);
-    const first = b.value("nn.slice", [input], tensor(ones, f32), { starts: ones.map(() => 0), steps: ones, shape: ones }, `${name}_pace`);
+    const first = b.value(
+      "nn.slice",
+      [input],
+      tensor(ones, f32),
+      { starts: ones.map(() => 0), steps: ones, shape: ones },
+      `${name}_pace`,
+    );
     const pace = b.value("nn.reshape", [first], tensor([], f32), { shape: [] }, `${name}_pace`);
-    const value = b.value("nn.constant", [], tensor(t.shape, f32), { value: new Dense(t.shape, f32, t.data) }, `${name}_value`);
+    const value = b.value(
+      "nn.constant",
+      [],
+      tensor(t.shape, f32),
+      { value: new Dense(t.shape, f32, t.data) },
+      `${name}_value`,
+    );
     return b.value("nn.select_neg", [pace, value, value], tensor(t.shape, f32), {}, name);
   }
 
@@ -209,7 +265,8 @@ class Importer {
       const before = this.block.ops.length;
       let reason: string | undefined;
       if (!this.isKnown(node)) reason = "the operator is not supported";
-      else if (node.input.some((n) => n !== "" && !this.tensors.has(n) && !this.sequences.has(n))) reason = "an input comes from a node that cannot be read";
+      else if (node.input.some((n) => n !== "" && !this.tensors.has(n) && !this.sequences.has(n)))
+        reason = "an input comes from a node that cannot be read";
       else {
         try {
           this.importNode(node, names[i]!);
@@ -218,10 +275,20 @@ class Importer {
           reason = e.diagnostics[0]!.message;
         }
       }
-      return { name: names[i]!, opType: node.opType, ops: this.block.ops.slice(before), outputShape: this.shapeOfTensor(node.output[0] ?? ""), reason };
+      return {
+        name: names[i]!,
+        opType: node.opType,
+        ops: this.block.ops.slice(before),
+        outputShape: this.shapeOfTensor(node.output[0] ?? ""),
+        reason,
+      };
     });
     if (nodes.every((n) => n.reason === undefined)) this.noteBakedBatch(inputs);
-    return { inputs: args, outputs: this.graph.output.map((o) => ({ name: o.name, shape: this.shapeOfTensor(o.name) })), nodes };
+    return {
+      inputs: args,
+      outputs: this.graph.output.map((o) => ({ name: o.name, shape: this.shapeOfTensor(o.name) })),
+      nodes,
+    };
   }
 
   private shapeOfTensor(name: string): readonly number[] {
@@ -236,11 +303,24 @@ class Importer {
       const domain = n.domain === "" || n.domain === "ai.onnx" ? "" : `${n.domain}::`;
       return [`${printable(names[i]!, 60)} (${printable(domain + n.opType, 60)})`];
     });
-    if (missing.length > 0) throw UserError.of("ON004", { count: missing.length, list: missing.slice(0, 50).join(", ") + (missing.length > 50 ? ` and ${missing.length - 50} more` : "") }, { file: this.file });
+    if (missing.length > 0)
+      throw UserError.of(
+        "ON004",
+        {
+          count: missing.length,
+          list: missing.slice(0, 50).join(", ") + (missing.length > 50 ? ` and ${missing.length - 50} more` : ""),
+        },
+        { file: this.file },
+      );
   }
 
   private define(name: string, value: Imported, what: string): void {
-    if (this.tensors.has(name)) throw UserError.of("ON003", { what: `tensor "${printable(name)}" is defined twice, the second time by ${what}` }, { file: this.file, tensor: name });
+    if (this.tensors.has(name))
+      throw UserError.of(
+        "ON003",
+        { what: `tensor "${printable(name)}" is defined twice, the second time by ${what}` },
+        { file: this.file, tensor: name },
+      );
     this.tensors.set(name, value);
   }
 
@@ -252,29 +332,62 @@ class Importer {
       this.types.set(t.name, t.dataType);
       this.define(t.name, { kind: "const", tensor: value }, "an initializer");
     }
-    if (this.graph.sparseInitializer.length > 0) throw UserError.of("ON003", { what: "weights in sparse form (sparse_initializer) are not supported" }, { file: this.file });
+    if (this.graph.sparseInitializer.length > 0)
+      throw UserError.of(
+        "ON003",
+        { what: "weights in sparse form (sparse_initializer) are not supported" },
+        { file: this.file },
+      );
   }
 
   /** Inputs that no initializer provides become the function's arguments. */
   private readInputs(): string[] {
     const seen = new Set<string>();
     for (const input of this.graph.input) {
-      if (seen.has(input.name)) throw UserError.of("ON003", { what: `input "${printable(input.name)}" is listed twice` }, { file: this.file, tensor: input.name });
+      if (seen.has(input.name))
+        throw UserError.of(
+          "ON003",
+          { what: `input "${printable(input.name)}" is listed twice` },
+          { file: this.file, tensor: input.name },
+        );
       seen.add(input.name);
     }
     const inputs = (this.ports = this.graph.input.filter((input) => !this.tensors.has(input.name)));
-    const { shapes, rebatching, rebatched } = resolveInputShapes(inputs, this.given, this.file, MAX_INPUT * (this.trial?.slack ?? 1));
-    if (rebatching !== undefined) this.batch = new Batch(rebatching, this.again(shapes.map((s, i) => (rebatched.includes(i) ? [rebatching.from, ...s.slice(1)] : s))).allShapes());
+    const { shapes, rebatching, rebatched } = resolveInputShapes(
+      inputs,
+      this.given,
+      this.file,
+      MAX_INPUT * (this.trial?.slack ?? 1),
+    );
+    if (rebatching !== undefined)
+      this.batch = new Batch(
+        rebatching,
+        this.again(shapes.map((s, i) => (rebatched.includes(i) ? [rebatching.from, ...s.slice(1)] : s))).allShapes(),
+      );
     for (const [i, input] of inputs.entries()) {
       const shape = [...shapes[i]!];
       this.types.set(input.name, input.type!.tensorType!.elemType);
       const arg = this.block.addArg(tensor(shape, f32), input.name);
       const range = portRange(input.type!.tensorType!.elemType);
       // Integers of a quantized network enter within the limits of their type.
-      const value = range === undefined ? arg : new Builder(this.block).value("nn.round", [arg], tensor(shape, f32), { lo: range.lo, hi: range.hi }, input.name);
+      const value =
+        range === undefined
+          ? arg
+          : new Builder(this.block).value(
+              "nn.round",
+              [arg],
+              tensor(shape, f32),
+              { lo: range.lo, hi: range.hi },
+              input.name,
+            );
       this.tensors.set(input.name, { kind: "value", value });
     }
-    if (inputs.length === 0) throw UserError.of("ON003", { what: "the graph has no input: everything in it is constant" }, { file: this.file });
+    if (inputs.length === 0)
+      throw UserError.of(
+        "ON003",
+        { what: "the graph has no input: everything in it is constant" },
+        { file: this.file },
+      );
     return inputs.map((i) => i.name);
   }
 
@@ -282,7 +395,13 @@ class Importer {
   private again(shapes: readonly (readonly number[])[]): Importer {
     const first = this.given.shapes ?? {};
     const slack = Math.max(1, ...shapes.map((s, i) => (s[0] ?? 1) / (first[this.ports[i]!.name]?.[0] ?? s[0] ?? 1)));
-    return new Importer(this.model, this.file, new Sink(), { ...this.given, shapes: Object.fromEntries(this.ports.map((p, i) => [p.name, shapes[i]!])) }, { slack });
+    return new Importer(
+      this.model,
+      this.file,
+      new Sink(),
+      { ...this.given, shapes: Object.fromEntries(this.ports.map((p, i) => [p.name, shapes[i]!])) },
+      { slack },
+    );
   }
 
   /** Shapes of all tensors. @errors everything that is wrong with the model */
@@ -305,12 +424,17 @@ class Importer {
       if (!(e instanceof UserError)) throw e;
       return;
     }
-    this.sink.report("ON025", { batch, options: shapes.map((s, i) => shapeOption(inputs[i]!, [1, ...s.slice(1)])).join(" ") }, { file: this.file });
+    this.sink.report(
+      "ON025",
+      { batch, options: shapes.map((s, i) => shapeOption(inputs[i]!, [1, ...s.slice(1)])).join(" ") },
+      { file: this.file },
+    );
   }
 
   private tryNode(node: NodeProto, name: string): void {
     try {
-      if ([...node.input, ...capturedBy(node)].some((n) => this.failed.has(n))) node.output.forEach((o) => this.failed.add(o));
+      if ([...node.input, ...capturedBy(node)].some((n) => this.failed.has(n)))
+        node.output.forEach((o) => this.failed.add(o));
       else this.importNode(node, name);
     } catch (e) {
       if (!(e instanceof UserError)) throw e;
@@ -328,7 +452,8 @@ class Importer {
     const schema = operatorSchema(domain, node.opType, early ? schemaVersions(domain, node.opType)[0]! : opset);
     const typeOf = (tensor: string): number | undefined => this.types.get(tensor);
     const refuse = (problem: Problem | undefined): void => {
-      if (problem !== undefined) throw UserError.of("ON021", problem, { file: this.file, node: name, opType: node.opType });
+      if (problem !== undefined)
+        throw UserError.of("ON021", problem, { file: this.file, node: name, opType: node.opType });
     };
     if (!early) refuse(versionProblem(node, domain, opset));
     if (schema !== undefined) refuse(nodeProblem(schema, node, opset, typeOf));
@@ -339,10 +464,14 @@ class Importer {
     if (schema === undefined) this.checkTypes(ctx, operator);
     const results = operator.import(ctx);
     const remark = operator.remark?.(ctx);
-    if (remark !== undefined) this.sink.report("ON027", { what: remark }, { file: this.file, node: name, opType: node.opType });
+    if (remark !== undefined)
+      this.sink.report("ON027", { what: remark }, { file: this.file, node: name, opType: node.opType });
     ctx.refuseUnread(schema, operator.ignores);
     const stated = (): number | undefined => operator.resultType?.(ctx);
-    const outputs = schema === undefined ? { types: node.output.map(() => stated() ?? this.types.get(node.input[0] ?? "")) } : outputTypes(schema, node, typeOf, stated);
+    const outputs =
+      schema === undefined
+        ? { types: node.output.map(() => stated() ?? this.types.get(node.input[0] ?? "")) }
+        : outputTypes(schema, node, typeOf, stated);
     if ("problem" in outputs) refuse(outputs.problem);
     const list = Array.isArray(results) ? (results as readonly (Value | Imported)[]) : [results as Value | Imported];
     node.output.forEach((o, i) => {
@@ -355,9 +484,17 @@ class Importer {
       }
       const type = outputs.types[i];
       const declared = this.declared.get(o);
-if (type !== undefined && declared !== undefined && type !== declared) this.sink.report("ON024", { name: printable(o, 60), is: dataTypeName(type), declared: dataTypeName(declared) }, { file: this.file, node: name, opType: node.opType, tensor: o });
+      if (type !== undefined && declared !== undefined && type !== declared)
+        this.sink.report(
+          "ON024",
+          { name: printable(o, 60), is: dataTypeName(type), declared: dataTypeName(declared) },
+          { file: this.file, node: name, opType: node.opType, tensor: o },
+        );
       if (type !== undefined) this.types.set(o, type);
-      const defined: Imported = "kind" in r && (r.kind === "const" || r.kind === "value") ? (r as Imported) : { kind: "value", value: r as Value };
+      const defined: Imported =
+        "kind" in r && (r.kind === "const" || r.kind === "value")
+          ? (r as Imported)
+          : { kind: "value", value: r as Value };
       if (defined.kind === "value") ctx.checkBatch(o, shapeOf(defined.value));
       this.define(o, defined, `node "${printable(name)}"`);
     });
@@ -368,15 +505,35 @@ if (type !== undefined && declared !== undefined && type !== declared) this.sink
     const inputs = node.input.map((n): Imported | undefined => {
       if (n === "" || this.sequences.has(n)) return undefined;
       const t = this.tensors.get(n);
-      if (t === undefined) throw UserError.of("ON003", { what: `node "${printable(name)}" reads tensor "${printable(n)}", which nothing produces` }, { file: this.file, node: name, opType: node.opType, tensor: n });
+      if (t === undefined)
+        throw UserError.of(
+          "ON003",
+          { what: `node "${printable(name)}" reads tensor "${printable(n)}", which nothing produces` },
+          { file: this.file, node: name, opType: node.opType, tensor: n },
+        );
       return t;
     });
     const builder = new Builder(this.block, undefined, { nodes: [name], opType: node.opType, file: this.file });
-    return new NodeContext(node, name, opset, this.file, builder, inputs, this.readers.get(node.output[0] ?? "") ?? [], this.types, lookupByName, undefined, this.batch, this.trial?.slack);
+    return new NodeContext(
+      node,
+      name,
+      opset,
+      this.file,
+      builder,
+      inputs,
+      this.readers.get(node.output[0] ?? "") ?? [],
+      this.types,
+      lookupByName,
+      undefined,
+      this.batch,
+      this.trial?.slack,
+    );
   }
 
   private importSequence(ctx: NodeContext, node: NodeProto, name: string): void {
-    const result = readSequence(ctx, this.sequences.get(node.input[0] ?? ""), (i) => this.types.get(node.input[i] ?? ""));
+    const result = readSequence(ctx, this.sequences.get(node.input[0] ?? ""), (i) =>
+      this.types.get(node.input[i] ?? ""),
+    );
     const output = node.output[0] ?? "";
     if (output === "") return;
     if ("sequence" in result) this.sequences.set(output, result.sequence);
@@ -388,7 +545,12 @@ if (type !== undefined && declared !== undefined && type !== declared) this.sink
 
   private call(f: FunctionProto, node: NodeProto, name: string): void {
     const key = functionKey(f.domain, f.name, f.overload);
-    if (this.calls.includes(key)) throw UserError.of("ON003", { what: `function "${printable(f.name)}" calls itself` }, { file: this.file, node: name, opType: node.opType });
+    if (this.calls.includes(key))
+      throw UserError.of(
+        "ON003",
+        { what: `function "${printable(f.name)}" calls itself` },
+        { file: this.file, node: name, opType: node.opType },
+      );
     const outer = this.opsets;
     this.opsets = new Map([...outer, ...opsetsOf(f.opsetImport)]);
     this.calls.push(key);
@@ -402,7 +564,10 @@ if (type !== undefined && declared !== undefined && type !== declared) this.sink
 
   /** Nodes in the place of one; what is wrong with any of them is said of it. */
   private importBody(body: Body): void {
-    this.checkOperators(body.nodes, body.nodes.map((n) => n.name));
+    this.checkOperators(
+      body.nodes,
+      body.nodes.map((n) => n.name),
+    );
     this.noteReaders(body.nodes);
     this.readInitializers(body.initializers);
     for (const [, from] of body.aliases) this.readers.set(from, [...(this.readers.get(from) ?? []), "an output"]);
@@ -417,7 +582,12 @@ if (type !== undefined && declared !== undefined && type !== declared) this.sink
       return;
     }
     const value = this.tensors.get(from);
-    if (value === undefined) throw UserError.of("ON003", { what: `tensor "${printable(from)}" is produced by nothing` }, { file: this.file, tensor: from });
+    if (value === undefined)
+      throw UserError.of(
+        "ON003",
+        { what: `tensor "${printable(from)}" is produced by nothing` },
+        { file: this.file, tensor: from },
+      );
     const type = this.types.get(from);
     if (type !== undefined) this.types.set(output, type);
     this.define(output, value, "a function, branch or loop");
@@ -432,7 +602,10 @@ if (type !== undefined && declared !== undefined && type !== declared) this.sink
     const odd = typed.find((t) => t.type !== typed[0]!.type);
     if (odd === undefined) return;
     const show = (t: { n: string; type: number }): string => `"${printable(t.n, 60)}" is ${dataTypeName(t.type)}`;
-    throw ctx.error(`its inputs differ in type: ${show(typed[0]!)}, ${show(odd)}`, "convert the weights to the type of the activations and export again");
+    throw ctx.error(
+      `its inputs differ in type: ${show(typed[0]!)}, ${show(odd)}`,
+      "convert the weights to the type of the activations and export again",
+    );
   }
 
   private isRead(tensorName: string): boolean {

@@ -1,6 +1,6 @@
 /**
- * Calls of functions that a model defines (ModelProto.functions), and branches of If, as nodes of the graph around them. Names of
- * the body get the name of the calling node in front, so that bodies can be used many times.
+ * Calls of functions that a model defines (ModelProto.functions), and branches of If, as nodes of the graph around
+ * them. Names of the body get the name of the calling node in front, so that bodies can be used many times.
  */
 import type { AttributeProto, FunctionProto, GraphProto, NodeProto, TensorProto } from "./onnx-proto.js";
 
@@ -45,14 +45,27 @@ export function branchBody(branch: GraphProto, node: NodeProto, name: string): B
   return inlined(branch.node, branch.initializer, outputs, new Map(), name);
 }
 
-/** One pass through the body of a loop. `inputs` are tensors outside that its inputs stand for, `outputs` what its outputs are called there. */
-export function passBody(graph: GraphProto, inputs: readonly string[], prefix: string): { readonly body: Body; readonly outputs: string[] } {
+/**
+ * One pass through the body of a loop. `inputs` are tensors outside that its inputs stand for, `outputs` what its
+ * outputs are called there.
+ */
+export function passBody(
+  graph: GraphProto,
+  inputs: readonly string[],
+  prefix: string,
+): { readonly body: Body; readonly outputs: string[] } {
   const names = new Map(graph.input.map((v, i) => [v.name, inputs[i]!]));
   const body = inlined(graph.node, graph.initializer, [], names, prefix);
   return { body, outputs: graph.output.map((o) => names.get(o.name) ?? o.name) };
 }
 
-function inlined(nodes: readonly NodeProto[], initializers: readonly TensorProto[], outputs: readonly (readonly [string, string])[], names: Map<string, string>, prefix: string): Body {
+function inlined(
+  nodes: readonly NodeProto[],
+  initializers: readonly TensorProto[],
+  outputs: readonly (readonly [string, string])[],
+  names: Map<string, string>,
+  prefix: string,
+): Body {
   const local = (n: string): string => `${prefix}/${n}`;
   const made = new Set([...nodes.flatMap((n) => n.output), ...initializers.map((t) => t.name)]);
   for (const n of made) if (n !== "") names.set(n, local(n));
@@ -73,19 +86,31 @@ function inlined(nodes: readonly NodeProto[], initializers: readonly TensorProto
 
 function renamed(node: NodeProto, names: ReadonlyMap<string, string>, name: string): NodeProto {
   const to = (n: string): string => names.get(n) ?? n;
-  return changed(node, { name, input: node.input.map(to), output: node.output.map(to), attribute: node.attribute.map((a) => (a.g === null ? a : changed(a, { g: renamedGraph(a.g, names) }))) });
+  return changed(node, {
+    name,
+    input: node.input.map(to),
+    output: node.output.map(to),
+    attribute: node.attribute.map((a) => (a.g === null ? a : changed(a, { g: renamedGraph(a.g, names) }))),
+  });
 }
 
 /** Names that a graph inside a node gives to tensors of its own. */
 function ownNames(g: GraphProto): ReadonlySet<string> {
-  return new Set([...g.input.map((v) => v.name), ...g.initializer.map((t) => t.name), ...g.node.flatMap((n) => n.output)]);
+  return new Set([
+    ...g.input.map((v) => v.name),
+    ...g.initializer.map((t) => t.name),
+    ...g.node.flatMap((n) => n.output),
+  ]);
 }
 
 /** A graph inside a node: what it reads from outside is renamed, what it makes hides names outside. */
 function renamedGraph(g: GraphProto, names: ReadonlyMap<string, string>): GraphProto {
   const own = ownNames(g);
   const outside = new Map([...names].filter(([n]) => !own.has(n)));
-  return changed(g, { node: g.node.map((n) => renamed(n, outside, n.name)), output: g.output.map((o) => changed(o, { name: outside.get(o.name) ?? o.name })) });
+  return changed(g, {
+    node: g.node.map((n) => renamed(n, outside, n.name)),
+    output: g.output.map((o) => changed(o, { name: outside.get(o.name) ?? o.name })),
+  });
 }
 
 /** Tensors around a node that the graphs in it read. */

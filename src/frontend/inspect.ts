@@ -16,7 +16,10 @@ export interface InspectedNode {
   readonly parameters: number;
   readonly supported: boolean;
   readonly reason?: string;
-  /** In a quantized model: whether the node computes with the model's own integers, or with formats that the compiler chooses. */
+  /**
+   * In a quantized model: whether the node computes with the model's own integers, or with formats that the compiler
+   * chooses.
+   */
   readonly arithmetic?: "integers" | "real";
   /** Why it is "real". */
   readonly arithmetic_reason?: string;
@@ -32,7 +35,12 @@ export interface InspectedModel {
 }
 
 /** Undefined where the file is no ONNX model; then the sink says why. */
-export function inspectOnnx(bytes: Uint8Array, file: string, sink: Sink, given: GivenShapes = {}): InspectedModel | undefined {
+export function inspectOnnx(
+  bytes: Uint8Array,
+  file: string,
+  sink: Sink,
+  given: GivenShapes = {},
+): InspectedModel | undefined {
   const summary = summarizeOnnx(bytes, file, sink, given);
   if (summary === undefined) return undefined;
   const nodes = summary.nodes.map(
@@ -41,13 +49,23 @@ export function inspectOnnx(bytes: Uint8Array, file: string, sink: Sink, given: 
       op_type: n.opType,
       output_shape: n.outputShape,
       macs: n.ops.reduce((sum, op) => sum + macsOf(op), 0),
-      parameters: n.ops.reduce((sum, op) => sum + (op.name === "nn.constant" ? denseAttr(op, "value").data.length : 0), 0),
+      parameters: n.ops.reduce(
+        (sum, op) => sum + (op.name === "nn.constant" ? denseAttr(op, "value").data.length : 0),
+        0,
+      ),
       supported: n.reason === undefined,
       ...(n.reason !== undefined && { reason: n.reason }),
     }),
   );
   const total = (key: "macs" | "parameters"): number => nodes.reduce((sum, n) => sum + n[key], 0);
-  return { model: file, inputs: summary.inputs, outputs: summary.outputs, nodes, macs: total("macs"), parameters: total("parameters") };
+  return {
+    model: file,
+    inputs: summary.inputs,
+    outputs: summary.outputs,
+    nodes,
+    macs: total("macs"),
+    parameters: total("parameters"),
+  };
 }
 
 function macsOf(op: Op): number {

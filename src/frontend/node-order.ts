@@ -3,14 +3,24 @@ import { UserError, printable } from "../diagnostics/index.js";
 import { capturedBy } from "./inline.js";
 import type { NodeProto } from "./onnx-proto.js";
 
-/** Node numbers in an order in which every tensor is produced before it is read. @errors ON003 for cycles and tensors with two producers */
+/**
+ * Node numbers in an order in which every tensor is produced before it is read. @errors ON003 for cycles and tensors
+ * with two producers
+ */
 export function nodeOrder(nodes: readonly NodeProto[], names: readonly string[], file: string): number[] {
   const producer = new Map<string, number>();
   nodes.forEach((n, i) => {
     for (const o of n.output) {
       if (o === "") continue;
       const before = producer.get(o);
-      if (before !== undefined) throw UserError.of("ON003", { what: `tensor "${printable(o)}" is produced by two nodes, "${printable(names[before]!)}" and "${printable(names[i]!)}"` }, { file, tensor: o });
+      if (before !== undefined)
+        throw UserError.of(
+          "ON003",
+          {
+            what: `tensor "${printable(o)}" is produced by two nodes, "${printable(names[before]!)}" and "${printable(names[i]!)}"`,
+          },
+          { file, tensor: o },
+        );
       producer.set(o, i);
     }
   });
@@ -34,8 +44,14 @@ export function nodeOrder(nodes: readonly NodeProto[], names: readonly string[],
       const p = producer.get(input);
       if (p === undefined || state[p] === 2) continue;
       if (state[p] === 1) {
-        const cycle = stack.slice(stack.findIndex((s) => s.node === p)).map((s) => `"${printable(names[s.node]!, 40)}"`);
-        throw UserError.of("ON003", { what: `the graph has a cycle through ${cycle.join(", ")}` }, { file, tensor: input });
+        const cycle = stack
+          .slice(stack.findIndex((s) => s.node === p))
+          .map((s) => `"${printable(names[s.node]!, 40)}"`);
+        throw UserError.of(
+          "ON003",
+          { what: `the graph has a cycle through ${cycle.join(", ")}` },
+          { file, tensor: input },
+        );
       }
       state[p] = 1;
       stack.push({ node: p, next: 0 });

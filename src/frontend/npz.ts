@@ -29,7 +29,8 @@ const READERS: Readonly<Record<string, { readonly bytes: number; readonly read: 
 /** Reads a .npy file. @errors NP001 */
 export function readNpy(bytes: Uint8Array, name: string): NumericArray {
   const fail = (reason: string): UserError => UserError.of("NP001", { reason }, { file: name });
-  if (bytes.length < 12 || bytes[0] !== 0x93 || String.fromCharCode(...bytes.subarray(1, 6)) !== "NUMPY") throw fail("it is not a NumPy array");
+  if (bytes.length < 12 || bytes[0] !== 0x93 || String.fromCharCode(...bytes.subarray(1, 6)) !== "NUMPY")
+    throw fail("it is not a NumPy array");
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const headerBytes = bytes[6]! === 1 ? view.getUint16(8, true) : view.getUint32(8, true);
   const start = (bytes[6]! === 1 ? 10 : 12) + headerBytes;
@@ -38,10 +39,16 @@ export function readNpy(bytes: Uint8Array, name: string): NumericArray {
   const descr = /'descr':\s*'([<>|=]?)([a-z])(\d+)'/.exec(header);
   const shapeText = /'shape':\s*\(([^)]*)\)/.exec(header);
   const reader = descr === null ? undefined : READERS[`${descr[2]}${descr[3]}`];
-  if (reader === undefined || shapeText === null) throw fail(`its element type is not numeric (${/'descr':\s*([^,]+)/.exec(header)?.[1] ?? "unknown"})`);
-  const shape = shapeText[1]!.split(",").map((s) => s.trim()).filter((s) => s !== "").map(Number);
+  if (reader === undefined || shapeText === null)
+    throw fail(`its element type is not numeric (${/'descr':\s*([^,]+)/.exec(header)?.[1] ?? "unknown"})`);
+  const shape = shapeText[1]!
+    .split(",")
+    .map((s) => s.trim())
+    .filter((s) => s !== "")
+    .map(Number);
   const count = shape.reduce((n, d) => n * d, 1);
-  if (!Number.isSafeInteger(count) || start + count * reader.bytes > bytes.length) throw fail(`it has fewer data than its shape [${shape.join(", ")}] says; it may be truncated`);
+  if (!Number.isSafeInteger(count) || start + count * reader.bytes > bytes.length)
+    throw fail(`it has fewer data than its shape [${shape.join(", ")}] says; it may be truncated`);
   const little = descr![1] !== ">";
   const data = new Float64Array(count);
   for (let i = 0; i < count; i++) data[i] = reader.read(view, start + i * reader.bytes, little);
@@ -59,7 +66,10 @@ function fromFortran(shape: readonly number[], data: Float64Array): Float64Array
   return out;
 }
 
-/** Arrays by name; a .npy file gives one array with an empty name. Arrays that are not numeric are left out. @errors NP001 */
+/**
+ * Arrays by name; a .npy file gives one array with an empty name. Arrays that are not numeric are left out. @errors
+ * NP001
+ */
 export function readArrays(bytes: Uint8Array, file: string): Map<string, NumericArray> {
   if (bytes[0] === 0x93) return new Map([["", readNpy(bytes, file)]]);
   let entries: Record<string, Uint8Array>;
@@ -91,7 +101,7 @@ export function writeNpy(a: OutputArray): Uint8Array {
   const descr = a.data instanceof Float32Array ? "<f4" : a.data instanceof Int32Array ? "<i4" : "<f8";
   const shape = a.shape.length === 1 ? `${a.shape[0]},` : a.shape.join(", ");
   let header = `{'descr': '${descr}', 'fortran_order': False, 'shape': (${shape}), }`;
-  header += " ".repeat(63 - ((10 + header.length) % 64)) + "\n";
+  header += `${" ".repeat(63 - ((10 + header.length) % 64))}\n`;
   const out = new Uint8Array(10 + header.length + a.data.byteLength);
   out.set([0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59, 1, 0, header.length & 255, header.length >> 8]);
   out.set(new TextEncoder().encode(header), 10);
@@ -101,7 +111,9 @@ export function writeNpy(a: OutputArray): Uint8Array {
 
 export function writeNpz(arrays: ReadonlyMap<string, OutputArray>): Uint8Array {
   // A fixed date keeps the file the same for the same numbers.
-  return zipSync(Object.fromEntries([...arrays].map(([name, a]) => [`${name}.npy`, writeNpy(a)])), { mtime: "1980-01-01T00:00:00" });
+  return zipSync(Object.fromEntries([...arrays].map(([name, a]) => [`${name}.npy`, writeNpy(a)])), {
+    mtime: "1980-01-01T00:00:00",
+  });
 }
 
 export interface InputSpec {
@@ -116,22 +128,46 @@ export interface InputData {
 }
 
 /**
- * Finds the arrays of the network's inputs: by name, or the only array for an only input. The first axis counts samples.
+ * Finds the arrays of the network's inputs: by name, or the only array for an only input. The first axis counts
+ * samples.
  *
  * @errors NP002 missing array, NP003 shape, NP004 NaN or infinity, NP005 different numbers of samples
  */
-export function matchInputs(arrays: ReadonlyMap<string, NumericArray>, inputs: readonly InputSpec[], file: string): InputData {
+export function matchInputs(
+  arrays: ReadonlyMap<string, NumericArray>,
+  inputs: readonly InputSpec[],
+  file: string,
+): InputData {
   let samples: number | undefined;
   const data = inputs.map((input) => {
     const [name, array] = findArray(arrays, input, inputs.length, file);
     const size = input.shape.reduce((n, d) => n * d, 1);
     const n = samplesIn(array, input);
-    if (n === undefined) throw UserError.of("NP003", { name: name === "" ? input.name : name, have: array.shape.join(", "), want: ["N", ...sampleShape(input.shape)].join(", ") }, { file, tensor: input.name });
+    if (n === undefined)
+      throw UserError.of(
+        "NP003",
+        {
+          name: name === "" ? input.name : name,
+          have: array.shape.join(", "),
+          want: ["N", ...sampleShape(input.shape)].join(", "),
+        },
+        { file, tensor: input.name },
+      );
     if (n === 0) throw UserError.of("NP002", { want: input.name, have: `an empty array ${name}` }, { file });
     samples ??= n;
-    if (samples !== n) throw UserError.of("NP005", { name: input.name, have: n, want: samples }, { file, tensor: input.name });
+    if (samples !== n)
+      throw UserError.of("NP005", { name: input.name, have: n, want: samples }, { file, tensor: input.name });
     const bad = array.data.findIndex((v) => !Number.isFinite(v));
-    if (bad >= 0) throw UserError.of("NP004", { name: name === "" ? input.name : name, value: Number.isNaN(array.data[bad]) ? "NaN" : "infinite", sample: Math.floor(bad / size) }, { file, tensor: input.name });
+    if (bad >= 0)
+      throw UserError.of(
+        "NP004",
+        {
+          name: name === "" ? input.name : name,
+          value: Number.isNaN(array.data[bad]) ? "NaN" : "infinite",
+          sample: Math.floor(bad / size),
+        },
+        { file, tensor: input.name },
+      );
     return array.data;
   });
   return { samples: samples ?? 0, data };
@@ -149,14 +185,23 @@ function samplesIn(array: NumericArray, input: InputSpec): number | undefined {
   if (first === undefined) return undefined;
   if (input.shape[0] === 1 || array.shape.length > input.shape.length) {
     if (significant(rest) === significant(input.shape)) return first;
-  } else if (array.shape.length === input.shape.length && first % input.shape[0]! === 0 && rest.join() === input.shape.slice(1).join()) {
+  } else if (
+    array.shape.length === input.shape.length &&
+    first % input.shape[0]! === 0 &&
+    rest.join() === input.shape.slice(1).join()
+  ) {
     return first / input.shape[0]!;
   }
   // A single sample without the counting axis.
   return significant(array.shape) === significant(input.shape) && array.data.length === size ? 1 : undefined;
 }
 
-function findArray(arrays: ReadonlyMap<string, NumericArray>, input: InputSpec, inputCount: number, file: string): [string, NumericArray] {
+function findArray(
+  arrays: ReadonlyMap<string, NumericArray>,
+  input: InputSpec,
+  inputCount: number,
+  file: string,
+): [string, NumericArray] {
   const exact = arrays.get(input.name);
   if (exact !== undefined) return [input.name, exact];
   const have = [...arrays.keys()].filter((k) => k !== "");
@@ -166,5 +211,9 @@ function findArray(arrays: ReadonlyMap<string, NumericArray>, input: InputSpec, 
     const fitting = [...arrays].filter(([, a]) => samplesIn(a, input) !== undefined && a.shape.length >= 2);
     if (fitting.length === 1) return fitting[0]!;
   }
-  throw UserError.of("NP002", { want: input.name, have: have.length === 0 ? "no named arrays" : have.join(", ") }, { file });
+  throw UserError.of(
+    "NP002",
+    { want: input.name, have: have.length === 0 ? "no named arrays" : have.join(", ") },
+    { file },
+  );
 }

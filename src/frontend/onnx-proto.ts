@@ -1,4 +1,6 @@
-/** ONNX's protobuf schema, as far as models use it, and its decoding. @source onnx/onnx.proto, ONNX 1.20 (IR version 13) */
+/**
+ * ONNX's protobuf schema, as far as models use it, and its decoding. @source onnx/onnx.proto, ONNX 1.20 (IR version 13)
+ */
 import protobuf from "protobufjs";
 import { checkWire } from "./wire-check.js";
 
@@ -41,7 +43,9 @@ message FunctionProto { string name = 1; repeated string input = 4; repeated str
 `;
 
 /** An int64 as protobufjs gives it. */
-export type Int64 = number | { readonly low: number; readonly high: number; readonly unsigned: boolean; toNumber(): number };
+export type Int64 =
+  | number
+  | { readonly low: number; readonly high: number; readonly unsigned: boolean; toNumber(): number };
 
 export interface TensorProto {
   readonly name: string;
@@ -98,7 +102,12 @@ export interface DimensionProto {
 }
 export interface ValueInfoProto {
   readonly name: string;
-  readonly type: { readonly tensorType: { readonly elemType: number; readonly shape: { readonly dim: readonly DimensionProto[] } | null } | null } | null;
+  readonly type: {
+    readonly tensorType: {
+      readonly elemType: number;
+      readonly shape: { readonly dim: readonly DimensionProto[] } | null;
+    } | null;
+  } | null;
 }
 export interface GraphProto {
   readonly name: string;

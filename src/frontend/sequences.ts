@@ -1,4 +1,7 @@
-/** Sequences of tensors, which exporters leave around splits and loops: lists at import, of which nothing is left behind. */
+/**
+ * Sequences of tensors, which exporters leave around splits and loops: lists at import, of which nothing is left
+ * behind.
+ */
 import { known, type Imported, type NodeContext } from "./context.js";
 import type { NodeProto } from "./onnx-proto.js";
 import { apply, integers, shapeOfImported } from "./operators/build.js";
@@ -26,7 +29,9 @@ function element(ctx: NodeContext, sequence: Sequence, fallback: number): number
 
 const READERS: Readonly<Record<string, Reader>> = {
   SequenceEmpty: () => ({ sequence: [] }),
-  SequenceConstruct: (ctx, _, typeOf) => ({ sequence: Array.from({ length: ctx.inputCount }, (_v, i) => ({ tensor: ctx.input(i), type: typeOf(i) })) }),
+  SequenceConstruct: (ctx, _, typeOf) => ({
+    sequence: Array.from({ length: ctx.inputCount }, (_v, i) => ({ tensor: ctx.input(i), type: typeOf(i) })),
+  }),
   SequenceInsert: (ctx, sequence, typeOf) => {
     const at = position(ctx, 2, sequence.length, sequence.length);
     return { sequence: [...sequence.slice(0, at), { tensor: ctx.input(1), type: typeOf(1) }, ...sequence.slice(at)] };
@@ -53,8 +58,12 @@ const READERS: Readonly<Record<string, Reader>> = {
     const split = ctx.has(1) ? ctx.needConstant(1, "the sizes") : undefined;
     const size = split === undefined ? 1 : split.shape.length === 0 ? split.data[0]! : undefined;
     if (size !== undefined && size < 1) throw ctx.error(`parts of ${size} elements are asked for`);
-    const sizes = size === undefined ? [...split!.data] : Array.from({ length: Math.ceil(n / size) }, (_v, i) => Math.min(size, n - i * size));
-    if (sizes.reduce((a, b) => a + b, 0) !== n) throw ctx.error(`parts of ${sizes.join(" + ")} do not make up the ${n} elements of axis ${axis}`);
+    const sizes =
+      size === undefined
+        ? [...split!.data]
+        : Array.from({ length: Math.ceil(n / size) }, (_v, i) => Math.min(size, n - i * size));
+    if (sizes.reduce((a, b) => a + b, 0) !== n)
+      throw ctx.error(`parts of ${sizes.join(" + ")} do not make up the ${n} elements of axis ${axis}`);
     const squeezed = split === undefined && ctx.int("keepdims", 1) === 0;
     let start = 0;
     return {
@@ -69,10 +78,18 @@ const READERS: Readonly<Record<string, Reader>> = {
 
 /** Whether a node makes or reads a sequence; Identity does where its input is one. */
 export function isSequenceNode(node: NodeProto, sequences: ReadonlyMap<string, Sequence>): boolean {
-  return (node.domain === "" || node.domain === "ai.onnx") && READERS[node.opType] !== undefined && (node.opType !== "Identity" || sequences.has(node.input[0] ?? ""));
+  return (
+    (node.domain === "" || node.domain === "ai.onnx") &&
+    READERS[node.opType] !== undefined &&
+    (node.opType !== "Identity" || sequences.has(node.input[0] ?? ""))
+  );
 }
 /** What a node makes of a sequence, or a sequence of tensors. `sequence` is its first input where that is one. */
-export function readSequence(ctx: NodeContext, sequence: Sequence | undefined, typeOf: (i: number) => number | undefined): Result {
+export function readSequence(
+  ctx: NodeContext,
+  sequence: Sequence | undefined,
+  typeOf: (i: number) => number | undefined,
+): Result {
   const makes = ["SequenceEmpty", "SequenceConstruct", "SplitToSequence"].includes(ctx.node.opType);
   if (!makes && sequence === undefined) throw ctx.error("its input is no sequence");
   return READERS[ctx.node.opType]!(ctx, sequence ?? [], typeOf);

@@ -33,8 +33,18 @@ const DATA_TYPES: Readonly<Record<number, DataType>> = {
   11: { name: "double", bytes: 8, integer: false, read: (v, o) => v.getFloat64(o, true) },
   12: { name: "uint32", bytes: 4, integer: true, read: (v, o) => v.getUint32(o, true) },
   13: { name: "uint64", bytes: 8, integer: true, read: (v, o) => Number(v.getBigUint64(o, true)) },
-  21: { name: "uint4", bytes: 0.5, integer: true, read: (v, o) => (v.getUint8(Math.floor(o)) >> (o % 1 === 0 ? 0 : 4)) & 15 },
-  22: { name: "int4", bytes: 0.5, integer: true, read: (v, o) => (((v.getUint8(Math.floor(o)) >> (o % 1 === 0 ? 0 : 4)) & 15) ^ 8) - 8 },
+  21: {
+    name: "uint4",
+    bytes: 0.5,
+    integer: true,
+    read: (v, o) => (v.getUint8(Math.floor(o)) >> (o % 1 === 0 ? 0 : 4)) & 15,
+  },
+  22: {
+    name: "int4",
+    bytes: 0.5,
+    integer: true,
+    read: (v, o) => (((v.getUint8(Math.floor(o)) >> (o % 1 === 0 ? 0 : 4)) & 15) ^ 8) - 8,
+  },
   16: { name: "bfloat16", bytes: 2, integer: false, read: (v, o) => bfloatToNumber(v.getUint16(o, true)) },
 };
 
@@ -74,9 +84,11 @@ const MAX_ELEMENTS = 2 ** 28;
 
 /** Decodes and checks a tensor. @errors ON010 .. ON014 */
 export function readTensor(t: TensorProto, name: string, modelFile: string): ConstTensor {
-  const fail = (what: string, hint = "export the model again"): UserError => UserError.of("ON010", { what, hint }, { file: modelFile, tensor: name });
+  const fail = (what: string, hint = "export the model again"): UserError =>
+    UserError.of("ON010", { what, hint }, { file: modelFile, tensor: name });
   const type = DATA_TYPES[t.dataType];
-  if (type === undefined) throw fail(`has data type ${t.dataType}, which ONNX does not define or this compiler does not read`);
+  if (type === undefined)
+    throw fail(`has data type ${t.dataType}, which ONNX does not define or this compiler does not read`);
   if (type.read === undefined) throw fail(`holds ${type.name} data, which has no numbers`);
   const shape = t.dims.map(toNumber);
   const bad = shape.find((d) => d < 0 || !Number.isSafeInteger(d));
@@ -93,7 +105,12 @@ export function readTensor(t: TensorProto, name: string, modelFile: string): Con
     const view = new DataView(raw.buffer, raw.byteOffset, raw.byteLength);
     for (let i = 0; i < count; i++) data[i] = type.read(view, i * type.bytes);
   } else {
-    if (typed.length !== count) throw fail(typed.length === 0 ? `has no data for its ${count} elements` : `has ${typed.length} values for ${count} elements`);
+    if (typed.length !== count)
+      throw fail(
+        typed.length === 0
+          ? `has no data for its ${count} elements`
+          : `has ${typed.length} values for ${count} elements`,
+      );
     const bits = t.dataType === 10 ? halfToNumber : t.dataType === 16 ? bfloatToNumber : (v: number): number => v;
     for (let i = 0; i < count; i++) data[i] = bits(typed[i]!);
   }
@@ -123,19 +140,26 @@ function typedField(t: TensorProto): readonly number[] {
 }
 
 /** Bytes from a file inside the model's folder; links that lead out of it are refused. */
-function externalBytes(t: TensorProto, modelFile: string, expected: number, fail: (what: string, hint?: string) => UserError): Uint8Array {
+function externalBytes(
+  t: TensorProto,
+  modelFile: string,
+  expected: number,
+  fail: (what: string, hint?: string) => UserError,
+): Uint8Array {
   const entry = (key: string): string | undefined => t.externalData.find((e) => e.key === key)?.value;
   const location = entry("location");
   if (location === undefined || location === "") throw fail("keeps its data outside the model but names no location");
   const parts = location.split(/[\\/]/);
-  if (isAbsolute(location) || location.includes("\\") || location.includes(":") || parts.includes("..")) throw fail(`keeps its data at "${location}", outside the model's folder`, "keep external data beside the model");
+  if (isAbsolute(location) || location.includes("\\") || location.includes(":") || parts.includes(".."))
+    throw fail(`keeps its data at "${location}", outside the model's folder`, "keep external data beside the model");
   const folder = dirname(modelFile);
   const path = join(folder, location);
   let size: number;
   try {
     const info = lstatSync(path);
     if (!info.isFile()) throw fail(`keeps its data at "${location}", which is not a plain file`);
-    if (!realpathSync(path).startsWith(realpathSync(folder) + sep)) throw fail(`keeps its data at "${location}", which leads out of the model's folder`);
+    if (!realpathSync(path).startsWith(realpathSync(folder) + sep))
+      throw fail(`keeps its data at "${location}", which leads out of the model's folder`);
     size = info.size;
   } catch (e) {
     if (e instanceof UserError) throw e;

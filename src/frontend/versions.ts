@@ -10,18 +10,31 @@ export const OPSETS = { oldest: 6, newest: newestOpset("")! };
 
 /** The first version of a domain. */
 const FIRST = 1;
-/** Domains of which tools write operators without importing them. Such files mean their first version; later ones must say so. */
+/**
+ * Domains of which tools write operators without importing them. Such files mean their first version; later ones must
+ * say so.
+ */
 const UNIMPORTED = ["com.microsoft", "qonnx.custom_op.general"];
 /** Quantizers write operators of this domain under ONNX's. */
 const ADOPTED = "qonnx.custom_op.general";
 
 /** A node under ONNX's domain whose operator ONNX does not have in any version, but QONNX has. */
 export function isAdopted(node: NodeProto): boolean {
-  return (node.domain === "" || node.domain === "ai.onnx") && lookupOnnxOp("", node.opType) === undefined && schemaVersions("", node.opType).length === 0 && lookupOnnxOp(ADOPTED, node.opType) !== undefined;
+  return (
+    (node.domain === "" || node.domain === "ai.onnx") &&
+    lookupOnnxOp("", node.opType) === undefined &&
+    schemaVersions("", node.opType).length === 0 &&
+    lookupOnnxOp(ADOPTED, node.opType) !== undefined
+  );
 }
 
-/** Oldest and newest operator set of a domain, where `opset` is outside of them; undefined for domains without schemas. */
-export function opsetProblem(domain: string, opset: number): { readonly oldest: number; readonly newest: number } | undefined {
+/**
+ * Oldest and newest operator set of a domain, where `opset` is outside of them; undefined for domains without schemas.
+ */
+export function opsetProblem(
+  domain: string,
+  opset: number,
+): { readonly oldest: number; readonly newest: number } | undefined {
   const newest = newestOpset(domain);
   const oldest = domain === "" ? OPSETS.oldest : FIRST;
   return newest !== undefined && (opset > newest || opset < oldest) ? { oldest, newest } : undefined;
@@ -48,7 +61,10 @@ export interface Version {
 export class NodeVersions {
   /** What was said once, and holds for more nodes. */
   private readonly noted = new Set<string>();
-  constructor(private readonly file: string, private readonly sink: Sink) {}
+  constructor(
+    private readonly file: string,
+    private readonly sink: Sink,
+  ) {}
 
   /** @errors ON002 for operator sets that are not known, ON020 for domains that the model does not import */
   of(given: NodeProto, name: string, opsets: ReadonlyMap<string, number>): Version {
@@ -58,11 +74,30 @@ export class NodeVersions {
     const stated = opsets.get(domain);
     const guessed = UNIMPORTED.includes(tableDomain(domain)) ? FIRST : undefined;
     const opset = stated ?? guessed;
-    if (opset === undefined) throw UserError.of("ON020", { what: `its domain "${printable(domain)}" is not imported by the model`, hint: "check the export of the model" }, place);
-    if (node !== given) this.noteOnce(`operator ${node.opType}`, () => this.sink.report("ON023", { name: printable(node.opType), domain: ADOPTED }, place));
-    else if (stated === undefined) this.noteOnce(`domain ${domain}`, () => this.sink.report("ON022", { domain: printable(domain), version: FIRST }, place));
+    if (opset === undefined)
+      throw UserError.of(
+        "ON020",
+        {
+          what: `its domain "${printable(domain)}" is not imported by the model`,
+          hint: "check the export of the model",
+        },
+        place,
+      );
+    if (node !== given)
+      this.noteOnce(`operator ${node.opType}`, () =>
+        this.sink.report("ON023", { name: printable(node.opType), domain: ADOPTED }, place),
+      );
+    else if (stated === undefined)
+      this.noteOnce(`domain ${domain}`, () =>
+        this.sink.report("ON022", { domain: printable(domain), version: FIRST }, place),
+      );
     const outside = opsetProblem(domain, opset);
-    if (outside !== undefined && !(domain === "" && isUnchanged(opset, [node.opType]))) throw UserError.of("ON002", { what: `uses opset ${opset}${domain === "" ? "" : ` of ${printable(domain)}`}`, ...outside }, place);
+    if (outside !== undefined && !(domain === "" && isUnchanged(opset, [node.opType])))
+      throw UserError.of(
+        "ON002",
+        { what: `uses opset ${opset}${domain === "" ? "" : ` of ${printable(domain)}`}`, ...outside },
+        place,
+      );
     return { node, domain, opset };
   }
 

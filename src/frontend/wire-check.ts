@@ -1,6 +1,6 @@
 /**
- * A strict walk over protobuf bytes before they are decoded. The decoder truncates lengths to 32 bits and takes whatever
- * follows; a damaged model would then look like a shorter one.
+ * A strict walk over protobuf bytes before they are decoded. The decoder truncates lengths to 32 bits and takes
+ * whatever follows; a damaged model would then look like a shorter one.
  *
  * @source protobuf encoding, https://protobuf.dev/programming-guides/encoding
  */
@@ -9,7 +9,10 @@ import type protobuf from "protobufjs";
 /** Messages of a graph nest a few levels; subgraphs and sequence types could go on for ever. */
 const MAX_DEPTH = 64;
 
-/** Throws, with what is wrong and where, unless `bytes` are a message of `type` from end to end. Unknown fields are skipped. */
+/**
+ * Throws, with what is wrong and where, unless `bytes` are a message of `type` from end to end. Unknown fields are
+ * skipped.
+ */
 export function checkWire(bytes: Uint8Array, type: protobuf.Type): void {
   new WireCheck(bytes).message(0, bytes.length, type, 0);
 }
@@ -19,7 +22,10 @@ class WireCheck {
   constructor(private readonly bytes: Uint8Array) {}
 
   message(from: number, to: number, type: protobuf.Type | undefined, depth: number): void {
-    if (depth > MAX_DEPTH) throw new Error(`${type?.name ?? "a message"} is nested more than ${MAX_DEPTH} deep (sequence or graph within itself)`);
+    if (depth > MAX_DEPTH)
+      throw new Error(
+        `${type?.name ?? "a message"} is nested more than ${MAX_DEPTH} deep (sequence or graph within itself)`,
+      );
     this.pos = from;
     while (this.pos < to) {
       const start = this.pos;
@@ -30,7 +36,14 @@ class WireCheck {
     }
   }
 
-  private field(wire: number, id: number, start: number, to: number, type: protobuf.Type | undefined, depth: number): void {
+  private field(
+    wire: number,
+    id: number,
+    start: number,
+    to: number,
+    type: protobuf.Type | undefined,
+    depth: number,
+  ): void {
     switch (wire) {
       case 0:
         this.varint(to);
@@ -41,11 +54,15 @@ class WireCheck {
         return this.skip(4, to);
       case 2: {
         const length = this.varint(to);
-        if (length > to - this.pos) throw new Error(`unexpected end: a field of length ${length} at byte ${start}, where ${to - this.pos} bytes remain; truncated`);
+        if (length > to - this.pos)
+          throw new Error(
+            `unexpected end: a field of length ${length} at byte ${start}, where ${to - this.pos} bytes remain; truncated`,
+          );
         const end = this.pos + length;
         const field = type?.fieldsById[id]?.resolve();
         const inner = field?.resolvedType;
-        if (inner !== null && inner !== undefined && "fieldsById" in inner) this.message(this.pos, end, inner, depth + 1);
+        if (inner !== null && inner !== undefined && "fieldsById" in inner)
+          this.message(this.pos, end, inner, depth + 1);
         this.pos = end;
         return;
       }

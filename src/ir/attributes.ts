@@ -3,7 +3,10 @@ import { createHash } from "node:crypto";
 import type { AffineMap } from "./affine.js";
 import { elementCount, isWide, showType, type ScalarType, type Type } from "./types.js";
 
-/** Storage of a constant. Raw integers for fixed point (Int32Array up to 32 bits, Float64Array up to 53), floats for f32. */
+/**
+ * Storage of a constant. Raw integers for fixed point (Int32Array up to 32 bits, Float64Array up to 53), floats for
+ * f32.
+ */
 export type DenseData = Int32Array | Float64Array | Float32Array;
 
 /** A constant tensor. Hashed by content, so that dumps can show a digest in place of the numbers. */

@@ -170,7 +170,9 @@ export class Block {
     this.ops.splice(i, 1);
     op.parent = undefined;
   }
-  /** Puts `ops` in place of the present list; must be the same operations in another order, or a subset already erased. */
+  /**
+   * Puts `ops` in place of the present list; must be the same operations in another order, or a subset already erased.
+   */
   reorder(ops: readonly Op[]): void {
     this.ops.length = 0;
     for (const op of ops) {
@@ -226,11 +228,25 @@ export class Builder {
     attrs: Readonly<Record<string, Attr>> = {},
     more: { regions?: readonly Block[]; hints?: readonly (string | undefined)[]; loc?: Location } = {},
   ): Op {
-    const op = new Op({ name, operands, resultTypes, attrs, loc: more.loc ?? this.loc, ...(more.regions && { regions: more.regions }), ...(more.hints && { hints: more.hints }) });
+    const op = new Op({
+      name,
+      operands,
+      resultTypes,
+      attrs,
+      loc: more.loc ?? this.loc,
+      ...(more.regions && { regions: more.regions }),
+      ...(more.hints && { hints: more.hints }),
+    });
     return this.anchor === undefined ? this.block.append(op) : this.block.insertBefore(this.anchor, op);
   }
   /** `create` for an operation with one result; returns that. */
-  value(name: string, operands: readonly Value[], type: Type, attrs: Readonly<Record<string, Attr>> = {}, hint?: string): Value {
+  value(
+    name: string,
+    operands: readonly Value[],
+    type: Type,
+    attrs: Readonly<Record<string, Attr>> = {},
+    hint?: string,
+  ): Value {
     return this.create(name, operands, [type], attrs, { hints: [hint] }).result;
   }
 }

@@ -40,8 +40,9 @@ export interface OpDef {
   readonly inferTypes?: (op: Op) => readonly Type[];
   readonly verify?: (op: Op, report: Report) => void;
   /**
-   * Meaning of an nn operation that a program adds, for the reference interpreter: real values in row-major order, which
-   * on fixed point are exact multiples of the LSB. Quantization rounds its operands and takes the result type from `inferTypes`.
+   * Meaning of an nn operation that a program adds, for the reference interpreter: real values in row-major order,
+   * which on fixed point are exact multiples of the LSB. Quantization rounds its operands and takes the result type
+   * from `inferTypes`.
    */
   readonly evaluate?: (op: Op) => (inputs: readonly Float64Array[], out: Float64Array) => void;
 }

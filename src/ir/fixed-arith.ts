@@ -152,7 +152,12 @@ export function sumType(x: Ranged, terms: number, exactly = true): FixedType {
  * A sum of products whose second factors are constants. `groups` of weights meet in one sum each: `groupOf(i)` of the
  * i-th weight. The bound is the worst group of actual weights, and holds for every partial sum as well.
  */
-export function weightedSumRange(x: RawRange, weights: ArrayLike<number>, groups: number, groupOf: (i: number) => number): { lo: Float64Array; hi: Float64Array } {
+export function weightedSumRange(
+  x: RawRange,
+  weights: ArrayLike<number>,
+  groups: number,
+  groupOf: (i: number) => number,
+): { lo: Float64Array; hi: Float64Array } {
   const lo = new Float64Array(groups);
   const hi = new Float64Array(groups);
   for (let i = 0; i < weights.length; i++) {
@@ -165,8 +170,17 @@ export function weightedSumRange(x: RawRange, weights: ArrayLike<number>, groups
   return { lo, hi };
 }
 
-/** As `weightedSumRange`, over all groups and with 0, at any width; `added(g)` is a number that a sum may have added to it. */
-export function weightedSumsRange(x: WideRange, weights: ArrayLike<number>, groups: number, groupOf: (i: number) => number, added: (g: number) => bigint = () => 0n): WideRange {
+/**
+ * As `weightedSumRange`, over all groups and with 0, at any width; `added(g)` is a number that a sum may have added to
+ * it.
+ */
+export function weightedSumsRange(
+  x: WideRange,
+  weights: ArrayLike<number>,
+  groups: number,
+  groupOf: (i: number) => number,
+  added: (g: number) => bigint = () => 0n,
+): WideRange {
   let [lo, hi] = [0n, 0n];
   const take = (g: number, a: bigint, b: bigint): void => {
     const c = added(g);
@@ -202,7 +216,10 @@ export function weightedSumsRange(x: WideRange, weights: ArrayLike<number>, grou
 /** A sum of `terms` products of values of any size; partial sums included. */
 export function dotType(a: Ranged, b: Ranged, terms: number): FixedType {
   const p = scaleRange(mulRanges(a.range, b.range), BigInt(terms));
-  return checkWidth(typeOfRange({ lo: least(0n, p.lo), hi: most(0n, p.hi) }, a.frac + b.frac), `a sum of ${terms} products`);
+  return checkWidth(
+    typeOfRange({ lo: least(0n, p.lo), hi: most(0n, p.hi) }, a.frac + b.frac),
+    `a sum of ${terms} products`,
+  );
 }
 
 // --- the inexact steps --------------------------------------------------------------------------------------------
@@ -224,7 +241,13 @@ export function roundHalfUp(v: number): number {
 
 /** An integer by one of the modes of `nn.whole`. */
 export function roundWhole(v: number, mode: string): number {
-  return mode === "floor" ? Math.floor(v) : mode === "ceil" ? Math.ceil(v) : mode === "trunc" ? Math.trunc(v) : roundHalfEven(v);
+  return mode === "floor"
+    ? Math.floor(v)
+    : mode === "ceil"
+      ? Math.ceil(v)
+      : mode === "trunc"
+        ? Math.trunc(v)
+        : roundHalfEven(v);
 }
 
 export function roundTo(v: number, rounding: Rounding): number {
@@ -249,7 +272,13 @@ export function overflowTo(v: number, to: FixedType, overflow: Overflow): number
 }
 
 /** The raw integer of `raw` (in format `from`) in format `to`. */
-export function requantize(raw: number, from: FixedType, to: FixedType, rounding: Rounding, overflow: Overflow): number {
+export function requantize(
+  raw: number,
+  from: FixedType,
+  to: FixedType,
+  rounding: Rounding,
+  overflow: Overflow,
+): number {
   return overflowTo(roundTo(raw * 2 ** (to.frac - from.frac), rounding), to, overflow);
 }
 
@@ -280,12 +309,23 @@ export function overflowWide(v: bigint, to: FixedType, overflow: Overflow): bigi
 }
 
 /** As `requantize`, at any width. */
-export function requantizeWide(raw: bigint, from: FixedType, to: FixedType, rounding: Rounding | "biased-half-even", overflow: Overflow): bigint {
+export function requantizeWide(
+  raw: bigint,
+  from: FixedType,
+  to: FixedType,
+  rounding: Rounding | "biased-half-even",
+  overflow: Overflow,
+): bigint {
   return overflowWide(roundWide(raw, from.frac - to.frac, rounding), to, overflow);
 }
 
 /** The raw integer that stands for a real number. NaN becomes 0, infinities saturate. */
-export function quantizeNumber(value: number, to: FixedType, rounding: Rounding = "half-even", overflow: Overflow = "saturate"): number {
+export function quantizeNumber(
+  value: number,
+  to: FixedType,
+  rounding: Rounding = "half-even",
+  overflow: Overflow = "saturate",
+): number {
   if (Number.isNaN(value)) return 0;
   const scaled = value * 2 ** to.frac;
   if (!Number.isFinite(scaled)) return overflowTo(scaled, to, "saturate");
@@ -293,7 +333,12 @@ export function quantizeNumber(value: number, to: FixedType, rounding: Rounding 
 }
 
 /** Quantizes an array of real numbers into `out`; the loop behind ports and calibration. */
-export function quantizeInto(values: ArrayLike<number>, to: FixedType, out: { [i: number]: number }, rounding: Rounding = "half-even"): void {
+export function quantizeInto(
+  values: ArrayLike<number>,
+  to: FixedType,
+  out: { [i: number]: number },
+  rounding: Rounding = "half-even",
+): void {
   const { lo, hi } = rawRange(to);
   const scale = 2 ** to.frac;
   for (let i = 0; i < values.length; i++) {

@@ -1,4 +1,7 @@
-/** Scales of ports that carry integers: real number = raw x 2^-frac x scale. Attributes of the function, absent where all are 1. */
+/**
+ * Scales of ports that carry integers: real number = raw x 2^-frac x scale. Attributes of the function, absent where
+ * all are 1.
+ */
 import type { Op } from "./core.js";
 
 export type PortScales = "input_scales" | "output_scales";

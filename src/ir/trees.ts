@@ -1,6 +1,6 @@
 /**
- * Ensembles of decision trees as data, the same for nn and flow: nodes that compare one feature with a constant, and leaves
- * with a value per output. Trees may share nodes, so a tree is a directed graph without cycles.
+ * Ensembles of decision trees as data, the same for nn and flow: nodes that compare one feature with a constant, and
+ * leaves with a value per output. Trees may share nodes, so a tree is a directed graph without cycles.
  */
 import { Dense, type Attr, type AttrRecord } from "./attributes.js";
 import { f32 } from "./types.js";
@@ -10,7 +10,10 @@ export const RELATIONS = ["le", "lt", "eq"] as const;
 export type Relation = (typeof RELATIONS)[number];
 
 export interface Ensemble {
-  /** Per node: feature, constant, relation as an index of RELATIONS, where to go on. -1 - k is leaf k, other numbers are nodes. */
+  /**
+   * Per node: feature, constant, relation as an index of RELATIONS, where to go on. -1 - k is leaf k, other numbers are
+   * nodes.
+   */
   readonly feature: ArrayLike<number>;
   readonly threshold: ArrayLike<number>;
   readonly relation: ArrayLike<number>;
@@ -42,7 +45,13 @@ export function descend(e: Ensemble, start: number, x: ArrayLike<number>, offset
 }
 
 /** Outputs of all trees for the features at `offset` of `x`, written to `out` from `to` on. */
-export function evaluateEnsemble(e: Ensemble, x: ArrayLike<number>, offset: number, out: { [i: number]: number }, to: number): void {
+export function evaluateEnsemble(
+  e: Ensemble,
+  x: ArrayLike<number>,
+  offset: number,
+  out: { [i: number]: number },
+  to: number,
+): void {
   const n = e.outputs;
   for (let c = 0; c < n; c++) out[to + c] = e.aggregate === "add" ? 0 : e.aggregate === "min" ? Infinity : -Infinity;
   for (let t = 0; t < e.roots.length; t++) {
@@ -122,11 +131,13 @@ export function ensembleProblem(record: AttrRecord, features: number): string | 
   const nodes = e.feature.length;
   if ((record["values"] as Dense).shape.length !== 2) return "values are not a table of leaves by outputs";
   const leaves = (record["values"] as Dense).shape[0]!;
-  for (const key of ["threshold", "relation", "onTrue", "onFalse"] as const) if (e[key].length !== nodes) return `${key} has ${e[key].length} entries for ${nodes} nodes`;
+  for (const key of ["threshold", "relation", "onTrue", "onFalse"] as const)
+    if (e[key].length !== nodes) return `${key} has ${e[key].length} entries for ${nodes} nodes`;
   if (e.roots.length === 0) return "there is no tree";
   const target = (v: number): boolean => Number.isInteger(v) && v < nodes && v >= -leaves;
   for (let i = 0; i < nodes; i++) {
-    if (!(e.feature[i]! >= 0 && e.feature[i]! < features)) return `node ${i} reads feature ${e.feature[i]} of ${features}`;
+    if (!(e.feature[i]! >= 0 && e.feature[i]! < features))
+      return `node ${i} reads feature ${e.feature[i]} of ${features}`;
     if (RELATIONS[e.relation[i]!] === undefined) return `node ${i} has relation ${e.relation[i]}`;
     if (!target(e.onTrue[i]!) || !target(e.onFalse[i]!)) return `node ${i} leads to what is not there`;
     if (Number.isNaN(e.threshold[i]!)) return `node ${i} compares with NaN`;

@@ -157,11 +157,13 @@ export function outerRange(type: FixedType): RawRange {
 export function typeOfRange(range: RawRange | WideRange, frac: number): FixedType {
   const { lo, hi } = range;
   if (typeof lo === "bigint" || typeof hi === "bigint") {
-    if (lo >= Number.MIN_SAFE_INTEGER && hi <= Number.MAX_SAFE_INTEGER) return typeOfRange({ lo: Number(lo), hi: Number(hi) }, frac);
+    if (lo >= Number.MIN_SAFE_INTEGER && hi <= Number.MAX_SAFE_INTEGER)
+      return typeOfRange({ lo: Number(lo), hi: Number(hi) }, frac);
     if (lo >= 0) return ufixed(bigLength(BigInt(hi)), frac);
     return fixed(1 + Math.max(bigLength(BigInt(hi)), bigLength(-BigInt(lo) - 1n)), frac);
   }
-  if (hi > Number.MAX_SAFE_INTEGER || lo < Number.MIN_SAFE_INTEGER) throw new RangeError(`a range up to ${Math.max(hi, -lo)} in numbers`);
+  if (hi > Number.MAX_SAFE_INTEGER || lo < Number.MIN_SAFE_INTEGER)
+    throw new RangeError(`a range up to ${Math.max(hi, -lo)} in numbers`);
   if (lo >= 0) return ufixed(Math.max(1, bitLength(hi)), frac);
   return fixed(1 + Math.max(bitLength(hi), bitLength(-lo - 1)), frac);
 }

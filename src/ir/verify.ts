@@ -3,8 +3,8 @@
  * are user errors, after a pass they are bugs of the compiler.
  *
  * Order, as later checks rely on earlier ones: structure (parents, use lists), then per operation counts, attributes,
- * regions and terminators, visibility of operands, agreement with type inference, the operation's own verifier, and last what
- * concerns several rtl modules.
+ * regions and terminators, visibility of operands, agreement with type inference, the operation's own verifier, and
+ * last what concerns several rtl modules.
  */
 import { nearestName } from "../diagnostics/nearest.js";
 import { CompilerBug, type Place, type Sink } from "../diagnostics/index.js";
@@ -29,7 +29,12 @@ export interface Problem {
  */
 export function verifyModule(module: Module, sink: Sink): boolean {
   const problems = findProblems(module);
-  for (const p of problems) sink.report("TX010", { op: p.op?.name ?? "module", problem: p.message }, p.op === undefined ? {} : placeOf(p.op.loc));
+  for (const p of problems)
+    sink.report(
+      "TX010",
+      { op: p.op?.name ?? "module", problem: p.message },
+      p.op === undefined ? {} : placeOf(p.op.loc),
+    );
   return problems.length === 0;
 }
 
@@ -69,7 +74,8 @@ export function findProblems(module: Module): Problem[] {
     symbols.add(sym);
   }
   // Checks across rtl modules take sound operations for granted.
-  if (v.problems.length === 0 && module.body.ops.some((op) => op.name === "rtl.module")) v.problems.push(...verifyRtl(module));
+  if (v.problems.length === 0 && module.body.ops.some((op) => op.name === "rtl.module"))
+    v.problems.push(...verifyRtl(module));
   return v.problems;
 }
 
@@ -123,10 +129,12 @@ class Verifier {
   useLists(): void {
     for (const [value, count] of this.counted) {
       const op = value.def ?? value.owner?.parentOp;
-      if (value.uses.length !== count) this.report(op, `${showValue(value)} knows ${value.uses.length} uses, operand lists state ${count}`);
+      if (value.uses.length !== count)
+        this.report(op, `${showValue(value)} knows ${value.uses.length} uses, operand lists state ${count}`);
       const seen = new Map<Op, Set<number>>();
       for (const use of value.uses) {
-        if (use.op.operands[use.index] !== value) this.report(op, `${showValue(value)} claims to be operand ${use.index} of ${use.op.name}, which it is not`);
+        if (use.op.operands[use.index] !== value)
+          this.report(op, `${showValue(value)} claims to be operand ${use.index} of ${use.op.name}, which it is not`);
         const indices = seen.get(use.op) ?? new Set();
         if (indices.has(use.index)) this.report(op, `${showValue(value)} lists a use by ${use.op.name} twice`);
         seen.set(use.op, indices.add(use.index));
@@ -137,7 +145,8 @@ class Verifier {
   private countUses(value: Value): void {
     if (!this.counted.has(value)) this.counted.set(value, 0);
     const problem = typeProblem(value.type);
-    if (problem !== undefined) this.report(value.def, `${showValue(value)} has type ${showType(value.type)}: ${problem}`);
+    if (problem !== undefined)
+      this.report(value.def, `${showValue(value)} has type ${showType(value.type)}: ${problem}`);
   }
 
   private operands(op: Op, scope: Scope): void {
@@ -145,7 +154,10 @@ class Verifier {
       this.counted.set(v, (this.counted.get(v) ?? 0) + 1);
       if (scope.has(v)) return;
       const detached = v.def !== undefined && v.def.parent === undefined;
-      this.report(op, `operand ${i}, ${showValue(v)}, ${detached ? "comes from an operation that is in no block" : "is not defined before this use"}`);
+      this.report(
+        op,
+        `operand ${i}, ${showValue(v)}, ${detached ? "comes from an operation that is in no block" : "is not defined before this use"}`,
+      );
     });
   }
 
@@ -160,7 +172,8 @@ class Verifier {
     checkCount("result", def.results, op.results.length, say);
     this.attributes(op, def);
     const regions = def.regions;
-    if (regions !== undefined && op.regions.length !== regions) say(`has ${op.regions.length} regions instead of ${regions}`);
+    if (regions !== undefined && op.regions.length !== regions)
+      say(`has ${op.regions.length} regions instead of ${regions}`);
     for (const r of op.regions) this.terminators(op, r);
     // Inference and verifiers may rely on all of the above.
     if (this.problems.length > before) return;
@@ -179,8 +192,12 @@ class Verifier {
       if (attr === undefined) {
         if (spec.optional !== true) this.report(op, `lacks attribute "${key}" (${showSpec(spec)})`);
       } else if (!matchesKind(attr, spec)) {
-        const nearest = typeof attr === "string" && spec.oneOf !== undefined ? nearestName(attr, spec.oneOf) : undefined;
-        this.report(op, `attribute "${key}" is ${cut(printAttr(attr), 80)} instead of ${showSpec(spec)}${nearest === undefined ? "" : `; did you mean "${nearest}"?`}`);
+        const nearest =
+          typeof attr === "string" && spec.oneOf !== undefined ? nearestName(attr, spec.oneOf) : undefined;
+        this.report(
+          op,
+          `attribute "${key}" is ${cut(printAttr(attr), 80)} instead of ${showSpec(spec)}${nearest === undefined ? "" : `; did you mean "${nearest}"?`}`,
+        );
       }
     }
     for (const [key, attr] of Object.entries(op.attrs)) {
@@ -199,9 +216,11 @@ class Verifier {
 
   private terminators(op: Op, block: Block): void {
     const last = block.ops[block.ops.length - 1];
-    if (last === undefined || !hasTrait(last, "terminator")) this.report(op, "has a region that does not end with a terminator");
+    if (last === undefined || !hasTrait(last, "terminator"))
+      this.report(op, "has a region that does not end with a terminator");
     for (const inner of block.ops) {
-      if (inner !== last && hasTrait(inner, "terminator")) this.report(inner, "is a terminator, but not the last operation of its region");
+      if (inner !== last && hasTrait(inner, "terminator"))
+        this.report(inner, "is a terminator, but not the last operation of its region");
     }
   }
 
@@ -214,7 +233,11 @@ class Verifier {
     }
     inferred.forEach((type, i) => {
       const actual = op.results[i]!.type;
-      if (!sameType(actual, type) && !holdsAll(actual, type)) this.report(op, `result ${i} has type ${showType(actual)} where operands and attributes call for ${showType(type)}`);
+      if (!sameType(actual, type) && !holdsAll(actual, type))
+        this.report(
+          op,
+          `result ${i} has type ${showType(actual)} where operands and attributes call for ${showType(type)}`,
+        );
     });
   }
 }

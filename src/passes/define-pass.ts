@@ -1,6 +1,6 @@
 /**
- * A pass as one record: what it is called, what it works on, what it promises, its options, and the function that does it.
- * Documentation, command line, checks before and after, and option parsing all come from the record.
+ * A pass as one record: what it is called, what it works on, what it promises, its options, and the function that does
+ * it. Documentation, command line, checks before and after, and option parsing all come from the record.
  */
 import type { Module } from "../ir/core.js";
 import type { PassContext } from "./pass-context.js";
@@ -31,7 +31,9 @@ export interface OptionSpec<T> {
 }
 
 export type OptionSpecs = Readonly<Record<string, OptionSpec<unknown>>>;
-export type OptionsOf<O extends OptionSpecs> = { readonly [K in keyof O]: O[K] extends OptionSpec<infer T> ? T : never };
+export type OptionsOf<O extends OptionSpecs> = {
+  readonly [K in keyof O]: O[K] extends OptionSpec<infer T> ? T : never;
+};
 
 export interface PassDef<O extends OptionSpecs = OptionSpecs> {
   /** A verb in kebab case. */
@@ -57,14 +59,16 @@ export interface PassDef<O extends OptionSpecs = OptionSpecs> {
 export type Pass = PassDef<OptionSpecs>;
 
 /** Checks the record and gives its options their types. */
-export function definePass<const O extends OptionSpecs = {}>(def: PassDef<O>): Pass {
+export function definePass<const O extends OptionSpecs = Record<never, never>>(def: PassDef<O>): Pass {
   if (!/^[a-z][a-z0-9]*(-[a-z0-9]+)*$/.test(def.name)) throw new Error(`pass name "${def.name}" is not in kebab case`);
   // Options are read against the specs before `run` sees them, so that forgetting their types is sound.
   return def as unknown as Pass;
 }
 
 export function levelsOf(pass: Pass): { from: Level; to: Level } {
-  return typeof pass.level === "string" ? { from: pass.level, to: pass.level } : { from: pass.level[0], to: pass.level[1] };
+  return typeof pass.level === "string"
+    ? { from: pass.level, to: pass.level }
+    : { from: pass.level[0], to: pass.level[1] };
 }
 
 // --- option types -------------------------------------------------------------------------------------------------
@@ -88,34 +92,67 @@ function within(o: Numeric, v: OptionValue): v is number {
 export function int(o: Numeric & { readonly default: number }): OptionSpec<number>;
 export function int(o?: Numeric): OptionSpec<number | undefined>;
 export function int(o: Numeric & { readonly default?: number } = {}): OptionSpec<number | undefined> {
-  return { expects: `an integer${range(o)}`, doc: o.doc ?? "", default: o.default, read: (v) => (within(o, v) && Number.isSafeInteger(v) ? v : undefined) };
+  return {
+    expects: `an integer${range(o)}`,
+    doc: o.doc ?? "",
+    default: o.default,
+    read: (v) => (within(o, v) && Number.isSafeInteger(v) ? v : undefined),
+  };
 }
 
 /** A number; without a default, `undefined` where it is not given. */
 export function number(o: Numeric & { readonly default: number }): OptionSpec<number>;
 export function number(o?: Numeric): OptionSpec<number | undefined>;
 export function number(o: Numeric & { readonly default?: number } = {}): OptionSpec<number | undefined> {
-  return { expects: `a number${range(o)}`, doc: o.doc ?? "", default: o.default, read: (v) => (within(o, v) ? v : undefined) };
+  return {
+    expects: `a number${range(o)}`,
+    doc: o.doc ?? "",
+    default: o.default,
+    read: (v) => (within(o, v) ? v : undefined),
+  };
 }
 
 export function bool(o: { readonly default: boolean; readonly doc?: string }): OptionSpec<boolean> {
-  return { expects: "true or false", doc: o.doc ?? "", default: o.default, choices: ["true", "false"], read: (v) => (typeof v === "boolean" ? v : undefined) };
+  return {
+    expects: "true or false",
+    doc: o.doc ?? "",
+    default: o.default,
+    choices: ["true", "false"],
+    read: (v) => (typeof v === "boolean" ? v : undefined),
+  };
 }
 
 /** One of the listed words. */
-export function choice<const C extends readonly string[]>(choices: C, o: { readonly default: C[number]; readonly doc?: string }): OptionSpec<C[number]> {
-  return { expects: `one of ${choices.join(", ")}`, doc: o.doc ?? "", default: o.default, choices, read: (v) => (typeof v === "string" && choices.includes(v) ? v : undefined) };
+export function choice<const C extends readonly string[]>(
+  choices: C,
+  o: { readonly default: C[number]; readonly doc?: string },
+): OptionSpec<C[number]> {
+  return {
+    expects: `one of ${choices.join(", ")}`,
+    doc: o.doc ?? "",
+    default: o.default,
+    choices,
+    read: (v) => (typeof v === "string" && choices.includes(v) ? v : undefined),
+  };
 }
 
 /** Free text; numbers are taken as they are written. */
 export function text(o: { readonly default: string; readonly doc?: string }): OptionSpec<string>;
 export function text(o?: { readonly doc?: string }): OptionSpec<string | undefined>;
 export function text(o: { readonly default?: string; readonly doc?: string } = {}): OptionSpec<string | undefined> {
-  return { expects: "text", doc: o.doc ?? "", default: o.default, read: (v) => (typeof v === "string" ? v : typeof v === "number" ? String(v) : undefined) };
+  return {
+    expects: "text",
+    doc: o.doc ?? "",
+    default: o.default,
+    read: (v) => (typeof v === "string" ? v : typeof v === "number" ? String(v) : undefined),
+  };
 }
 
 /** A list of words, `[a, b]`; one word stands for a list of one. */
-export function words(o: { readonly default: readonly string[]; readonly doc?: string }): OptionSpec<readonly string[]> {
+export function words(o: {
+  readonly default: readonly string[];
+  readonly doc?: string;
+}): OptionSpec<readonly string[]> {
   return {
     expects: "a list of words",
     doc: o.doc ?? "",

@@ -1,7 +1,13 @@
-/** What passes share during a run of a pipeline: messages, progress, and results of analyses that are not part of the IR. */
+/**
+ * What passes share during a run of a pipeline: messages, progress, and results of analyses that are not part of the
+ * IR.
+ */
 import { CompilerBug, Sink } from "../diagnostics/index.js";
 
-/** Names something that passes leave for others, and says what it is. Two keys are never the same, whatever they are called. */
+/**
+ * Names something that passes leave for others, and says what it is. Two keys are never the same, whatever they are
+ * called.
+ */
 export class ContextKey<T> {
   /** Only for the type checker. */
   declare readonly holds: T;

@@ -1,5 +1,8 @@
-/** Runs pipelines: checks levels and promises, verifies after each pass, dumps, times, and turns failures into bug reports. */
-import { CompilerBug, Sink, UserError } from "../diagnostics/index.js";
+/**
+ * Runs pipelines: checks levels and promises, verifies after each pass, dumps, times, and turns failures into bug
+ * reports.
+ */
+import { CompilerBug, type Sink, UserError } from "../diagnostics/index.js";
 import type { Host } from "../host.js";
 import { cloneModule, walk, type Module } from "../ir/core.js";
 import { printModule } from "../ir/text/printer.js";
@@ -10,7 +13,10 @@ import { parsePipeline, printItem, resolvePipeline, type PipelineItem, type Step
 import { passRegistry, type PassRegistry } from "./registry.js";
 
 /** Outputs of the reference interpreter on seeded inputs, by name; undefined where the module cannot be run. */
-export type Evaluator = (module: Module, inputs: { readonly seed: number; readonly samples: number }) => ReadonlyMap<string, ArrayLike<number>> | undefined;
+export type Evaluator = (
+  module: Module,
+  inputs: { readonly seed: number; readonly samples: number },
+) => ReadonlyMap<string, ArrayLike<number>> | undefined;
 
 export interface RunOptions {
   /** Full verification after each pass; on by default, off only to time the compiler. */
@@ -96,9 +102,16 @@ export class PassManager {
   }
 
   private select(steps: readonly Step[], options: RunOptions): readonly Step[] {
-    const named = [...(options.printIrAfter ?? []).filter((n) => n !== "all" && n !== "changed"), ...(options.skip ?? []), ...(options.stopAfter === undefined ? [] : [options.stopAfter])];
+    const named = [
+      ...(options.printIrAfter ?? []).filter((n) => n !== "all" && n !== "changed"),
+      ...(options.skip ?? []),
+      ...(options.stopAfter === undefined ? [] : [options.stopAfter]),
+    ];
     // Resolving a bare name reports unknown ones with the nearest known.
-    resolvePipeline(named.map((name) => ({ kind: "pass", name, options: {} })), this.registry);
+    resolvePipeline(
+      named.map((name) => ({ kind: "pass", name, options: {} })),
+      this.registry,
+    );
     let list = steps.filter((s) => !(options.skip ?? []).includes(s.pass.name));
     const stop = list.findIndex((s) => s.pass.name === options.stopAfter);
     if (stop >= 0) list = list.slice(0, stop + 1);
@@ -124,7 +137,8 @@ class Run {
     options.onPass?.(pass.name, index, this.steps.length);
     const { from, to } = levelsOf(pass);
     const level = levelOf(this.module);
-    if (from !== "any" && level !== "any" && level !== from) throw UserError.of("TX024", { pass: pass.name, wants: from, has: level });
+    if (from !== "any" && level !== "any" && level !== from)
+      throw UserError.of("TX024", { pass: pass.name, wants: from, has: level });
     const unmet = firstUnmet(pass.requires, this.module);
     if (unmet !== undefined) throw UserError.of("TX025", { pass: pass.name, condition: unmet.name });
 
@@ -136,10 +150,16 @@ class Run {
     const errorsBefore = this.context.sink.diagnostics.length;
     try {
       const result = pass.run(this.module, passOptions, this.context) ?? this.module;
-      this.timings.push({ pass: pass.name, milliseconds: now(options.host) - start, opsBefore, opsAfter: countOps(result) });
+      this.timings.push({
+        pass: pass.name,
+        milliseconds: now(options.host) - start,
+        opsBefore,
+        opsAfter: countOps(result),
+      });
       this.module = result;
       // A pass that has reported user errors may leave anything behind.
-      if (this.context.sink.diagnostics.slice(errorsBefore).some((d) => d.severity === "error")) this.context.sink.throwIfErrors();
+      if (this.context.sink.diagnostics.slice(errorsBefore).some((d) => d.severity === "error"))
+        this.context.sink.throwIfErrors();
       if (options.verifyEach !== false) this.check(index, before, to);
     } catch (e) {
       if (e instanceof UserError) throw e;
@@ -152,13 +172,18 @@ class Run {
     const { pass } = this.steps[index]!;
     assertValid(this.module, "after the pass");
     const level = levelOf(this.module);
-    if (to !== "any" && level !== "any" && level !== to) throw new CompilerBug(`leaves a module at level ${level} instead of ${to}`);
+    if (to !== "any" && level !== "any" && level !== to)
+      throw new CompilerBug(`leaves a module at level ${level} instead of ${to}`);
     const broken = firstUnmet(pass.ensures, this.module);
     if (broken !== undefined) throw new CompilerBug(`does not ensure that ${broken.name}`);
-    if (pass.semantics === "analysis" && printModule(before, { resources: "digest" }) !== printModule(this.module, { resources: "digest" })) {
+    if (
+      pass.semantics === "analysis" &&
+      printModule(before, { resources: "digest" }) !== printModule(this.module, { resources: "digest" })
+    ) {
       throw new CompilerBug("is an analysis, but changed the module");
     }
-    if (this.options.evalEach !== undefined && pass.semantics === "bit-exact") compareValues(before, this.module, this.options.evalEach);
+    if (this.options.evalEach !== undefined && pass.semantics === "bit-exact")
+      compareValues(before, this.module, this.options.evalEach);
   }
 
   private show(index: number, textBefore: string): void {
@@ -171,7 +196,8 @@ class Run {
     if (!named && options.dumpIr === undefined && !wanted.includes("changed")) return;
     const text = printModule(this.module, { resources: "digest" });
     const changed = text !== textBefore;
-    if (named || (changed && wanted.includes("changed"))) host.log(`// IR after ${printItem(this.steps[index]!.item)}\n${text.trimEnd()}`);
+    if (named || (changed && wanted.includes("changed")))
+      host.log(`// IR after ${printItem(this.steps[index]!.item)}\n${text.trimEnd()}`);
     if (options.dumpIr !== undefined) {
       const number = String(index + 1).padStart(3, "0");
       host.writeFile(`${options.dumpIr}/${number}.${pass.name}.${changed ? "changed" : "same"}.hir`, text);
@@ -219,7 +245,9 @@ function compareValues(before: Module, after: Module, each: NonNullable<RunOptio
     if (actual === undefined) throw new CompilerBug(`output "${name}" is gone`);
     for (let i = 0; i < expected.length; i++) {
       if (!Object.is(expected[i]! + 0, actual[i]! + 0)) {
-        throw new CompilerBug(`is bit-exact, but changed element ${i} of output "${name}" from ${expected[i]} to ${actual[i]} (seed ${each.seed})`);
+        throw new CompilerBug(
+          `is bit-exact, but changed element ${i} of output "${name}" from ${expected[i]} to ${actual[i]} (seed ${each.seed})`,
+        );
       }
     }
   }

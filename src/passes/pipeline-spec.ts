@@ -34,7 +34,12 @@ export interface Step {
 }
 
 const Word = createToken({ name: "Word", pattern: /\w[\w./:+-]*/, label: "a name" });
-const NumberToken = createToken({ name: "Number", pattern: /-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/, longer_alt: Word, label: "a number" });
+const NumberToken = createToken({
+  name: "Number",
+  pattern: /-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/,
+  longer_alt: Word,
+  label: "a number",
+});
 const Alias = createToken({ name: "Alias", pattern: /@\w[\w-]*/, label: "a named pipeline" });
 const Str = createToken({ name: "String", pattern: /"(?:[^"\\\n]|\\[^\n])*"/, label: "a string" });
 const punctuation = (name: string, text: string) => createToken({ name, pattern: text, label: `"${text}"` });
@@ -68,62 +73,66 @@ class PipelineParser extends EmbeddedActionsParser {
     return items;
   });
 
-  private readonly item = this.RULE("item", (): PipelineItem =>
-    this.OR<PipelineItem>({
-      DEF: [
-        { ALT: () => ({ kind: "alias", name: this.CONSUME(Alias).image.slice(1) }) },
-        {
-          ALT: () => {
-            const name = this.CONSUME(Word).image;
-            const options: [string, OptionValue][] = [];
-            this.OPTION(() => {
-              this.CONSUME(LBrace);
-              this.MANY_SEP({
-                SEP: Comma,
-                DEF: () => {
-                  const key = this.CONSUME1(Word).image;
-                  this.CONSUME(Equals);
-                  options.push([key, this.SUBRULE(this.value)]);
-                },
+  private readonly item = this.RULE(
+    "item",
+    (): PipelineItem =>
+      this.OR<PipelineItem>({
+        DEF: [
+          { ALT: () => ({ kind: "alias", name: this.CONSUME(Alias).image.slice(1) }) },
+          {
+            ALT: () => {
+              const name = this.CONSUME(Word).image;
+              const options: [string, OptionValue][] = [];
+              this.OPTION(() => {
+                this.CONSUME(LBrace);
+                this.MANY_SEP({
+                  SEP: Comma,
+                  DEF: () => {
+                    const key = this.CONSUME1(Word).image;
+                    this.CONSUME(Equals);
+                    options.push([key, this.SUBRULE(this.value)]);
+                  },
+                });
+                this.CONSUME(RBrace);
               });
-              this.CONSUME(RBrace);
-            });
-            return { kind: "pass", name, options: Object.fromEntries(options) };
+              return { kind: "pass", name, options: Object.fromEntries(options) };
+            },
           },
-        },
-      ],
-      ERR_MSG: "a pass",
-    }),
+        ],
+        ERR_MSG: "a pass",
+      }),
   );
 
-  private readonly value = this.RULE("value", (): OptionValue =>
-    this.OR<OptionValue>({
-      DEF: [
-        { ALT: () => Number(this.CONSUME(NumberToken).image) },
-        {
-          ALT: () => {
-            const word = this.CONSUME(Word).image;
-            return word === "true" ? true : word === "false" ? false : word;
+  private readonly value = this.RULE(
+    "value",
+    (): OptionValue =>
+      this.OR<OptionValue>({
+        DEF: [
+          { ALT: () => Number(this.CONSUME(NumberToken).image) },
+          {
+            ALT: () => {
+              const word = this.CONSUME(Word).image;
+              return word === "true" ? true : word === "false" ? false : word;
+            },
           },
-        },
-        {
-          ALT: () => {
-            const image = this.CONSUME(Str).image;
-            return this.ACTION(() => unquote(image) ?? image.slice(1, -1));
+          {
+            ALT: () => {
+              const image = this.CONSUME(Str).image;
+              return this.ACTION(() => unquote(image) ?? image.slice(1, -1));
+            },
           },
-        },
-        {
-          ALT: () => {
-            const list: OptionValue[] = [];
-            this.CONSUME(LBracket);
-            this.MANY_SEP({ SEP: Comma, DEF: () => list.push(this.SUBRULE(this.value)) });
-            this.CONSUME(RBracket);
-            return list;
+          {
+            ALT: () => {
+              const list: OptionValue[] = [];
+              this.CONSUME(LBracket);
+              this.MANY_SEP({ SEP: Comma, DEF: () => list.push(this.SUBRULE(this.value)) });
+              this.CONSUME(RBracket);
+              return list;
+            },
           },
-        },
-      ],
-      ERR_MSG: "a value",
-    }),
+        ],
+        ERR_MSG: "a value",
+      }),
   );
 }
 
@@ -146,7 +155,11 @@ export function parsePipeline(text: string, origin = "pass pipeline"): readonly 
   const error = parser.errors[0];
   if (error !== undefined) {
     const atEnd = Number.isNaN(error.token.startOffset);
-    fail(error.message, atEnd ? "the end of the pipeline" : JSON.stringify(error.token.image), (atEnd ? text.length : error.token.startOffset) + 1);
+    fail(
+      error.message,
+      atEnd ? "the end of the pipeline" : JSON.stringify(error.token.image),
+      (atEnd ? text.length : error.token.startOffset) + 1,
+    );
   }
   return items;
 }
@@ -181,7 +194,14 @@ export function resolvePipeline(items: readonly PipelineItem[], registry: PassRe
       if (item.kind === "pass") steps.push(resolveItem(item, registry));
       else {
         const alias = registry.lookupAlias(item.name);
-        if (alias === undefined) throw UserError.of("TX023", { alias: item.name, nearest: nearestName(item.name, registry.aliases().map((a) => a.name)) });
+        if (alias === undefined)
+          throw UserError.of("TX023", {
+            alias: item.name,
+            nearest: nearestName(
+              item.name,
+              registry.aliases().map((a) => a.name),
+            ),
+          });
         if (within.includes(item.name)) throw new Error(`pipeline @${item.name} contains itself`);
         expand(parsePipeline(alias.pipeline, `@${item.name}`), [...within, item.name]);
       }
@@ -193,7 +213,14 @@ export function resolvePipeline(items: readonly PipelineItem[], registry: PassRe
 
 function resolveItem(item: PassItem, registry: PassRegistry): Step {
   const pass = registry.lookup(item.name);
-  if (pass === undefined) throw UserError.of("TX020", { pass: item.name, nearest: nearestName(item.name, registry.passes().map((p) => p.name)) });
+  if (pass === undefined)
+    throw UserError.of("TX020", {
+      pass: item.name,
+      nearest: nearestName(
+        item.name,
+        registry.passes().map((p) => p.name),
+      ),
+    });
   const specs = pass.options ?? {};
   const options: Record<string, unknown> = {};
   for (const [key, spec] of Object.entries(specs)) options[key] = spec.default;
@@ -201,12 +228,23 @@ function resolveItem(item: PassItem, registry: PassRegistry): Step {
     const spec = Object.hasOwn(specs, key) ? specs[key] : undefined;
     if (spec === undefined) {
       const known = Object.keys(specs);
-      throw UserError.of("TX021", { pass: pass.name, option: key, nearest: nearestName(key, known), known: known.join(", ") });
+      throw UserError.of("TX021", {
+        pass: pass.name,
+        option: key,
+        nearest: nearestName(key, known),
+        known: known.join(", "),
+      });
     }
     const read = spec.read(value);
     if (read === undefined) {
       const nearest = nearestName(String(value), spec.choices ?? []);
-      throw UserError.of("TX022", { pass: pass.name, option: key, value: printValue(value), expected: spec.expects, nearest });
+      throw UserError.of("TX022", {
+        pass: pass.name,
+        option: key,
+        value: printValue(value),
+        expected: spec.expects,
+        nearest,
+      });
     }
     options[key] = read;
   }

@@ -48,10 +48,27 @@ export class PassRegistry {
 }
 
 /** Passes that come with the compiler. */
-export const builtinPasses: readonly Pass[] = [canonicalize, cse, dce, foldConstants, foldRounding, fuse, integerize, lower, lowerAverage, foldScales, decomposeSoftmax, quantize];
+export const builtinPasses: readonly Pass[] = [
+  canonicalize,
+  cse,
+  dce,
+  foldConstants,
+  foldRounding,
+  fuse,
+  integerize,
+  lower,
+  lowerAverage,
+  foldScales,
+  decomposeSoftmax,
+  quantize,
+];
 
 export const builtinAliases: readonly PipelineAlias[] = [
-  { name: "clean", summary: "Simplify and remove what is not needed; at any time before lowering.", pipeline: "fold-constants,canonicalize,cse,dce" },
+  {
+    name: "clean",
+    summary: "Simplify and remove what is not needed; at any time before lowering.",
+    pipeline: "fold-constants,canonicalize,cse,dce",
+  },
 ];
 
 /** The registry that the command line and the driver use. */

@@ -15,8 +15,8 @@ export interface Rule {
 const MAX_ROUNDS = 100;
 
 /**
- * Applies `rules` to all operations of `module` until none fires. The replacement inherits name hint and ONNX nodes where it has none.
- * Operations that become unused stay: `dce` removes them.
+ * Applies `rules` to all operations of `module` until none fires. The replacement inherits name hint and ONNX nodes
+ * where it has none. Operations that become unused stay: `dce` removes them.
  */
 export function applyRules(module: Module, rules: readonly Rule[]): void {
   const byOp = new Map<string, Rule[]>();

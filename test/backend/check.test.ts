@@ -1,4 +1,7 @@
-/** The checker finds what is wrong with a design: damaged channels, pipelines that read too early, clocks that a device cannot keep. */
+/**
+ * The checker finds what is wrong with a design: damaged channels, pipelines that read too early, clocks that a device
+ * cannot keep.
+ */
 import { beforeAll, describe, expect, it } from "vitest";
 import { checkChannel, checkChannels } from "../../src/backend-hls/check/check-channels.js";
 import { checkPipelines, slowestLogic } from "../../src/backend-hls/check/check-pipeline.js";
@@ -19,7 +22,9 @@ function designOf(seed: number, device = "xcu280", clockMhz = 250): Design {
   const flow = lowerToFlow(randomNetwork(seed));
   fuseElementwise(flow);
   const target = { device: findDevice(device)!, clockMhz };
-  for (let ii = 16; ; ii *= 2) if (unrollModule(flow, { ...target, ii }) === undefined) return insertChannels(flow, target.device, clockMhz).design;
+  for (let ii = 16; ; ii *= 2)
+    if (unrollModule(flow, { ...target, ii }) === undefined)
+      return insertChannels(flow, target.device, clockMhz).design;
 }
 
 /** y = x x^T: every row is read with all others, so a memory holds them. */
@@ -36,7 +41,8 @@ beforeAll(() => {
   for (let seed = 1; seed <= 12; seed++) designs.push(designOf(seed));
   designs.push(squaring());
 });
-const channels = (take: (c: Channel) => boolean): { design: Design; channel: Channel }[] => designs.flatMap((design) => design.channels.filter(take).map((channel) => ({ design, channel })));
+const channels = (take: (c: Channel) => boolean): { design: Design; channel: Channel }[] =>
+  designs.flatMap((design) => design.channels.filter(take).map((channel) => ({ design, channel })));
 const isStream = (c: Channel): boolean => !c.direct && c.plan.kind !== "memory";
 
 function throws(f: () => void): boolean {
@@ -49,7 +55,11 @@ function throws(f: () => void): boolean {
 }
 
 /** How many of the damages the checker finds; the design is as it was afterwards. */
-function found<T extends { design: Design }>(list: readonly T[], damage: (t: T) => () => void, check = (d: Design): void => checkChannels(d, 4)): { found: number; of: number } {
+function found<T extends { design: Design }>(
+  list: readonly T[],
+  damage: (t: T) => () => void,
+  check = (d: Design): void => checkChannels(d, 4),
+): { found: number; of: number } {
   let n = 0;
   for (const t of list) {
     const repair = damage(t);
@@ -90,8 +100,8 @@ describe("channels", () => {
     expect(r.found).toBe(r.of);
   });
   it("whose words are overwritten before they are read are found", () => {
-    // What happens with the room that was planned, looked at as if there were less and less. Room is also kept for words that
-    // are still on their way through the pipeline, so the first word less need not be missed.
+    // What happens with the room that was planned, looked at as if there were less and less. Room is also kept for
+    // words that are still on their way through the pipeline, so the first word less need not be missed.
     let [n, of] = [0, 0];
     for (const design of designs) {
       const traces = new Map<Channel, ChannelTrace>();
@@ -101,7 +111,8 @@ describe("channels", () => {
         const { capacity } = channel;
         of++;
         let missed = false;
-        while (!missed && (channel.capacity -= channel.plan.pitch) > 0) missed = throws(() => checkChannel(channel, trace, 6));
+        while (!missed && (channel.capacity -= channel.plan.pitch) > 0)
+          missed = throws(() => checkChannel(channel, trace, 6));
         if (missed) n++;
         channel.capacity = capacity;
         checkChannel(channel, trace, 6);
@@ -135,7 +146,8 @@ describe("channels", () => {
 });
 
 describe("pipelines", () => {
-  const kernels = (): { design: Design; kernel: KernelNode }[] => designs.flatMap((design) => design.kernels.map((kernel) => ({ design, kernel })));
+  const kernels = (): { design: Design; kernel: KernelNode }[] =>
+    designs.flatMap((design) => design.kernels.map((kernel) => ({ design, kernel })));
   const check = (d: Design): void => checkPipelines(d, new Sink());
 
   it("keep the clock that they were planned for", () => {
@@ -144,13 +156,17 @@ describe("pipelines", () => {
   it("in which something reads a value of a later stage are found", () => {
     const list = kernels().filter(({ kernel }) => [...kernel.pipeline.stageOf].some(([, stage]) => stage > 1));
     expect(list.length).toBeGreaterThan(3);
-    const r = found(list, ({ kernel }) => {
-      const stages = kernel.pipeline.stageOf as Map<(typeof kernel)["op"], number>;
-      const before = new Map(stages);
-      // Everything in one stage: too early, or too much for a cycle.
-      for (const op of stages.keys()) stages.set(op, 1);
-      return () => before.forEach((stage, op) => stages.set(op, stage));
-    }, check);
+    const r = found(
+      list,
+      ({ kernel }) => {
+        const stages = kernel.pipeline.stageOf as Map<(typeof kernel)["op"], number>;
+        const before = new Map(stages);
+        // Everything in one stage: too early, or too much for a cycle.
+        for (const op of stages.keys()) stages.set(op, 1);
+        return () => before.forEach((stage, op) => stages.set(op, stage));
+      },
+      check,
+    );
     expect(r.found).toBeGreaterThan(0.6 * r.of);
   });
   it("that a device cannot keep are refused, with the clock that can be kept", () => {

@@ -1,4 +1,7 @@
-/** Kernels without a buffer in front of them: one pipeline across them, equal bit for bit and cycle for cycle, with and without stalls. */
+/**
+ * Kernels without a buffer in front of them: one pipeline across them, equal bit for bit and cycle for cycle, with and
+ * without stalls.
+ */
 import { describe, expect, it } from "vitest";
 import { mulberry32 } from "../../src/driver/evaluate.js";
 import { throughHardware, type HardwareRun } from "../frontend/hardware.js";
@@ -21,7 +24,15 @@ function dense(net: Net, rnd: () => number, x: string, y: string, activation: st
 
 function run(net: Net, rnd: () => number, ii: number, clock: number): HardwareRun {
   const samples = Array.from({ length: 12 }, () => [Float64Array.from({ length: N }, () => 2 * rnd() - 1)]);
-  const model = importValid(onnx({ node: net.nodes, initializer: net.initializer, input: [floats("x", [1, N])], output: [floats("y", [1, N])] }), "lockstep.onnx");
+  const model = importValid(
+    onnx({
+      node: net.nodes,
+      initializer: net.initializer,
+      input: [floats("x", [1, N])],
+      output: [floats("y", [1, N])],
+    }),
+    "lockstep.onnx",
+  );
   const r = throughHardware(model, samples, ii, { target: `device=xcu280,clock=${clock}` });
   expect(r.simulated).toEqual(r.expected.map((s) => s.map((o) => [...o])));
   expect(r.stalled(() => rnd() < 0.4)).toEqual(r.simulated);
@@ -37,7 +48,14 @@ describe("kernels in lockstep", () => {
   ])("are one pipeline from port to port at an interval of one cycle, at %i MHz", (clock, layers) => {
     const rnd = mulberry32(clock);
     const net: Net = { nodes: [], initializer: [] };
-    for (let i = 0; i < layers; i++) dense(net, rnd, i === 0 ? "x" : `h${i}`, i === layers - 1 ? "y" : `h${i + 1}`, ["Relu", "", "Tanh", "Sigmoid"][i]!);
+    for (let i = 0; i < layers; i++)
+      dense(
+        net,
+        rnd,
+        i === 0 ? "x" : `h${i}`,
+        i === layers - 1 ? "y" : `h${i + 1}`,
+        ["Relu", "", "Tanh", "Sigmoid"][i]!,
+      );
     const r = run(net, rnd, 1, clock);
     expect(r.predicted.interval).toBe(1);
     expect(r.direct).toHaveLength(layers);

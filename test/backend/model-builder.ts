@@ -21,7 +21,15 @@ export interface Tensor {
   readonly size: number;
 }
 
-export type AttributeValue = number | string | readonly number[] | readonly string[] | { readonly float: number } | { readonly floats: readonly number[] } | { readonly tensor: object } | { readonly graph: object };
+export type AttributeValue =
+  | number
+  | string
+  | readonly number[]
+  | readonly string[]
+  | { readonly float: number }
+  | { readonly floats: readonly number[] }
+  | { readonly tensor: object }
+  | { readonly graph: object };
 export type Attributes = Readonly<Record<string, AttributeValue>>;
 
 function attribute(name: string, v: AttributeValue): object {
@@ -32,7 +40,9 @@ function attribute(name: string, v: AttributeValue): object {
   if ("floats" in v) return { name, type: 6, floats: v.floats };
   if ("tensor" in v) return { name, type: 4, t: v.tensor };
   if ("graph" in v) return { name, type: 5, g: v.graph };
-  return typeof v[0] === "string" ? { name, type: 8, strings: (v as readonly string[]).map(bytes) } : { name, type: 7, ints: v };
+  return typeof v[0] === "string"
+    ? { name, type: 8, strings: (v as readonly string[]).map(bytes) }
+    : { name, type: 7, ints: v };
 }
 
 export const count = (shape: readonly number[]): number => shape.reduce((n, d) => n * d, 1);
@@ -63,7 +73,14 @@ export interface NodeOptions {
   readonly size?: number;
 }
 
-const DOMAINS = ["com.microsoft", "qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general", "com.ms.internal.nhwc", "ai.onnx.ml"];
+const DOMAINS = [
+  "com.microsoft",
+  "qonnx.custom_op.general",
+  "onnx.brevitas",
+  "finn.custom_op.general",
+  "com.ms.internal.nhwc",
+  "ai.onnx.ml",
+];
 
 /** Operator set of a domain in random networks: the newest, where no operator asked for another one. */
 export function usualOpset(domain: string): number {
@@ -112,11 +129,17 @@ export class ModelBuilder {
   }
   /** Weights: some of them zeros and powers of two. */
   weights(shape: readonly number[], size = 1): string {
-    return this.floats(shape, Array.from({ length: count(shape) }, () => (this.chance(0.15) ? 0 : this.number(size))));
+    return this.floats(
+      shape,
+      Array.from({ length: count(shape) }, () => (this.chance(0.15) ? 0 : this.number(size))),
+    );
   }
   /** Above zero. */
   positive(shape: readonly number[], size = 1): string {
-    return this.floats(shape, Array.from({ length: count(shape) }, () => Math.abs(this.number(size))));
+    return this.floats(
+      shape,
+      Array.from({ length: count(shape) }, () => Math.abs(this.number(size))),
+    );
   }
   floats(shape: readonly number[], data: readonly number[]): string {
     const name = this.fresh("w");
@@ -149,14 +172,23 @@ export class ModelBuilder {
     return operatorSchema(domain, opType, this.opsets.get(domain) ?? usualOpset(domain));
   }
 
-  /** Truth values and integers as real numbers, as exporters write it where an operator takes no others or has real numbers besides. */
-  private converted(schema: OperatorSchema | undefined, operands: readonly (Tensor | string)[]): readonly (Tensor | string)[] {
+  /**
+   * Truth values and integers as real numbers, as exporters write it where an operator takes no others or has real
+   * numbers besides.
+   */
+  private converted(
+    schema: OperatorSchema | undefined,
+    operands: readonly (Tensor | string)[],
+  ): readonly (Tensor | string)[] {
     if (schema === undefined) return operands;
     const typeOf = (o: Tensor | string): number | undefined => (typeof o === "string" ? this.types.get(o) : o.type);
     return operands.map((o, i) => {
       const p = parameterAt(schema.inputs, i);
       if (typeof o === "string" || p === undefined || o.type === FLOAT || !p.types.includes(FLOAT)) return o;
-      const beside = p.variable !== undefined && p.homogeneous && operands.some((other, k) => typeOf(other) === FLOAT && parameterAt(schema.inputs, k)?.variable === p.variable);
+      const beside =
+        p.variable !== undefined &&
+        p.homogeneous &&
+        operands.some((other, k) => typeOf(other) === FLOAT && parameterAt(schema.inputs, k)?.variable === p.variable);
       return p.types.includes(o.type) && !beside ? o : this.asReal(o);
     });
   }
@@ -165,13 +197,26 @@ export class ModelBuilder {
   }
 
   /** Adds a node, on tensors, names of constants, or nothing; its results, with the shapes that they get. */
-  results(opType: string, operands: readonly (Tensor | string)[], outputs: number, options: NodeOptions = {}): Tensor[] {
+  results(
+    opType: string,
+    operands: readonly (Tensor | string)[],
+    outputs: number,
+    options: NodeOptions = {},
+  ): Tensor[] {
     const domain = options.domain ?? "";
     const schema = this.schemaOf(domain, opType);
     const given = this.converted(schema, operands);
     const input = given.map((o) => (typeof o === "string" ? o : o.name));
     const output = Array.from({ length: outputs }, () => this.fresh("t"));
-    this.add(opType, domain, input, [...output, ...Array.from({ length: options.unread ?? 0 }, () => this.fresh("unread"))], options.attrs ?? {}, schema, options.type);
+    this.add(
+      opType,
+      domain,
+      input,
+      [...output, ...Array.from({ length: options.unread ?? 0 }, () => this.fresh("unread"))],
+      options.attrs ?? {},
+      schema,
+      options.type,
+    );
     const size = options.size ?? Math.max(1, ...given.map((o) => (typeof o === "string" ? 0 : o.size)));
     const constant = options.computed !== true && given.every((o) => typeof o === "string");
     const shapes = constant ? output.map(() => []) : this.shapesOf(output);
@@ -183,13 +228,38 @@ export class ModelBuilder {
     return made;
   }
   /** The node, and the element types of its results. */
-  private add(opType: string, domain: string, input: readonly string[], output: readonly string[], attrs: Attributes, schema: OperatorSchema | undefined, type?: number): void {
-    const spec = { ...node(opType, input, output, `${opType}_${this.nodes.length}`, Object.entries(attrs).map(([k, v]) => attribute(k, v))), domain };
+  private add(
+    opType: string,
+    domain: string,
+    input: readonly string[],
+    output: readonly string[],
+    attrs: Attributes,
+    schema: OperatorSchema | undefined,
+    type?: number,
+  ): void {
+    const spec = {
+      ...node(
+        opType,
+        input,
+        output,
+        `${opType}_${this.nodes.length}`,
+        Object.entries(attrs).map(([k, v]) => attribute(k, v)),
+      ),
+      domain,
+    };
     this.nodes.push({ spec, input });
     this.operators.push(domain === "" ? opType : `${domain}::${opType}`);
     const first = this.types.get(input[0] ?? "") ?? FLOAT;
     const stated = type ?? attrs["to"] ?? attrs["dtype"] ?? attrs["output_dtype"];
-    const types = schema === undefined ? [] : outputTypes(schema, spec as unknown as NodeProto, (t) => this.types.get(t), () => (typeof stated === "number" ? stated : undefined)).types;
+    const types =
+      schema === undefined
+        ? []
+        : outputTypes(
+            schema,
+            spec as unknown as NodeProto,
+            (t) => this.types.get(t),
+            () => (typeof stated === "number" ? stated : undefined),
+          ).types;
     output.forEach((name, i) => this.types.set(name, types[i] ?? first));
   }
   node(opType: string, operands: readonly (Tensor | string)[], options: NodeOptions = {}): Tensor {
@@ -198,7 +268,14 @@ export class ModelBuilder {
   /** A node on constants, or one that only asks for a shape: the name of its result. */
   constantNode(opType: string, operands: readonly (Tensor | string)[], attrs: NodeOptions["attrs"] = {}): string {
     const output = this.fresh("k");
-    this.add(opType, "", operands.map((o) => (typeof o === "string" ? o : o.name)), [output], attrs, this.schemaOf("", opType));
+    this.add(
+      opType,
+      "",
+      operands.map((o) => (typeof o === "string" ? o : o.name)),
+      [output],
+      attrs,
+      this.schemaOf("", opType),
+    );
     return output;
   }
 
@@ -211,7 +288,12 @@ export class ModelBuilder {
 
   /** Back to a state in which `tensors` were there, without the nodes since. */
   mark(): () => void {
-    const [tensors, nodes, initializers, opsets] = [this.tensors.length, this.nodes.length, this.initializers.length, [...this.opsets]];
+    const [tensors, nodes, initializers, opsets] = [
+      this.tensors.length,
+      this.nodes.length,
+      this.initializers.length,
+      [...this.opsets],
+    ];
     return () => {
       this.opsets.clear();
       for (const [domain, opset] of opsets) this.opsets.set(domain, opset);
@@ -241,10 +323,22 @@ export class ModelBuilder {
 
   /** Nodes as text, for messages. */
   describe(): string {
-    return this.nodes.map(({ spec }) => {
-      const n = spec as { opType: string; input: string[]; output: string[]; attribute: { name: string; i?: number; ints?: number[]; floats?: number[]; f?: number; s?: Uint8Array }[] };
-      const attrs = n.attribute.map((a) => `${a.name}=${a.s !== undefined ? new TextDecoder().decode(a.s) : JSON.stringify(a.i ?? a.ints ?? a.floats ?? a.f ?? "...")}`).join(" ");
-      return `${n.output.join(", ")} = ${n.opType}(${n.input.join(", ")}) ${attrs} : ${n.output.map((o) => `[${this.tensors.find((t) => t.name === o)?.shape.join(", ") ?? "constant"}]`).join(" ")}`;
-    }).join("\n");
+    return this.nodes
+      .map(({ spec }) => {
+        const n = spec as {
+          opType: string;
+          input: string[];
+          output: string[];
+          attribute: { name: string; i?: number; ints?: number[]; floats?: number[]; f?: number; s?: Uint8Array }[];
+        };
+        const attrs = n.attribute
+          .map(
+            (a) =>
+              `${a.name}=${a.s !== undefined ? new TextDecoder().decode(a.s) : JSON.stringify(a.i ?? a.ints ?? a.floats ?? a.f ?? "...")}`,
+          )
+          .join(" ");
+        return `${n.output.join(", ")} = ${n.opType}(${n.input.join(", ")}) ${attrs} : ${n.output.map((o) => `[${this.tensors.find((t) => t.name === o)?.shape.join(", ") ?? "constant"}]`).join(" ")}`;
+      })
+      .join("\n");
   }
 }

@@ -1,4 +1,7 @@
-/** Small random networks in fixed point, from a seed: windows with padding and strides, forks and joins, views, reductions. */
+/**
+ * Small random networks in fixed point, from a seed: windows with padding and strides, forks and joins, views,
+ * reductions.
+ */
 import { Block, Builder, Module, Op, type Value } from "../../src/ir/core.js";
 import { allocate, Dense, type Attr } from "../../src/ir/attributes.js";
 import { lookupOp } from "../../src/ir/define-op.js";
@@ -37,9 +40,14 @@ export function randomNetwork(seed: number): Module {
   const quantize = (v: Value): Value => {
     const e = elem(v);
     const width = int(4, 8);
-    const type = e.signed ? fixed(width, e.frac - Math.max(0, e.width - width - 1)) : ufixed(width, e.frac - Math.max(0, e.width - width - 1));
+    const type = e.signed
+      ? fixed(width, e.frac - Math.max(0, e.width - width - 1))
+      : ufixed(width, e.frac - Math.max(0, e.width - width - 1));
     b.loc = { nodes: [`n${nodes++}_quantize`] };
-    return b.value("nn.quantize", [v], tensor(shape(v), type), { rounding: pick(["half-up", "half-even", "floor"]), overflow: pick(["saturate", "saturate", "wrap"]) });
+    return b.value("nn.quantize", [v], tensor(shape(v), type), {
+      rounding: pick(["half-up", "half-even", "floor"]),
+      overflow: pick(["saturate", "saturate", "wrap"]),
+    });
   };
   const constant = (dims: readonly number[], type: FixedType): Value => {
     const { lo, hi } = rawRange(type);
@@ -56,28 +64,68 @@ export function randomNetwork(seed: number): Module {
     const out = group * int(1, 3);
     const w = constant([out, s[1]! / group, ...kernel], fixed(int(2, 5), 3));
     const frac = elem(x).frac + 3;
-    return emit("nn.conv", [x, w, constant([out], fixed(8, frac))], { strides: spatial.map(() => pick([1, 1, 2])), pads, dilations: kernel.map(() => 1), group });
+    return emit("nn.conv", [x, w, constant([out], fixed(8, frac))], {
+      strides: spatial.map(() => pick([1, 1, 2])),
+      pads,
+      dilations: kernel.map(() => 1),
+      group,
+    });
   };
   const steps: ((x: Value) => Value)[] = [
     conv,
     conv,
     (x) => emit("nn.relu", [x]),
     (x) => emit("nn.leaky_relu", [x], { slope: 0.25, slope_raw: 1, slope_frac: 2 }),
-    (x) => emit("nn.add", [x, constant([shape(x)[1]!, 1, ...(shape(x).length === 4 ? [1] : [])], fixed(6, elem(x).frac))]),
+    (x) =>
+      emit("nn.add", [x, constant([shape(x)[1]!, 1, ...(shape(x).length === 4 ? [1] : [])], fixed(6, elem(x).frac))]),
     // A fork whose branches meet again.
     (x) => {
-      const y = emit("nn.conv", [x, constant([shape(x)[1]!, shape(x)[1]!, ...shape(x).slice(2).map(() => 1)], fixed(4, 2))], { strides: shape(x).slice(2).map(() => 1), pads: [...shape(x).slice(2), ...shape(x).slice(2)].map(() => 0), dilations: shape(x).slice(2).map(() => 1), group: 1 });
+      const y = emit(
+        "nn.conv",
+        [
+          x,
+          constant(
+            [
+              shape(x)[1]!,
+              shape(x)[1]!,
+              ...shape(x)
+                .slice(2)
+                .map(() => 1),
+            ],
+            fixed(4, 2),
+          ),
+        ],
+        {
+          strides: shape(x)
+            .slice(2)
+            .map(() => 1),
+          pads: [...shape(x).slice(2), ...shape(x).slice(2)].map(() => 0),
+          dilations: shape(x)
+            .slice(2)
+            .map(() => 1),
+          group: 1,
+        },
+      );
       return emit("nn.add", [quantize(y), x]);
     },
     (x) => {
       const s = shape(x).slice(2);
       const kernel = s.map((n) => Math.min(n, 2));
-      return emit("nn.pool", [x], { kind: pick(["max", "sum"]), kernel, strides: kernel.map((k) => pick([1, k])), pads: [...kernel, ...kernel].map(() => 0) });
+      return emit("nn.pool", [x], {
+        kind: pick(["max", "sum"]),
+        kernel,
+        strides: kernel.map((k) => pick([1, k])),
+        pads: [...kernel, ...kernel].map(() => 0),
+      });
     },
     (x) => emit("nn.concat", [x, emit("nn.neg", [x])], { axis: 1 }),
     // Rows and columns change places: no stream serves that.
     (x) => emit("nn.transpose", [x], { perm: shape(x).length === 4 ? [0, 1, 3, 2] : [0, 2, 1] }),
-    (x) => emit("nn.mul", [x, emit("nn.reduce", [x], { kind: pick(["max", "min", "sum"]), axes: [shape(x).length - 1], keepdims: true })]),
+    (x) =>
+      emit("nn.mul", [
+        x,
+        emit("nn.reduce", [x], { kind: pick(["max", "min", "sum"]), axes: [shape(x).length - 1], keepdims: true }),
+      ]),
   ];
   const input = rnd() < 0.7 ? [1, int(1, 3), int(3, 6), int(3, 6)] : [1, int(1, 3), int(4, 9)];
   let x: Value = block.addArg(tensor(input, rnd() < 0.5 ? fixed(6, 3) : ufixed(5, 5)), "x");
@@ -88,6 +136,8 @@ export function randomNetwork(seed: number): Module {
     x = quantize(emit("nn.matmul", [v, constant([flat, int(1, 5)], fixed(4, 3))]));
   }
   b.create("return", [x], []);
-  module.body.append(new Op({ name: "func", attrs: { sym: module.name, inputs: ["x"], outputs: ["y"] }, regions: [block] }));
+  module.body.append(
+    new Op({ name: "func", attrs: { sym: module.name, inputs: ["x"], outputs: ["y"] }, regions: [block] }),
+  );
   return module;
 }

@@ -1,4 +1,7 @@
-/** nn interpreter = flow interpreter = rtl, bit for bit and cycle for cycle, on random networks, with and without stalls. */
+/**
+ * nn interpreter = flow interpreter = rtl, bit for bit and cycle for cycle, on random networks, with and without
+ * stalls.
+ */
 import { describe, expect, it } from "vitest";
 import { prepareFlow } from "../../src/ir/eval/flow.js";
 import { prepareNnFixed } from "../../src/ir/eval/nn-fixed.js";
@@ -25,7 +28,10 @@ function deviceOf(seed: number): Device {
 /** A clock between a quarter and four quarters of what a sum of 24 bits allows. */
 function clockOf(device: Device, seed: number): number {
   const { base, add, carry, multiply } = device.timing;
-  return Math.max(1, Math.floor(((1 + (seed % 4)) / 4) * (800 / Math.max(base + add + 24 * carry, device.dsp > 0 ? multiply : 0))));
+  return Math.max(
+    1,
+    Math.floor(((1 + (seed % 4)) / 4) * (800 / Math.max(base + add + 24 * carry, device.dsp > 0 ? multiply : 0))),
+  );
 }
 
 describe("random networks", () => {
@@ -35,7 +41,11 @@ describe("random networks", () => {
     const rnd = random(seed * 7919);
     const type = nn.func.body.args[0]!.type as TensorType;
     const { lo, hi } = rawRange(type.elem as FixedType);
-    const samples = Array.from({ length: 10 }, () => Int32Array.from({ length: elementCount(type.shape) }, () => (rnd() < 0.1 ? (rnd() < 0.5 ? lo : hi) : lo + Math.floor(rnd() * (hi - lo + 1)))));
+    const samples = Array.from({ length: 10 }, () =>
+      Int32Array.from({ length: elementCount(type.shape) }, () =>
+        rnd() < 0.1 ? (rnd() < 0.5 ? lo : hi) : lo + Math.floor(rnd() * (hi - lo + 1)),
+      ),
+    );
     const reference = prepareNnFixed(nn);
     const expected = samples.map((s) => [...reference.run([s])[0]!]);
 
@@ -43,7 +53,10 @@ describe("random networks", () => {
     const check = (stage: string): void => {
       assertValid(flow, stage);
       const program = prepareFlow(flow);
-      expect(samples.map((s) => [...program.run([s])[0]!]), stage).toEqual(expected);
+      expect(
+        samples.map((s) => [...program.run([s])[0]!]),
+        stage,
+      ).toEqual(expected);
     };
     check("lower");
     fuseElementwise(flow);
@@ -78,14 +91,21 @@ describe("random networks", () => {
 });
 
 /** Runs a program's network on all levels; what goes wrong, or undefined. */
-function problemOf(program: Program, clock = clockOf(deviceOf(program.seed), program.seed), without: readonly string[] = []): string | undefined {
+function problemOf(
+  program: Program,
+  clock = clockOf(deviceOf(program.seed), program.seed),
+  without: readonly string[] = [],
+): string | undefined {
   try {
     const model = modelOf(program, without);
     if (model === undefined) return undefined;
     const network = importValid(model.bytes, "random.onnx");
     const rnd = random(program.seed * 104729);
     const { args } = network.func.body;
-    const sample = (size: number): Float64Array[] => args.map((a) => Float64Array.from({ length: elementCount((a.type as TensorType).shape) }, () => (2 * rnd() - 1) * size));
+    const sample = (size: number): Float64Array[] =>
+      args.map((a) =>
+        Float64Array.from({ length: elementCount((a.type as TensorType).shape) }, () => (2 * rnd() - 1) * size),
+      );
     const calibration = Array.from({ length: 4 }, () => sample(2));
     // Some samples are beyond what the formats were chosen for.
     const samples = Array.from({ length: 10 }, (_, i) => sample(i === 9 ? 3 : 2));
@@ -93,28 +113,46 @@ function problemOf(program: Program, clock = clockOf(deviceOf(program.seed), pro
     const elements = Math.max(...args.map((a) => elementCount((a.type as TensorType).shape)));
     const ii = Math.max(16, Math.round(elements * [0.5, 1, 3, 10][program.seed % 4]!));
     const precision = ["8", "w8a10", "w6a7", "w10a12"][(program.seed >> 2) % 4]!;
-    const run = throughHardware(network, samples, ii, { calibration, precision, target: `device=${device.name},clock=${clock}` });
+    const run = throughHardware(network, samples, ii, {
+      calibration,
+      precision,
+      target: `device=${device.name},clock=${clock}`,
+    });
     const different = (got: readonly (readonly (readonly number[])[])[], how: string): string | undefined => {
       for (const [s, outputs] of run.expected.entries()) {
-        for (const [o, want] of outputs.entries()) for (const [i, v] of want.entries()) if (got[s]![o]![i] !== v) return `${how}: sample ${s}, output ${o}, element ${i} is ${got[s]![o]![i]} instead of ${v}`;
+        for (const [o, want] of outputs.entries())
+          for (const [i, v] of want.entries())
+            if (got[s]![o]![i] !== v)
+              return `${how}: sample ${s}, output ${o}, element ${i} is ${got[s]![o]![i]} instead of ${v}`;
       }
       return undefined;
     };
-    const wrong = different(run.simulated, "rtl") ?? different(run.stalled(() => rnd() < 0.35), "rtl with stalls");
+    const wrong =
+      different(run.simulated, "rtl") ??
+      different(
+        run.stalled(() => rnd() < 0.35),
+        "rtl with stalls",
+      );
     if (wrong !== undefined) return wrong;
-    if (run.measured.latency !== run.predicted.latency) return `latency ${run.measured.latency}, predicted ${run.predicted.latency}`;
+    if (run.measured.latency !== run.predicted.latency)
+      return `latency ${run.measured.latency}, predicted ${run.predicted.latency}`;
     // Samples that left early while the pipeline filled may be followed by longer distances, for a while. Parts that do
     // not depend on one another need not wait for each other, and end sooner.
     const last = run.ends.length - 1;
     const interval = (run.ends[last]! - run.ends[last - 4]!) / 4;
     const independent = network.func.body.terminator.operands.length + args.length > 2;
-    const slower = run.ends.slice(0, last).every((end, s) => run.ends[last]! - end > (last - s) * run.predicted.interval);
+    const slower = run.ends
+      .slice(0, last)
+      .every((end, s) => run.ends[last]! - end > (last - s) * run.predicted.interval);
     if (slower) return `samples end at ${run.ends.join(", ")}, predicted interval ${run.predicted.interval}`;
-    return interval === run.predicted.interval || interval > run.predicted.interval || independent ? undefined : `interval ${interval}, predicted ${run.predicted.interval}`;
+    return interval === run.predicted.interval || interval > run.predicted.interval || independent
+      ? undefined
+      : `interval ${interval}, predicted ${run.predicted.interval}`;
   } catch (e) {
     // Folding may find that an output is constant, which is refused; the others are looked at without it.
     const constant = e instanceof Error ? /FL010\]: output (\S+) is the same/.exec(e.message) : null;
-    if (constant !== null && !without.includes(constant[1]!)) return problemOf(program, clock, [...without, constant[1]!]);
+    if (constant !== null && !without.includes(constant[1]!))
+      return problemOf(program, clock, [...without, constant[1]!]);
     // A clock that the device cannot keep is refused with one that it can.
     const possible = e instanceof Error ? /FL012[\s\S]*--clock ([\d.]+) or less/.exec(e.message) : null;
     if (possible !== null && Number(possible[1]) < clock) return problemOf(program, Number(possible[1]), without);
@@ -135,7 +173,9 @@ describe("random networks of all operators", () => {
   });
 
   it("use every operator that is supported", () => {
-    const used = new Set(Array.from({ length: networkCount }, (_, i) => modelOf(randomProgram(i + 1))?.operators ?? []).flat());
+    const used = new Set(
+      Array.from({ length: networkCount }, (_, i) => modelOf(randomProgram(i + 1))?.operators ?? []).flat(),
+    );
     expect(unusedOperators(used)).toEqual([]);
   });
 });

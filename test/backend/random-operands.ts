@@ -6,7 +6,10 @@ export interface Use {
   readonly build: (b: ModelBuilder) => void;
 }
 
-/** A tensor of real numbers; late ones rather than early ones, so that networks get deep. Now and then integers or truth values, converted. */
+/**
+ * A tensor of real numbers; late ones rather than early ones, so that networks get deep. Now and then integers or truth
+ * values, converted.
+ */
 export function real(b: ModelBuilder): Tensor {
   const others = b.tensors.filter((t) => t.kind === "index" || t.kind === "truth");
   if (others.length > 0 && b.chance(0.1)) return b.asReal(b.pick(others));
@@ -19,7 +22,11 @@ export function ofKind(b: ModelBuilder, kind: Kind): Tensor | undefined {
 }
 
 /** A tensor of the given rank with 1 in front; another one is reshaped. */
-export function ranked(b: ModelBuilder, rank: number, fits: (shape: readonly number[]) => boolean = () => true): Tensor {
+export function ranked(
+  b: ModelBuilder,
+  rank: number,
+  fits: (shape: readonly number[]) => boolean = () => true,
+): Tensor {
   const good = (s: readonly number[]): boolean => s.length === rank && s[0] === 1 && fits(s);
   const list = b.tensors.filter((t) => t.kind === "real" && good(t.shape));
   if (list.length > 0 && b.chance(0.8)) return b.pick(list);
@@ -29,7 +36,10 @@ export function ranked(b: ModelBuilder, rank: number, fits: (shape: readonly num
   if (fits(shape)) return reshape(b, x, shape);
   // An outer product with constants makes any shape.
   const wide = Array.from({ length: rank }, (_, d) => (d === 0 ? 1 : 4));
-  return b.node("Add", [b.node("ReduceMean", [x, b.integers([])], { attrs: { keepdims: 0 } }), b.weights(fits(wide) ? wide : wide.map((_, d) => (d === 0 ? 1 : 6)))]);
+  return b.node("Add", [
+    b.node("ReduceMean", [x, b.integers([])], { attrs: { keepdims: 0 } }),
+    b.weights(fits(wide) ? wide : wide.map((_, d) => (d === 0 ? 1 : 6))),
+  ]);
 }
 export function reshape(b: ModelBuilder, x: Tensor, shape: readonly number[]): Tensor {
   const guess = b.chance(0.3) ? b.int(0, shape.length - 1) : -1;

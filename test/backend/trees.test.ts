@@ -18,7 +18,14 @@ function randomEnsemble(seed: number, split = false): { module: Module; samples:
   const aggregate = (["add", "add", "min", "max"] as const)[int(0, 3)]!;
   const step = 2 ** -int(0, 3);
   const relations = [[0], [0, 1], [0, 1, 2]][int(0, 2)]!;
-  const lists = { feature: [] as number[], threshold: [] as number[], relation: [] as number[], onTrue: [] as number[], onFalse: [] as number[], roots: [] as number[] };
+  const lists = {
+    feature: [] as number[],
+    threshold: [] as number[],
+    relation: [] as number[],
+    onTrue: [] as number[],
+    onFalse: [] as number[],
+    roots: [] as number[],
+  };
   const leaves: number[] = [];
   const grow = (d: number): number => {
     if (d === 0 || rnd() < 0.15) {
@@ -41,17 +48,43 @@ function randomEnsemble(seed: number, split = false): { module: Module; samples:
   const rows = rnd() < 0.25 ? 2 : 1;
   // In two inputs, of different size, in another order.
   const first = split ? Math.ceil(features / 2) : features;
-  const args = (split && first < features ? [first, features - first] : [features]).map((n, i) => block.addArg(tensor([rows, n], f32), `x${i}`));
+  const args = (split && first < features ? [first, features - first] : [features]).map((n, i) =>
+    block.addArg(tensor([rows, n], f32), `x${i}`),
+  );
   const order = Array.from({ length: features }, (_, i) => features - 1 - i);
-  const whole = args.length === 1 ? args[0]! : b.value("nn.concat", args, tensor([rows, features], f32), { axis: 1 }, "whole");
-  const x = split ? b.value("nn.gather", [whole], tensor([rows, features], f32), { axis: 1, indices: order }, "picked") : whole;
+  const whole =
+    args.length === 1 ? args[0]! : b.value("nn.concat", args, tensor([rows, features], f32), { axis: 1 }, "whole");
+  const x = split
+    ? b.value("nn.gather", [whole], tensor([rows, features], f32), { axis: 1, indices: order }, "picked")
+    : whole;
   const values = new Dense([leaves.length / outputs, outputs], f32, Float64Array.from(leaves));
-  const y = b.value("nn.trees", [x], tensor([rows, outputs], f32), { trees: ensembleAttrs({ ...lists, aggregate }, values) }, "y");
+  const y = b.value(
+    "nn.trees",
+    [x],
+    tensor([rows, outputs], f32),
+    { trees: ensembleAttrs({ ...lists, aggregate }, values) },
+    "y",
+  );
   b.create("return", [y], []);
-  module.body.append(new Op({ name: "func", attrs: { sym: module.name, inputs: args.map((a) => a.hint!), outputs: ["y"] }, regions: [block] }));
+  module.body.append(
+    new Op({
+      name: "func",
+      attrs: { sym: module.name, inputs: args.map((a) => a.hint!), outputs: ["y"] },
+      regions: [block],
+    }),
+  );
   const exact = rnd() < 0.5;
-  const part = (n: number, far: number): Float64Array => Float64Array.from({ length: rows * n }, () => far * (exact ? int(-8, 8) * step : Math.fround((16 * rnd() - 8) * step)));
-  return { module, samples: Array.from({ length: 20 }, () => (args.length === 1 ? [part(features, 1)] : [part(first, 1), part(features - first, 8)])) };
+  const part = (n: number, far: number): Float64Array =>
+    Float64Array.from(
+      { length: rows * n },
+      () => far * (exact ? int(-8, 8) * step : Math.fround((16 * rnd() - 8) * step)),
+    );
+  return {
+    module,
+    samples: Array.from({ length: 20 }, () =>
+      args.length === 1 ? [part(features, 1)] : [part(first, 1), part(features - first, 8)],
+    ),
+  };
 }
 
 function expectExact(r: HardwareRun): void {
@@ -60,7 +93,15 @@ function expectExact(r: HardwareRun): void {
 }
 
 describe("random ensembles are exact and on time", () => {
-  const cases = Array.from({ length: 24 }, (_, i) => [i + 1, [1, 2, 5, 1000][i % 4]!, i % 6 === 5 ? "device=lfe5um5g-85f,clock=100" : "device=xcu280,clock=250"] as const);
+  const cases = Array.from(
+    { length: 24 },
+    (_, i) =>
+      [
+        i + 1,
+        [1, 2, 5, 1000][i % 4]!,
+        i % 6 === 5 ? "device=lfe5um5g-85f,clock=100" : "device=xcu280,clock=250",
+      ] as const,
+  );
   it.each(cases)("seed %i at an interval of %i", (seed, ii, target) => {
     const { module, samples } = randomEnsemble(seed);
     const r = throughHardware(module, samples, ii, { target });
@@ -84,13 +125,29 @@ const arrays = readArrays(readFileSync(new URL("../frontend/fixtures/ml.npz", im
 describe("exporters' models equal ONNX Runtime as hardware", () => {
   const tolerance = 1e-3;
   it.each([
-    ["forest_regressor", 1], ["forest_two_targets", 3], ["boosting_regressor", 1000], ["lightgbm_regressor", 1], ["xgboost_regressor", 4], ["modes", 1], ["aggregate_min_3", 2],
-    ["ensemble_member", 1], ["forest", 1], ["forest_two_classes", 1], ["forest_labels", 6], ["tree", 1], ["two_none_1_positive", 1], ["scaled_forest_regressor", 1],
+    ["forest_regressor", 1],
+    ["forest_two_targets", 3],
+    ["boosting_regressor", 1000],
+    ["lightgbm_regressor", 1],
+    ["xgboost_regressor", 4],
+    ["modes", 1],
+    ["aggregate_min_3", 2],
+    ["ensemble_member", 1],
+    ["forest", 1],
+    ["forest_two_classes", 1],
+    ["forest_labels", 6],
+    ["tree", 1],
+    ["two_none_1_positive", 1],
+    ["scaled_forest_regressor", 1],
   ] as const)("%s at an interval of %i", (name, ii) => {
     const module = importValid(Uint8Array.from(arrays.get(`${name}.model`)!.data), `${name}.onnx`);
     const x = arrays.get(`${name}.x`)!;
     const [samples, features] = x.shape as [number, number];
-    const r = throughHardware(module, Array.from({ length: samples }, (_, s) => [Float64Array.from(x.data.slice(s * features, (s + 1) * features))]), ii);
+    const r = throughHardware(
+      module,
+      Array.from({ length: samples }, (_, s) => [Float64Array.from(x.data.slice(s * features, (s + 1) * features))]),
+      ii,
+    );
     expectExact(r);
     const names = module.func.attrs["outputs"] as readonly string[];
     names.forEach((output, k) => {

@@ -15,7 +15,13 @@ const at = (name: string): string => join(work, name);
 
 async function cli(...args: string[]): Promise<{ code: number; out: string; err: string }> {
   let [out, err] = ["", ""];
-  const code = await main(args, { host: nodeHost(), out: (t) => void (out += t), err: (t) => void (err += t), isTTY: false, env: {} });
+  const code = await main(args, {
+    host: nodeHost(),
+    out: (t) => void (out += t),
+    err: (t) => void (err += t),
+    isTTY: false,
+    env: {},
+  });
   return { code, out, err };
 }
 
@@ -26,7 +32,11 @@ function model(seed: number): Uint8Array {
   return onnx({
     input: [floats("a", ["N", 8]), floats("b", ["N", 6])],
     output: [floats("sum", ["N", 6]), floats("scores", ["N", 4])],
-    initializer: [weights("w1", [8, 6], draw(48, 0.5)), weights("w2", [6, 4], draw(24, 0.6)), weights("c2", [4], draw(4, 0.2))],
+    initializer: [
+      weights("w1", [8, 6], draw(48, 0.5)),
+      weights("w2", [6, 4], draw(24, 0.6)),
+      weights("c2", [4], draw(4, 0.2)),
+    ],
     node: [
       node("MatMul", ["a", "w1"], ["h"], "/first/MatMul"),
       node("Relu", ["h"], ["r"], "/act/Relu"),
@@ -39,8 +49,19 @@ function model(seed: number): Uint8Array {
 
 function data(name: string, count: number, scale = 1, seed = 3): string {
   const random = uniform(seed);
-  const array = (n: number): { shape: number[]; data: Float32Array } => ({ shape: [count, n], data: Float32Array.from({ length: count * n }, () => random() * scale) });
-  writeFileSync(at(name), writeNpz(new Map([["a", array(8)], ["b", array(6)]])));
+  const array = (n: number): { shape: number[]; data: Float32Array } => ({
+    shape: [count, n],
+    data: Float32Array.from({ length: count * n }, () => random() * scale),
+  });
+  writeFileSync(
+    at(name),
+    writeNpz(
+      new Map([
+        ["a", array(8)],
+        ["b", array(6)],
+      ]),
+    ),
+  );
   return at(name);
 }
 
@@ -60,7 +81,10 @@ describe("compare", () => {
     expect(code).toBe(0);
     const c = JSON.parse(out) as Comparison;
     expect(c).toMatchObject({ samples: 37, precision: "w8a10" });
-    expect(c.outputs.map((o) => [o.name, o.elements])).toEqual([["sum", 6], ["scores", 4]]);
+    expect(c.outputs.map((o) => [o.name, o.elements])).toEqual([
+      ["sum", 6],
+      ["scores", 4],
+    ]);
     expect((await cli("run", at("build"), "--input", at("test.npz"), "--output", at("fixed.npz"), "-q")).code).toBe(0);
     const fixed = readArrays(readFileSync(at("fixed.npz")), "fixed.npz");
     // The fixed-point values of the scatter are those that run writes.
@@ -72,13 +96,28 @@ describe("compare", () => {
       expect(o.rmse).toBeLessThanOrEqual(o.max_abs_error);
       expect(o.histogram.bins.reduce((n, b) => n + b, 0)).toBe(37 * o.elements);
     }
-    expect(c.layers.map((l) => l.name)).toEqual(["a", "b", "/first/MatMul", "/squash/Sigmoid"].map((n) => (n === "/squash/Sigmoid" ? "/second/Gemm" : n)));
-    expect(c.layers.find((l) => l.name === "/first/MatMul")!.nodes).toEqual(["/first/MatMul", "/act/Relu", "/join/Add"]);
+    expect(c.layers.map((l) => l.name)).toEqual(
+      ["a", "b", "/first/MatMul", "/squash/Sigmoid"].map((n) => (n === "/squash/Sigmoid" ? "/second/Gemm" : n)),
+    );
+    expect(c.layers.find((l) => l.name === "/first/MatMul")!.nodes).toEqual([
+      "/first/MatMul",
+      "/act/Relu",
+      "/join/Add",
+    ]);
     expect(c.layers.map((l) => l.name)).toContain(c.worst_layer);
   });
 
   it("says in words and in a table which layer loses most", async () => {
-    const { code, out } = await cli("compare", at("net.onnx"), at("build"), "--input", at("test.npz"), "--samples", "10", "-q");
+    const { code, out } = await cli(
+      "compare",
+      at("net.onnx"),
+      at("build"),
+      "--input",
+      at("test.npz"),
+      "--samples",
+      "10",
+      "-q",
+    );
     expect(code).toBe(0);
     expect(out).toMatch(/on 10 samples/);
     expect(out).toMatch(/^> \S+/m);
@@ -88,7 +127,10 @@ describe("compare", () => {
   it("gives advice that helps", async () => {
     const narrow = ["compile", at("net.onnx"), "-o", at("narrow"), "--calib", at("calib.npz"), "-q", "--precision"];
     expect((await cli(...narrow, "w10a14,/first/MatMul=a5")).code).toBe(0);
-    const look = async (): Promise<Comparison> => JSON.parse((await cli("compare", at("net.onnx"), at("narrow"), "--input", at("test.npz"), "--json", "-q")).out) as Comparison;
+    const look = async (): Promise<Comparison> =>
+      JSON.parse(
+        (await cli("compare", at("net.onnx"), at("narrow"), "--input", at("test.npz"), "--json", "-q")).out,
+      ) as Comparison;
     const before = await look();
     expect(before.worst_layer).toBe("/first/MatMul");
     const change = /'(\S+)' to --precision/.exec(before.findings[0]!)![1]!;
@@ -103,7 +145,16 @@ describe("compare", () => {
   });
 
   it("draws one page that needs nothing else", async () => {
-    const { code, out } = await cli("compare", at("net.onnx"), at("build"), "--input", at("test.npz"), "--html", at("page.html"), "-q");
+    const { code, out } = await cli(
+      "compare",
+      at("net.onnx"),
+      at("build"),
+      "--input",
+      at("test.npz"),
+      "--html",
+      at("page.html"),
+      "-q",
+    );
     expect([code, out]).toEqual([0, expect.stringContaining("drawn in")]);
     const page = readFileSync(at("page.html"), "utf8");
     expect(page).toMatch(/^<!DOCTYPE html>/);
@@ -112,18 +163,33 @@ describe("compare", () => {
     expect(page.match(/<svg [^>]*role="img"/g)).toHaveLength(6);
     expect(page).not.toMatch(/NaN|undefined|Infinity/);
     for (const tag of ["svg", "section", "text", "table", "tr", "td", "div"]) {
-      expect((page.match(new RegExp(`<${tag}[ >]`, "g")) ?? []).length, tag).toBe((page.match(new RegExp(`</${tag}>`, "g")) ?? []).length);
+      expect((page.match(new RegExp(`<${tag}[ >]`, "g")) ?? []).length, tag).toBe(
+        (page.match(new RegExp(`</${tag}>`, "g")) ?? []).length,
+      );
     }
   });
 
   it.each([
-    ["another model", () => ["other.onnx", "build", "test.npz"], /IO006.*build was compiled from another network.*net\.onnx/],
+    [
+      "another model",
+      () => ["other.onnx", "build", "test.npz"],
+      /IO006.*build was compiled from another network.*net\.onnx/,
+    ],
     ["a folder without a design", () => ["net.onnx", "nowhere", "test.npz"], /IO005/],
     ["data for another network", () => ["net.onnx", "build", "half.npz"], /NP002.*"b"/],
   ])("refuses %s", async (_, args, expected) => {
     writeFileSync(at("half.npz"), writeNpz(new Map([["a", { shape: [2, 8], data: new Float32Array(16) }]])));
     const [m, dir, input] = args() as [string, string, string];
-    const { code, err, out } = await cli("compare", at(m), at(dir), "--input", at(input), "--html", at("never.html"), "-q");
+    const { code, err, out } = await cli(
+      "compare",
+      at(m),
+      at(dir),
+      "--input",
+      at(input),
+      "--html",
+      at("never.html"),
+      "-q",
+    );
     expect([code, out]).toEqual([1, ""]);
     expect(err).toMatch(expected);
     expect(err).toMatch(/hint: /);
@@ -132,17 +198,27 @@ describe("compare", () => {
 });
 
 describe("compile --max-error", () => {
-  const compile = (dir: string, ...more: string[]): ReturnType<typeof cli> => cli("compile", at("net.onnx"), "-o", at(dir), "--calib", at("calib.npz"), ...more);
+  const compile = (dir: string, ...more: string[]): ReturnType<typeof cli> =>
+    cli("compile", at("net.onnx"), "-o", at(dir), "--calib", at("calib.npz"), ...more);
 
   it("reports what it chose and why, and the printed options give the same network", async () => {
-    const { code, out, err } = await compile("searched", "--max-error", "scores:mae=0.004", "--max-error", "sum:max=0.1");
+    const { code, out, err } = await compile(
+      "searched",
+      "--max-error",
+      "scores:mae=0.004",
+      "--max-error",
+      "sum:max=0.1",
+    );
     expect(code).toBe(0);
     expect(err).toMatch(/sensitivity of each layer\nsearch for widths\nrefinement\n/);
     expect(out).toMatch(/scores: mae at most 0\.004; .* on the 64 samples of the search, .* on 32 samples held out/);
     expect(out).toMatch(/layer +weights +result +table +share of cost +share of noise +one bit less/);
     expect(out).toMatch(/\/first\/MatMul +\d+ +- +- +\d+%/);
     const report = JSON.parse(readFileSync(at("searched/report.json"), "utf8")) as DesignReport;
-    expect(report.precision.bounds!.map((b) => [b.output, b.metric, b.bound])).toEqual([["scores", "mae", 0.004], ["sum", "max", 0.1]]);
+    expect(report.precision.bounds!.map((b) => [b.output, b.metric, b.bound])).toEqual([
+      ["scores", "mae", 0.004],
+      ["sum", "max", 0.1],
+    ]);
     for (const b of report.precision.bounds!) expect(b.search).toBeLessThanOrEqual(b.bound);
     expect(report.precision.bounds!.every((b) => b.held_out! > 0)).toBe(true);
     expect(report.precision.chosen!.length).toBeGreaterThan(4);
@@ -162,11 +238,20 @@ describe("compile --max-error", () => {
     const { code, out } = await compile("configured2", "--config", at("bound.yaml"), "--json", "-q");
     expect(code).toBe(0);
     const p = (JSON.parse(out) as DesignReport).precision;
-    expect(p).toMatchObject({ hold_out: 0.25, search_samples: 96, held_out_samples: 16, bounds: [{ output: "scores", metric: "argmax", bound: 0.9 }] });
+    expect(p).toMatchObject({
+      hold_out: 0.25,
+      search_samples: 96,
+      held_out_samples: 16,
+      bounds: [{ output: "scores", metric: "argmax", bound: 0.9 }],
+    });
   });
 
   it.each([
-    ["a bound that nothing keeps", ["--max-error", "sum:max=1e-12"], /QU010.*sum:max 1e-12 cannot be kept.*\n.*the best that can be asked for is max 0\.0/],
+    [
+      "a bound that nothing keeps",
+      ["--max-error", "sum:max=1e-12"],
+      /QU010.*sum:max 1e-12 cannot be kept.*\n.*the best that can be asked for is max 0\.0/,
+    ],
     ["a metric that is not known", ["--max-error", "mea=1"], /QU008.*mea.*\n.*did you mean mae/],
     ["an output that is not there", ["--max-error", "score:mae=1"], /QU009.*"score".*\n.*"scores"/],
   ])("refuses %s", async (_, more, expected) => {
@@ -180,7 +265,17 @@ describe("compile --max-error", () => {
     const none = await cli("compile", at("net.onnx"), "-o", at("refused"), "--max-error", "mae=1", "-q");
     expect([none.code, none.err]).toEqual([1, expect.stringMatching(/QU011.*calibration data/)]);
     data("few.npz", 6);
-    const few = await cli("compile", at("net.onnx"), "-o", at("refused"), "--calib", at("few.npz"), "--max-error", "mae=1", "-q");
+    const few = await cli(
+      "compile",
+      at("net.onnx"),
+      "-o",
+      at("refused"),
+      "--calib",
+      at("few.npz"),
+      "--max-error",
+      "mae=1",
+      "-q",
+    );
     expect([few.code, few.err]).toEqual([1, expect.stringMatching(/QU011.*at least 8 calibration samples/)]);
     expect((await cli("compile", at("net.onnx"), "-o", at("refused"), "--hold-out", "1")).code).toBe(2);
   });
@@ -188,7 +283,8 @@ describe("compile --max-error", () => {
   it("holds samples out without a search, too", async () => {
     const [all, half] = await Promise.all([compile("plain", "-q"), compile("half", "--hold-out", "0.5", "-q")]);
     expect([all.code, half.code]).toEqual([0, 0]);
-    const read = (dir: string): DesignReport => JSON.parse(readFileSync(at(`${dir}/report.json`), "utf8")) as DesignReport;
+    const read = (dir: string): DesignReport =>
+      JSON.parse(readFileSync(at(`${dir}/report.json`), "utf8")) as DesignReport;
     expect(read("plain").precision).toEqual({ spec: "w8a10", hold_out: 0 });
     expect(read("half").precision).toEqual({ spec: "w8a10", hold_out: 0.5 });
     expect(read("half").accuracy!["sum"]!.rmse).not.toBe(read("plain").accuracy!["sum"]!.rmse);

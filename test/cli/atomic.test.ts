@@ -19,7 +19,10 @@ const write = (dir: string, files: Record<string, string>) =>
     return "done";
   });
 async function codeOf(p: Promise<unknown>): Promise<string> {
-  return p.then(() => "no error", (e: unknown) => (e instanceof UserError ? `${e.diagnostics[0]!.code} ${e.diagnostics[0]!.message}` : String(e)));
+  return p.then(
+    () => "no error",
+    (e: unknown) => (e instanceof UserError ? `${e.diagnostics[0]!.code} ${e.diagnostics[0]!.message}` : String(e)),
+  );
 }
 
 describe("output folders", () => {
@@ -30,10 +33,12 @@ describe("output folders", () => {
     expect(readdirSync(join(root, "deep/er"))).toEqual(["out"]);
   });
   it("do not appear at all when the build fails", async () => {
-    await expect(writeFolder(join(root, "out"), host, async (tmp) => {
-      host.writeFile(join(tmp, "half.v"), "mod");
-      throw new Error("no");
-    })).rejects.toThrow("no");
+    await expect(
+      writeFolder(join(root, "out"), host, async (tmp) => {
+        host.writeFile(join(tmp, "half.v"), "mod");
+        throw new Error("no");
+      }),
+    ).rejects.toThrow("no");
     expect(readdirSync(root)).toEqual([]);
   });
   it("keep the old result when the build fails", async () => {
@@ -56,7 +61,9 @@ describe("output folders", () => {
     const dir = join(root, "home");
     mkdirSync(dir);
     writeFileSync(join(dir, "thesis.tex"), "text");
-    expect(await codeOf(write(dir, { "a.v": "x" }))).toMatch(/IO003 .*home holds files that onnx-hls did not write \(thesis.tex\)/);
+    expect(await codeOf(write(dir, { "a.v": "x" }))).toMatch(
+      /IO003 .*home holds files that onnx-hls did not write \(thesis.tex\)/,
+    );
     expect(readdirSync(dir)).toEqual(["thesis.tex"]);
   });
   it("are refused where a file is in the way", async () => {

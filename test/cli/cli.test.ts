@@ -18,17 +18,30 @@ const FX = `module "m" {
 }
 `;
 
-registerPass(definePass({ name: "crash-for-test", summary: "Fails.", level: "any", semantics: "bit-exact", run: () => { throw new Error("slot 3 is empty"); } }));
-
-registerPass(definePass({
-  name: "spoil-for-test",
-  summary: "Rounds another way.",
-  level: "flow",
-  semantics: "bit-exact",
-  run: (module) => walk(module.body, (op) => {
-    if (op.name === "fx.requantize") op.attrs = { ...op.attrs, rounding: "floor" };
+registerPass(
+  definePass({
+    name: "crash-for-test",
+    summary: "Fails.",
+    level: "any",
+    semantics: "bit-exact",
+    run: () => {
+      throw new Error("slot 3 is empty");
+    },
   }),
-}));
+);
+
+registerPass(
+  definePass({
+    name: "spoil-for-test",
+    summary: "Rounds another way.",
+    level: "flow",
+    semantics: "bit-exact",
+    run: (module) =>
+      walk(module.body, (op) => {
+        if (op.name === "fx.requantize") op.attrs = { ...op.attrs, rounding: "floor" };
+      }),
+  }),
+);
 
 interface Result {
   readonly code: number;
@@ -36,10 +49,20 @@ interface Result {
   readonly err: string;
   readonly host: MemoryHost;
 }
-async function cli(args: readonly string[], files: Readonly<Record<string, string>> = {}, env: CliEnv["env"] = {}): Promise<Result> {
+async function cli(
+  args: readonly string[],
+  files: Readonly<Record<string, string>> = {},
+  env: CliEnv["env"] = {},
+): Promise<Result> {
   const host = memoryHost(files);
   let [out, err] = ["", ""];
-  const terminal: CliEnv = { host: { ...host, log: (l) => void (err += `${l}\n`) }, out: (t) => void (out += t), err: (t) => void (err += t), isTTY: false, env };
+  const terminal: CliEnv = {
+    host: { ...host, log: (l) => void (err += `${l}\n`) },
+    out: (t) => void (out += t),
+    err: (t) => void (err += t),
+    isTTY: false,
+    env,
+  };
   const code = await main(args, terminal);
   return { code, out, err, host };
 }
@@ -63,12 +86,15 @@ describe("usage", () => {
     expect([r.code, r.out]).toEqual([2, ""]);
   });
 
-  it.each(["compile", "run", "simulate", "compare", "synth", "inspect", "opt", "doctor"])("%s --help explains itself", async (command) => {
-    const r = await cli([command, "--help"]);
-    expect(r.code).toBe(0);
-    expect(r.out).toMatch(/Usage: onnx-hls/);
-    expect(r.out).toMatch(/\$ onnx-hls|Exit code/);
-  });
+  it.each(["compile", "run", "simulate", "compare", "synth", "inspect", "opt", "doctor"])(
+    "%s --help explains itself",
+    async (command) => {
+      const r = await cli([command, "--help"]);
+      expect(r.code).toBe(0);
+      expect(r.out).toMatch(/Usage: onnx-hls/);
+      expect(r.out).toMatch(/\$ onnx-hls|Exit code/);
+    },
+  );
 
   it("prints its version", async () => {
     expect((await cli(["--version"])).out).toMatch(/^\d+\.\d+\.\d+\n$/);
@@ -88,7 +114,10 @@ describe("opt", () => {
     expect([r.code, r.err]).toEqual([1, expect.stringContaining("error[CF002]")]);
   });
   it("writes a file, and times, on request", async () => {
-    const { host, out } = await cli(["opt", "a.hir", "--passes", "dce", "-o", "/out/b.hir", "--time-passes", "/out/t.json"], { "a.hir": FX });
+    const { host, out } = await cli(
+      ["opt", "a.hir", "--passes", "dce", "-o", "/out/b.hir", "--time-passes", "/out/t.json"],
+      { "a.hir": FX },
+    );
     expect(out).toBe("");
     expect(host.names("/out")).toEqual(["/out/b.hir", "/out/t.json"]);
     expect(JSON.parse(host.text("/out/t.json"))).toMatchObject([{ pass: "dce", opsBefore: 3, opsAfter: 2 }]);
@@ -100,8 +129,8 @@ describe("opt", () => {
   });
   it.each([
     ["nowhere.hir", "dce", /error\[IO001\]: cannot read nowhere.hir: no such file/],
-    ["a.hir", "dcee", /error\[TX020\]: unknown pass "dcee"\n  hint: did you mean "dce"\?/],
-    ["bad.hir", "dce", /error\[TX001\].*\n  --> bad.hir:1:12/],
+    ["a.hir", "dcee", /error\[TX020\]: unknown pass "dcee"\n {2}hint: did you mean "dce"\?/],
+    ["bad.hir", "dce", /error\[TX001\].*\n {2}--> bad.hir:1:12/],
   ])("%s with %s ends with code 1 and one message", async (file, passes, expected) => {
     const r = await cli(["opt", file, "--passes", passes], { "a.hir": FX, "bad.hir": 'module "m" }' });
     expect(r.err).toMatch(expected);
@@ -119,7 +148,11 @@ describe("opt", () => {
     expect(r.err).toMatch(/Attach repro.hir/);
     expect(r.err).not.toMatch(/\n\s+at /);
     expect(r.host.text("repro.hir")).toMatch(/^\/\/ RUN: crash-for-test\nmodule "m"/);
-    const debug = await cli(["opt", "a.hir", "--passes", "crash-for-test", "-q"], { "a.hir": FX }, { ONNX_HLS_DEBUG: "1" });
+    const debug = await cli(
+      ["opt", "a.hir", "--passes", "crash-for-test", "-q"],
+      { "a.hir": FX },
+      { ONNX_HLS_DEBUG: "1" },
+    );
     expect(debug.err).toMatch(/\n\s+at /);
   });
   it("interprets before and after each pass on request", async () => {
@@ -127,7 +160,9 @@ describe("opt", () => {
     const files = { "a.hir": chain!.text };
     expect((await cli(["opt", "a.hir", "--passes", "fuse", "--eval-each", "1:20"], files)).code).toBe(0);
     const r = await cli(["opt", "a.hir", "--passes", "spoil-for-test", "--eval-each", "1:20"], files);
-    expect(r.err).toMatch(/pass spoil-for-test: is bit-exact, but changed element \d+ of output "y" from \S+ to \S+ \(seed 1\)/);
+    expect(r.err).toMatch(
+      /pass spoil-for-test: is bit-exact, but changed element \d+ of output "y" from \S+ to \S+ \(seed 1\)/,
+    );
     expect((await cli(["opt", "a.hir", "--passes", "fuse", "--eval-each", "20"], files)).code).toBe(2);
   });
   it("lists passes and pipelines", async () => {

@@ -14,16 +14,37 @@ const at = (name: string): string => join(work, name);
 
 async function cli(...args: string[]): Promise<{ code: number; out: string; err: string }> {
   let [out, err] = ["", ""];
-  const code = await main(args, { host: nodeHost(), out: (t) => void (out += t), err: (t) => void (err += t), isTTY: false, env: {} });
+  const code = await main(args, {
+    host: nodeHost(),
+    out: (t) => void (out += t),
+    err: (t) => void (err += t),
+    isTTY: false,
+    env: {},
+  });
   return { code, out, err };
 }
-const compile = (calib: string, dir: string, ...more: string[]): ReturnType<typeof cli> => cli("compile", at("net.onnx"), "-o", at(dir), "--calib", at(calib), "-q", ...more);
-const report = (dir: string): DesignReport => JSON.parse(readFileSync(at(`${dir}/report.json`), "utf8")) as DesignReport;
+const compile = (calib: string, dir: string, ...more: string[]): ReturnType<typeof cli> =>
+  cli("compile", at("net.onnx"), "-o", at(dir), "--calib", at(calib), "-q", ...more);
+const report = (dir: string): DesignReport =>
+  JSON.parse(readFileSync(at(`${dir}/report.json`), "utf8")) as DesignReport;
 
 /** `scale` of each sample. */
 function data(name: string, count: number, scale: (i: number) => number = () => 1): void {
   const random = uniform(3);
-  writeFileSync(at(name), writeNpz(new Map([["x", { shape: [count, 8], data: Float32Array.from({ length: count * 8 }, (_, i) => random() * scale(Math.floor(i / 8))) }]])));
+  writeFileSync(
+    at(name),
+    writeNpz(
+      new Map([
+        [
+          "x",
+          {
+            shape: [count, 8],
+            data: Float32Array.from({ length: count * 8 }, (_, i) => random() * scale(Math.floor(i / 8))),
+          },
+        ],
+      ]),
+    ),
+  );
 }
 
 beforeAll(() => {
@@ -40,10 +61,23 @@ afterAll(() => rmSync(work, { recursive: true, force: true }));
 describe("compile", () => {
   it("raises widths where the defaults do not do, and says so", async () => {
     const { code, out, err } = await compile("many.npz", "cured");
-    expect([code, err]).toEqual([0, expect.stringMatching(/note\[QU022\].*1\d\.\d dB, .* became (2[5-9]|3\d)\.\d dB, .*, measured on 128 samples that did not calibrate; \/large\/MatMul a10 to a1\d/)]);
-    expect(out).toMatch(/accuracy of y: .* dB, the same argmax in .*\n +measured on 128 samples that did not calibrate\n +\d+ widths raised where the noise comes from \(before: 1\d\.\d dB/);
+    expect([code, err]).toEqual([
+      0,
+      expect.stringMatching(
+        /note\[QU022\].*1\d\.\d dB, .* became (2[5-9]|3\d)\.\d dB, .*, measured on 128 samples that did not calibrate; \/large\/MatMul a10 to a1\d/,
+      ),
+    ]);
+    expect(out).toMatch(
+      /accuracy of y: .* dB, the same argmax in .*\n +measured on 128 samples that did not calibrate\n +\d+ widths raised where the noise comes from \(before: 1\d\.\d dB/,
+    );
     const r = report("cured");
-    expect(r.accuracy_check).toMatchObject({ measured_on: "held-out", samples: 128, calibration_samples: 256, verdict: "good", cure: { precision: r.precision.spec } });
+    expect(r.accuracy_check).toMatchObject({
+      measured_on: "held-out",
+      samples: 128,
+      calibration_samples: 256,
+      verdict: "good",
+      cure: { precision: r.precision.spec },
+    });
     expect(r.accuracy!["y"]!.sqnr_db).toBeGreaterThan(25);
     expect(r.accuracy_check!.cure!.before["y"]!.sqnr_db).toBeLessThan(20);
     // Stated, the widths give the same network without a search.
@@ -54,8 +88,12 @@ describe("compile", () => {
   it("leaves a precision that is stated, refuses what it gives, and takes it where that is accepted", async () => {
     const { code, err } = await compile("many.npz", "narrow", "--precision", "w8a10");
     expect([code, existsSync(at("narrow"))]).toEqual([1, false]);
-    expect(err).toMatch(/error\[QU020\]: the accuracy is too low: "y" has 1\d\.\d dB and the same argmax in 8\d\.\d%, measured on 256 samples that did not calibrate; 20\.0 dB and the same argmax in 90% is needed; most is lost at \/large\/MatMul \(\d+% of the noise at the outputs, .*mostly rounding\)/);
-    expect(err).toMatch(/hint: \/large\/MatMul: .*--precision 'w8a10,\S+=a12'; or accept what is reached with --accept-accuracy sqnr=1\d --accept-accuracy argmax=0\.8\d/);
+    expect(err).toMatch(
+      /error\[QU020\]: the accuracy is too low: "y" has 1\d\.\d dB and the same argmax in 8\d\.\d%, measured on 256 samples that did not calibrate; 20\.0 dB and the same argmax in 90% is needed; most is lost at \/large\/MatMul \(\d+% of the noise at the outputs, .*mostly rounding\)/,
+    );
+    expect(err).toMatch(
+      /hint: \/large\/MatMul: .*--precision 'w8a10,\S+=a12'; or accept what is reached with --accept-accuracy sqnr=1\d --accept-accuracy argmax=0\.8\d/,
+    );
     const accept = /--accept-accuracy .*$/m.exec(err)![0].split(" ");
     expect(await compile("many.npz", "narrow", "--precision", "w8a10", ...accept)).toMatchObject({ code: 0, err: "" });
     expect(report("narrow").accuracy_check).toMatchObject({ verdict: "accepted", samples: 256 });
@@ -77,9 +115,21 @@ describe("compile", () => {
   });
 
   it.each([
-    ["some.npz", /QU022.*24 samples that did not calibrate \(the network quantized again from the others\)/, { measured_on: "refits", samples: 24, calibration_samples: 96 }],
-    ["few.npz", /QU022.*the 8 samples that chose the number formats/, { measured_on: "refits", samples: 8, calibration_samples: 8 }],
-    ["one.npz", /warning\[QU023\].*there is only one/, { measured_on: "calibration", samples: 1, calibration_samples: 1 }],
+    [
+      "some.npz",
+      /QU022.*24 samples that did not calibrate \(the network quantized again from the others\)/,
+      { measured_on: "refits", samples: 24, calibration_samples: 96 },
+    ],
+    [
+      "few.npz",
+      /QU022.*the 8 samples that chose the number formats/,
+      { measured_on: "refits", samples: 8, calibration_samples: 8 },
+    ],
+    [
+      "one.npz",
+      /warning\[QU023\].*there is only one/,
+      { measured_on: "calibration", samples: 1, calibration_samples: 1 },
+    ],
   ])("says what accuracy rests on with %s", async (calib, says, check) => {
     const { code, err } = await compile(calib, "rests");
     expect([code, err]).toEqual([0, expect.stringMatching(says)]);
@@ -104,22 +154,57 @@ describe("compile", () => {
 
 describe("the other commands", () => {
   it("compare says what compile would", async () => {
-    expect((await compile("many.npz", "compared", "--precision", "w8a10", "--accept-accuracy", "sqnr=5", "--accept-accuracy", "argmax=0")).code).toBe(0);
+    expect(
+      (
+        await compile(
+          "many.npz",
+          "compared",
+          "--precision",
+          "w8a10",
+          "--accept-accuracy",
+          "sqnr=5",
+          "--accept-accuracy",
+          "argmax=0",
+        )
+      ).code,
+    ).toBe(0);
     const { out } = await cli("compare", at("net.onnx"), at("compared"), "--input", at("many.npz"), "-q");
-    expect(out).toMatch(/The accuracy is too low on this data \(y: 1\d\.\d dB, 20\.0 dB is needed; y: the same argmax in 8.*% is needed\)\.$/m);
-    const json = JSON.parse((await cli("compare", at("net.onnx"), at("compared"), "--input", at("many.npz"), "-q", "--json")).out) as Comparison;
+    expect(out).toMatch(
+      /The accuracy is too low on this data \(y: 1\d\.\d dB, 20\.0 dB is needed; y: the same argmax in 8.*% is needed\)\.$/m,
+    );
+    const json = JSON.parse(
+      (await cli("compare", at("net.onnx"), at("compared"), "--input", at("many.npz"), "-q", "--json")).out,
+    ) as Comparison;
     expect([json.verdict, json.shortfalls.length]).toEqual(["too low", 2]);
   });
 
   it("explore judges, and its designs compile to what it says", async () => {
-    const explored = await cli("explore", at("net.onnx"), "--calib", at("many.npz"), "--intervals", "1", "--device", "ice40hx8k", "--clock", "20", "--cores", "1", "--json", "-q");
+    const explored = await cli(
+      "explore",
+      at("net.onnx"),
+      "--calib",
+      at("many.npz"),
+      "--intervals",
+      "1",
+      "--device",
+      "ice40hx8k",
+      "--clock",
+      "20",
+      "--cores",
+      "1",
+      "--json",
+      "-q",
+    );
     expect([explored.code, explored.err]).toEqual([0, expect.stringMatching(/QU022/)]);
     const e = JSON.parse(explored.out) as Exploration;
     expect(e.accuracy!["y"]!.sqnr_db).toBeGreaterThan(25);
     const [, ...args] = e.compile;
     const { code, err } = await cli("compile", ...args, "-o", at("explored"), "--unroll", e.points[0]!.unroll, "-q");
     expect([code, err]).toEqual([0, ""]);
-    expect(report("explored")).toMatchObject({ initiation_interval: e.points[0]!.initiation_interval, resources: e.points[0]!.resources });
+    expect(report("explored")).toMatchObject({
+      initiation_interval: e.points[0]!.initiation_interval,
+      resources: e.points[0]!.resources,
+    });
     const refused = await cli("explore", at("net.onnx"), "--calib", at("many.npz"), "--precision", "w8a10", "-q");
     expect([refused.code, refused.err]).toEqual([1, expect.stringMatching(/QU020/)]);
   });

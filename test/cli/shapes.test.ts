@@ -1,4 +1,7 @@
-/** `--shape` and `--dim` at the command line: every command that reads a model takes them, and a compiled folder remembers them. */
+/**
+ * `--shape` and `--dim` at the command line: every command that reads a model takes them, and a compiled folder
+ * remembers them.
+ */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -14,17 +17,40 @@ const at = (name: string): string => join(work, name);
 
 async function cli(...args: string[]): Promise<{ code: number; out: string; err: string }> {
   let [out, err] = ["", ""];
-  const code = await main(args, { host: nodeHost(), out: (t) => void (out += t), err: (t) => void (err += t), isTTY: false, env: {} });
+  const code = await main(args, {
+    host: nodeHost(),
+    out: (t) => void (out += t),
+    err: (t) => void (err += t),
+    isTTY: false,
+    env: {},
+  });
   return { code, out, err };
 }
-const json = (path: string): Record<string, unknown> => JSON.parse(readFileSync(at(path), "utf8")) as Record<string, unknown>;
+const json = (path: string): Record<string, unknown> =>
+  JSON.parse(readFileSync(at(path), "utf8")) as Record<string, unknown>;
 
 beforeAll(() => {
   work = mkdtempSync(join(tmpdir(), "onnx-hls-shapes-"));
   const random = uniform(4);
   const draw = (n: number): number[] => Array.from({ length: n }, () => random());
-  writeFileSync(at("open.onnx"), onnx({ node: [node("MatMul", ["x", "w"], ["h"]), node("Relu", ["h"], ["y"])], initializer: [weights("w", [4, 3], draw(12))], input: [floats("x", ["batch", "seq", 4])], output: [floats("y", ["batch", "seq", 3])] }));
-  writeFileSync(at("baked.onnx"), onnx({ node: [node("Gemm", ["x", "w"], ["h"]), node("Reshape", ["h", "s"], ["y"])], initializer: [weights("w", [4, 6], draw(24)), integers("s", [3], [32, 2, -1])], input: [floats("x", [32, 4])], output: [floats("y", [32, 2, 3])] }));
+  writeFileSync(
+    at("open.onnx"),
+    onnx({
+      node: [node("MatMul", ["x", "w"], ["h"]), node("Relu", ["h"], ["y"])],
+      initializer: [weights("w", [4, 3], draw(12))],
+      input: [floats("x", ["batch", "seq", 4])],
+      output: [floats("y", ["batch", "seq", 3])],
+    }),
+  );
+  writeFileSync(
+    at("baked.onnx"),
+    onnx({
+      node: [node("Gemm", ["x", "w"], ["h"]), node("Reshape", ["h", "s"], ["y"])],
+      initializer: [weights("w", [4, 6], draw(24)), integers("s", [3], [32, 2, -1])],
+      input: [floats("x", [32, 4])],
+      output: [floats("y", [32, 2, 3])],
+    }),
+  );
   writeFileSync(at("x5.npz"), writeNpz(new Map([["x", { shape: [9, 5, 4], data: Float32Array.from(draw(180)) }]])));
   writeFileSync(at("x.npz"), writeNpz(new Map([["x", { shape: [64, 4], data: Float32Array.from(draw(256)) }]])));
 });
@@ -32,7 +58,11 @@ afterAll(() => rmSync(work, { recursive: true, force: true }));
 
 describe("--dim", () => {
   it("is what the refusal says to type, in compile and inspect", async () => {
-    for (const args of [["compile", at("open.onnx"), "-o", at("none")], ["inspect", at("open.onnx")], ["explore", at("open.onnx")]]) {
+    for (const args of [
+      ["compile", at("open.onnx"), "-o", at("none")],
+      ["inspect", at("open.onnx")],
+      ["explore", at("open.onnx")],
+    ]) {
       const { code, err } = await cli(...args, "-q");
       expect([args[0], code]).toEqual([args[0], 1]);
       expect(err).toContain("--dim seq=16");
@@ -41,9 +71,23 @@ describe("--dim", () => {
   });
 
   it("is recorded in the folder, which compare and run take as it is", async () => {
-    const compiled = await cli("compile", at("open.onnx"), "-o", at("b5"), "--dim", "seq=5", "--calib", at("x5.npz"), "-q");
+    const compiled = await cli(
+      "compile",
+      at("open.onnx"),
+      "-o",
+      at("b5"),
+      "--dim",
+      "seq=5",
+      "--calib",
+      at("x5.npz"),
+      "-q",
+    );
     expect([compiled.code, compiled.err]).toEqual([0, ""]);
-    expect([json("b5/design.json")["dims"], json("b5/report.json")["dims"], json("b5/report.json")["shapes"]]).toEqual([{ seq: 5 }, { seq: 5 }, undefined]);
+    expect([json("b5/design.json")["dims"], json("b5/report.json")["dims"], json("b5/report.json")["shapes"]]).toEqual([
+      { seq: 5 },
+      { seq: 5 },
+      undefined,
+    ]);
     expect((await cli("compare", at("open.onnx"), at("b5"), "--input", at("x5.npz"), "-q")).code).toBe(0);
     expect((await cli("run", at("b5"), "--input", at("x5.npz"), "--output", at("y5.npz"), "-q")).code).toBe(0);
     expect(readArrays(readFileSync(at("y5.npz")), "y5.npz").get("y")!.shape).toEqual([9, 5, 3]);
@@ -53,13 +97,28 @@ describe("--dim", () => {
 
   it("comes from a configuration file as well, and explore says it in what compiles its designs", async () => {
     writeFileSync(at("c.yaml"), "dim: { seq: 3 }\nshape: { x: 1x3x4 }\n");
-    const { code, out } = await cli("explore", at("open.onnx"), "--config", at("c.yaml"), "--intervals", "1", "--cores", "1", "--json", "-q");
+    const { code, out } = await cli(
+      "explore",
+      at("open.onnx"),
+      "--config",
+      at("c.yaml"),
+      "--intervals",
+      "1",
+      "--cores",
+      "1",
+      "--json",
+      "-q",
+    );
     expect(code).toBe(0);
     const { compile } = JSON.parse(out) as { compile: string[] };
     expect(compile.slice(compile.indexOf("--shape"))).toEqual(["--shape", "x=1x3x4", "--dim", "seq=3"]);
   });
 
-  it.each([["dim: 5\n", /dim needs names and values/], ["shape: { x: big }\n", /shape of x is "big"/], ["dim: { seq: many }\n", /dim of seq is "many"/]])("%j is refused", async (yaml, says) => {
+  it.each([
+    ["dim: 5\n", /dim needs names and values/],
+    ["shape: { x: big }\n", /shape of x is "big"/],
+    ["dim: { seq: many }\n", /dim of seq is "many"/],
+  ])("%j is refused", async (yaml, says) => {
     writeFileSync(at("bad.yaml"), yaml);
     const { code, err } = await cli("compile", at("open.onnx"), "-o", at("none"), "--config", at("bad.yaml"), "-q");
     expect(code).toBe(1);
@@ -70,8 +129,18 @@ describe("--dim", () => {
 describe("--shape", () => {
   it("takes one sample out of a batch in the file", async () => {
     const whole = await cli("inspect", at("baked.onnx"), "-q");
-    expect(whole.err).toMatch(/ON025.*a batch of 32 samples[^]*--shape x=1x4/);
-    const { code, err } = await cli("compile", at("baked.onnx"), "-o", at("b1"), "--shape", "x=1x4", "--calib", at("x.npz"), "-q");
+    expect(whole.err).toMatch(/ON025.*a batch of 32 samples[\s\S]*--shape x=1x4/);
+    const { code, err } = await cli(
+      "compile",
+      at("baked.onnx"),
+      "-o",
+      at("b1"),
+      "--shape",
+      "x=1x4",
+      "--calib",
+      at("x.npz"),
+      "-q",
+    );
     expect([code, err]).toEqual([0, ""]);
     expect(json("b1/design.json")["shapes"]).toEqual({ x: [1, 4] });
     expect(json("b1/report.json")["macs"]).toBe(24);
@@ -79,7 +148,14 @@ describe("--shape", () => {
     expect((JSON.parse(out) as { samples: number }).samples).toBe(64);
   });
 
-  it.each([["--shape", "x"], ["--shape", "x=4y4"], ["--shape", "=1x4"], ["--dim", "seq=-1"], ["--dim", "seq"], ["--dim", "seq=1.5"]])("%s %s is wrong usage", async (option, value) => {
+  it.each([
+    ["--shape", "x"],
+    ["--shape", "x=4y4"],
+    ["--shape", "=1x4"],
+    ["--dim", "seq=-1"],
+    ["--dim", "seq"],
+    ["--dim", "seq=1.5"],
+  ])("%s %s is wrong usage", async (option, value) => {
     expect((await cli("inspect", at("baked.onnx"), option, value)).code).toBe(2);
   });
   it("given twice for one input is wrong usage", async () => {

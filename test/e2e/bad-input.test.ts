@@ -1,5 +1,16 @@
-/** Bad input at the command line: one message with place and remedy, exit code 1, no stack trace, nothing half-written. */
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+/**
+ * Bad input at the command line: one message with place and remedy, exit code 1, no stack trace, nothing half-written.
+ */
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -16,7 +27,13 @@ afterAll(() => rmSync(work, { recursive: true, force: true }));
 
 async function cli(...args: string[]): Promise<{ code: number; err: string }> {
   let err = "";
-  const code = await main(args, { host: nodeHost(), out: () => {}, err: (t) => void (err += t), isTTY: false, env: {} });
+  const code = await main(args, {
+    host: nodeHost(),
+    out: () => {},
+    err: (t) => void (err += t),
+    isTTY: false,
+    env: {},
+  });
   return { code, err };
 }
 
@@ -40,20 +57,68 @@ interface Case {
 
 const cases: readonly Case[] = [
   { what: "a model that is not there", args: () => ["nowhere.onnx"], says: [/IO001.*nowhere\.onnx.*no such file/] },
-  { what: "a truncated model", args: () => [file("cut.onnx", readFileSync(model).subarray(0, 9000))], says: [/ON001/, /truncated|ends|end/] },
+  {
+    what: "a truncated model",
+    args: () => [file("cut.onnx", readFileSync(model).subarray(0, 9000))],
+    says: [/ON001/, /truncated|ends|end/],
+  },
   { what: "a text file", args: () => [file("page.onnx", "<html>404</html>")], says: [/ON001/, /cut|page\.onnx/] },
-  { what: "calibration data of the wrong shape", args: () => [model, "--calib", data("shape.npz", [4, 1, 9, 9], () => 0.5)], says: [/NP003.*\[4, 1, 9, 9\].*\[N, 1, 11, 11\]/, /patch/] },
-  { what: "calibration data with NaN", args: () => [model, "--calib", data("nan.npz", [4, 1, 11, 11], (i) => (i === 200 ? NaN : 0.5))], says: [/NP004.*patch.*NaN, in sample 1/] },
-  { what: "calibration data without the input", args: () => [model, "--calib", data("name.npz", [4, 3], () => 0, "other")], says: [/NP003|NP002/, /patch/] },
+  {
+    what: "calibration data of the wrong shape",
+    args: () => [model, "--calib", data("shape.npz", [4, 1, 9, 9], () => 0.5)],
+    says: [/NP003.*\[4, 1, 9, 9\].*\[N, 1, 11, 11\]/, /patch/],
+  },
+  {
+    what: "calibration data with NaN",
+    args: () => [model, "--calib", data("nan.npz", [4, 1, 11, 11], (i) => (i === 200 ? NaN : 0.5))],
+    says: [/NP004.*patch.*NaN, in sample 1/],
+  },
+  {
+    what: "calibration data without the input",
+    args: () => [model, "--calib", data("name.npz", [4, 3], () => 0, "other")],
+    says: [/NP003|NP002/, /patch/],
+  },
   { what: "data that are no arrays", args: () => [model, "--calib", file("no.npz", "hello")], says: [/NP001/] },
-  { what: "a target that no device of this size reaches", args: () => [model, "--calib", calib, "--target-ii", "1"], says: [/FL005.*does not fit xcu280.*DSP/, /--target-ii \d+ fits/] },
-  { what: "more samples a second than cycles", args: () => [model, "--calib", calib, "--target-rate", "1G"], says: [/FL004/, /at most 250000000/] },
-  { what: "a budget that nothing fits", args: () => [model, "--calib", calib, "--budget", "lut=10"], says: [/FL003.*lut=10/, /use --budget lut=\d+/] },
-  { what: "a device that is not known", args: () => [model, "--device", "xcnone"], says: [/FL001.*xcnone/, /xcu280.*lfe5um5g-85f/] },
-  { what: "an unknown precision", args: () => [model, "--calib", calib, "--precision", "eight"], says: [/QU001.*eight/] },
-  { what: "an unknown key in the configuration", args: () => [model, "--config", file("c.yaml", "devise: xcu280\n")], says: [/CF003.*devise.*device/] },
-  { what: "two targets in the configuration", args: () => [model, "--config", file("t.yaml", "target_ii: 100\nbudget: { dsp: 50 }\n")], says: [/CF003.*target_ii and budget are given/] },
-  { what: "a layer that the network does not have", args: () => [model, "--calib", calib, "--config", file("l.yaml", "precision: { layers: { /conv9/Conv: 12 } }\n")], says: [/\/conv9\/Conv/] },
+  {
+    what: "a target that no device of this size reaches",
+    args: () => [model, "--calib", calib, "--target-ii", "1"],
+    says: [/FL005.*does not fit xcu280.*DSP/, /--target-ii \d+ fits/],
+  },
+  {
+    what: "more samples a second than cycles",
+    args: () => [model, "--calib", calib, "--target-rate", "1G"],
+    says: [/FL004/, /at most 250000000/],
+  },
+  {
+    what: "a budget that nothing fits",
+    args: () => [model, "--calib", calib, "--budget", "lut=10"],
+    says: [/FL003.*lut=10/, /use --budget lut=\d+/],
+  },
+  {
+    what: "a device that is not known",
+    args: () => [model, "--device", "xcnone"],
+    says: [/FL001.*xcnone/, /xcu280.*lfe5um5g-85f/],
+  },
+  {
+    what: "an unknown precision",
+    args: () => [model, "--calib", calib, "--precision", "eight"],
+    says: [/QU001.*eight/],
+  },
+  {
+    what: "an unknown key in the configuration",
+    args: () => [model, "--config", file("c.yaml", "devise: xcu280\n")],
+    says: [/CF003.*devise.*device/],
+  },
+  {
+    what: "two targets in the configuration",
+    args: () => [model, "--config", file("t.yaml", "target_ii: 100\nbudget: { dsp: 50 }\n")],
+    says: [/CF003.*target_ii and budget are given/],
+  },
+  {
+    what: "a layer that the network does not have",
+    args: () => [model, "--calib", calib, "--config", file("l.yaml", "precision: { layers: { /conv9/Conv: 12 } }\n")],
+    says: [/\/conv9\/Conv/],
+  },
 ];
 
 describe("compile refuses", () => {
@@ -80,7 +145,16 @@ describe("compile refuses", () => {
   });
 
   it("a path below a file", async () => {
-    const { code, err } = await cli("compile", model, "--calib", calib, "-o", join(file("plain", "x"), "out"), "--target-ii", "1000");
+    const { code, err } = await cli(
+      "compile",
+      model,
+      "--calib",
+      calib,
+      "-o",
+      join(file("plain", "x"), "out"),
+      "--target-ii",
+      "1000",
+    );
     expect(code).toBe(1);
     expect(err).toMatch(/IO00[12]/);
     expect(err).not.toMatch(/internal error/);
@@ -91,7 +165,16 @@ describe("compile refuses", () => {
     const locked = join(work, "locked");
     mkdirSync(locked);
     chmodSync(locked, 0o500);
-    const { code, err } = await cli("compile", model, "--calib", calib, "-o", join(locked, "out"), "--target-ii", "1000");
+    const { code, err } = await cli(
+      "compile",
+      model,
+      "--calib",
+      calib,
+      "-o",
+      join(locked, "out"),
+      "--target-ii",
+      "1000",
+    );
     expect(code).toBe(1);
     expect(err).toMatch(/IO002.*permission denied/);
   });

@@ -16,7 +16,8 @@ afterAll(() => rmSync(work, { recursive: true, force: true }));
 
 function meanErrorPixels(centres: Float64Array, truth: Float64Array): number {
   let sum = 0;
-  for (let i = 0; i < truth.length; i += 2) sum += 11 * Math.hypot(centres[i]! - truth[i]!, centres[i + 1]! - truth[i + 1]!);
+  for (let i = 0; i < truth.length; i += 2)
+    sum += 11 * Math.hypot(centres[i]! - truth[i]!, centres[i + 1]! - truth[i + 1]!);
   return sum / (truth.length / 2);
 }
 
@@ -31,7 +32,11 @@ describe.each(cases)("$model at $ii cycles", ({ model, reference, ii, latency, e
 
   it("compiles within its targets", async () => {
     dir = join(work, model);
-    report = await compileModel(join(example, `${model}.onnx`), { out: dir, calib: join(example, "data/calib.npz"), target: { kind: "ii", cycles: ii } }, newSession());
+    report = await compileModel(
+      join(example, `${model}.onnx`),
+      { out: dir, calib: join(example, "data/calib.npz"), target: { kind: "ii", cycles: ii } },
+      newSession(),
+    );
     expect(report.initiation_interval).toBeLessThanOrEqual(ii);
     expect(report.latency).toBeLessThanOrEqual(latency);
     expect(report.mac_efficiency).toBeGreaterThanOrEqual(efficiency);
@@ -49,7 +54,9 @@ describe.each(cases)("$model at $ii cycles", ({ model, reference, ii, latency, e
     const truth = data.get("target")!.data;
     const centres = readArrays(readFileSync(out), out).get("centre")!;
     expect(centres.shape).toEqual([summary.samples, 2]);
-    expect(meanErrorPixels(centres.data, truth)).toBeLessThanOrEqual(1.05 * meanErrorPixels(data.get(reference)!.data, truth));
+    expect(meanErrorPixels(centres.data, truth)).toBeLessThanOrEqual(
+      1.05 * meanErrorPixels(data.get(reference)!.data, truth),
+    );
   });
 
   it("is clean under verilator -Wall, iverilog and yosys, without latches", async () => {
@@ -59,13 +66,22 @@ describe.each(cases)("$model at $ii cycles", ({ model, reference, ii, latency, e
   it("is bit-exact in Verilator, at the predicted cycle", async () => {
     const out = join(work, `${model}_sim.npz`);
     const free = await simulateDesign(dir, { input: test, output: out }, newSession());
-    expect(free).toMatchObject({ samples: 2048, mismatches: 0, initiation_interval: report.initiation_interval, latency: report.latency });
+    expect(free).toMatchObject({
+      samples: 2048,
+      mismatches: 0,
+      initiation_interval: report.initiation_interval,
+      latency: report.latency,
+    });
     const arrays = (path: string): Float64Array => readArrays(readFileSync(path), path).get("centre")!.data;
     expect(arrays(out)).toEqual(arrays(join(work, `${model}.npz`)));
   });
 
   it("is bit-exact with random stalls on both ports", async () => {
-    const stalled = await simulateDesign(dir, { input: test, output: join(work, `${model}_stalled.npz`), stall: 0.3, seed: 7 }, newSession());
+    const stalled = await simulateDesign(
+      dir,
+      { input: test, output: join(work, `${model}_stalled.npz`), stall: 0.3, seed: 7 },
+      newSession(),
+    );
     expect(stalled).toMatchObject({ samples: 2048, mismatches: 0 });
     expect(stalled.cycles).toBeGreaterThan(2048 * report.initiation_interval);
   });

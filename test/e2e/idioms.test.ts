@@ -1,6 +1,7 @@
 /**
- * A fixed dozen of small networks of different kinds and exporters, where they are at hand: compiled with defaults, bit-exact in
- * Verilator on the predicted cycle, and near to (quantized ones: equal to) ONNX Runtime's outputs. `npm run bench:idioms` does them all.
+ * A fixed dozen of small networks of different kinds and exporters, where they are at hand: compiled with defaults,
+ * bit-exact in Verilator on the predicted cycle, and near to (quantized ones: equal to) ONNX Runtime's outputs. `npm
+ * run bench:idioms` does them all.
  */
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -16,8 +17,8 @@ beforeAll(() => (work = mkdtempSync(join(tmpdir(), "onnx-hls-idioms-"))));
 afterAll(() => rmSync(work, { recursive: true, force: true }));
 
 /**
- * Least signal-to-noise ratio in dB at the default widths, on the eight samples that calibrate as well (others are a few dB worse);
- * quantized models are equal instead.
+ * Least signal-to-noise ratio in dB at the default widths, on the eight samples that calibrate as well (others are a
+ * few dB worse); quantized models are equal instead.
  */
 const networks = [
   { name: "digits_cnn.ts17", sqnr: 40 },
@@ -34,16 +35,19 @@ const networks = [
   { name: "shuffle_unit.ts14", sqnr: 30 },
 ];
 
-describe.skipIf(missing !== undefined)(`networks in many idioms${missing === undefined ? "" : ` (skipped: ${missing})`}`, () => {
-  it.each(networks)("$name", async ({ name, sqnr }) => {
-    const r = await measureIdiom(join(idioms, name), join(work, name), true);
-    expect(r.refused).toBeUndefined();
-    expect(r.verilator).toMatchObject({ mismatches: 0, latency: r.latency });
-    expect(r.verilator!.initiation_interval).toBeLessThanOrEqual(r.initiation_interval!);
-    if (sqnr === undefined) expect(r.agreement).toMatchObject({ argmax: 1, equal: 1 });
-    else expect(r.agreement!.sqnr_db ?? Infinity).toBeGreaterThan(sqnr);
-  });
-});
+describe.skipIf(missing !== undefined)(
+  `networks in many idioms${missing === undefined ? "" : ` (skipped: ${missing})`}`,
+  () => {
+    it.each(networks)("$name", async ({ name, sqnr }) => {
+      const r = await measureIdiom(join(idioms, name), join(work, name), true);
+      expect(r.refused).toBeUndefined();
+      expect(r.verilator).toMatchObject({ mismatches: 0, latency: r.latency });
+      expect(r.verilator!.initiation_interval).toBeLessThanOrEqual(r.initiation_interval!);
+      if (sqnr === undefined) expect(r.agreement).toMatchObject({ argmax: 1, equal: 1 });
+      else expect(r.agreement!.sqnr_db ?? Infinity).toBeGreaterThan(sqnr);
+    });
+  },
+);
 
 describe("agreement with expected outputs", () => {
   it("counts rows, equal elements and noise", () => {

@@ -27,7 +27,22 @@ async function compiled(name: string): Promise<{ dir: string; top: string }> {
 }
 
 describe("names of files", () => {
-  it.each(["a__b", "_x", "1net", "module", "class", "input", "Vtop", "top", "__", "naïve_网络", "網路", "a b;(c)$", `${"long__".repeat(33)}x`, "n".repeat(200)])("%s", async (name) => {
+  it.each([
+    "a__b",
+    "_x",
+    "1net",
+    "module",
+    "class",
+    "input",
+    "Vtop",
+    "top",
+    "__",
+    "naïve_网络",
+    "網路",
+    "a b;(c)$",
+    `${"long__".repeat(33)}x`,
+    "n".repeat(200),
+  ])("%s", async (name) => {
     const { dir, top } = await compiled(name);
     expect(top).toMatch(/^[A-Za-z](_?[A-Za-z0-9]+)*$/);
     expect(readFileSync(join(dir, "rtl", `${top}.v`), "utf8")).toMatch(new RegExp(`^module ${top} \\(`, "m"));
@@ -37,7 +52,10 @@ describe("names of files", () => {
   it("the worst of them is simulated", async () => {
     const { dir } = await compiled(`1__module__网${"long__".repeat(30)}`);
     const input = join(work, "x.npz");
-    writeFileSync(input, writeNpz(new Map([["class", { shape: [5, 4], data: Float32Array.from({ length: 20 }, (_, i) => Math.sin(i)) }]])));
+    writeFileSync(
+      input,
+      writeNpz(new Map([["class", { shape: [5, 4], data: Float32Array.from({ length: 20 }, (_, i) => Math.sin(i)) }]])),
+    );
     const s = await simulateDesign(dir, { input, output: join(work, "y.npz"), quickBuild: true }, newSession());
     expect(s).toMatchObject({ samples: 5, mismatches: 0 });
     expect(s.latency).toBe(s.predicted.latency);

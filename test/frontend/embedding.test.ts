@@ -5,7 +5,12 @@ import { floats, importValid, node, onnx, weights } from "./support.js";
 
 const [ROWS, COLUMNS] = [2000, 3];
 const table = Array.from({ length: ROWS * COLUMNS }, (_, i) => Math.sin(i * i) * (1 + (i % 5)));
-const model = onnx({ node: [node("Gather", ["w", "x"], ["y"])], initializer: [weights("w", [ROWS, COLUMNS], table)], input: [floats("x", [1, 4], 7)], output: [floats("y", [1, 4, COLUMNS])] });
+const model = onnx({
+  node: [node("Gather", ["w", "x"], ["y"])],
+  initializer: [weights("w", [ROWS, COLUMNS], table)],
+  input: [floats("x", [1, 4], 7)],
+  output: [floats("y", [1, 4, COLUMNS])],
+});
 
 describe("an embedding of 2,000 rows", () => {
   it("is one read of memory per element", () => {

@@ -14,16 +14,28 @@ const model = onnx({
   input: [floats("x", [1, 2, 6, 6])],
   output: [floats("y", [1, 3])],
   initializer: [
-    weights("w", [4, 2, 3, 3], Array.from({ length: 72 }, (_, i) => Math.sin(i))),
+    weights(
+      "w",
+      [4, 2, 3, 3],
+      Array.from({ length: 72 }, (_, i) => Math.sin(i)),
+    ),
     weights("b", [4], [0.1, 0.2, -0.3, 0]),
     integers("shape", [2], [1, 16]),
-    weights("v", [16, 3], Array.from({ length: 48 }, (_, i) => Math.cos(i))),
+    weights(
+      "v",
+      [16, 3],
+      Array.from({ length: 48 }, (_, i) => Math.cos(i)),
+    ),
     weights("scale", [], [0.05]),
     { name: "zero", dims: [], dataType: 2, int32Data: [128] },
     { name: "yes", dims: [], dataType: 9, int32Data: [1] },
   ],
   node: [
-    node("Conv", ["x", "w", "b"], ["c"], "conv", [ints("kernel_shape", [3, 3]), ints("strides", [1, 1]), ints("pads", [0, 0, 0, 0])]),
+    node("Conv", ["x", "w", "b"], ["c"], "conv", [
+      ints("kernel_shape", [3, 3]),
+      ints("strides", [1, 1]),
+      ints("pads", [0, 0, 0, 0]),
+    ]),
     { ...node("act", ["c"], ["r"], "call", [{ name: "slope", f: 0.1, type: "FLOAT" }]), domain: "local" },
     node("MaxPool", ["r"], ["p"], "pool", [ints("kernel_shape", [2, 2]), ints("strides", [2, 2])]),
     node("Reshape", ["p", "shape"], ["f"], "reshape"),
@@ -31,13 +43,35 @@ const model = onnx({
     node("DequantizeLinear", ["q", "scale", "zero"], ["d"], "dequantize"),
     node("Gemm", ["d", "v"], ["g"], "gemm", [int("transB", 0)]),
     node("If", ["yes"], ["i"], "if", [
-      { name: "then_branch", type: "GRAPH", g: { name: "then", node: [node("Softmax", ["g"], ["s"], "softmax", [int("axis", -1)])], output: [floats("s", [1, 3])] } },
-      { name: "else_branch", type: "GRAPH", g: { name: "else", node: [node("Neg", ["g"], ["s"], "neg")], output: [floats("s", [1, 3])] } },
+      {
+        name: "then_branch",
+        type: "GRAPH",
+        g: {
+          name: "then",
+          node: [node("Softmax", ["g"], ["s"], "softmax", [int("axis", -1)])],
+          output: [floats("s", [1, 3])],
+        },
+      },
+      {
+        name: "else_branch",
+        type: "GRAPH",
+        g: { name: "else", node: [node("Neg", ["g"], ["s"], "neg")], output: [floats("s", [1, 3])] },
+      },
     ]),
     node("Clip", ["i"], ["y"], "clip"),
   ],
   domains: ["local"],
-  functions: [{ name: "act", domain: "local", input: ["a"], output: ["z"], attribute: ["slope"], node: [node("LeakyRelu", ["a"], ["z"], "leaky", [{ name: "alpha", refAttrName: "slope", type: "FLOAT" }])], opsetImport: [{ domain: "", version: 17 }] }],
+  functions: [
+    {
+      name: "act",
+      domain: "local",
+      input: ["a"],
+      output: ["z"],
+      attribute: ["slope"],
+      node: [node("LeakyRelu", ["a"], ["z"], "leaky", [{ name: "alpha", refAttrName: "slope", type: "FLOAT" }])],
+      opsetImport: [{ domain: "", version: 17 }],
+    },
+  ],
 });
 
 /** Throws what must not come out of the importer. */
@@ -45,7 +79,8 @@ function attempt(bytes: Uint8Array): "module" | "refused" {
   const sink = new Sink();
   const module = importOnnx(bytes, "damaged.onnx", sink);
   if (module !== undefined) return "module";
-  if (sink.diagnostics.length === 0 || sink.diagnostics.some((d) => d.message === "")) throw new Error("refused without a reason");
+  if (sink.diagnostics.length === 0 || sink.diagnostics.some((d) => d.message === ""))
+    throw new Error("refused without a reason");
   return "refused";
 }
 
@@ -112,8 +147,10 @@ function spoil(message: Record<string, unknown>, rnd: () => number): void {
   const pick = <T>(list: readonly T[]): T => list[Math.floor(rnd() * list.length)]!;
   const { holder, key } = pick(places);
   const value = holder[key];
-  if (typeof value === "number") holder[key] = pick([0, -1, 1, 2, 3, 7, 127, 4096, 2 ** 30, -(2 ** 30), value + 1, value - 1]);
-  else if (typeof value === "string") holder[key] = pick(["", "x", "y", "w", "c", "shape", "axis", "Conv", "Add", "Loop", "\u0000", "a".repeat(300)]);
+  if (typeof value === "number")
+    holder[key] = pick([0, -1, 1, 2, 3, 7, 127, 4096, 2 ** 30, -(2 ** 30), value + 1, value - 1]);
+  else if (typeof value === "string")
+    holder[key] = pick(["", "x", "y", "w", "c", "shape", "axis", "Conv", "Add", "Loop", "\u0000", "a".repeat(300)]);
   else if (Array.isArray(value)) {
     const list = [...(value as unknown[])];
     const change = Math.floor(rnd() * 4);

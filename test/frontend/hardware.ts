@@ -1,4 +1,6 @@
-/** A model taken the whole way in memory: quantized, lowered, scheduled, and its rtl simulated behind AXI4-Stream ports. */
+/**
+ * A model taken the whole way in memory: quantized, lowered, scheduled, and its rtl simulated behind AXI4-Stream ports.
+ */
 import { PassContext } from "../../src/passes/pass-context.js";
 import { PassManager } from "../../src/passes/pass-manager.js";
 import { newSession } from "../../src/driver.js";
@@ -30,7 +32,10 @@ export interface HardwareRun {
   readonly design: Design;
   /** The same samples again, with ports that pause in the cycles in which `stall` says so. */
   readonly stalled: (stall: () => boolean) => (readonly number[])[][];
-  /** Cycle of each sample's last beat, of so many samples (the given ones again and again) that the pipeline was full for a while. */
+  /**
+   * Cycle of each sample's last beat, of so many samples (the given ones again and again) that the pipeline was full
+   * for a while.
+   */
   readonly ends: readonly number[];
   /** Of the first sample; and cycles between the last beats of the last two. */
   readonly measured: { readonly latency: number; readonly interval: number };
@@ -45,17 +50,43 @@ export interface HardwareOptions {
   readonly target?: string;
 }
 
-/** Compiles `network` for one sample every `ii` cycles and runs `samples` through the rtl. Bit-exact passes are held to the interpreters. */
-export function throughHardware(network: Module, samples: readonly Sample[], ii: number, options: HardwareOptions = {}): HardwareRun {
+/**
+ * Compiles `network` for one sample every `ii` cycles and runs `samples` through the rtl. Bit-exact passes are held to
+ * the interpreters.
+ */
+export function throughHardware(
+  network: Module,
+  samples: readonly Sample[],
+  ii: number,
+  options: HardwareOptions = {},
+): HardwareRun {
   const session = newSession();
   const context = new PassContext(session.sink, () => {});
-  context.set(PRECISION, resolveSettings({ out: "unused", ...(options.precision !== undefined && { precision: options.precision }) }, session).precision);
-  context.set(CALIBRATION_SAMPLES, (options.calibration ?? samples).map((s) => [...s]));
+  context.set(
+    PRECISION,
+    resolveSettings(
+      { out: "unused", ...(options.precision !== undefined && { precision: options.precision }) },
+      session,
+    ).precision,
+  );
+  context.set(
+    CALIBRATION_SAMPLES,
+    (options.calibration ?? samples).map((s) => [...s]),
+  );
   const manager = new PassManager();
-  const run = (module: Module, pipeline: string): Module => manager.run(module, pipeline, { context, sink: session.sink, evalEach: { seed: 1, samples: 2, evaluate: evaluateSeeded } }).module;
+  const run = (module: Module, pipeline: string): Module =>
+    manager.run(module, pipeline, {
+      context,
+      sink: session.sink,
+      evalEach: { seed: 1, samples: 2, evaluate: evaluateSeeded },
+    }).module;
 
   const fixed = run(network, "@fixed-point");
-  const accuracy = measureAccuracy(context.need(FLOAT_MODULE), fixed, samples.map((s) => [...s]));
+  const accuracy = measureAccuracy(
+    context.need(FLOAT_MODULE),
+    fixed,
+    samples.map((s) => [...s]),
+  );
   const program = prepareNnFixed(fixed);
   const raw = samples.map((s) => s.map((values, i) => rawOf(fixed, i, values)));
   const expected = raw.map((inputs) => program.run(inputs).map((d) => d.slice()));
@@ -64,10 +95,26 @@ export function throughHardware(network: Module, samples: readonly Sample[], ii:
   const { timeline, design: scheduled } = context.need(SCHEDULED);
   const design = context.need(RTL_DESIGN);
   const full = Math.max(raw.length, Math.ceil(timeline.latency / timeline.initiationInterval) + 8);
-  const { simulated, measured, ends } = simulate(design, Array.from({ length: full }, (_, s) => raw[s % raw.length]!), () => false);
-  const different = simulated.findIndex((outputs, s) => JSON.stringify(outputs) !== JSON.stringify(simulated[s % raw.length]));
+  const { simulated, measured, ends } = simulate(
+    design,
+    Array.from({ length: full }, (_, s) => raw[s % raw.length]!),
+    () => false,
+  );
+  const different = simulated.findIndex(
+    (outputs, s) => JSON.stringify(outputs) !== JSON.stringify(simulated[s % raw.length]),
+  );
   if (different >= 0) throw new Error(`sample ${different} gives other values than the same sample before`);
-  return { stalled: (stall) => simulate(design, raw, stall).simulated, accuracy, expected, simulated: simulated.slice(0, raw.length), predicted: { latency: timeline.latency, interval: timeline.initiationInterval }, design: scheduled, direct: scheduled.channels.filter((c) => c.direct).map((c) => c.name), measured, ends };
+  return {
+    stalled: (stall) => simulate(design, raw, stall).simulated,
+    accuracy,
+    expected,
+    simulated: simulated.slice(0, raw.length),
+    predicted: { latency: timeline.latency, interval: timeline.initiationInterval },
+    design: scheduled,
+    direct: scheduled.channels.filter((c) => c.direct).map((c) => c.name),
+    measured,
+    ends,
+  };
 }
 
 function rawOf(fixed: Module, i: number, values: Float64Array): DenseData {
@@ -82,7 +129,8 @@ function beatsOf(port: AxisPort, raw: DenseData): bigint[] {
   const mask = (1n << BigInt(port.width)) - 1n;
   return Array.from({ length: port.beats }, (_, b) => {
     let word = 0n;
-    for (let k = 0; k < port.elementsPerBeat; k++) word |= (BigInt(raw[b * port.elementsPerBeat + k] ?? 0) & mask) << BigInt(k * port.width);
+    for (let k = 0; k < port.elementsPerBeat; k++)
+      word |= (BigInt(raw[b * port.elementsPerBeat + k] ?? 0) & mask) << BigInt(k * port.width);
     return word;
   });
 }
@@ -93,7 +141,11 @@ function elementsOf(port: AxisPort, word: bigint): number[] {
   });
 }
 
-function simulate(design: RtlDesign, samples: readonly (readonly DenseData[])[], stall: () => boolean): Pick<HardwareRun, "measured" | "ends"> & { simulated: (readonly number[])[][] } {
+function simulate(
+  design: RtlDesign,
+  samples: readonly (readonly DenseData[])[],
+  stall: () => boolean,
+): Pick<HardwareRun, "measured" | "ends"> & { simulated: (readonly number[])[][] } {
   const sim = new RtlSimulator(design.module, design.top);
   const ins = design.ports.filter((p) => p.direction === "input");
   const outs = design.ports.filter((p) => p.direction === "output");
@@ -137,8 +189,17 @@ function simulate(design: RtlDesign, samples: readonly (readonly DenseData[])[],
   const simulated = samples.map((_, s) =>
     outs.map((p, i) => {
       const size = p.shape.reduce((n, d) => n * d, 1);
-      return got[i]!.slice(s * p.beats, (s + 1) * p.beats).flatMap((w) => elementsOf(p, w)).slice(0, size);
+      return got[i]!.slice(s * p.beats, (s + 1) * p.beats)
+        .flatMap((w) => elementsOf(p, w))
+        .slice(0, size);
     }),
   );
-  return { simulated, ends, measured: { latency: ends[0]! - first + 1, interval: ends.length < 2 ? 0 : ends[ends.length - 1]! - ends[ends.length - 2]! } };
+  return {
+    simulated,
+    ends,
+    measured: {
+      latency: ends[0]! - first + 1,
+      interval: ends.length < 2 ? 0 : ends[ends.length - 1]! - ends[ends.length - 2]!,
+    },
+  };
 }

@@ -19,5 +19,7 @@ export function samplesOf(name: string, varied: (x: Float64Array) => readonly Fl
   const x = Float64Array.from(arrays.get(`${name}.x`)!.data);
   const given = arrays.get(`${name}.samples`);
   if (given === undefined) return varied(x);
-  return Array.from({ length: given.shape[0]! }, (_, s) => Float64Array.from(given.data.subarray(s * x.length, (s + 1) * x.length)));
+  return Array.from({ length: given.shape[0]! }, (_, s) =>
+    Float64Array.from(given.data.subarray(s * x.length, (s + 1) * x.length)),
+  );
 }

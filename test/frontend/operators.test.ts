@@ -28,11 +28,28 @@ describe("operators equal ONNX Runtime", () => {
   });
 
   it("has a case for every operator that computes", () => {
-    const onlyOnConstants = new Set(onnxOperators().filter((o) => o.limits === "on constants" || o.limits === "size constant" || o.limits?.startsWith("refused") === true).map((o) => o.opType));
+    const onlyOnConstants = new Set(
+      onnxOperators()
+        .filter(
+          (o) =>
+            o.limits === "on constants" || o.limits === "size constant" || o.limits?.startsWith("refused") === true,
+        )
+        .map((o) => o.opType),
+    );
     const used = new Set(names.flatMap((name) => decodeModel(modelOf(name)).graph!.node.map((n) => n.opType)));
     // Constants need no case of their own; Upsample is Resize under its old name; ONNX Runtime has no Swish yet.
-    const exempt = new Set(["DynamicQuantizeLinear", "Swish", "Constant", "ConstantOfShape", "Range", "Size", "Upsample"]);
-    const missing = onnxOperators().map((o) => o.opType).filter((o) => !used.has(o) && !onlyOnConstants.has(o) && !exempt.has(o) && !o.includes("::"));
+    const exempt = new Set([
+      "DynamicQuantizeLinear",
+      "Swish",
+      "Constant",
+      "ConstantOfShape",
+      "Range",
+      "Size",
+      "Upsample",
+    ]);
+    const missing = onnxOperators()
+      .map((o) => o.opType)
+      .filter((o) => !used.has(o) && !onlyOnConstants.has(o) && !exempt.has(o) && !o.includes("::"));
     expect(missing).toEqual([]);
   });
 });
@@ -57,12 +74,21 @@ describe("operators of a program", () => {
     const twice = { ...node("Twice", ["x"], ["y"], "t"), domain: "com.example" };
     const bytes = onnx({ node: [twice] });
     expect(() => importValid(bytes, "m.onnx")).toThrow(/com\.example/); // the model must import the domain
-    const [y] = run(importValid(onnx({ node: [twice], domains: ["com.example"] }), "m.onnx"), new Map([["x", [1, 2, 3, 4]]]));
+    const [y] = run(
+      importValid(onnx({ node: [twice], domains: ["com.example"] }), "m.onnx"),
+      new Map([["x", [1, 2, 3, 4]]]),
+    );
     expect([...y!.data]).toEqual([2, 4, 6, 8]);
     expect(() => registerOnnxOp({ opType: "Relu", import: () => known([], [0], false) })).toThrow(/registered twice/);
   });
   it("see constants as numbers", () => {
-    const [y] = run(importValid(onnx({ node: [node("Reshape", ["x", "s"], ["y"])], initializer: [integers("s", [2], [2, 2])] }), "m.onnx"), new Map([["x", [1, 2, 3, 4]]]));
+    const [y] = run(
+      importValid(
+        onnx({ node: [node("Reshape", ["x", "s"], ["y"])], initializer: [integers("s", [2], [2, 2])] }),
+        "m.onnx",
+      ),
+      new Map([["x", [1, 2, 3, 4]]]),
+    );
     expect(y!.shape).toEqual([2, 2]);
   });
 });

@@ -21,7 +21,9 @@ afterAll(() => rmSync(folder, { recursive: true }));
 /** Reads a tensor of two elements through the wire format. */
 function read(fields: object): number[] {
   const type = messageType("onnx.TensorProto");
-  const proto = type.decode(type.encode(type.fromObject({ name: "w", dims: [2], ...fields })).finish()) as unknown as TensorProto;
+  const proto = type.decode(
+    type.encode(type.fromObject({ name: "w", dims: [2], ...fields })).finish(),
+  ) as unknown as TensorProto;
   return [...readTensor(proto, "w", join(folder, "model", "m.onnx")).data];
 }
 const raw = (a: ArrayBufferView): Buffer => Buffer.from(a.buffer, a.byteOffset, a.byteLength);
@@ -84,7 +86,11 @@ describe("external data", () => {
 
 describe("damaged payloads", () => {
   it.each([
-    ["bytes that are no whole number of elements", { dataType: 1, rawData: Buffer.alloc(7) }, /7 bytes of data for 2 elements of 4 bytes/],
+    [
+      "bytes that are no whole number of elements",
+      { dataType: 1, rawData: Buffer.alloc(7) },
+      /7 bytes of data for 2 elements of 4 bytes/,
+    ],
     ["two payloads", { dataType: 1, rawData: Buffer.alloc(8), floatData: [1, 2] }, /twice/],
     ["an undefined type", { dataType: 99 }, /data type 99/],
     ["texts", { dataType: 8, stringData: [Buffer.from("a")] }, /string data/],

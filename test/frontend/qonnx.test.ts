@@ -11,12 +11,16 @@ import { importValid, maxDifference, node, onnx, refusal, run, weights } from ".
 
 const arrays = readArrays(readFileSync(new URL("fixtures/qonnx.npz", import.meta.url)), "qonnx.npz");
 const modelOf = (key: string): Uint8Array => Uint8Array.from(arrays.get(key)!.data);
-const named = (suffix: string): string[] => [...arrays.keys()].filter((k) => k.endsWith(suffix)).map((k) => k.slice(0, -suffix.length));
+const named = (suffix: string): string[] =>
+  [...arrays.keys()].filter((k) => k.endsWith(suffix)).map((k) => k.slice(0, -suffix.length));
 const data = (key: string): Float64Array => Float64Array.from(arrays.get(key)!.data);
 
 describe("operators of QONNX equal the package's functions", () => {
   it.each(named(".folded"))("%s on constants, to the last bit", (name) => {
-    const [y] = run(importValid(modelOf(`${name}.folded`), `${name}.onnx`), new Map([["moved", data(`${name}.x`).map(() => 0)]]));
+    const [y] = run(
+      importValid(modelOf(`${name}.folded`), `${name}.onnx`),
+      new Map([["moved", data(`${name}.x`).map(() => 0)]]),
+    );
     expect(y!.data.map(Math.fround)).toEqual(data(`${name}.y`).map((v) => v + 0));
   });
 
@@ -31,14 +35,26 @@ describe("operators of QONNX equal the package's functions", () => {
     const { fixed } = quantizeTo({ ...defaultPrecision, ...input, output: 24 }, [[x]], bytes);
     const [program, scale] = [prepareNn(fixed), portScale(fixed.func, "output_scales", 0)];
     const ports = fixed.func.body.args.map((a) => a.type);
-    const inputs = roundInputs([x], ports, ports.map((_, i) => portScale(fixed.func, "input_scales", i)));
+    const inputs = roundInputs(
+      [x],
+      ports,
+      ports.map((_, i) => portScale(fixed.func, "input_scales", i)),
+    );
     const actual = program.run(inputs)[0]!.map((v) => v * scale);
-    expect(maxDifference(actual, want), name).toBeLessThan(name.includes("_bits") || name.startsWith("bipolar") ? 2 ** -10 : 1e-4);
+    expect(maxDifference(actual, want), name).toBeLessThan(
+      name.includes("_bits") || name.startsWith("bipolar") ? 2 ** -10 : 1e-4,
+    );
   });
 
   it("refuses a narrow float format of what is computed, by name", () => {
     const domain = "qonnx.custom_op.general";
-    const [error] = refusal(onnx({ node: [{ ...node("FloatQuant", ["x", "s", "e", "m", "b", "t"], ["y"], "narrow"), domain }], domains: [domain], initializer: ["s", "e", "m", "b", "t"].map((n) => weights(n, [], [2])) }));
+    const [error] = refusal(
+      onnx({
+        node: [{ ...node("FloatQuant", ["x", "s", "e", "m", "b", "t"], ["y"], "narrow"), domain }],
+        domains: [domain],
+        initializer: ["s", "e", "m", "b", "t"].map((n) => weights(n, [], [2])),
+      }),
+    );
     expect(error).toMatchObject({ code: "ON020", place: { node: "narrow" } });
   });
 });

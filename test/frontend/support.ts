@@ -33,7 +33,10 @@ export function refusal(bytes: Uint8Array, file = "model.onnx"): readonly Diagno
 export function run(module: Module, inputs: ReadonlyMap<string, ArrayLike<number>>): Result[] {
   const names = module.func.attrs["inputs"] as readonly string[];
   const values = prepareNn(module).run(names.map((n) => inputs.get(n)!));
-  return values.map((data, i) => ({ shape: (module.func.body.terminator.operand(i).type as TensorType).shape, data: data.slice() }));
+  return values.map((data, i) => ({
+    shape: (module.func.body.terminator.operand(i).type as TensorType).shape,
+    data: data.slice(),
+  }));
 }
 
 /** Largest difference; NaN counts as infinite. */
@@ -61,13 +64,39 @@ export interface GraphSpec {
 /** Bytes of a model whose graph is written as protobuf objects (names in camel case). */
 export function onnx(g: GraphSpec): Uint8Array {
   const type = messageType("onnx.ModelProto");
-  const graph = { name: "g", node: g.node, initializer: g.initializer ?? [], input: g.input ?? [floats("x", [1, 4])], output: g.output ?? [floats("y", [1, 4])] };
-  return type.encode(type.fromObject({ irVersion: 8, opsetImport: [{ domain: "", version: g.opset ?? 17 }, ...(g.domains ?? []).map((d) => (typeof d === "string" ? { domain: d, version: 1 } : d))], graph, functions: g.functions ?? [] })).finish();
+  const graph = {
+    name: "g",
+    node: g.node,
+    initializer: g.initializer ?? [],
+    input: g.input ?? [floats("x", [1, 4])],
+    output: g.output ?? [floats("y", [1, 4])],
+  };
+  return type
+    .encode(
+      type.fromObject({
+        irVersion: 8,
+        opsetImport: [
+          { domain: "", version: g.opset ?? 17 },
+          ...(g.domains ?? []).map((d) => (typeof d === "string" ? { domain: d, version: 1 } : d)),
+        ],
+        graph,
+        functions: g.functions ?? [],
+      }),
+    )
+    .finish();
 }
 
 /** A float input or output; texts are symbolic dimensions. */
 export function floats(name: string, shape: readonly (number | string)[], elemType = 1): object {
-  return { name, type: { tensorType: { elemType, shape: { dim: shape.map((d) => (typeof d === "string" ? { dimParam: d } : { dimValue: d })) } } } };
+  return {
+    name,
+    type: {
+      tensorType: {
+        elemType,
+        shape: { dim: shape.map((d) => (typeof d === "string" ? { dimParam: d } : { dimValue: d })) },
+      },
+    },
+  };
 }
 export function weights(name: string, dims: readonly number[], floatData: readonly number[]): object {
   return { name, dims, dataType: 1, floatData };
@@ -75,6 +104,12 @@ export function weights(name: string, dims: readonly number[], floatData: readon
 export function integers(name: string, dims: readonly number[], int64Data: readonly number[]): object {
   return { name, dims, dataType: 7, int64Data };
 }
-export function node(opType: string, input: readonly string[], output: readonly string[], name = "", attribute: readonly object[] = []): object {
+export function node(
+  opType: string,
+  input: readonly string[],
+  output: readonly string[],
+  name = "",
+  attribute: readonly object[] = [],
+): object {
   return { opType, input, output, name, attribute };
 }

@@ -8,12 +8,22 @@ import type { Viewed } from "../../src/passes/lower/views.js";
 function listed(g: IndexGrid): number[] {
   const line = { offset: 0, strides: [1], shape: [1000] } as unknown as Viewed;
   const v = gridView(line, 0, g);
-  return v.shape.reduce<number[]>((list, n, d) => list.flatMap((at) => Array.from({ length: n }, (_, i) => at + i * v.strides[d]!)), [v.offset]);
+  return v.shape.reduce<number[]>(
+    (list, n, d) => list.flatMap((at) => Array.from({ length: n }, (_, i) => at + i * v.strides[d]!)),
+    [v.offset],
+  );
 }
 
 describe("indices as grids", () => {
   it.each([
-    ["windows of 2 x 4", Array.from({ length: 64 }, (_, i) => Math.floor(i / 32) * 32 + (Math.floor(i / 4) % 4) * 8 + (Math.floor(i / 16) % 2) * 4 + (i % 4)), 1],
+    [
+      "windows of 2 x 4",
+      Array.from(
+        { length: 64 },
+        (_, i) => Math.floor(i / 32) * 32 + (Math.floor(i / 4) % 4) * 8 + (Math.floor(i / 16) % 2) * 4 + (i % 4),
+      ),
+      1,
+    ],
     ["each twice", [0, 0, 1, 1, 2, 2, 3, 3], 1],
     ["a roll", [5, 6, 7, 0, 1, 2, 3, 4], 2],
     ["backwards", [7, 5, 3, 1], 1],

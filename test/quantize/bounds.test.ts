@@ -1,12 +1,21 @@
 import { describe, expect, it } from "vitest";
 import { UserError } from "../../src/diagnostics/index.js";
-import { bindBounds, limitOf, measure, parseBound, showBound, statedValue, type OutputBound } from "../../src/passes/nn/quantize/bounds.js";
+import {
+  bindBounds,
+  limitOf,
+  measure,
+  parseBound,
+  showBound,
+  statedValue,
+  type OutputBound,
+} from "../../src/passes/nn/quantize/bounds.js";
 
 function messageOf(f: () => unknown): string {
   try {
     f();
   } catch (e) {
-    if (e instanceof UserError) return `${e.diagnostics[0]!.code} ${e.diagnostics[0]!.message} | ${e.diagnostics[0]!.hint}`;
+    if (e instanceof UserError)
+      return `${e.diagnostics[0]!.code} ${e.diagnostics[0]!.message} | ${e.diagnostics[0]!.hint}`;
     throw e;
   }
   throw new Error("no error");
@@ -21,7 +30,13 @@ describe("bounds", () => {
     expect(parseBound("argmax=99.5%")).toEqual({ metric: "argmax", value: 0.995 });
   });
   it("without an output hold for each", () => {
-    expect(bindBounds([parseBound("max=2"), parseBound("b:mae=1")], ["a", "b"]).map((b) => [b.output, b.index, b.metric])).toEqual([["a", 0, "max"], ["b", 1, "max"], ["b", 1, "mae"]]);
+    expect(
+      bindBounds([parseBound("max=2"), parseBound("b:mae=1")], ["a", "b"]).map((b) => [b.output, b.index, b.metric]),
+    ).toEqual([
+      ["a", 0, "max"],
+      ["b", 1, "max"],
+      ["b", 1, "mae"],
+    ]);
   });
   it.each([
     ["mea=1", /^QU008 .*mea is not a metric \| did you mean mae/],
@@ -35,7 +50,9 @@ describe("bounds", () => {
     expect(messageOf(() => parseBound(text))).toMatch(expected);
   });
   it("name outputs that the network has", () => {
-    expect(messageOf(() => bindBounds([parseBound("centr:mae=1")], ["centre"]))).toMatch(/^QU009 .*"centr".*did you mean "centre"/);
+    expect(messageOf(() => bindBounds([parseBound("centr:mae=1")], ["centre"]))).toMatch(
+      /^QU009 .*"centr".*did you mean "centre"/,
+    );
   });
 });
 
@@ -63,7 +80,12 @@ describe("metrics", () => {
   it("the confidence limit shrinks with the number of samples, and covers the truth about 19 times in 20", () => {
     let state = 5;
     const random = (): number => ((state = (Math.imul(state, 1664525) + 1013904223) | 0) >>> 8) / 2 ** 24;
-    const draw = (n: number): ReturnType<typeof measure> => measure(bound("mae=1"), Array.from({ length: n }, () => of(0)), Array.from({ length: n }, () => of(random())));
+    const draw = (n: number): ReturnType<typeof measure> =>
+      measure(
+        bound("mae=1"),
+        Array.from({ length: n }, () => of(0)),
+        Array.from({ length: n }, () => of(random())),
+      );
     let covered = 0;
     for (let k = 0; k < 400; k++) if (draw(50).upper >= 0.5) covered++;
     expect(covered / 400).toBeGreaterThan(0.91);
@@ -77,7 +99,11 @@ describe("metrics", () => {
     const m = measure(bound("argmax=0.99"), close, noisy);
     expect(m.point).toBe(0);
     expect(m.upper).toBeGreaterThan(0.2);
-    const far = measure(bound("argmax=0.99"), close.map(() => of(5, 0)), close.map(() => of(4.98, 0)));
+    const far = measure(
+      bound("argmax=0.99"),
+      close.map(() => of(5, 0)),
+      close.map(() => of(4.98, 0)),
+    );
     expect(far.upper).toBeLessThan(1e-6);
   });
 });

@@ -24,7 +24,16 @@ function measured(pairs: readonly (readonly [number[], number[]])[], step = 2 **
 
 describe("errors at an output", () => {
   it("are those of the definition", () => {
-    const e = measured([[[3, 4, 0.5], [3, 3, 0.5]], [[1, 0.5, 0.25], [1, 0.5, 0.75]]]);
+    const e = measured([
+      [
+        [3, 4, 0.5],
+        [3, 3, 0.5],
+      ],
+      [
+        [1, 0.5, 0.25],
+        [1, 0.5, 0.75],
+      ],
+    ]);
     expect(e.sqnr_db).toBeCloseTo(10 * Math.log10((9 + 16 + 0.25 + 1 + 0.25 + 0.0625) / 1.25), 9);
     expect([e.mae, e.rmse, e.max_abs_error]).toEqual([1.5 / 6, Math.sqrt(1.25 / 6), 1]);
     // The first sample's largest element is 4 in float, and 3 at another place in fixed point.
@@ -32,37 +41,104 @@ describe("errors at an output", () => {
   });
 
   it("count a choice between equals as right, and between neighbours of a grid as wrong", () => {
-    expect(measured([[[0.5, 0.5 - 1e-5, 0], [0.5, 0.5 + 1e-5, 0]]]).argmax_agreement).toBe(1);
-    expect(measured([[[5, 4, 0], [4, 5, 0]]], 1).argmax_agreement).toBe(0);
+    expect(
+      measured([
+        [
+          [0.5, 0.5 - 1e-5, 0],
+          [0.5, 0.5 + 1e-5, 0],
+        ],
+      ]).argmax_agreement,
+    ).toBe(1);
+    expect(
+      measured(
+        [
+          [
+            [5, 4, 0],
+            [4, 5, 0],
+          ],
+        ],
+        1,
+      ).argmax_agreement,
+    ).toBe(0);
   });
 
   it("do not take vectors without a largest element for scores", () => {
     const smooth = Array.from({ length: 200 }, (_, i) => Math.sin(i / 30) + 0.001);
-    const long = outputOf(onnx({ input: [floats("x", [1, 200])], output: [floats("y", [1, 200])], node: [node("Relu", ["x"], ["y"], "relu")] }));
-    expect(measured([[smooth, smooth.map((v, i) => v + (i === 60 ? 0.1 : 0))]], 2 ** -12, long)).toMatchObject({ argmax_agreement: 0, scores: false });
+    const long = outputOf(
+      onnx({
+        input: [floats("x", [1, 200])],
+        output: [floats("y", [1, 200])],
+        node: [node("Relu", ["x"], ["y"], "relu")],
+      }),
+    );
+    expect(measured([[smooth, smooth.map((v, i) => v + (i === 60 ? 0.1 : 0))]], 2 ** -12, long)).toMatchObject({
+      argmax_agreement: 0,
+      scores: false,
+    });
   });
 
   it("of labels are whether they are equal", () => {
-    const e = measured([[[1, 7, 3], [1, 7, 3]], [[2, 0, 9], [2.01, 0, 4]]]);
+    const e = measured([
+      [
+        [1, 7, 3],
+        [1, 7, 3],
+      ],
+      [
+        [2, 0, 9],
+        [2.01, 0, 4],
+      ],
+    ]);
     expect(e.equal).toBeCloseTo(5 / 6, 12);
     expect(judge({ y: e }, LEAST, []).map((s) => s.metric)).toEqual(["equal"]);
     expect(judge({ y: e }, LEAST, bindBounds([parseBound("argmax=80%")], ["y"]))).toEqual([]);
   });
 
   it("of an output that is always zero are right to the last bit, or without bounds", () => {
-    expect(measured([[[0, 0, 0], [0, 2 ** -12, 0]]]).sqnr_db).toBe(Infinity);
-    expect(measured([[[0, 0, 0], [0, 0.1, 0]]]).sqnr_db).toBe(-Infinity);
+    expect(
+      measured([
+        [
+          [0, 0, 0],
+          [0, 2 ** -12, 0],
+        ],
+      ]).sqnr_db,
+    ).toBe(Infinity);
+    expect(
+      measured([
+        [
+          [0, 0, 0],
+          [0, 0.1, 0],
+        ],
+      ]).sqnr_db,
+    ).toBe(-Infinity);
   });
 
   it("ask for the argmax of rows behind a dense layer, not of images", () => {
-    const convolved = onnx({ input: [floats("x", [1, 2, 6, 6])], output: [floats("y", [1, 4, 6, 6])], initializer: [weights("w", [4, 2, 1, 1], [1, 2, 3, 4, 5, 6, 7, 8])], node: [node("Conv", ["x", "w"], ["y"], "conv")] });
-    const rows = onnx({ input: [floats("x", [1, 5, 2])], output: [floats("y", [1, 5, 3])], initializer: [weights("w", [2, 3], [1, 2, 3, 4, 5, 6])], node: [node("MatMul", ["x", "w"], ["h"], "dense"), node("Sigmoid", ["h"], ["y"], "squash")] });
+    const convolved = onnx({
+      input: [floats("x", [1, 2, 6, 6])],
+      output: [floats("y", [1, 4, 6, 6])],
+      initializer: [weights("w", [4, 2, 1, 1], [1, 2, 3, 4, 5, 6, 7, 8])],
+      node: [node("Conv", ["x", "w"], ["y"], "conv")],
+    });
+    const rows = onnx({
+      input: [floats("x", [1, 5, 2])],
+      output: [floats("y", [1, 5, 3])],
+      initializer: [weights("w", [2, 3], [1, 2, 3, 4, 5, 6])],
+      node: [node("MatMul", ["x", "w"], ["h"], "dense"), node("Sigmoid", ["h"], ["y"], "squash")],
+    });
     expect([scoresOf(vector), scoresOf(outputOf(convolved)), scoresOf(outputOf(rows))]).toEqual([3, 0, 3]);
   });
 
   it("are refused where the float network's own result is no number", () => {
-    const log = onnx({ input: [floats("x", [1, 4])], output: [floats("y", [1, 4])], node: [node("Log", ["x"], ["h"], "/log/Log"), node("Add", ["h", "x"], ["y"], "/join/Add")] });
-    const { float, fixed } = quantizeTo(defaultPrecision, samples(16, 4).map((s) => [Float64Array.from(s[0]!, (v) => 2 + v)]), log);
+    const log = onnx({
+      input: [floats("x", [1, 4])],
+      output: [floats("y", [1, 4])],
+      node: [node("Log", ["x"], ["h"], "/log/Log"), node("Add", ["h", "x"], ["y"], "/join/Add")],
+    });
+    const { float, fixed } = quantizeTo(
+      defaultPrecision,
+      samples(16, 4).map((s) => [Float64Array.from(s[0]!, (v) => 2 + v)]),
+      log,
+    );
     const measure = (): unknown => measureOutputs([{ float, fixed, samples: samples(3, 4) }]);
     expect(measure).toThrow(UserError);
     expect(measure).toThrow(/QU024.*"\/log\/Log"/);
@@ -70,10 +146,23 @@ describe("errors at an output", () => {
 });
 
 describe("the judge", () => {
-  const e = (sqnr_db: number, argmax_agreement?: number): OutputError => ({ max_abs_error: 0.5, mae: 0.1, rmse: 0.2, sqnr_db, ...(argmax_agreement !== undefined && { argmax_agreement, scores: true }) });
+  const e = (sqnr_db: number, argmax_agreement?: number): OutputError => ({
+    max_abs_error: 0.5,
+    mae: 0.1,
+    rmse: 0.2,
+    sqnr_db,
+    ...(argmax_agreement !== undefined && { argmax_agreement, scores: true }),
+  });
   it("asks for 20 dB and 90% of the same argmax, and looks for better below 25 dB", () => {
-    const metrics = (limits: typeof LEAST, error: OutputError): string[] => judge({ y: error }, limits, []).map((s) => s.metric);
-    expect([metrics(LEAST, e(19.9)), metrics(LEAST, e(20.1)), metrics(GOOD, e(20.1)), metrics(GOOD, e(25.1, 0.89)), metrics(GOOD, e(25.1, 0.91))]).toEqual([["sqnr"], [], ["sqnr"], ["argmax"], []]);
+    const metrics = (limits: typeof LEAST, error: OutputError): string[] =>
+      judge({ y: error }, limits, []).map((s) => s.metric);
+    expect([
+      metrics(LEAST, e(19.9)),
+      metrics(LEAST, e(20.1)),
+      metrics(GOOD, e(20.1)),
+      metrics(GOOD, e(25.1, 0.89)),
+      metrics(GOOD, e(25.1, 0.91)),
+    ]).toEqual([["sqnr"], [], ["sqnr"], ["argmax"], []]);
     expect(metrics(LEAST, { ...e(30, 0.1), scores: false })).toEqual([]);
     expect(metrics(LEAST, e(-Infinity))).toEqual(["sqnr"]);
   });
@@ -112,7 +201,13 @@ describe("samples that judge", () => {
   ])("of %i are not those that calibrate", (n, expected) => {
     const all = samples(n);
     const split = splitByNeed(all, float);
-    expect({ calibration: split.calibration.length, heldOut: split.heldOut.length, refits: split.refits.map((r) => r.heldOut.length), ...(split.few === true && { few: true }), ...(split.none !== undefined && { none: split.none }) }).toEqual(expected);
+    expect({
+      calibration: split.calibration.length,
+      heldOut: split.heldOut.length,
+      refits: split.refits.map((r) => r.heldOut.length),
+      ...(split.few === true && { few: true }),
+      ...(split.none !== undefined && { none: split.none }),
+    }).toEqual(expected);
     for (const part of [{ calibration: split.calibration, heldOut: split.heldOut }, ...split.refits]) {
       expect(new Set([...part.calibration, ...part.heldOut]).size).toBe(part.calibration.length + part.heldOut.length);
     }
@@ -130,7 +225,14 @@ describe("samples that judge", () => {
 describe("the cure", () => {
   const random = uniform(5);
   const data = Array.from({ length: 96 }, () => [Float64Array.from({ length: 8 }, random)]);
-  const options = { samples: data.slice(0, 64), validation: data.slice(64), base: defaultPrecision, quantize: QUANTIZE_DEFAULTS.options, weights: QUANTIZE_DEFAULTS.weights, progress: () => {} };
+  const options = {
+    samples: data.slice(0, 64),
+    validation: data.slice(64),
+    base: defaultPrecision,
+    quantize: QUANTIZE_DEFAULTS.options,
+    weights: QUANTIZE_DEFAULTS.weights,
+    progress: () => {},
+  };
   const db = (spec: typeof defaultPrecision): number => {
     const { float, fixed } = quantizeTo(spec, data.slice(0, 64), cancelling());
     return measureAccuracy(float, fixed, data.slice(64)).outputs["y"]!.sqnr_db;
@@ -148,7 +250,14 @@ describe("the cure", () => {
   });
 
   it("leaves a network alone that keeps its bounds", () => {
-    expect(cure(prepared(), { ...options, samples: samples(32), validation: [], bounds: bindBounds([parseBound("sqnr=10")], ["y"]) })).toBeUndefined();
+    expect(
+      cure(prepared(), {
+        ...options,
+        samples: samples(32),
+        validation: [],
+        bounds: bindBounds([parseBound("sqnr=10")], ["y"]),
+      }),
+    ).toBeUndefined();
   });
 
   it("says so where no width does", () => {

@@ -9,13 +9,22 @@ import { Sink } from "../../src/diagnostics/index.js";
 import { quantizeTo, samples } from "./support.js";
 
 const data = samples(40);
-function noiseOf(precision: string, scale = 1): { layers: LayerNoise[]; float: ReturnType<typeof quantizeTo>["float"]; fixed: ReturnType<typeof quantizeTo>["fixed"]; used: typeof data } {
+function noiseOf(
+  precision: string,
+  scale = 1,
+): {
+  layers: LayerNoise[];
+  float: ReturnType<typeof quantizeTo>["float"];
+  fixed: ReturnType<typeof quantizeTo>["fixed"];
+  used: typeof data;
+} {
   const used = scale === 1 ? data : samples(40, 72, 7, scale);
   const { float, fixed } = quantizeTo(parsePrecision(precision), data);
   return { layers: measureLayerNoise(float, fixed, { samples: used, injected: 40 }), float, fixed, used };
 }
 const named = (layers: readonly LayerNoise[], node: string): LayerNoise => layers.find((l) => l.nodes.includes(node))!;
-const worst = (layers: readonly LayerNoise[]): LayerNoise => layers.reduce((w, l) => (l.output_share > w.output_share ? l : w));
+const worst = (layers: readonly LayerNoise[]): LayerNoise =>
+  layers.reduce((w, l) => (l.output_share > w.output_share ? l : w));
 
 describe("noise of layers", () => {
   it("names layers by their ONNX nodes, also where several became one", () => {
@@ -40,7 +49,8 @@ describe("noise of layers", () => {
     const { layers } = noiseOf("w8a10");
     expect(layers[0]!.own_sqnr_db).toBe(layers[0]!.sqnr_db);
     expect(named(layers, "conv1").own_sqnr_db).toBeCloseTo(named(layers, "conv1").sqnr_db, 9);
-    for (const node of ["conv2", "fc"]) expect(named(layers, node).own_sqnr_db).toBeGreaterThan(named(layers, node).sqnr_db);
+    for (const node of ["conv2", "fc"])
+      expect(named(layers, node).own_sqnr_db).toBeGreaterThan(named(layers, node).sqnr_db);
   });
 
   it("adds up at the outputs, and the shares to one", () => {

@@ -1,6 +1,6 @@
 /**
- * Writes fixtures/random-integers.npz: random quantized networks with what ONNX Runtime, node by node, makes of random inputs, for
- * machines without it.
+ * Writes fixtures/random-integers.npz: random quantized networks with what ONNX Runtime, node by node, makes of random
+ * inputs, for machines without it.
  *
  *   npx tsx test/quantize/make-random-integers.ts    (Python as in test/support/onnxruntime.ts)
  */
@@ -25,7 +25,8 @@ for (let k = 0; k < NETWORKS; k++) {
   const samples = randomSamples([input!], SAMPLES, random(seed));
   const [results] = await runOnnxRuntime([{ model: bytes, samples }]);
   const outputs = results!.map((r) => Object.values(r)[0]!);
-  const all = (parts: readonly ArrayLike<number>[]): Float64Array => Float64Array.from(parts.flatMap((p) => Array.from(p)));
+  const all = (parts: readonly ArrayLike<number>[]): Float64Array =>
+    Float64Array.from(parts.flatMap((p) => Array.from(p)));
   arrays.set(`${k}.model`, { shape: [bytes.length], data: Int32Array.from(bytes) });
   arrays.set(`${k}.x`, { shape: [SAMPLES, ...input!.shape], data: all(samples.map((s) => s[input!.name]!.data)) });
   arrays.set(`${k}.y`, { shape: [SAMPLES, ...outputs[0]!.shape], data: all(outputs.map((o) => o.data)) });

@@ -1,4 +1,6 @@
-/** Whole networks, from ONNX through the passes to the fixed-point interpreter, against the float network on test data. */
+/**
+ * Whole networks, from ONNX through the passes to the fixed-point interpreter, against the float network on test data.
+ */
 import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import "../../src/ir/dialects.js";
@@ -13,7 +15,14 @@ import { measureAccuracy, type Accuracy } from "../../src/passes/nn/accuracy.js"
 import { decomposeSoftmax } from "../../src/passes/nn/decompose-softmax.js";
 import { foldScales } from "../../src/passes/nn/fold-scales.js";
 import { lowerAverage } from "../../src/passes/nn/lower-average.js";
-import { CALIBRATION_SAMPLES, FLOAT_MODULE, PRECISION, QUANTIZATION_REPORT, quantize, type QuantizationReport } from "../../src/passes/nn/quantize/index.js";
+import {
+  CALIBRATION_SAMPLES,
+  FLOAT_MODULE,
+  PRECISION,
+  QUANTIZATION_REPORT,
+  quantize,
+  type QuantizationReport,
+} from "../../src/passes/nn/quantize/index.js";
 import { inputFormats, roundInputs, toRaw } from "../../src/passes/nn/quantize/inputs.js";
 import { defaultPrecision, type PrecisionSpec } from "../../src/passes/nn/quantize/precision.js";
 import { PassContext } from "../../src/passes/pass-context.js";
@@ -41,9 +50,17 @@ interface Quantized {
   readonly fixed: Module;
   readonly report: QuantizationReport;
 }
-function quantizeWith(model: Module, calibration: readonly Float64Array[], precision: PrecisionSpec = defaultPrecision, more: Record<string, unknown> = {}): Quantized {
+function quantizeWith(
+  model: Module,
+  calibration: readonly Float64Array[],
+  precision: PrecisionSpec = defaultPrecision,
+  more: Record<string, unknown> = {},
+): Quantized {
   const ctx = new PassContext();
-  ctx.set(CALIBRATION_SAMPLES, calibration.map((x) => [x]));
+  ctx.set(
+    CALIBRATION_SAMPLES,
+    calibration.map((x) => [x]),
+  );
   ctx.set(PRECISION, precision);
   let module = model;
   const run = (pass: Pass): void => {
@@ -70,21 +87,28 @@ function localisationError(m: Module, x: readonly Float64Array[], truth: readonl
   return sum / x.length;
 }
 function accuracy(q: Quantized, x: readonly Float64Array[]): Accuracy {
-  return measureAccuracy(q.float, q.fixed, x.map((s) => [s]));
+  return measureAccuracy(
+    q.float,
+    q.fixed,
+    x.map((s) => [s]),
+  );
 }
 
 describe("localisation networks at the default precision", () => {
-  const cases: { name: string; model: string; calib: string; x: string; data: string; truth: string; count: number }[] = [
-    ...(["braggnn_s1", "braggnn_s1_norm", "braggnn_s1_openhls", "bragg_small", "braggnn_s4"] as const).map((name) => ({
-      name,
-      model: `${SHARED}/${name}/model_ts_op17_b1.onnx`,
-      data: `${SHARED}/${name}/test.npz`,
-      calib: "x_calib",
-      x: "x_test",
-      truth: "test_target",
-      count: name === "braggnn_s4" ? 300 : 1000,
-    })),
-  ];
+  const cases: { name: string; model: string; calib: string; x: string; data: string; truth: string; count: number }[] =
+    [
+      ...(["braggnn_s1", "braggnn_s1_norm", "braggnn_s1_openhls", "bragg_small", "braggnn_s4"] as const).map(
+        (name) => ({
+          name,
+          model: `${SHARED}/${name}/model_ts_op17_b1.onnx`,
+          data: `${SHARED}/${name}/test.npz`,
+          calib: "x_calib",
+          x: "x_test",
+          truth: "test_target",
+          count: name === "braggnn_s4" ? 300 : 1000,
+        }),
+      ),
+    ];
   for (const c of cases) {
     const missing = existsSync(c.model) ? "" : ` (skipped: ${c.model} is not on this machine)`;
     it.skipIf(missing !== "")(`${c.name} stays within 4% of the float error${missing}`, () => {
@@ -93,7 +117,9 @@ describe("localisation networks at the default precision", () => {
       const q = quantizeWith(load(c.model), rows(data.get(c.calib)!));
       const [x, truth] = [rows(data.get(c.x)!, c.count), rows(data.get(c.truth)!, c.count)];
       expect(localisationError(q.fixed, x, truth)).toBeLessThan(1.04 * localisationError(float, x, truth));
-      expect(q.report.weights.every((w) => w.format.startsWith("fixed<8,") || w.format.startsWith("fixed<12,"))).toBe(true);
+      expect(q.report.weights.every((w) => w.format.startsWith("fixed<8,") || w.format.startsWith("fixed<12,"))).toBe(
+        true,
+      );
     });
   }
 
@@ -120,17 +146,28 @@ describe("quantize", () => {
   const spec = (more: Partial<PrecisionSpec>): PrecisionSpec => ({ ...defaultPrecision, ...more });
 
   it("gets better with more bits", () => {
-    const sqnr = [6, 8, 12].map((n) => accuracy(quantizeWith(load(path), calibration, spec({ weights: n, activations: n })), calibration).outputs["centre"]!.sqnr_db);
+    const sqnr = [6, 8, 12].map(
+      (n) =>
+        accuracy(quantizeWith(load(path), calibration, spec({ weights: n, activations: n })), calibration).outputs[
+          "centre"
+        ]!.sqnr_db,
+    );
     expect(sqnr[1]! - sqnr[0]!).toBeGreaterThan(5);
     expect(sqnr[2]! - sqnr[1]!).toBeGreaterThan(8);
   });
   it("is deterministic", () => {
-    const formats = (): string[] => quantizeWith(load(path), calibration).report.tensors.map((t) => `${t.name} ${t.format}`);
+    const formats = (): string[] =>
+      quantizeWith(load(path), calibration).report.tensors.map((t) => `${t.name} ${t.format}`);
     expect(formats()).toEqual(formats());
   });
   it("follows widths that are stated for ports and single layers", () => {
-    const names = load(path).func.body.ops.filter((o) => o.name === "nn.conv").map((o) => o.loc.nodes[0]!);
-    const layers = new Map([[names[0]!, { weights: 5, activations: 10 }], [names[1]!, { output: 7 }]]);
+    const names = load(path)
+      .func.body.ops.filter((o) => o.name === "nn.conv")
+      .map((o) => o.loc.nodes[0]!);
+    const layers = new Map([
+      [names[0]!, { weights: 5, activations: 10 }],
+      [names[1]!, { output: 7 }],
+    ]);
     const q = quantizeWith(load(path), calibration, spec({ input: 6, output: 20, layers }));
     expect(inputFormats(q.fixed)[0]!.width).toBe(6);
     expect(q.report.outputs[0]).toMatch(/^u?fixed<20,/);
@@ -144,13 +181,16 @@ describe("quantize", () => {
     expect(result(names[1]!)).toMatch(/^fixed<7,/);
   });
   it("names a layer that does not exist", () => {
-    expect(() => quantizeWith(load(path), calibration, spec({ layers: new Map([["/conv99", { weights: 4 }]]) }))).toThrow(/QU004.*\/conv99/);
+    expect(() =>
+      quantizeWith(load(path), calibration, spec({ layers: new Map([["/conv99", { weights: 4 }]]) })),
+    ).toThrow(/QU004.*\/conv99/);
   });
   it("refuses calibration that makes the network infinite, and warns where there is none", () => {
     expect(() => quantizeWith(load(path), [calibration[0]!.map(() => Infinity)])).toThrow(/QU006/);
     const ctx = new PassContext();
     const m = load(path);
-    for (const pass of [lowerAverage, foldScales, decomposeSoftmax]) pass.run(m, Object.fromEntries(Object.entries(pass.options ?? {}).map(([k, s]) => [k, s.default])), ctx);
+    for (const pass of [lowerAverage, foldScales, decomposeSoftmax])
+      pass.run(m, Object.fromEntries(Object.entries(pass.options ?? {}).map(([k, s]) => [k, s.default])), ctx);
     removeDead(m.func.body);
     quantize.run(m, Object.fromEntries(Object.entries(quantize.options ?? {}).map(([k, s]) => [k, s.default])), ctx);
     expect(ctx.sink.diagnostics.map((d) => d.code)).toEqual(["CF001"]);
@@ -160,11 +200,20 @@ describe("quantize", () => {
     const port = inputFormats(q.fixed)[0]!;
     const out = (q.report.outputs[0]!.match(/,(-?\d+)>/) ?? [])[1];
     const raw = Array.from(prepareNnFixed(q.fixed).run([toRaw(calibration[0]!, port)])[0]!);
-    const values = Array.from(prepareNn(q.fixed).run(roundInputs([calibration[0]!], q.fixed.func.body.args.map((a) => a.type)))[0]!);
+    const values = Array.from(
+      prepareNn(q.fixed).run(
+        roundInputs(
+          [calibration[0]!],
+          q.fixed.func.body.args.map((a) => a.type),
+        ),
+      )[0]!,
+    );
     expect(raw.map((r) => r * 2 ** -Number(out))).toEqual(values);
   });
   it("refinement never leaves the outputs worse on calibration data", () => {
-    const at = (refine: number): number => accuracy(quantizeWith(load(path), calibration, spec({ activations: 6 }), { refine }), calibration.slice(0, 48)).outputs["centre"]!.rmse;
+    const at = (refine: number): number =>
+      accuracy(quantizeWith(load(path), calibration, spec({ activations: 6 }), { refine }), calibration.slice(0, 48))
+        .outputs["centre"]!.rmse;
     expect(at(30)).toBeLessThanOrEqual(at(0) * 1.02);
   });
 });
@@ -184,7 +233,12 @@ describe("classifiers and an autoencoder at the default precision", () => {
       const hits = (m: Module): number => {
         const p = prepareNn(m);
         return x.filter((s, i) => {
-          const y = p.run(roundInputs([s], m.func.body.args.map((a) => a.type)))[0]!;
+          const y = p.run(
+            roundInputs(
+              [s],
+              m.func.body.args.map((a) => a.type),
+            ),
+          )[0]!;
           return y.indexOf(Math.max(...y)) === truth[i];
         }).length;
       };
@@ -199,7 +253,16 @@ describe("classifiers and an autoencoder at the default precision", () => {
     const x = rows(data.get("x_test")!);
     const scores = (m: Module): number[] => {
       const p = prepareNn(m);
-      return x.map((s) => p.run(roundInputs([s], m.func.body.args.map((a) => a.type)))[0]!.reduce((e, y, i) => e + (y - s[i]!) ** 2, 0));
+      return x.map((s) =>
+        p
+          .run(
+            roundInputs(
+              [s],
+              m.func.body.args.map((a) => a.type),
+            ),
+          )[0]!
+          .reduce((e, y, i) => e + (y - s[i]!) ** 2, 0),
+      );
     };
     // Area under the curve: the chance that an anomaly (second half) scores above a normal sample.
     const auc = (s: readonly number[]): number => {

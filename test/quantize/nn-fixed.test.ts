@@ -6,7 +6,16 @@ import { Block, Builder, Module, Op, type Value } from "../../src/ir/core.js";
 import { lookupOp } from "../../src/ir/define-op.js";
 import { prepareNn, prepareNnFixed } from "../../src/ir/eval/nn-fixed.js";
 import { unaryRaw } from "../../src/ir/nn/unary-table.js";
-import { elementCount, f32, fixed, rawRange, tensor, ufixed, type FixedType, type TensorType } from "../../src/ir/types.js";
+import {
+  elementCount,
+  f32,
+  fixed,
+  rawRange,
+  tensor,
+  ufixed,
+  type FixedType,
+  type TensorType,
+} from "../../src/ir/types.js";
 import { assertValid } from "../../src/ir/verify.js";
 import { CompilerBug } from "../../src/diagnostics/index.js";
 import { evaluateRational } from "./rational.js";
@@ -22,7 +31,9 @@ function generator(seed: number): (n: number) => number {
 function randomRaw(type: FixedType, count: number, below: (n: number) => number): number[] {
   const { lo, hi } = rawRange(type);
   // Extremes and zero are as likely as all the rest together: that is where formats break.
-  return Array.from({ length: count }, () => (below(2) === 0 ? [lo, hi, Math.max(lo, 0)][below(3)]! : lo + below(hi - lo + 1)));
+  return Array.from({ length: count }, () =>
+    below(2) === 0 ? [lo, hi, Math.max(lo, 0)][below(3)]! : lo + below(hi - lo + 1),
+  );
 }
 
 class Net {
@@ -50,7 +61,13 @@ class Net {
   module(...outputs: Value[]): Module {
     this.b.create("return", outputs, []);
     const m = new Module("net");
-    m.body.append(new Op({ name: "func", attrs: { sym: "net", inputs: this.block.args.map((_, i) => `x${i}`), outputs: outputs.map((_, i) => `y${i}`) }, regions: [this.block] }));
+    m.body.append(
+      new Op({
+        name: "func",
+        attrs: { sym: "net", inputs: this.block.args.map((_, i) => `x${i}`), outputs: outputs.map((_, i) => `y${i}`) },
+        regions: [this.block],
+      }),
+    );
     assertValid(m, "test network");
     return m;
   }
@@ -65,7 +82,12 @@ function compare(m: Module, below: (n: number) => number, runs = 4): void {
       randomRaw(t, raw.length, below).forEach((r, k) => (raw[k] = r));
       return raw;
     });
-    expect(program.run(inputs).map((y) => Array.from(y))).toEqual(evaluateRational(m, inputs.map((x) => Array.from(x))));
+    expect(program.run(inputs).map((y) => Array.from(y))).toEqual(
+      evaluateRational(
+        m,
+        inputs.map((x) => Array.from(x)),
+      ),
+    );
   }
 }
 
@@ -81,18 +103,68 @@ const single: [string, (n: Net) => Value][] = [
   ["max and min", (n) => n.op("nn.max", [n.op("nn.min", [n.input([7], A), n.input([7], B)]), n.constant([], W)])],
   ["relu, neg, abs", (n) => n.op("nn.abs", [n.op("nn.neg", [n.op("nn.relu", [n.input([9], A)])])])],
   ["leaky relu", (n) => n.op("nn.leaky_relu", [n.input([9], A)], { slope: 0.1, slope_raw: 51, slope_frac: 9 })],
-  ["conv with bias and padding", (n) => n.op("nn.conv", [n.input([1, 2, 5, 4], A), n.constant([3, 2, 3, 2], W), n.constant([3], fixed(9, 7))], { ...window, pads: [1, 0, 2, 1] })],
-  ["strided, dilated conv in groups", (n) => n.op("nn.conv", [n.input([1, 4, 7, 7], B), n.constant([6, 2, 2, 2], W)], { strides: [2, 1], pads: [0, 1, 1, 0], dilations: [1, 2], group: 2 })],
-  ["1-D conv", (n) => n.op("nn.conv", [n.input([1, 2, 9], A), n.constant([2, 2, 3], W)], { strides: [2], pads: [1, 1], dilations: [1] })],
+  [
+    "conv with bias and padding",
+    (n) =>
+      n.op("nn.conv", [n.input([1, 2, 5, 4], A), n.constant([3, 2, 3, 2], W), n.constant([3], fixed(9, 7))], {
+        ...window,
+        pads: [1, 0, 2, 1],
+      }),
+  ],
+  [
+    "strided, dilated conv in groups",
+    (n) =>
+      n.op("nn.conv", [n.input([1, 4, 7, 7], B), n.constant([6, 2, 2, 2], W)], {
+        strides: [2, 1],
+        pads: [0, 1, 1, 0],
+        dilations: [1, 2],
+        group: 2,
+      }),
+  ],
+  [
+    "1-D conv",
+    (n) =>
+      n.op("nn.conv", [n.input([1, 2, 9], A), n.constant([2, 2, 3], W)], {
+        strides: [2],
+        pads: [1, 1],
+        dilations: [1],
+      }),
+  ],
   ["conv with computed weights", (n) => n.op("nn.conv", [n.input([1, 2, 4, 4], A), n.input([2, 2, 2, 2], W)], window)],
   ["matmul by weights", (n) => n.op("nn.matmul", [n.input([3, 5], A), n.constant([5, 4], W)])],
   ["batched matmul of activations", (n) => n.op("nn.matmul", [n.input([2, 3, 4], A), n.input([1, 4, 2], B)])],
   ["vector by matrix", (n) => n.op("nn.matmul", [n.input([4], A), n.constant([4, 3], W)])],
   ["reduce sum", (n) => n.op("nn.reduce", [n.input([2, 3, 4], A)], { kind: "sum", axes: [0, 2], keepdims: true })],
-  ["reduce max without kept axes", (n) => n.op("nn.reduce", [n.input([2, 3, 4], A)], { kind: "max", axes: [1], keepdims: false })],
-  ["pool max", (n) => n.op("nn.pool", [n.input([1, 2, 5, 5], A)], { kind: "max", kernel: [2, 2], strides: [2, 2], pads: [0, 0, 1, 1], dilations: [1, 1] })],
-  ["pool sum", (n) => n.op("nn.pool", [n.input([1, 2, 4, 4], A)], { kind: "sum", kernel: [3, 2], strides: [1, 2], pads: [1, 0, 0, 0], dilations: [1, 1] })],
-  ["transpose and reshape", (n) => n.op("nn.reshape", [n.op("nn.transpose", [n.input([2, 3, 4], A)], { perm: [2, 0, 1] })], { shape: [4, 6] })],
+  [
+    "reduce max without kept axes",
+    (n) => n.op("nn.reduce", [n.input([2, 3, 4], A)], { kind: "max", axes: [1], keepdims: false }),
+  ],
+  [
+    "pool max",
+    (n) =>
+      n.op("nn.pool", [n.input([1, 2, 5, 5], A)], {
+        kind: "max",
+        kernel: [2, 2],
+        strides: [2, 2],
+        pads: [0, 0, 1, 1],
+        dilations: [1, 1],
+      }),
+  ],
+  [
+    "pool sum",
+    (n) =>
+      n.op("nn.pool", [n.input([1, 2, 4, 4], A)], {
+        kind: "sum",
+        kernel: [3, 2],
+        strides: [1, 2],
+        pads: [1, 0, 0, 0],
+        dilations: [1, 1],
+      }),
+  ],
+  [
+    "transpose and reshape",
+    (n) => n.op("nn.reshape", [n.op("nn.transpose", [n.input([2, 3, 4], A)], { perm: [2, 0, 1] })], { shape: [4, 6] }),
+  ],
   ["concat of two formats", (n) => n.op("nn.concat", [n.input([2, 3], A), n.input([2, 2], B)], { axis: 1 })],
 ];
 
@@ -103,15 +175,25 @@ describe("fixed-point interpreter", () => {
     compare(net.module(make(net)), below, 8);
   });
 
-  it.each(["half-up", "half-even", "floor"].flatMap((r) => ["saturate", "wrap"].map((o) => [r, o] as const)))("quantize %s, %s covers every raw value, ties included", (rounding, overflow) => {
-    for (const [from, to] of [[fixed(8, 4), fixed(4, 1)], [ufixed(8, 4), ufixed(3, 2)], [fixed(8, 4), ufixed(5, 3)], [fixed(6, 1), fixed(12, 5)]] as const) {
-      const net = new Net(generator(1));
-      const { lo, hi } = rawRange(from);
-      const m = net.module(net.quantize(net.input([hi - lo + 1], from), to, rounding, overflow));
-      const raw = allocate(from, hi - lo + 1).map((_: number, i: number) => lo + i);
-      expect(Array.from(prepareNnFixed(m).run([raw as Int32Array])[0]!)).toEqual(evaluateRational(m, [Array.from(raw)])[0]);
-    }
-  });
+  it.each(["half-up", "half-even", "floor"].flatMap((r) => ["saturate", "wrap"].map((o) => [r, o] as const)))(
+    "quantize %s, %s covers every raw value, ties included",
+    (rounding, overflow) => {
+      for (const [from, to] of [
+        [fixed(8, 4), fixed(4, 1)],
+        [ufixed(8, 4), ufixed(3, 2)],
+        [fixed(8, 4), ufixed(5, 3)],
+        [fixed(6, 1), fixed(12, 5)],
+      ] as const) {
+        const net = new Net(generator(1));
+        const { lo, hi } = rawRange(from);
+        const m = net.module(net.quantize(net.input([hi - lo + 1], from), to, rounding, overflow));
+        const raw = allocate(from, hi - lo + 1).map((_: number, i: number) => lo + i);
+        expect(Array.from(prepareNnFixed(m).run([raw as Int32Array])[0]!)).toEqual(
+          evaluateRational(m, [Array.from(raw)])[0],
+        );
+      }
+    },
+  );
 
   it("looks functions up, correctly rounded", () => {
     const [from, to] = [fixed(8, 5), ufixed(8, 2)];
@@ -144,7 +226,9 @@ describe("fixed-point interpreter", () => {
     const product = wide.b.value("nn.mul", [x, x], tensor([1], fixed(60, 0)));
     wide.b.create("return", [product], []);
     const w = new Module("wide");
-    w.body.append(new Op({ name: "func", attrs: { sym: "wide", inputs: ["x"], outputs: ["y"] }, regions: [wide.block] }));
+    w.body.append(
+      new Op({ name: "func", attrs: { sym: "wide", inputs: ["x"], outputs: ["y"] }, regions: [wide.block] }),
+    );
     expect(() => prepareNnFixed(w)).toThrow(/53 bits/);
   });
 
@@ -152,20 +236,48 @@ describe("fixed-point interpreter", () => {
     const steps: ((n: Net, x: Value, below: (k: number) => number) => Value)[] = [
       (n, x) => n.op("nn.relu", [x]),
       (n, x) => n.op("nn.leaky_relu", [x], { slope: 0.01, slope_raw: 41, slope_frac: 12 }),
-      (n, x) => n.op("nn.conv", [x, n.constant([3, 3, 2, 2], W), n.constant([3], fixed(8, ((x.type as TensorType).elem as FixedType).frac + W.frac))], { ...window, pads: [1, 0, 0, 1] }),
+      (n, x) =>
+        n.op(
+          "nn.conv",
+          [
+            x,
+            n.constant([3, 3, 2, 2], W),
+            n.constant([3], fixed(8, ((x.type as TensorType).elem as FixedType).frac + W.frac)),
+          ],
+          { ...window, pads: [1, 0, 0, 1] },
+        ),
       (n, x) => n.op("nn.add", [x, n.constant([3, 1, 1], B)]),
       (n, x) => n.op("nn.mul", [x, n.constant([1], W)]),
       (n, x) => n.op("nn.sub", [n.op("nn.reduce", [x], { kind: "max", axes: [1], keepdims: true }), x]),
       (n, x) => n.op("nn.add", [x, x]),
     ];
     fc.assert(
-      fc.property(fc.integer(), fc.array(fc.record({ step: fc.nat(steps.length - 1), width: fc.integer({ min: 2, max: 9 }), frac: fc.integer({ min: -1, max: 8 }), rounding: fc.constantFrom("half-up", "half-even", "floor"), overflow: fc.constantFrom("saturate", "wrap") }), { minLength: 1, maxLength: 6 }), (seed, layers) => {
-        const below = generator(seed);
-        const net = new Net(below);
-        let x = net.input([1, 3, 4, 4], A);
-        for (const l of layers) x = net.quantize(steps[l.step]!(net, x, below), fixed(l.width, l.frac, below(2) === 0), l.rounding, l.overflow);
-        compare(net.module(x), below, 2);
-      }),
+      fc.property(
+        fc.integer(),
+        fc.array(
+          fc.record({
+            step: fc.nat(steps.length - 1),
+            width: fc.integer({ min: 2, max: 9 }),
+            frac: fc.integer({ min: -1, max: 8 }),
+            rounding: fc.constantFrom("half-up", "half-even", "floor"),
+            overflow: fc.constantFrom("saturate", "wrap"),
+          }),
+          { minLength: 1, maxLength: 6 },
+        ),
+        (seed, layers) => {
+          const below = generator(seed);
+          const net = new Net(below);
+          let x = net.input([1, 3, 4, 4], A);
+          for (const l of layers)
+            x = net.quantize(
+              steps[l.step]!(net, x, below),
+              fixed(l.width, l.frac, below(2) === 0),
+              l.rounding,
+              l.overflow,
+            );
+          compare(net.module(x), below, 2);
+        },
+      ),
       { seed: 3, numRuns: 60 },
     );
   });

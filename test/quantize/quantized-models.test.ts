@@ -1,6 +1,6 @@
 /**
- * Models that were quantized before, against the integers that ONNX Runtime computes (`fixtures/make-quantized.py`): the float
- * interpreter of the imported graph, the fixed-point network, and the fused kernels that become hardware.
+ * Models that were quantized before, against the integers that ONNX Runtime computes (`fixtures/make-quantized.py`):
+ * the float interpreter of the imported graph, the fixed-point network, and the fused kernels that become hardware.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
@@ -31,7 +31,8 @@ function build(bytes: Uint8Array, file: string, calibration: readonly Float64Arr
   const sink = new Sink();
   const context = new PassContext(sink, () => undefined);
   context.set(CALIBRATION_SAMPLES, calibration);
-  const run = (m: Module, pipeline: string): Module => new PassManager().run(cloneModule(m), pipeline, { context, sink, verifyEach: true }).module;
+  const run = (m: Module, pipeline: string): Module =>
+    new PassManager().run(cloneModule(m), pipeline, { context, sink, verifyEach: true }).module;
   const float = importValid(bytes, file);
   const fixed = run(run(float, stagePipeline("prepare")), stagePipeline("to-fixed"));
   return { float, fixed, flow: run(fixed, stagePipeline("lower")) };
@@ -45,8 +46,21 @@ function outputsOf(b: Built, samples: readonly Float64Array[][]): { y: Float64Ar
   const scale = portScale(b.fixed.func, "output_scales", 0);
   const unit = 2 ** -fixedOf(b.fixed.func.body.terminator.operand(0))!.frac;
   return samples.map((s) => {
-    const y = nn.run(roundInputs(s, args.map((a) => a.type), scales))[0]!;
-    const raw = flow.run(s.map((x, i) => toRaw(Float64Array.from(x, (v) => v / scales[i]!), fixedOf(args[i]!)!)))[0]!;
+    const y = nn.run(
+      roundInputs(
+        s,
+        args.map((a) => a.type),
+        scales,
+      ),
+    )[0]!;
+    const raw = flow.run(
+      s.map((x, i) =>
+        toRaw(
+          Float64Array.from(x, (v) => v / scales[i]!),
+          fixedOf(args[i]!)!,
+        ),
+      ),
+    )[0]!;
     return { y: Float64Array.from(y, (v) => v * scale), agrees: y.every((v, k) => v === raw[k]! * unit) };
   });
 }
@@ -82,16 +96,26 @@ describe("quantized models equal ONNX Runtime", () => {
     expect(steps(float, want, unit)).toMatchObject({ share: 0 });
     const results = outputsOf(b, samples);
     expect(results.every((r) => r.agrees)).toBe(true);
-    expect(steps(results.flatMap((r) => [...r.y]), want, unit)).toMatchObject({ share: 0 });
+    expect(
+      steps(
+        results.flatMap((r) => [...r.y]),
+        want,
+        unit,
+      ),
+    ).toMatchObject({ share: 0 });
   });
 });
 
 describe("the integers of the model reach the hardware", () => {
-  const weightsOf = (m: Module): Op[] => m.func.body.ops.filter((op) => op.name === "nn.conv" || op.name === "nn.matmul").map((op) => op.operand(1).def!);
+  const weightsOf = (m: Module): Op[] =>
+    m.func.body.ops.filter((op) => op.name === "nn.conv" || op.name === "nn.matmul").map((op) => op.operand(1).def!);
   const built = (name: string): Built => build(modelOf(name), name, rows(`${name}.x`));
 
   it("4-bit weights are multiplied as 4 bits, signs as signs", () => {
-    for (const [name, widths] of [["int4_channels", [4]], ["qonnx_4bit", [4, 2]]] as const) {
+    for (const [name, widths] of [
+      ["int4_channels", [4]],
+      ["qonnx_4bit", [4, 2]],
+    ] as const) {
       expect(weightsOf(built(name).fixed).map((c) => fixedOf(c.result)!.width)).toEqual(widths);
     }
   });
@@ -110,7 +134,10 @@ describe("the integers of the model reach the hardware", () => {
 
 describe.skipIf(!existsSync(PEERS))("networks shared with other tools (../shared/peers)", () => {
   const golden = existsSync(PEERS) ? readArrays(readFileSync(`${PEERS}golden_rne.npz`), "golden") : new Map();
-  const cases = ["jet_int6", "jet_int6p75", "jet_int8", "conv_int6", "conv_int8"].flatMap((n) => [`${n}_qdq`, `${n}_qonnx`]);
+  const cases = ["jet_int6", "jet_int6p75", "jet_int8", "conv_int6", "conv_int8"].flatMap((n) => [
+    `${n}_qdq`,
+    `${n}_qonnx`,
+  ]);
   it.each(cases)("%s gives the golden integers", (name) => {
     const [net, base] = [name.split("_")[0]!, name.replace(/_q(dq|onnx)$/, "")];
     const x = golden.get(`${net}_x`)!;
@@ -118,13 +145,17 @@ describe.skipIf(!existsSync(PEERS))("networks shared with other tools (../shared
     const size = x.data.length / count;
     const scale = net === "jet" ? 2 ** -5 : 2 ** -8;
     const used = net === "jet" ? count : 20;
-    const samples = Array.from({ length: used }, (_, i) => [Float64Array.from(x.data.subarray(i * size, (i + 1) * size) as Float64Array, (v: number) => v * scale)]);
+    const samples = Array.from({ length: used }, (_, i) => [
+      Float64Array.from(x.data.subarray(i * size, (i + 1) * size) as Float64Array, (v: number) => v * scale),
+    ]);
     const want = golden.get(`${base}_rne`)!.data;
     const unit = 2 ** -golden.get(`${base}_frac`)!.data[0]!;
     const b = build(readFileSync(`${PEERS}${name}.onnx`), name, samples.slice(0, 8));
     const got = outputsOf(b, samples);
     expect(got.every((r) => r.agrees)).toBe(true);
-    expect(got.flatMap((r) => [...r.y].map((v) => v / unit))).toEqual([...want.subarray(0, used * (want.length / count))]);
+    expect(got.flatMap((r) => [...r.y].map((v) => v / unit))).toEqual([
+      ...want.subarray(0, used * (want.length / count)),
+    ]);
     for (const c of b.fixed.func.body.ops.filter((op) => op.name === "nn.matmul" || op.name === "nn.conv")) {
       expect(fixedOf(c.operand(1))!.width).toBeLessThanOrEqual(base.includes("int6") ? 6 : 8);
     }
@@ -134,6 +165,10 @@ describe.skipIf(!existsSync(PEERS))("networks shared with other tools (../shared
 describe("what fixed hardware cannot quantize is refused", () => {
   it("scales that are computed from each sample", () => {
     const bytes = onnx({ node: [node("DynamicQuantizeLinear", ["x"], ["y", "s", "z"])] });
-    expect(refusal(bytes).map((d) => `${d.message} ${d.hint ?? ""}`).join()).toMatch(/each sample.*static/s);
+    expect(
+      refusal(bytes)
+        .map((d) => `${d.message} ${d.hint ?? ""}`)
+        .join(),
+    ).toMatch(/each sample.*static/s);
   });
 });

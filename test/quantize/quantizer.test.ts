@@ -35,7 +35,8 @@ describe("range selection", () => {
     const next = uniform(2);
     const values = Array.from({ length: 500 }, () => (next() + next() + next() + next() - 2) ** 3);
     const chosen = quantizationError(values, chooseFormat(stats(values), 7));
-    for (let frac = -2; frac < 14; frac++) expect(chosen).toBeLessThanOrEqual(quantizationError(values, fixed(7, frac)));
+    for (let frac = -2; frac < 14; frac++)
+      expect(chosen).toBeLessThanOrEqual(quantizationError(values, fixed(7, frac)));
   });
   it("survives tensors that are always zero, and leaves wide formats headroom", () => {
     expect(chooseFormat(stats([0, 0]), 8).signed).toBe(false);
@@ -64,7 +65,10 @@ describe("tables", () => {
     const x = stats([-4, -1, 0, 1, 3.9]);
     const [from, to] = [fixed(8, 5), ufixed(8, 2)];
     const worst = largestTableError("exp", x, from, to);
-    for (let v = -4; v <= 3.9; v += 0.01) expect(Math.abs(Math.round(Math.exp(Math.floor(v * 32 + 0.5) / 32) * 4) / 4 - Math.exp(v))).toBeLessThanOrEqual(worst + 1e-9);
+    for (let v = -4; v <= 3.9; v += 0.01)
+      expect(Math.abs(Math.round(Math.exp(Math.floor(v * 32 + 0.5) / 32) * 4) / 4 - Math.exp(v))).toBeLessThanOrEqual(
+        worst + 1e-9,
+      );
     expect(worst).toBeLessThan(Math.exp(3.9) * (Math.exp(1 / 64) - 1) + 0.2);
   });
 });
@@ -95,7 +99,10 @@ describe("weight rounding", () => {
     const matrix = { outputs, inputs, data };
     const plain = roundWeights(matrix, { width: 5, perChannel: false });
     const compensated = roundWeights(matrix, { width: 5, perChannel: false, moments: () => moments });
-    const [a, b] = [resultError(plain.raw, plain.type.frac, plain.biasShift), resultError(compensated.raw, compensated.type.frac, compensated.biasShift)];
+    const [a, b] = [
+      resultError(plain.raw, plain.type.frac, plain.biasShift),
+      resultError(compensated.raw, compensated.type.frac, compensated.biasShift),
+    ];
     expect(b).toBeLessThan(a / 4);
     // Covariances are shrunk by what 400 rows leave open.
     expect(Math.abs((compensated.error * outputs) / b - 1)).toBeLessThan(0.02);
@@ -110,7 +117,10 @@ describe("weight rounding", () => {
   it("gives every channel a grid of its own on request", () => {
     const scaled = data.map((v, i) => v * [1, 0.24, 0.06, 0.001][Math.floor(i / inputs)]!);
     const matrix = { outputs, inputs, data: scaled };
-    const [one, own] = [roundWeights(matrix, { width: 5, perChannel: false }), roundWeights(matrix, { width: 5, perChannel: true })];
+    const [one, own] = [
+      roundWeights(matrix, { width: 5, perChannel: false }),
+      roundWeights(matrix, { width: 5, perChannel: true }),
+    ];
     expect(own.error).toBeLessThan(one.error / 2);
     expect(new Set(own.grid).size).toBeGreaterThan(2);
     own.raw.forEach((r, i) => expect(r % 2 ** own.grid[Math.floor(i / inputs)]!).toBeCloseTo(0));
@@ -119,6 +129,8 @@ describe("weight rounding", () => {
   it("does not run away on inputs that never vary", () => {
     const constant = momentsOf([Float64Array.from({ length: inputs }, () => 1)], inputs);
     const r = roundWeights({ outputs, inputs, data }, { width: 8, perChannel: false, moments: () => constant });
-    r.raw.forEach((v, i) => expect(Math.abs(v * 2 ** -r.type.frac - data[i]!)).toBeLessThanOrEqual(2 ** -r.type.frac / 2 + 1e-12));
+    r.raw.forEach((v, i) =>
+      expect(Math.abs(v * 2 ** -r.type.frac - data[i]!)).toBeLessThanOrEqual(2 ** -r.type.frac / 2 + 1e-12),
+    );
   });
 });

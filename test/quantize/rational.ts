@@ -1,5 +1,8 @@
-/** Exact rational reference for fixed point: values as BigInt multiples of 2^-SCALE. Independent of src/ir/fixed-arith.ts. */
-import { Dense } from "../../src/ir/attributes.js";
+/**
+ * Exact rational reference for fixed point: values as BigInt multiples of 2^-SCALE. Independent of
+ * src/ir/fixed-arith.ts.
+ */
+import type { Dense } from "../../src/ir/attributes.js";
 import type { Module, Op, Value } from "../../src/ir/core.js";
 import type { FixedType, TensorType } from "../../src/ir/types.js";
 
@@ -61,14 +64,24 @@ function at(data: readonly bigint[], s: readonly number[], p: readonly number[])
 /** Evaluates the operations that random test networks use, from their definition, without regard to speed. */
 export function evaluateRational(module: Module, inputs: readonly (readonly number[])[]): number[][] {
   const values = new Map<Value, bigint[]>();
-  module.func.body.args.forEach((a, i) => values.set(a, inputs[i]!.map((r) => toRational(r, elem(a).frac))));
+  module.func.body.args.forEach((a, i) =>
+    values.set(
+      a,
+      inputs[i]!.map((r) => toRational(r, elem(a).frac)),
+    ),
+  );
   for (const op of module.func.body.ops) {
-    if (op.name === "return") return op.operands.map((v) => values.get(v)!.map((x) => quantizeRational(x, elem(v), "floor", "saturate")));
-    const result = evaluateOp(op, op.operands.map((v) => values.get(v)!));
+    if (op.name === "return")
+      return op.operands.map((v) => values.get(v)!.map((x) => quantizeRational(x, elem(v), "floor", "saturate")));
+    const result = evaluateOp(
+      op,
+      op.operands.map((v) => values.get(v)!),
+    );
     // The result type must hold every value: exactness is part of the contract.
     result.forEach((x) => {
       const t = elem(op.result);
-      if (toRational(rawOfRational(x, t, "floor", "saturate"), t.frac) !== x) throw new Error(`${op.name}: a result does not fit its type`);
+      if (toRational(rawOfRational(x, t, "floor", "saturate"), t.frac) !== x)
+        throw new Error(`${op.name}: a result does not fit its type`);
     });
     values.set(op.result, result);
   }
@@ -79,7 +92,10 @@ function evaluateOp(op: Op, x: readonly bigint[][]): bigint[] {
   const out = shape(op.result);
   const points = Array.from({ length: count(out) }, (_, i) => index(i, out));
   const [a, b] = [x[0] ?? [], x[1] ?? []];
-  const [sa, sb] = [op.operands[0] && shape(op.operand(0)), op.operands[1] && shape(op.operand(1))] as [readonly number[], readonly number[]];
+  const [sa, sb] = [op.operands[0] && shape(op.operand(0)), op.operands[1] && shape(op.operand(1))] as [
+    readonly number[],
+    readonly number[],
+  ];
   const pointwise = (f: (p: bigint, q: bigint) => bigint): bigint[] => points.map((p) => f(at(a, sa, p), at(b, sb, p)));
   const attr = (key: string): number[] => op.attrs[key] as number[];
   switch (op.name) {
@@ -109,22 +125,40 @@ function evaluateOp(op: Op, x: readonly bigint[][]): bigint[] {
     }
     case "nn.quantize": {
       const to = elem(op.result);
-      return a.map((v) => toRational(rawOfRational(v, to, op.attrs["rounding"] as string, op.attrs["overflow"] as string), to.frac));
+      return a.map((v) =>
+        toRational(rawOfRational(v, to, op.attrs["rounding"] as string, op.attrs["overflow"] as string), to.frac),
+      );
     }
     case "nn.clip": {
-      const [lo, hi] = [op.attrs["lo"] as number, op.attrs["hi"] as number].map((v) => toRational(v * 2 ** 20, 20)) as [bigint, bigint];
+      const [lo, hi] = [op.attrs["lo"] as number, op.attrs["hi"] as number].map((v) => toRational(v * 2 ** 20, 20)) as [
+        bigint,
+        bigint,
+      ];
       return a.map((v) => (v < lo ? lo : v > hi ? hi : v));
     }
     case "nn.select_neg":
       return points.map((p) => (at(a, sa, p) < 0n ? at(b, sb, p) : at(x[2]!, shape(op.operand(2)), p)));
     case "nn.round": {
-      const [lo, hi, zero] = [op.attrs["lo"] as number, op.attrs["hi"] as number, (op.attrs["zero"] as number | undefined) ?? 0];
-      const whole = (v: bigint): bigint => rawOfRational(v, { kind: "fixed", signed: true, width: 200, frac: 0 }, "half-even", "saturate") + BigInt(zero);
+      const [lo, hi, zero] = [
+        op.attrs["lo"] as number,
+        op.attrs["hi"] as number,
+        (op.attrs["zero"] as number | undefined) ?? 0,
+      ];
+      const whole = (v: bigint): bigint =>
+        rawOfRational(v, { kind: "fixed", signed: true, width: 200, frac: 0 }, "half-even", "saturate") + BigInt(zero);
       return a.map(whole).map((v) => toRational(v < lo ? lo : v > hi ? hi : v, 0));
     }
     case "nn.slice": {
       const [starts, steps] = [attr("starts"), attr("steps")];
-      return points.map((p) => a[flat(p.map((v, d) => starts[d]! + v * steps[d]!), sa)]!);
+      return points.map(
+        (p) =>
+          a[
+            flat(
+              p.map((v, d) => starts[d]! + v * steps[d]!),
+              sa,
+            )
+          ]!,
+      );
     }
     case "nn.reshape":
       return [...a];
@@ -140,7 +174,12 @@ function evaluateOp(op: Op, x: readonly bigint[][]): bigint[] {
         let i = p[axis]!;
         let k = 0;
         while (i >= shape(op.operand(k))[axis]!) i -= shape(op.operand(k++))[axis]!;
-        return x[k]![flat(p.map((v, d) => (d === axis ? i : v)), shape(op.operand(k)))]!;
+        return x[k]![
+          flat(
+            p.map((v, d) => (d === axis ? i : v)),
+            shape(op.operand(k)),
+          )
+        ]!;
       });
     }
     case "nn.reduce": {
@@ -170,7 +209,8 @@ function evaluateOp(op: Op, x: readonly bigint[][]): bigint[] {
         const row = sa.length === 1 ? [] : [p[p.length - 2]!];
         const n = p[p.length - 1]!;
         const batch = p.slice(0, -1 - row.length);
-        for (let k = 0; k < sa[sa.length - 1]!; k++) sum += product(at(a, sa, [...batch, ...row, k]), at(b, sb, [...batch, k, n]));
+        for (let k = 0; k < sa[sa.length - 1]!; k++)
+          sum += product(at(a, sa, [...batch, ...row, k]), at(b, sb, [...batch, k, n]));
         return sum;
       });
     case "nn.conv":
@@ -185,7 +225,12 @@ function evaluateOp(op: Op, x: readonly bigint[][]): bigint[] {
             const o = index(k, kernel);
             const q = o.map((v, d) => p[2 + d]! * attr("strides")[d]! + v * attr("dilations")[d]! - attr("pads")[d]!);
             const outside = q.some((v, d) => v < 0 || v >= sa[2 + d]!);
-            sum += product(outside ? toRational((op.attrs["pad_value"] as number | undefined) ?? 0, 0) : a[flat([p[0]!, first + c, ...q], sa)]!, b[flat([p[1]!, c, ...o], sb)]!);
+            sum += product(
+              outside
+                ? toRational((op.attrs["pad_value"] as number | undefined) ?? 0, 0)
+                : a[flat([p[0]!, first + c, ...q], sa)]!,
+              b[flat([p[1]!, c, ...o], sb)]!,
+            );
           }
         }
         return sum;

@@ -1,4 +1,7 @@
-/** Softmax under every mask of a small matrix, against ONNX Runtime (`frontend/fixtures/make-masks.py`), in float and in fixed point. */
+/**
+ * Softmax under every mask of a small matrix, against ONNX Runtime (`frontend/fixtures/make-masks.py`), in float and in
+ * fixed point.
+ */
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import type { Module } from "../../src/ir/core.js";
@@ -16,9 +19,12 @@ import { prepared, quantizeTo, uniform } from "./support.js";
 
 const arrays = readArrays(readFileSync(new URL("../frontend/fixtures/masks.npz", import.meta.url)), "masks.npz");
 const COUNT = 512;
-const part = (name: string, k: number): Float64Array => Float64Array.from(arrays.get(name)!.data.subarray(k * 9, k * 9 + 9));
+const part = (name: string, k: number): Float64Array =>
+  Float64Array.from(arrays.get(name)!.data.subarray(k * 9, k * 9 + 9));
 const maskOf = (k: number): number[] => Array.from({ length: 9 }, (_, i) => (k >> i) & 1);
-/** ONNX Runtime's result; rows that are masked throughout have NaN there and are 0 here. NaN where nothing is wanted. */
+/**
+ * ONNX Runtime's result; rows that are masked throughout have NaN there and are 0 here. NaN where nothing is wanted.
+ */
 function wanted(name: string, k: number): Float64Array {
   const y = part(`${name}.y`, k).map((v) => (Number.isNaN(v) ? 0 : v));
   if (!BILLION.has(name) || k % 8 < 4 || k % 8 > 5) return y;
@@ -28,10 +34,18 @@ function wanted(name: string, k: number): Float64Array {
 }
 const BILLION = new Set(["added.-1e+09", "product_positive"]);
 
-/** Difference of shares that rounding may cause: exp has a table of 2^8 entries over a range of 8, scores a step of 2^-6. */
+/**
+ * Difference of shares that rounding may cause: exp has a table of 2^8 entries over a range of 8, scores a step of
+ * 2^-6.
+ */
 const BOUND = 0.02;
 
-function worst(module: Module, cases: readonly number[], sample: (k: number) => Sample, want: (k: number) => Float64Array): number {
+function worst(
+  module: Module,
+  cases: readonly number[],
+  sample: (k: number) => Sample,
+  want: (k: number) => Float64Array,
+): number {
   const program = prepareNn(module);
   const ports = module.func.body.args.map((a) => a.type);
   let top = 0;
@@ -44,7 +58,9 @@ function worst(module: Module, cases: readonly number[], sample: (k: number) => 
   return top;
 }
 const all = Array.from({ length: COUNT }, (_, k) => k);
-const depths = [...arrays.keys()].filter((k) => k.startsWith("added.")).map((k) => k.slice("added.".length, -".y".length));
+const depths = [...arrays.keys()]
+  .filter((k) => k.startsWith("added."))
+  .map((k) => k.slice("added.".length, -".y".length));
 const computed = [...arrays.keys()].filter((k) => k.endsWith(".model")).map((k) => k.slice(0, -".model".length));
 
 /** Softmax of scores with a mask that is constant. */
@@ -52,8 +68,23 @@ function constantMask(kind: string, depth: number, k: number): Uint8Array {
   const mask = maskOf(k);
   const softmax = node("Softmax", ["s"], ["y"], "softmax");
   const io = { input: [floats("x", [3, 3])], output: [floats("y", [3, 3])] };
-  if (kind === "added") return onnx({ ...io, node: [node("Add", ["x", "m"], ["s"]), softmax], initializer: [weights("m", [3, 3], mask.map((m) => (m === 1 ? 0 : depth)))] });
-  return onnx({ ...io, node: [node("Where", ["m", "x", "d"], ["s"]), softmax], initializer: [{ name: "m", dims: [3, 3], dataType: 9, int32Data: mask }, weights("d", [], [depth])] });
+  if (kind === "added")
+    return onnx({
+      ...io,
+      node: [node("Add", ["x", "m"], ["s"]), softmax],
+      initializer: [
+        weights(
+          "m",
+          [3, 3],
+          mask.map((m) => (m === 1 ? 0 : depth)),
+        ),
+      ],
+    });
+  return onnx({
+    ...io,
+    node: [node("Where", ["m", "x", "d"], ["s"]), softmax],
+    initializer: [{ name: "m", dims: [3, 3], dataType: 9, int32Data: mask }, weights("d", [], [depth])],
+  });
 }
 
 describe("a softmax under constant masks", () => {
@@ -68,18 +99,46 @@ describe("a softmax under constant masks", () => {
       const x = part("scores", k);
       const want = wanted(name, k);
       // Doubles keep what float32 loses of scores beside 10^9.
-      if (depth !== -1e9) expect(worst(importValid(bytes, "m.onnx"), [k], () => [x], () => want), `import ${k}`).toBeLessThan(2e-6 + roundingOf(depth));
+      if (depth !== -1e9)
+        expect(
+          worst(
+            importValid(bytes, "m.onnx"),
+            [k],
+            () => [x],
+            () => want,
+          ),
+          `import ${k}`,
+        ).toBeLessThan(2e-6 + roundingOf(depth));
       const ready = prepared(bytes);
-      expect(worst(ready, [k], () => [x], () => want), `prepared ${k}`).toBeLessThan(2e-6 + roundingOf(depth));
+      expect(
+        worst(
+          ready,
+          [k],
+          () => [x],
+          () => want,
+        ),
+        `prepared ${k}`,
+      ).toBeLessThan(2e-6 + roundingOf(depth));
       // An eighth of the masks in fixed point: each range of scores comes up eight times.
       if (k % 8 !== (k >> 3) % 8) continue;
       const { fixed } = quantizeTo(defaultPrecision, [[x], [x.map((v) => -v)]], bytes);
-      expect(worst(fixed, [k], () => [x], () => want), `fixed ${k}`).toBeLessThan(BOUND + roundingOf(depth));
+      expect(
+        worst(
+          fixed,
+          [k],
+          () => [x],
+          () => want,
+        ),
+        `fixed ${k}`,
+      ).toBeLessThan(BOUND + roundingOf(depth));
     }
   });
 });
 
-/** What float32 loses of scores to which such a number is added, where a whole row is masked; in shares, of which two sum up. */
+/**
+ * What float32 loses of scores to which such a number is added, where a whole row is masked; in shares, of which two
+ * sum up.
+ */
 function roundingOf(depth: number): number {
   return Math.abs(depth) < 1e7 ? Math.abs(depth) * 2 ** -23 : 0;
 }
@@ -108,9 +167,15 @@ describe("a quantized softmax under computed masks", () => {
 
 /** Softmax of rows of `n` in the given range, with the float network's shares. */
 function ranges(n: number, range: number, centre: number): { readonly worst: number; readonly sum: number } {
-  const bytes = onnx({ input: [floats("x", [4, n])], output: [floats("y", [4, n])], node: [node("Softmax", ["x"], ["y"], "softmax")] });
+  const bytes = onnx({
+    input: [floats("x", [4, n])],
+    output: [floats("y", [4, n])],
+    node: [node("Softmax", ["x"], ["y"], "softmax")],
+  });
   const random = uniform(n + 7);
-  const samples = Array.from({ length: 24 }, () => [Float64Array.from({ length: 4 * n }, () => centre + random() * range)]);
+  const samples = Array.from({ length: 24 }, () => [
+    Float64Array.from({ length: 4 * n }, () => centre + random() * range),
+  ]);
   const { float, fixed } = quantizeTo(defaultPrecision, samples.slice(0, 12), bytes);
   const [reference, program, ports] = [prepareNn(float), prepareNn(fixed), fixed.func.body.args.map((a) => a.type)];
   let [worst, sum] = [0, 0];
@@ -118,13 +183,28 @@ function ranges(n: number, range: number, centre: number): { readonly worst: num
     const want = reference.run(x)[0]!.slice();
     const y = program.run(roundInputs(x, ports))[0]!;
     want.forEach((v, i) => (worst = Math.max(worst, Math.abs(v - y[i]!))));
-    for (let r = 0; r < 4; r++) sum = Math.max(sum, Math.abs(y.subarray(r * n, (r + 1) * n).reduce((a, v) => a + v, 0) - 1));
+    for (let r = 0; r < 4; r++)
+      sum = Math.max(sum, Math.abs(y.subarray(r * n, (r + 1) * n).reduce((a, v) => a + v, 0) - 1));
   }
   return { worst, sum };
 }
 
 describe("a softmax of scores of any range", () => {
-  it.each([1, 2, 5, 64].flatMap((n) => [[n, 0, 0], [n, 0, 90], [n, 1e-3, 0], [n, 1e-3, -40], [n, 1, 5], [n, 30, 0], [n, 400, 0], [n, 3000, -2000]] as const))("rows of %i, range %f around %f", (n, range, centre) => {
+  it.each(
+    [1, 2, 5, 64].flatMap(
+      (n) =>
+        [
+          [n, 0, 0],
+          [n, 0, 90],
+          [n, 1e-3, 0],
+          [n, 1e-3, -40],
+          [n, 1, 5],
+          [n, 30, 0],
+          [n, 400, 0],
+          [n, 3000, -2000],
+        ] as const,
+    ),
+  )("rows of %i, range %f around %f", (n, range, centre) => {
     const { worst, sum } = ranges(n, range, centre);
     expect(worst).toBeLessThan(n === 1 ? 1e-3 : BOUND);
     // What is far below the maximum is 0 and does not add up.
@@ -137,7 +217,8 @@ describe("a softmax under computed masks", () => {
     const bytes = Uint8Array.from(arrays.get(`${name}.model`)!.data);
     const module = importValid(bytes, `${name}.onnx`);
     const inputs = module.func.attrs["inputs"] as readonly string[];
-    const sample = (k: number): Sample => inputs.map((i) => (i === "x" ? part("scores", k) : Float64Array.from(maskOf(k))));
+    const sample = (k: number): Sample =>
+      inputs.map((i) => (i === "x" ? part("scores", k) : Float64Array.from(maskOf(k))));
     const want = (k: number): Float64Array => wanted(name, k);
     const rounding = roundingOf(-1e4);
     if (name !== "product_positive") expect(worst(module, all, sample, want)).toBeLessThan(2e-6 + rounding);
@@ -153,8 +234,14 @@ describe("what is chosen against a number beyond all formats", () => {
       input: [floats("x", [3, 4])],
       output: [floats("y", [3, 1])],
       opset: 17,
-      node: [node("Where", ["m", "x", "d"], ["s"]), node("ReduceMax", ["s"], ["y"], "max", [{ name: "axes", type: 7, ints: [1] }])],
-      initializer: [{ name: "m", dims: [3, 4], dataType: 9, int32Data: [1, 0, 1, 0, 0, 1, 1, 0, 0, 0, 0, 1] }, weights("d", [], [value])],
+      node: [
+        node("Where", ["m", "x", "d"], ["s"]),
+        node("ReduceMax", ["s"], ["y"], "max", [{ name: "axes", type: 7, ints: [1] }]),
+      ],
+      initializer: [
+        { name: "m", dims: [3, 4], dataType: 9, int32Data: [1, 0, 1, 0, 0, 1, 1, 0, 0, 0, 0, 1] },
+        weights("d", [], [value]),
+      ],
     });
   it.each([-Infinity, -1e9, -3.4028234663852886e38])("%f takes no part in a maximum, nor in its format", (value) => {
     const random = uniform(3);
@@ -168,12 +255,15 @@ describe("reports of masked networks", () => {
   it.each(computed)("%s: every number is one", (name) => {
     const bytes = Uint8Array.from(arrays.get(`${name}.model`)!.data);
     const inputs = importValid(bytes, "m.onnx").func.attrs["inputs"] as readonly string[];
-    const samples = all.filter((k) => k % 32 === 5).map((k): Sample => inputs.map((i) => (i === "x" ? part("scores", k) : Float64Array.from(maskOf(k)))));
+    const samples = all
+      .filter((k) => k % 32 === 5)
+      .map((k): Sample => inputs.map((i) => (i === "x" ? part("scores", k) : Float64Array.from(maskOf(k)))));
     const { float, fixed } = quantizeTo(defaultPrecision, samples, bytes);
     const layers = reportLayers(measureLayerNoise(float, fixed, { samples, injected: 4 }), "w8a10");
     for (const l of layers) {
       // Integers of a softmax have up to 27 bits; what closes a position is far beyond.
-      for (const v of [l.min, l.max, l.rms, l.saturated, l.range_used, l.output_share, ...Object.values(l.noise)]) expect(Math.abs(v), l.name).toBeLessThan(2 ** 28);
+      for (const v of [l.min, l.max, l.rms, l.saturated, l.range_used, l.output_share, ...Object.values(l.noise)])
+        expect(Math.abs(v), l.name).toBeLessThan(2 ** 28);
       for (const v of [l.sqnr_db, l.own_sqnr_db]) expect(v, l.name).not.toBeNaN();
     }
     const accuracy = measureAccuracy(float, fixed, samples);

@@ -22,12 +22,21 @@ export function uniform(seed: number): () => number {
 /** x [1,2,6,6] -> conv1 -> relu -> conv2 -> relu -> flatten -> fc -> y [1,3]. */
 export function smallNetwork(seed = 1): Uint8Array {
   const random = uniform(seed);
-  const draw = (dims: readonly number[], scale: number): number[] => Array.from({ length: dims.reduce((a, b) => a * b, 1) }, () => random() * scale);
-  const tensor = (name: string, dims: readonly number[], scale: number): object => weights(name, dims, draw(dims, scale));
+  const draw = (dims: readonly number[], scale: number): number[] =>
+    Array.from({ length: dims.reduce((a, b) => a * b, 1) }, () => random() * scale);
+  const tensor = (name: string, dims: readonly number[], scale: number): object =>
+    weights(name, dims, draw(dims, scale));
   return onnx({
     input: [floats("x", [1, 2, 6, 6])],
     output: [floats("y", [1, 3])],
-    initializer: [tensor("w1", [6, 2, 3, 3], 0.4), tensor("b1", [6], 0.1), tensor("w2", [4, 6, 3, 3], 0.25), tensor("b2", [4], 0.1), tensor("w3", [16, 3], 0.4), integers("s", [2], [1, 16])],
+    initializer: [
+      tensor("w1", [6, 2, 3, 3], 0.4),
+      tensor("b1", [6], 0.1),
+      tensor("w2", [4, 6, 3, 3], 0.25),
+      tensor("b2", [4], 0.1),
+      tensor("w3", [16, 3], 0.4),
+      integers("s", [2], [1, 16]),
+    ],
     node: [
       node("Conv", ["x", "w1", "b1"], ["c1"], "conv1"),
       node("Relu", ["c1"], ["r1"], "relu1"),
@@ -46,22 +55,36 @@ export function samples(count: number, size = 72, seed = 7, scale = 1): Sample[]
 
 export function prepared(bytes: Uint8Array = smallNetwork()): Module {
   const sink = new Sink();
-  return new PassManager().run(importValid(bytes, "net.onnx"), stagePipeline("prepare"), { context: new PassContext(sink), sink, host: nodeHost(), verifyEach: true }).module;
+  return new PassManager().run(importValid(bytes, "net.onnx"), stagePipeline("prepare"), {
+    context: new PassContext(sink),
+    sink,
+    host: nodeHost(),
+    verifyEach: true,
+  }).module;
 }
 
 /** The float network as quantization saw it, and the fixed-point one. */
-export function quantizeTo(precision: PrecisionSpec, calibration: readonly Sample[], bytes: Uint8Array = smallNetwork()): { float: Module; fixed: Module } {
+export function quantizeTo(
+  precision: PrecisionSpec,
+  calibration: readonly Sample[],
+  bytes: Uint8Array = smallNetwork(),
+): { float: Module; fixed: Module } {
   const sink = new Sink();
   const context = new PassContext(sink);
   context.set(CALIBRATION_SAMPLES, calibration);
   context.set(PRECISION, precision);
-  const fixed = new PassManager().run(prepared(bytes), stagePipeline("to-fixed"), { context, sink, host: nodeHost(), verifyEach: true }).module;
+  const fixed = new PassManager().run(prepared(bytes), stagePipeline("to-fixed"), {
+    context,
+    sink,
+    host: nodeHost(),
+    verifyEach: true,
+  }).module;
   return { float: context.need(FLOAT_MODULE), fixed };
 }
 
 /**
- * x [1,8] -> /large/MatMul, +200, relu -> /small/MatMul -> y [1,4]. What is common to all of the large values cancels in the
- * second layer, so that ten bits of them leave little of y.
+ * x [1,8] -> /large/MatMul, +200, relu -> /small/MatMul -> y [1,4]. What is common to all of the large values cancels
+ * in the second layer, so that ten bits of them leave little of y.
  */
 export function cancelling(): Uint8Array {
   const random = uniform(11);
@@ -74,7 +97,11 @@ export function cancelling(): Uint8Array {
   return onnx({
     input: [floats("x", ["N", 8])],
     output: [floats("y", ["N", 4])],
-    initializer: [weights("w1", [8, 16], draw(128, 0.5)), weights("b1", [16], Array<number>(16).fill(200)), weights("w2", [16, 4], second)],
+    initializer: [
+      weights("w1", [8, 16], draw(128, 0.5)),
+      weights("b1", [16], Array<number>(16).fill(200)),
+      weights("w2", [16, 4], second),
+    ],
     node: [
       node("MatMul", ["x", "w1"], ["h"], "/large/MatMul"),
       node("Add", ["h", "b1"], ["s"], "/large/Add"),

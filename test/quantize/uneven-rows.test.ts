@@ -1,4 +1,7 @@
-/** Tensors whose rows, or features, differ by orders of magnitude: the small ones count after a normalization as much as the large ones. */
+/**
+ * Tensors whose rows, or features, differ by orders of magnitude: the small ones count after a normalization as much as
+ * the large ones.
+ */
 import { describe, expect, it } from "vitest";
 import { floats, importValid, node, onnx, weights } from "../frontend/support.js";
 import { mulberry32 } from "../../src/driver/evaluate.js";
@@ -13,9 +16,15 @@ import { PassManager } from "../../src/passes/pass-manager.js";
 const [ROWS, N] = [8, 16];
 
 /** Noise of the output for rows of which each is `ratio` times smaller than the one before. */
-function quantized(nodes: readonly object[], initializer: readonly object[], size: (row: number, column: number) => number): { db: number; fixed: Module } {
+function quantized(
+  nodes: readonly object[],
+  initializer: readonly object[],
+  size: (row: number, column: number) => number,
+): { db: number; fixed: Module } {
   const rnd = mulberry32(11);
-  const samples = Array.from({ length: 64 }, () => [Float64Array.from({ length: ROWS * N }, (_, i) => (2 * rnd() - 1) * size(Math.floor(i / N), i % N))]);
+  const samples = Array.from({ length: 64 }, () => [
+    Float64Array.from({ length: ROWS * N }, (_, i) => (2 * rnd() - 1) * size(Math.floor(i / N), i % N)),
+  ]);
   const bytes = onnx({ node: nodes, initializer, input: [floats("x", [1, ROWS, N])], output: [floats("y", [])] });
   const { sink } = newSession();
   const context = new PassContext(sink, () => {});
@@ -45,7 +54,11 @@ describe("rows of different size", () => {
     expect(constant.db).toBeGreaterThan(45);
   });
   it("count where what is added is more than an epsilon", () => {
-    const { db } = quantized([node("Mul", ["x", "x"], ["q"]), node("Add", ["q", "c"], ["s"]), node("Reciprocal", ["s"], ["y"])], [weights("c", [1], [1])], () => 2.5);
+    const { db } = quantized(
+      [node("Mul", ["x", "x"], ["q"]), node("Add", ["q", "c"], ["s"]), node("Reciprocal", ["s"], ["y"])],
+      [weights("c", [1], [1])],
+      () => 2.5,
+    );
     expect(db).toBeGreaterThan(45);
   });
 });
@@ -53,7 +66,11 @@ describe("rows of different size", () => {
 describe("features of different size", () => {
   it("are as fine as the factors that make them equal ask for", () => {
     const factors = Array.from({ length: N }, (_, c) => 2 ** (c / 2));
-    const { db } = quantized([node("Sub", ["x", "mean"], ["d"]), node("Mul", ["d", "factor"], ["s"]), node("Tanh", ["s"], ["y"])], [weights("mean", [N], new Array<number>(N).fill(0.25)), weights("factor", [N], factors)], (_, c) => 2 / factors[c]!);
+    const { db } = quantized(
+      [node("Sub", ["x", "mean"], ["d"]), node("Mul", ["d", "factor"], ["s"]), node("Tanh", ["s"], ["y"])],
+      [weights("mean", [N], new Array<number>(N).fill(0.25)), weights("factor", [N], factors)],
+      (_, c) => 2 / factors[c]!,
+    );
     expect(db).toBeGreaterThan(40);
   });
 });

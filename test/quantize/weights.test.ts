@@ -18,14 +18,24 @@ const rowsOf = (count: number, length: number, next: () => number, mix = 0): Flo
   });
 
 /** Mean squared error of the layer's result on `rows`. */
-function errorOn(rows: readonly Float64Array[], matrix: WeightMatrix, calibration: readonly Float64Array[] | undefined): number {
+function errorOn(
+  rows: readonly Float64Array[],
+  matrix: WeightMatrix,
+  calibration: readonly Float64Array[] | undefined,
+): number {
   const moments = calibration === undefined ? undefined : momentsOf(calibration, matrix.inputs);
-  const rounded = roundWeights(matrix, { width: 6, perChannel: false, ...(moments !== undefined && { moments: () => moments }) });
+  const rounded = roundWeights(matrix, {
+    width: 6,
+    perChannel: false,
+    ...(moments !== undefined && { moments: () => moments }),
+  });
   let sum = 0;
   for (const r of rows) {
     for (let c = 0; c < matrix.outputs; c++) {
       let e = rounded.biasShift[c]!;
-      for (let i = 0; i < matrix.inputs; i++) e += (rounded.raw[c * matrix.inputs + i]! * 2 ** -rounded.type.frac - matrix.data[c * matrix.inputs + i]!) * r[i]!;
+      for (let i = 0; i < matrix.inputs; i++)
+        e +=
+          (rounded.raw[c * matrix.inputs + i]! * 2 ** -rounded.type.frac - matrix.data[c * matrix.inputs + i]!) * r[i]!;
       sum += e * e;
     }
   }
@@ -60,10 +70,14 @@ describe("momentsOf", () => {
     const rows = rowsOf(2000, 6, next, 0.5);
     const { covariance } = momentsOf(rows, 6);
     // next() / 2 + common / 2: variance 1/2, covariance 1/4.
-    for (let i = 0; i < 6; i++) for (let j = 0; j < 6; j++) expect(covariance[i * 6 + j]).toBeCloseTo(i === j ? 0.5 : 0.25, 1);
+    for (let i = 0; i < 6; i++)
+      for (let j = 0; j < 6; j++) expect(covariance[i * 6 + j]).toBeCloseTo(i === j ? 0.5 : 0.25, 1);
     const few = momentsOf(rowsOf(4, 64, normals(5)), 64).covariance;
     let [inside, outside] = [0, 0];
-    for (let i = 0; i < 64; i++) for (let j = 0; j < 64; j++) if (i === j) inside += few[i * 64 + j]! / 64; else outside += few[i * 64 + j]! ** 2 / (64 * 63);
+    for (let i = 0; i < 64; i++)
+      for (let j = 0; j < 64; j++)
+        if (i === j) inside += few[i * 64 + j]! / 64;
+        else outside += few[i * 64 + j]! ** 2 / (64 * 63);
     // Of independent inputs, four rows show covariances of about 1/3; half of that is left at most.
     expect(inside).toBeGreaterThan(0.5);
     expect(Math.sqrt(outside)).toBeLessThan(0.2);

@@ -1,6 +1,9 @@
-/** Arbitrary combinational rtl modules: every operation, mixed signs and widths, constants in any place, some wires above 64 bits. */
+/**
+ * Arbitrary combinational rtl modules: every operation, mixed signs and widths, constants in any place, some wires
+ * above 64 bits.
+ */
 import fc from "fast-check";
-import { Op, Module, type Value } from "../../src/ir/core.js";
+import { Op, type Module, type Value } from "../../src/ir/core.js";
 import { lookupOp, registerDialect } from "../../src/ir/define-op.js";
 import { RtlModuleBuilder } from "../../src/ir/rtl/builder.js";
 import { bitsOf, rtlDialect } from "../../src/ir/rtl/index.js";
@@ -18,7 +21,14 @@ export interface Recipe {
 }
 
 export const anyBits: fc.Arbitrary<BitsType> = fc
-  .tuple(fc.oneof({ weight: 6, arbitrary: fc.integer({ min: 1, max: 16 }) }, { weight: 3, arbitrary: fc.constantFrom(31, 32, 33, 52, 53, 54, 63, 64, 65) }, { weight: 1, arbitrary: fc.integer({ min: 17, max: 140 }) }), fc.boolean())
+  .tuple(
+    fc.oneof(
+      { weight: 6, arbitrary: fc.integer({ min: 1, max: 16 }) },
+      { weight: 3, arbitrary: fc.constantFrom(31, 32, 33, 52, 53, 54, 63, 64, 65) },
+      { weight: 1, arbitrary: fc.integer({ min: 17, max: 140 }) },
+    ),
+    fc.boolean(),
+  )
   .map(([w, signed]) => bits(w, signed));
 
 export const anyRecipe: fc.Arbitrary<Recipe> = fc.record({
@@ -32,8 +42,18 @@ export const anyRecipe: fc.Arbitrary<Recipe> = fc.record({
  * Appends the operations to a module with the given inputs. Every value without a reader becomes an output port.
  * `folding`: through the builder, which simplifies; otherwise as they stand.
  */
-export function buildRandom(module: Module, name: string, inputs: readonly BitsType[], recipes: readonly Recipe[], folding: boolean): Op {
-  const b = new RtlModuleBuilder(module, name, inputs.map((type, i) => ({ name: `i${i}`, type })));
+export function buildRandom(
+  module: Module,
+  name: string,
+  inputs: readonly BitsType[],
+  recipes: readonly Recipe[],
+  folding: boolean,
+): Op {
+  const b = new RtlModuleBuilder(
+    module,
+    name,
+    inputs.map((type, i) => ({ name: `i${i}`, type })),
+  );
   const raw = new RawBuilder(b);
   const pool: Value[] = [...b.op.body.args];
   for (const r of recipes) {
@@ -88,9 +108,18 @@ function viaBuilder(b: RtlModuleBuilder, r: Recipe, pick: (i: number) => Value):
     case "rtl.mux":
       return b.mux(asU1(pick(2)), x, y, type);
     case "rtl.select":
-      return b.select(b.cast(pick(2), bits(1 + (r.parameter % 4))), r.picks.map((_, i) => pick(i)), type);
+      return b.select(
+        b.cast(pick(2), bits(1 + (r.parameter % 4))),
+        r.picks.map((_, i) => pick(i)),
+        type,
+      );
     case "rtl.concat":
-      return b.concat(r.picks.slice(0, width > 100 ? 1 : 4).map((_, i) => pick(i)).filter((v, i) => i === 0 || bitsOf(v.type).width < 70));
+      return b.concat(
+        r.picks
+          .slice(0, width > 100 ? 1 : 4)
+          .map((_, i) => pick(i))
+          .filter((v, i) => i === 0 || bitsOf(v.type).width < 70),
+      );
     case "rtl.extract": {
       const lo = r.parameter % width;
       return b.extract(x, lo, 1 + (r.picks[1]! % (width - lo)), r.type.signed);
@@ -134,9 +163,16 @@ function viaRaw(b: RawBuilder, r: Recipe, pick: (i: number) => Value): Value {
     case "rtl.mux":
       return b.add(r.name, [b.cast(pick(2), bits(1)), b.cast(x, r.type), b.cast(y, r.type)], r.type);
     case "rtl.select":
-      return b.add(r.name, [b.cast(pick(2), bits(1 + (r.parameter % 4))), ...r.picks.map((_, i) => b.cast(pick(i), r.type))], r.type);
+      return b.add(
+        r.name,
+        [b.cast(pick(2), bits(1 + (r.parameter % 4))), ...r.picks.map((_, i) => b.cast(pick(i), r.type))],
+        r.type,
+      );
     case "rtl.concat": {
-      const parts = r.picks.slice(0, tx.width > 100 ? 1 : 4).map((_, i) => pick(i)).filter((v, i) => i === 0 || bitsOf(v.type).width < 70);
+      const parts = r.picks
+        .slice(0, tx.width > 100 ? 1 : 4)
+        .map((_, i) => pick(i))
+        .filter((v, i) => i === 0 || bitsOf(v.type).width < 70);
       return b.add(r.name, parts, bits(parts.reduce((n, v) => n + bitsOf(v.type).width, 0)));
     }
     case "rtl.extract": {
@@ -158,12 +194,15 @@ export function evaluateModule(m: Op, inputs: readonly bigint[]): bigint[] {
     if (op.name === "rtl.output") break;
     if (op.name === "rtl.constant") values.set(op.result, BigInt(op.attrs["value"] as string));
     else {
-      values.set(op.result, evaluateRtl(op.name as CombinationalName, {
-        values: op.operands.map((o) => values.get(o)!),
-        types: op.operands.map((o) => bitsOf(o.type)),
-        result: bitsOf(op.result.type),
-        parameter: Number(op.attrs["amount"] ?? op.attrs["lo"] ?? 0),
-      }));
+      values.set(
+        op.result,
+        evaluateRtl(op.name as CombinationalName, {
+          values: op.operands.map((o) => values.get(o)!),
+          types: op.operands.map((o) => bitsOf(o.type)),
+          result: bitsOf(op.result.type),
+          parameter: Number(op.attrs["amount"] ?? op.attrs["lo"] ?? 0),
+        }),
+      );
     }
   }
   return m.body.terminator.operands.map((v) => values.get(v)!);

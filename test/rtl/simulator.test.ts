@@ -12,41 +12,55 @@ import { anyBits, anyRecipe, buildRandom, evaluateModule, seeded, someValue } fr
 describe("combinational operations", () => {
   it("give the values of the reference semantics, folded or not", () => {
     fc.assert(
-      fc.property(fc.array(anyBits, { minLength: 2, maxLength: 5 }), fc.array(anyRecipe, { minLength: 5, maxLength: 40 }), fc.integer(), (inputs, recipes, seed) => {
-        for (const folding of [false, true]) {
-          const module = new Module("m");
-          const m = buildRandom(module, "top", inputs, recipes, folding);
-          expect(findProblems(module)).toEqual([]);
-          const sim = new RtlSimulator(module, "top");
-          const random = seeded(seed);
-          for (let k = 0; k < 12; k++) {
-            const values = inputs.map((t) => someValue(t, random));
-            values.forEach((v, i) => sim.set(`i${i}`, v));
-            expect((m.attrs["outputs"] as string[]).map((n) => sim.get(n))).toEqual(evaluateModule(m, values));
+      fc.property(
+        fc.array(anyBits, { minLength: 2, maxLength: 5 }),
+        fc.array(anyRecipe, { minLength: 5, maxLength: 40 }),
+        fc.integer(),
+        (inputs, recipes, seed) => {
+          for (const folding of [false, true]) {
+            const module = new Module("m");
+            const m = buildRandom(module, "top", inputs, recipes, folding);
+            expect(findProblems(module)).toEqual([]);
+            const sim = new RtlSimulator(module, "top");
+            const random = seeded(seed);
+            for (let k = 0; k < 12; k++) {
+              const values = inputs.map((t) => someValue(t, random));
+              values.forEach((v, i) => sim.set(`i${i}`, v));
+              expect((m.attrs["outputs"] as string[]).map((n) => sim.get(n))).toEqual(evaluateModule(m, values));
+            }
           }
-        }
-      }),
+        },
+      ),
       { numRuns: 300, seed: 20 },
     );
   });
 
   it("have the same values folded and not folded", () => {
     fc.assert(
-      fc.property(fc.constantFrom("add", "sub", "mul", "and", "or", "xor", "eq", "lt", "le") as fc.Arbitrary<"add">, fc.integer({ min: -40, max: 40 }), fc.boolean(), fc.integer(), (method, c, swap, seed) => {
-        const module = new Module("m");
-        const b = new RtlModuleBuilder(module, "top", [{ name: "x", type: s(6) }, { name: "c", type: s(7) }]);
-        const constant = b.constant(c, s(7));
-        const x = b.cast(b.input("x"), s(7));
-        const join = (p: Value, q: Value): Value => (swap ? b[method](q, p) : b[method](p, q));
-        b.finish({ folded: join(x, constant), plain: join(x, b.input("c")) });
-        const sim = new RtlSimulator(module, "top");
-        sim.set("c", c);
-        const random = seeded(seed);
-        for (let k = 0; k < 10; k++) {
-          sim.set("x", someValue(s(6), random));
-          expect(BigInt.asUintN(14, sim.get("folded"))).toBe(BigInt.asUintN(14, sim.get("plain")));
-        }
-      }),
+      fc.property(
+        fc.constantFrom("add", "sub", "mul", "and", "or", "xor", "eq", "lt", "le") as fc.Arbitrary<"add">,
+        fc.integer({ min: -40, max: 40 }),
+        fc.boolean(),
+        fc.integer(),
+        (method, c, swap, seed) => {
+          const module = new Module("m");
+          const b = new RtlModuleBuilder(module, "top", [
+            { name: "x", type: s(6) },
+            { name: "c", type: s(7) },
+          ]);
+          const constant = b.constant(c, s(7));
+          const x = b.cast(b.input("x"), s(7));
+          const join = (p: Value, q: Value): Value => (swap ? b[method](q, p) : b[method](p, q));
+          b.finish({ folded: join(x, constant), plain: join(x, b.input("c")) });
+          const sim = new RtlSimulator(module, "top");
+          sim.set("c", c);
+          const random = seeded(seed);
+          for (let k = 0; k < 10; k++) {
+            sim.set("x", someValue(s(6), random));
+            expect(BigInt.asUintN(14, sim.get("folded"))).toBe(BigInt.asUintN(14, sim.get("plain")));
+          }
+        },
+      ),
       { numRuns: 500, seed: 5 },
     );
   });
@@ -71,7 +85,10 @@ describe("the builder", () => {
   });
 
   it("gives arithmetic the width of the exact result", () => {
-    const b = new RtlModuleBuilder(new Module("m"), "top", [{ name: "a", type: u(8) }, { name: "b", type: s(8) }]);
+    const b = new RtlModuleBuilder(new Module("m"), "top", [
+      { name: "a", type: u(8) },
+      { name: "b", type: s(8) },
+    ]);
     const [x, y] = [b.input("a"), b.input("b")];
     expect(b.add(x, x).type).toEqual(u(9));
     expect(b.add(x, y).type).toEqual(s(10));
@@ -128,37 +145,56 @@ describe("state", () => {
     }
   });
 
-  it.each([8, 50, 200])("reads the old word of a memory at latency 1 and the present one at latency 0, %d bits", (width) => {
-    const module = new Module("m");
-    const b = new RtlModuleBuilder(module, "top", [{ name: "wa", type: u(3) }, { name: "ra", type: u(3) }, { name: "d", type: u(width) }, { name: "we", type: u(1) }]);
-    const common = { depth: 5, word: u(width), waddr: b.input("wa"), wdata: b.input("d"), wen: b.input("we"), raddr: [b.input("ra"), b.input("wa")] };
-    const [slow] = b.memory({ ...common, readLatency: 1 });
-    const [fast] = b.memory({ ...common, readLatency: 0 });
-    b.finish({ slow: slow!, fast: fast! });
-    const sim = new RtlSimulator(module, "top");
-    const model = new Array<bigint>(5).fill(0n);
-    const random = seeded(width);
-    let previous = 0n;
-    for (let k = 0; k < 300; k++) {
-      const [wa, ra, we] = [Math.floor(random() * 5), Math.floor(random() * 5), random() < 0.6 ? 1 : 0];
-      const d = someValue(u(width), random);
-      sim.set("wa", wa);
-      sim.set("ra", ra);
-      sim.set("d", d);
-      sim.set("we", we);
-      expect(sim.get("slow")).toBe(previous);
-      expect(sim.get("fast")).toBe(model[ra]);
-      previous = model[ra]!;
-      sim.step();
-      if (we === 1) model[wa] = d;
-    }
-  });
+  it.each([8, 50, 200])(
+    "reads the old word of a memory at latency 1 and the present one at latency 0, %d bits",
+    (width) => {
+      const module = new Module("m");
+      const b = new RtlModuleBuilder(module, "top", [
+        { name: "wa", type: u(3) },
+        { name: "ra", type: u(3) },
+        { name: "d", type: u(width) },
+        { name: "we", type: u(1) },
+      ]);
+      const common = {
+        depth: 5,
+        word: u(width),
+        waddr: b.input("wa"),
+        wdata: b.input("d"),
+        wen: b.input("we"),
+        raddr: [b.input("ra"), b.input("wa")],
+      };
+      const [slow] = b.memory({ ...common, readLatency: 1 });
+      const [fast] = b.memory({ ...common, readLatency: 0 });
+      b.finish({ slow: slow!, fast: fast! });
+      const sim = new RtlSimulator(module, "top");
+      const model = new Array<bigint>(5).fill(0n);
+      const random = seeded(width);
+      let previous = 0n;
+      for (let k = 0; k < 300; k++) {
+        const [wa, ra, we] = [Math.floor(random() * 5), Math.floor(random() * 5), random() < 0.6 ? 1 : 0];
+        const d = someValue(u(width), random);
+        sim.set("wa", wa);
+        sim.set("ra", ra);
+        sim.set("d", d);
+        sim.set("we", we);
+        expect(sim.get("slow")).toBe(previous);
+        expect(sim.get("fast")).toBe(model[ra]);
+        previous = model[ra]!;
+        sim.step();
+        if (we === 1) model[wa] = d;
+      }
+    },
+  );
 
   it("reads roms of numbers and of rows", () => {
     const module = new Module("m");
     const b = new RtlModuleBuilder(module, "top", [{ name: "a", type: u(2) }]);
     const numbers = new Dense([3], fixed(8, 0), Int32Array.of(-1, 5, 127));
-    const rows = new Dense([3, 20], ufixed(5, 0), Int32Array.from({ length: 60 }, (_, i) => i % 31));
+    const rows = new Dense(
+      [3, 20],
+      ufixed(5, 0),
+      Int32Array.from({ length: 60 }, (_, i) => i % 31),
+    );
     const one = b.rom(b.input("a"), numbers, { readLatency: 0 });
     const two = b.rom(b.input("a"), rows, { readLatency: 1 });
     b.finish({ one, two });
@@ -169,13 +205,18 @@ describe("state", () => {
     expect(sim.get("one")).toBe(-1n);
     sim.step();
     const word = sim.get("two");
-    expect(Array.from({ length: 20 }, (_, i) => Number((word >> BigInt(5 * i)) & 31n))).toEqual(Array.from({ length: 20 }, (_, i) => i));
+    expect(Array.from({ length: 20 }, (_, i) => Number((word >> BigInt(5 * i)) & 31n))).toEqual(
+      Array.from({ length: 20 }, (_, i) => i),
+    );
   });
 });
 
 describe("the hierarchy", () => {
   function adder(module: Module): Op {
-    const b = new RtlModuleBuilder(module, "adder", [{ name: "a", type: s(8) }, { name: "b", type: s(8) }]);
+    const b = new RtlModuleBuilder(module, "adder", [
+      { name: "a", type: s(8) },
+      { name: "b", type: s(8) },
+    ]);
     const sum = b.add(b.input("a"), b.input("b"));
     return b.finish({ sum, late: b.reg(sum) });
   }
@@ -204,7 +245,9 @@ describe("the hierarchy", () => {
     const second = b.instance(inner, "two", { a: b.input("x"), b: first["sum"]! });
     b.resolve(back, second["sum"]!);
     b.finish({ y: second["late"]! });
-    expect(verifyRtl(module).map((p) => p.message)).toEqual([expect.stringContaining("combinational loop in module \"top\"")]);
+    expect(verifyRtl(module).map((p) => p.message)).toEqual([
+      expect.stringContaining('combinational loop in module "top"'),
+    ]);
     expect(() => new RtlSimulator(module, "top")).toThrow("combinational loop");
   });
 
@@ -212,7 +255,14 @@ describe("the hierarchy", () => {
     const module = new Module("m");
     const b = new RtlModuleBuilder(module, "top", [{ name: "x", type: s(8) }]);
     const inner = adder(module);
-    const wrong = b.op.body.append(new Op({ name: "rtl.instance", operands: [b.input("x")], resultTypes: [s(8), s(9)], attrs: { module: "adder", sym: "i" } }));
+    const wrong = b.op.body.append(
+      new Op({
+        name: "rtl.instance",
+        operands: [b.input("x")],
+        resultTypes: [s(8), s(9)],
+        attrs: { module: "adder", sym: "i" },
+      }),
+    );
     const none = b.op.body.append(new Op({ name: "rtl.instance", attrs: { module: "nowhere", sym: "j" } }));
     b.finish({});
     expect(verifyRtl(module).map((p) => p.op)).toEqual([wrong, wrong, none]);
@@ -231,13 +281,33 @@ describe("operation records", () => {
     ["rtl.reg", [bits(4)], bits(4), { reset: 16 }, "reset value 16 is not a u4"],
     ["rtl.shl", [bits(4)], bits(4), { amount: -1 }, "negative"],
     ["rtl.constant", [], bits(4), { value: "16" }, "16 is not a u4"],
-    ["rtl.memory", [bits(2), bits(8), bits(1), bits(3)], bits(8), { depth: 4, read_latency: 1, style: "auto" }, "4 words call for u2"],
-    ["rtl.rom", [bits(3)], bits(8, true), { values: new Dense([3], fixed(8, 0), new Int32Array(3)), read_latency: 2, style: "auto" }, "read_latency is 2"],
+    [
+      "rtl.memory",
+      [bits(2), bits(8), bits(1), bits(3)],
+      bits(8),
+      { depth: 4, read_latency: 1, style: "auto" },
+      "4 words call for u2",
+    ],
+    [
+      "rtl.rom",
+      [bits(3)],
+      bits(8, true),
+      { values: new Dense([3], fixed(8, 0), new Int32Array(3)), read_latency: 2, style: "auto" },
+      "read_latency is 2",
+    ],
   ] as const)("%s %# is refused", (name, operands, result, attrs, message) => {
     const module = new Module("m");
-    const b = new RtlModuleBuilder(module, "top", operands.map((type, i) => ({ name: `i${i}`, type })));
+    const b = new RtlModuleBuilder(
+      module,
+      "top",
+      operands.map((type, i) => ({ name: `i${i}`, type })),
+    );
     b.op.body.append(new Op({ name, operands: b.op.body.args, resultTypes: [result], attrs }));
     b.finish({});
-    expect(findProblems(module).map((p) => p.message).join("\n")).toContain(message);
+    expect(
+      findProblems(module)
+        .map((p) => p.message)
+        .join("\n"),
+    ).toContain(message);
   });
 });

@@ -12,7 +12,15 @@ export interface AxisRun {
   readonly interval: number;
 }
 
-export function runAxis(module: Module, top: string, input: AxisPort, output: AxisPort, samples: readonly ArrayLike<number>[], stall: () => boolean, maxCycles = 200_000): AxisRun {
+export function runAxis(
+  module: Module,
+  top: string,
+  input: AxisPort,
+  output: AxisPort,
+  samples: readonly ArrayLike<number>[],
+  stall: () => boolean,
+  maxCycles = 200_000,
+): AxisRun {
   const sim = new RtlSimulator(module, top);
   sim.reset();
   const size = samples[0]!.length;
@@ -24,7 +32,8 @@ export function runAxis(module: Module, top: string, input: AxisPort, output: Ax
   let outBeat = 0;
   let offered = false;
   for (let cycle = 0; ends.length < samples.length; cycle++) {
-    if (cycle > maxCycles) throw new Error(`no end after ${maxCycles} cycles: ${ends.length} of ${samples.length} samples`);
+    if (cycle > maxCycles)
+      throw new Error(`no end after ${maxCycles} cycles: ${ends.length} of ${samples.length} samples`);
     // A beat that was offered stays until it is taken.
     const offer: boolean = beat < samples.length * input.beats && (offered || !stall());
     let data = 0n;
@@ -48,17 +57,26 @@ export function runAxis(module: Module, top: string, input: AxisPort, output: Ax
     offered = offer && !taken;
     if (ready && sim.getNumber(`${output.prefix}_tvalid`) === 1) {
       const word = sim.get(`${output.prefix}_tdata`);
-      for (let e = 0; e < output.elementsPerBeat && (outBeat % output.beats) * output.elementsPerBeat + e < outSize; e++) {
+      for (
+        let e = 0;
+        e < output.elementsPerBeat && (outBeat % output.beats) * output.elementsPerBeat + e < outSize;
+        e++
+      ) {
         const raw = word >> BigInt(e * output.width);
         values.push(Number(output.signed ? BigInt.asIntN(output.width, raw) : BigInt.asUintN(output.width, raw)));
       }
       const last = sim.getNumber(`${output.prefix}_tlast`) === 1;
-      if (last !== (outBeat % output.beats === output.beats - 1)) throw new Error(`tlast is ${last} at beat ${outBeat}`);
+      if (last !== (outBeat % output.beats === output.beats - 1))
+        throw new Error(`tlast is ${last} at beat ${outBeat}`);
       if (last) ends.push(cycle);
       outBeat++;
     }
     sim.step();
   }
   const from = Math.max(0, ends.length - 5);
-  return { values, latency: ends[0]! - start + 1, interval: (ends[ends.length - 1]! - ends[from]!) / (ends.length - 1 - from) };
+  return {
+    values,
+    latency: ends[0]! - start + 1,
+    interval: (ends[ends.length - 1]! - ends[from]!) / (ends.length - 1 - from),
+  };
 }

@@ -45,7 +45,10 @@ export function runFixture(c: FixtureCase, file: string): void {
   const { output, diagnostics } = execute(c, file);
   const expected = expectedErrors(c.text);
   if (expected.length > 0 || diagnostics.some((d) => d.severity === "error")) {
-    compareErrors(expected, diagnostics.filter((d) => d.severity === "error"));
+    compareErrors(
+      expected,
+      diagnostics.filter((d) => d.severity === "error"),
+    );
     return;
   }
   const directives = readDirectives(c.text);
@@ -87,8 +90,14 @@ function compareErrors(expected: readonly ExpectedError[], actual: readonly Diag
   const show = (d: Diagnostic): string => `line ${d.place.line ?? "?"}: ${d.code} ${d.message} | ${d.hint ?? ""}`;
   const left = [...actual];
   for (const e of expected) {
-    const i = left.findIndex((d) => d.code === e.code && (d.place.line ?? e.line) === e.line && `${d.message} ${d.hint ?? ""}`.includes(e.text));
-    if (i < 0) throw new Error(`expected at line ${e.line}: ${e.code} ${e.text}\nreported:\n${actual.map(show).join("\n") || "nothing"}`);
+    const i = left.findIndex(
+      (d) =>
+        d.code === e.code && (d.place.line ?? e.line) === e.line && `${d.message} ${d.hint ?? ""}`.includes(e.text),
+    );
+    if (i < 0)
+      throw new Error(
+        `expected at line ${e.line}: ${e.code} ${e.text}\nreported:\n${actual.map(show).join("\n") || "nothing"}`,
+      );
     left.splice(i, 1);
   }
   if (left.length > 0) throw new Error(`reported, but not expected:\n${left.map(show).join("\n")}`);
@@ -135,7 +144,8 @@ export function checkOutput(directives: readonly Directive[], output: string): v
       return;
     }
     if (d.kind === "NEXT") {
-      if (at + 1 >= end || !matches(d, lines[at + 1]!, captures)) fail(d, `line ${at + 2} is: ${lines[at + 1] ?? "the end"}`);
+      if (at + 1 >= end || !matches(d, lines[at + 1]!, captures))
+        fail(d, `line ${at + 2} is: ${lines[at + 1] ?? "the end"}`);
       rejectUpTo(at + 1);
       at++;
       return;
@@ -159,20 +169,23 @@ export function checkOutput(directives: readonly Directive[], output: string): v
 /** Whether `line` holds the pattern; captures are recorded only then. */
 function matches(d: Directive, line: string, captures: Map<string, string>): boolean {
   const names: string[] = [];
-  const source = d.pattern.replace(/\{\{(.+?)\}\}|\[\[(\w+):(.+?)\]\]|\[\[(\w+)\]\]|(\s+)|([^\s])/g, (_, regex?: string, name?: string, body?: string, use?: string, space?: string, char?: string) => {
-    if (regex !== undefined) return `(?:${regex})`;
-    if (name !== undefined) {
-      names.push(name);
-      return `(?<${name}>${body})`;
-    }
-    if (use !== undefined) {
-      if (names.includes(use)) return `\\k<${use}>`;
-      const text = captures.get(use);
-      if (text === undefined) throw new Error(`[[${use}]] is used before it is captured`);
-      return escape(text);
-    }
-    return space !== undefined ? "\\s+" : escape(char!);
-  });
+  const source = d.pattern.replace(
+    /\{\{(.+?)\}\}|\[\[(\w+):(.+?)\]\]|\[\[(\w+)\]\]|(\s+)|([^\s])/g,
+    (_, regex?: string, name?: string, body?: string, use?: string, space?: string, char?: string) => {
+      if (regex !== undefined) return `(?:${regex})`;
+      if (name !== undefined) {
+        names.push(name);
+        return `(?<${name}>${body})`;
+      }
+      if (use !== undefined) {
+        if (names.includes(use)) return `\\k<${use}>`;
+        const text = captures.get(use);
+        if (text === undefined) throw new Error(`[[${use}]] is used before it is captured`);
+        return escape(text);
+      }
+      return space !== undefined ? "\\s+" : escape(char!);
+    },
+  );
   const m = new RegExp(source).exec(line);
   if (m === null) return false;
   for (const name of names) captures.set(name, m.groups![name]!);

@@ -10,14 +10,16 @@ export interface MemoryHost extends Host {
 }
 
 export function memoryHost(initial: Readonly<Record<string, string | Uint8Array>> = {}): MemoryHost {
-  const bytes = (data: string | Uint8Array): Uint8Array => (typeof data === "string" ? new TextEncoder().encode(data) : data);
+  const bytes = (data: string | Uint8Array): Uint8Array =>
+    typeof data === "string" ? new TextEncoder().encode(data) : data;
   const files = new Map(Object.entries(initial).map(([k, v]) => [k, bytes(v)]));
   const lines: string[] = [];
   const under = (path: string): string[] => [...files.keys()].filter((k) => k === path || k.startsWith(`${path}/`));
   let clock = 0;
   const read = (path: string): Uint8Array => {
     const data = files.get(path);
-    if (data === undefined) throw Object.assign(new Error(`ENOENT: no such file or directory, open '${path}'`), { code: "ENOENT" });
+    if (data === undefined)
+      throw Object.assign(new Error(`ENOENT: no such file or directory, open '${path}'`), { code: "ENOENT" });
     return data;
   };
   return {

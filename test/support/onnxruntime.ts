@@ -1,8 +1,9 @@
 /**
- * ONNX Runtime as the outside reference of tests: models go to one Python process that lives as long as the tests of a file.
+ * ONNX Runtime as the outside reference of tests: models go to one Python process that lives as long as the tests of a
+ * file.
  *
- * Python is $ONNX_HLS_PYTHON, else .venv/bin/python of this repository (scripts/test.sh makes it), else python3. Where none has
- * onnxruntime, `onnxRuntimeMissing` says why, and tests that need it skip with that text:
+ * Python is $ONNX_HLS_PYTHON, else .venv/bin/python of this repository (scripts/test.sh makes it), else python3. Where
+ * none has onnxruntime, `onnxRuntimeMissing` says why, and tests that need it skip with that text:
  *
  *     describe.skipIf(onnxRuntimeMissing !== undefined)(`equal to ONNX Runtime ${onnxRuntimeMissing ?? ""}`, () => ...)
  */
@@ -12,7 +13,19 @@ import type { Socket } from "node:net";
 import type { Readable, Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
 
-export type ElementType = "float" | "double" | "float16" | "bool" | "int8" | "uint8" | "int16" | "uint16" | "int32" | "uint32" | "int64" | "uint64";
+export type ElementType =
+  | "float"
+  | "double"
+  | "float16"
+  | "bool"
+  | "int8"
+  | "uint8"
+  | "int16"
+  | "uint16"
+  | "int32"
+  | "uint32"
+  | "int64"
+  | "uint64";
 
 /** Numbers in row-major order; integers of 64 bits up to 2^53. */
 export interface RuntimeTensor {
@@ -29,7 +42,10 @@ export interface RuntimeRequest {
   readonly samples: readonly RuntimeTensors[];
   /** Whether ONNX Runtime may rewrite the graph; by default it computes what the file says, node by node. */
   readonly optimize?: boolean;
-  /** With `optimize`: kernels of integers for int8 activations too, as by default on ARM; on x86 only uint8 ones get them. */
+  /**
+   * With `optimize`: kernels of integers for int8 activations too, as by default on ARM; on x86 only uint8 ones get
+   * them.
+   */
   readonly int8?: boolean;
 }
 
@@ -38,7 +54,8 @@ function findPython(): { python: string } | { missing: string } {
   const python = process.env["ONNX_HLS_PYTHON"] ?? (existsSync(local) ? local : "python3");
   const run = spawnSync(python, ["-c", "import numpy, onnxruntime"], { encoding: "utf8" });
   if (run.error !== undefined) return { missing: `skipped: ${python} cannot be started (${run.error.message})` };
-  if (run.status !== 0) return { missing: `skipped: ${python} has no onnxruntime; run scripts/test.sh, or set ONNX_HLS_PYTHON` };
+  if (run.status !== 0)
+    return { missing: `skipped: ${python} has no onnxruntime; run scripts/test.sh, or set ONNX_HLS_PYTHON` };
   return { python };
 }
 
@@ -94,7 +111,9 @@ let queue: Promise<unknown> = Promise.resolve();
 
 function start(): NonNullable<typeof server> {
   if (!("python" in found)) throw new Error(found.missing);
-  const child = spawn(found.python, [fileURLToPath(new URL("run_models.py", import.meta.url))], { stdio: ["pipe", "pipe", "inherit"] });
+  const child = spawn(found.python, [fileURLToPath(new URL("run_models.py", import.meta.url))], {
+    stdio: ["pipe", "pipe", "inherit"],
+  });
   // It ends when its input does, with the process that runs the tests.
   child.unref();
   // Where it has died the answer that does not come says so.
@@ -104,12 +123,15 @@ function start(): NonNullable<typeof server> {
 
 interface Header {
   readonly error?: string;
-  readonly samples: readonly Readonly<Record<string, { readonly type: ElementType; readonly shape: readonly number[] }>>[];
+  readonly samples: readonly Readonly<
+    Record<string, { readonly type: ElementType; readonly shape: readonly number[] }>
+  >[];
 }
 
 /** The process keeps the tests' process alive only while it is asked. */
 function hold(on: boolean): void {
-  for (const end of [server!.process.stdout, server!.process.stdin] as unknown as Socket[]) on ? end.ref() : end.unref();
+  for (const end of [server!.process.stdout, server!.process.stdin] as unknown as Socket[])
+    on ? end.ref() : end.unref();
 }
 
 async function ask(r: RuntimeRequest): Promise<RuntimeTensors[]> {
@@ -122,10 +144,23 @@ async function ask(r: RuntimeRequest): Promise<RuntimeTensors[]> {
   }
 }
 
-async function answerOf(server: { readonly process: ChildProcessByStdio<Writable, Readable, null>; readonly out: Bytes }, r: RuntimeRequest): Promise<RuntimeTensors[]> {
-  const specs = r.samples.map((s) => Object.fromEntries(Object.entries(s).map(([name, { type, shape }]) => [name, { type, shape }])));
+async function answerOf(
+  server: { readonly process: ChildProcessByStdio<Writable, Readable, null>; readonly out: Bytes },
+  r: RuntimeRequest,
+): Promise<RuntimeTensors[]> {
+  const specs = r.samples.map((s) =>
+    Object.fromEntries(Object.entries(s).map(([name, { type, shape }]) => [name, { type, shape }])),
+  );
   const blobs = r.samples.flatMap((s) => Object.values(s).map((t) => Buffer.from(Float64Array.from(t.data).buffer)));
-  server.process.stdin.write(Buffer.concat([Buffer.from(`${JSON.stringify({ bytes: r.model.length, optimize: r.optimize === true, int8: r.int8 === true, samples: specs })}\n`), r.model, ...blobs]));
+  server.process.stdin.write(
+    Buffer.concat([
+      Buffer.from(
+        `${JSON.stringify({ bytes: r.model.length, optimize: r.optimize === true, int8: r.int8 === true, samples: specs })}\n`,
+      ),
+      r.model,
+      ...blobs,
+    ]),
+  );
   const header = JSON.parse(await server.out.line()) as Header;
   if (header.error !== undefined) throw new Error(`ONNX Runtime: ${header.error}`);
   const outputs: RuntimeTensors[] = [];

@@ -11,7 +11,8 @@ import { anyModule } from "./random-module.js";
 function reparse(text: string): Module {
   const sink = new Sink();
   const module = parseModule(text, "m.hir", sink);
-  if (module === undefined) throw new Error(`${sink.diagnostics.map(renderDiagnostic).join("\n")}\n${text.slice(0, 2000)}`);
+  if (module === undefined)
+    throw new Error(`${sink.diagnostics.map(renderDiagnostic).join("\n")}\n${text.slice(0, 2000)}`);
   return module;
 }
 
@@ -60,7 +61,14 @@ describe("textual IR round trip", () => {
       const values: Value[] = [body.addArg(bits(12), "x"), body.addArg(bits(12), "y")];
       for (let i = 0; i < count; i++) {
         const operands = [values[values.length - 1]!, values[(i * 7919) % values.length]!];
-        const op = new Op({ name: "t.op", operands, resultTypes: [bits(12 + (i % 5))], attrs: { amount: i, style: "auto" }, hints: [i % 3 === 0 ? "tap" : undefined], loc: { nodes: ["/conv/Conv"], opType: "Conv" } });
+        const op = new Op({
+          name: "t.op",
+          operands,
+          resultTypes: [bits(12 + (i % 5))],
+          attrs: { amount: i, style: "auto" },
+          hints: [i % 3 === 0 ? "tap" : undefined],
+          loc: { nodes: ["/conv/Conv"], opType: "Conv" },
+        });
         body.append(op);
         values.push(op.result);
       }

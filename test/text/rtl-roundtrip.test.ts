@@ -18,15 +18,20 @@ function reparse(text: string): Module {
 
 it("random rtl modules round-trip and verify on both sides", () => {
   fc.assert(
-    fc.property(fc.array(anyBits, { minLength: 1, maxLength: 4 }), fc.array(anyRecipe, { minLength: 1, maxLength: 30 }), fc.boolean(), (inputs, recipes, folding) => {
-      const module = new Module("m");
-      buildRandom(module, "top", inputs, recipes, folding);
-      expect(findProblems(module).map((p) => p.message)).toEqual([]);
-      const text = printModule(module);
-      const back = reparse(text);
-      expect(printModule(back)).toBe(text);
-      expect(findProblems(back).map((p) => p.message)).toEqual([]);
-    }),
+    fc.property(
+      fc.array(anyBits, { minLength: 1, maxLength: 4 }),
+      fc.array(anyRecipe, { minLength: 1, maxLength: 30 }),
+      fc.boolean(),
+      (inputs, recipes, folding) => {
+        const module = new Module("m");
+        buildRandom(module, "top", inputs, recipes, folding);
+        expect(findProblems(module).map((p) => p.message)).toEqual([]);
+        const text = printModule(module);
+        const back = reparse(text);
+        expect(printModule(back)).toBe(text);
+        expect(findProblems(back).map((p) => p.message)).toEqual([]);
+      },
+    ),
     { numRuns: 100 },
   );
 });

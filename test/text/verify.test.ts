@@ -8,7 +8,11 @@ import { bits } from "../../src/ir/types.js";
 import "./random-module.js";
 
 function small(): { module: Module; a: Op; b: Op } {
-  const module = parseModule('module "m" {\n  %a = t.op() : () -> u8\n  t.op(%a, %a) : (u8, u8) -> () loc("/relu" : "Relu")\n}', "m.hir", new Sink())!;
+  const module = parseModule(
+    'module "m" {\n  %a = t.op() : () -> u8\n  t.op(%a, %a) : (u8, u8) -> () loc("/relu" : "Relu")\n}',
+    "m.hir",
+    new Sink(),
+  )!;
   return { module, a: module.body.ops[0]!, b: module.body.ops[1]! };
 }
 const messages = (m: Module): string[] => findProblems(m).map((p) => p.message);
@@ -38,11 +42,18 @@ describe("verifier of the object graph", () => {
     const region = new Block();
     region.append(new Op({ name: "t.end" }));
     b.regions.push(region);
-    expect(messages(module)).toEqual(["is listed in a block that is not its parent", "has a region that belongs to another operation"]);
+    expect(messages(module)).toEqual([
+      "is listed in a block that is not its parent",
+      "has a region that belongs to another operation",
+    ]);
   });
   it("finds a value that is read before it is defined, but not in a graph region", () => {
     const text = (name: string): Module =>
-      parseModule(`module "m" {\n  t.${name}() ({\n    t.op(%a) : (u8) -> ()\n    %a = t.op() : () -> u8\n    t.end() : () -> ()\n  }) : () -> ()\n}`, "m.hir", new Sink())!;
+      parseModule(
+        `module "m" {\n  t.${name}() ({\n    t.op(%a) : (u8) -> ()\n    %a = t.op() : () -> u8\n    t.end() : () -> ()\n  }) : () -> ()\n}`,
+        "m.hir",
+        new Sink(),
+      )!;
     expect(messages(text("graph"))).toEqual([]);
     expect(messages(text("op"))).toEqual(["operand 0, %a (a result of t.op), is not defined before this use"]);
   });
@@ -50,7 +61,10 @@ describe("verifier of the object graph", () => {
     const module = new Module("m");
     module.body.append(new Op({ name: "t.missing" }));
     module.body.append(new Op({ name: "t.op", resultTypes: [bits(0)] }));
-    expect(messages(module)).toEqual(["is not a known operation", "(a result of t.op) has type u0: the width must be at least 1 bit"]);
+    expect(messages(module)).toEqual([
+      "is not a known operation",
+      "(a result of t.op) has type u0: the width must be at least 1 bit",
+    ]);
   });
   it("reports to users with file and node, and as a bug with the operation", () => {
     const { module, a } = small();
@@ -59,6 +73,8 @@ describe("verifier of the object graph", () => {
     expect(verifyModule(module, sink)).toBe(false);
     expect(sink.diagnostics[0]).toMatchObject({ code: "TX010", place: { file: "m.hir", line: 2, column: 8 } });
     expect(() => assertValid(module, "after fuse")).toThrow(CompilerBug);
-    expect(() => assertValid(module, "after fuse")).toThrow(/^after fuse: the module does not verify\n  t.op: %a .*\n    in %a = t.op\(\) : \(\) -> u8/);
+    expect(() => assertValid(module, "after fuse")).toThrow(
+      /^after fuse: the module does not verify\n {2}t.op: %a .*\n {4}in %a = t.op\(\) : \(\) -> u8/,
+    );
   });
 });

@@ -1,4 +1,6 @@
-/** The multiplier cell of the ECP5: its behavioural twin is the primitive, and designs for the device are built of it. */
+/**
+ * The multiplier cell of the ECP5: its behavioural twin is the primitive, and designs for the device are built of it.
+ */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -13,7 +15,9 @@ afterAll(() => rmSync(work, { recursive: true, force: true }));
 const cell = resolve(root, "runtime/cells/ecp5_mult18x18.v");
 const primitive = resolve(root, "test/verilog/fixtures/mult18x18d.v");
 
-/** Whether Yosys proves that the cell, with `model` for the primitive, gives what its twin gives, from four edges on. */
+/**
+ * Whether Yosys proves that the cell, with `model` for the primitive, gives what its twin gives, from four edges on.
+ */
 async function equal(model: string): Promise<{ code: number; stdout: string }> {
   writeFileSync(
     join(work, "both.v"),

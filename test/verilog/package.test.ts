@@ -27,7 +27,10 @@ function parseXml(text: string): { tag: string; path: string; text: string }[] {
   const body = text.replace(/^<\?xml [^?]*\?>\s*/, "");
   let rest = body;
   while (rest !== "") {
-    const m = /^(?:<(\/?)([\w:]+)((?:\s+[\w:]+="[^"<&]*(?:&(?:amp|lt|gt|quot);[^"<&]*)*")*)\s*(\/?)>|((?:[^<&]|&(?:amp|lt|gt|quot);)+))/.exec(rest);
+    const m =
+      /^(?:<(\/?)([\w:]+)((?:\s+[\w:]+="[^"<&]*(?:&(?:amp|lt|gt|quot);[^"<&]*)*")*)\s*(\/?)>|((?:[^<&]|&(?:amp|lt|gt|quot);)+))/.exec(
+        rest,
+      );
     if (m === null) throw new Error(`not well-formed at: ${rest.slice(0, 80)}`);
     rest = rest.slice(m[0].length);
     if (m[5] !== undefined) {
@@ -49,7 +52,15 @@ describe("the IP package", () => {
   const files = packageIp(core, sources);
 
   it("has the sources and descriptions for both vendors", () => {
-    expect([...files.keys()].sort()).toEqual(["component.xml", "hdl/fifo.v", "hdl/stream_fifo.v", "stream_fifo.sdc", "stream_fifo.xdc", "stream_fifo_hw.tcl", "vivado_ip.tcl"]);
+    expect([...files.keys()].sort()).toEqual([
+      "component.xml",
+      "hdl/fifo.v",
+      "hdl/stream_fifo.v",
+      "stream_fifo.sdc",
+      "stream_fifo.xdc",
+      "stream_fifo_hw.tcl",
+      "vivado_ip.tcl",
+    ]);
     expect(files.get("stream_fifo.xdc")).toContain("create_clock -name aclk -period 4.000 [get_ports aclk]");
   });
 
@@ -57,16 +68,53 @@ describe("the IP package", () => {
     const elements = parseXml(files.get("component.xml")!);
     const texts = (path: string): string[] => elements.filter((e) => e.path === path).map((e) => e.text);
     expect(texts("component/busInterfaces/busInterface/name")).toEqual(["s_axis", "m_axis", "aclk", "aresetn"]);
-    expect(texts("component/model/ports/port/name")).toEqual(["aclk", "aresetn", "s_axis_tdata", "s_axis_tvalid", "s_axis_tlast", "s_axis_tready", "m_axis_tdata", "m_axis_tvalid", "m_axis_tready"]);
-    expect(texts("component/model/ports/port/wire/direction")).toEqual(["in", "in", "in", "in", "in", "out", "out", "out", "in"]);
-    expect(texts("component/busInterfaces/busInterface/parameters/parameter/value")).toEqual(["2", "1", "1", "3", "0", "1", "s_axis:m_axis", "aresetn", "250000000", "ACTIVE_LOW"]);
+    expect(texts("component/model/ports/port/name")).toEqual([
+      "aclk",
+      "aresetn",
+      "s_axis_tdata",
+      "s_axis_tvalid",
+      "s_axis_tlast",
+      "s_axis_tready",
+      "m_axis_tdata",
+      "m_axis_tvalid",
+      "m_axis_tready",
+    ]);
+    expect(texts("component/model/ports/port/wire/direction")).toEqual([
+      "in",
+      "in",
+      "in",
+      "in",
+      "in",
+      "out",
+      "out",
+      "out",
+      "in",
+    ]);
+    expect(texts("component/busInterfaces/busInterface/parameters/parameter/value")).toEqual([
+      "2",
+      "1",
+      "1",
+      "3",
+      "0",
+      "1",
+      "s_axis:m_axis",
+      "aresetn",
+      "250000000",
+      "ACTIVE_LOW",
+    ]);
     const physical = texts("component/busInterfaces/busInterface/portMaps/portMap/physicalPort/name");
     expect(new Set(physical)).toEqual(new Set(texts("component/model/ports/port/name")));
     for (const f of texts("component/fileSets/fileSet/file/name")) expect(files.has(f)).toBe(true);
   });
 
   it("escapes any text", () => {
-    fc.assert(fc.property(fc.string({ unit: "binary" }), (s) => void expect(parseXml(`<a>${escapeXml(s).trim() || "x"}</a>`)).toHaveLength(1)), { numRuns: 200, seed: 1 });
+    fc.assert(
+      fc.property(
+        fc.string({ unit: "binary" }),
+        (s) => void expect(parseXml(`<a>${escapeXml(s).trim() || "x"}</a>`)).toHaveLength(1),
+      ),
+      { numRuns: 200, seed: 1 },
+    );
   });
 
   it.skipIf(findTool("tclsh") === undefined)("has Tcl that runs (skipped where tclsh is not installed)", () => {
@@ -81,12 +129,19 @@ describe("the IP package", () => {
 describe("beats", () => {
   it("hold elements of any width", () => {
     fc.assert(
-      fc.property(fc.integer({ min: 1, max: 53 }), fc.integer({ min: 1, max: 9 }), fc.nat(20), fc.boolean(), fc.array(fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }), { minLength: 1, maxLength: 40 }), (elementBits, elementsPerBeat, pad, signed, parts) => {
-        const lo = signed ? -(2 ** (elementBits - 1)) : 0;
-        const values = parts.map((p) => Math.floor(p * 2 ** elementBits) + lo);
-        const layout = { elementBits, elementsPerBeat, signed, width: elementBits * elementsPerBeat + pad };
-        expect([...unpackBeats(packBeats(values, layout), layout, values.length)]).toEqual(values);
-      }),
+      fc.property(
+        fc.integer({ min: 1, max: 53 }),
+        fc.integer({ min: 1, max: 9 }),
+        fc.nat(20),
+        fc.boolean(),
+        fc.array(fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }), { minLength: 1, maxLength: 40 }),
+        (elementBits, elementsPerBeat, pad, signed, parts) => {
+          const lo = signed ? -(2 ** (elementBits - 1)) : 0;
+          const values = parts.map((p) => Math.floor(p * 2 ** elementBits) + lo);
+          const layout = { elementBits, elementsPerBeat, signed, width: elementBits * elementsPerBeat + pad };
+          expect([...unpackBeats(packBeats(values, layout), layout, values.length)]).toEqual(values);
+        },
+      ),
       { numRuns: 300, seed: 2 },
     );
   });

@@ -13,7 +13,9 @@ const absent = missing("yosys");
 
 function sumOfMany(): Module {
   const module = new Module("sum");
-  const b = new RtlModuleBuilder(module, "sum", [{ name: "x", type: u(128) }], { attrs: { clock: "aclk", resetn: "aresetn" } });
+  const b = new RtlModuleBuilder(module, "sum", [{ name: "x", type: u(128) }], {
+    attrs: { clock: "aclk", resetn: "aresetn" },
+  });
   const terms = b.split(b.reg(b.input("x")), u(8), 16);
   b.finish({ y: b.reg(terms.reduce((a, t) => b.add(a, t))) });
   return module;
@@ -21,7 +23,17 @@ function sumOfMany(): Module {
 
 function memories(): Module {
   const module = new Module("mem");
-  const b = new RtlModuleBuilder(module, "mem", [{ name: "wa", type: u(10) }, { name: "ra", type: u(10) }, { name: "d", type: u(18) }, { name: "we", type: u(1) }], { attrs: { clock: "aclk", resetn: "aresetn" } });
+  const b = new RtlModuleBuilder(
+    module,
+    "mem",
+    [
+      { name: "wa", type: u(10) },
+      { name: "ra", type: u(10) },
+      { name: "d", type: u(18) },
+      { name: "we", type: u(1) },
+    ],
+    { attrs: { clock: "aclk", resetn: "aresetn" } },
+  );
   const port = { waddr: b.input("wa"), wdata: b.input("d"), wen: b.input("we"), raddr: [b.input("ra")], word: u(18) };
   const [block] = b.memory({ ...port, depth: 1024, readLatency: 1, style: "block" });
   const [distributed] = b.memory({ ...port, depth: 32, readLatency: 0, style: "distributed" });
@@ -32,7 +44,13 @@ function memories(): Module {
 
 describe("cell statistics", () => {
   it("are multiplied by the number of instances", () => {
-    const json = JSON.stringify({ modules: { "\\top": { num_cells_by_type: { "\\mid": 2, LUT6: 1 } }, "\\mid": { num_cells_by_type: { "\\leaf": 3, FDRE: 5 } }, "\\leaf": { num_cells_by_type: { LUT6: 7 } } } });
+    const json = JSON.stringify({
+      modules: {
+        "\\top": { num_cells_by_type: { "\\mid": 2, LUT6: 1 } },
+        "\\mid": { num_cells_by_type: { "\\leaf": 3, FDRE: 5 } },
+        "\\leaf": { num_cells_by_type: { LUT6: 7 } },
+      },
+    });
     expect(readStatistics(json, "top")).toEqual({
       leaf: { instances: 6, cells: { LUT6: 7 } },
       mid: { instances: 2, cells: { FDRE: 5 } },
@@ -43,7 +61,8 @@ describe("cell statistics", () => {
 
 describe("statistics as Yosys 0.23 writes them", () => {
   it("are read despite stray commas and the tree of the hierarchy", () => {
-    const json = '{\n   "modules": {\n      "\\\\top": {\n         "num_cells_by_type": {\n            "LUT6": 2,\n         }\n      }\n   },\n       lane            1\n}\n';
+    const json =
+      '{\n   "modules": {\n      "\\\\top": {\n         "num_cells_by_type": {\n            "LUT6": 2,\n         }\n      }\n   },\n       lane            1\n}\n';
     expect(readStatistics(json, "top")).toEqual({ top: { instances: 1, cells: { LUT6: 2 } } });
   });
 });

@@ -1,4 +1,6 @@
-/** The same vectors through Icarus and Verilator: a plain Verilog test bench that prints every output in every cycle. */
+/**
+ * The same vectors through Icarus and Verilator: a plain Verilog test bench that prints every output in every cycle.
+ */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Module, Op } from "../../src/ir/core.js";
@@ -13,8 +15,14 @@ interface PortText {
 }
 
 function portsOf(m: Op): { inputs: PortText[]; outputs: PortText[] } {
-  const inputs = (m.attrs["inputs"] as string[]).map((name, i) => ({ name, width: bitsOf(m.body.args[i]!.type).width }));
-  const outputs = (m.attrs["outputs"] as string[]).map((name, i) => ({ name, width: bitsOf(m.body.terminator.operand(i).type).width }));
+  const inputs = (m.attrs["inputs"] as string[]).map((name, i) => ({
+    name,
+    width: bitsOf(m.body.args[i]!.type).width,
+  }));
+  const outputs = (m.attrs["outputs"] as string[]).map((name, i) => ({
+    name,
+    width: bitsOf(m.body.terminator.operand(i).type).width,
+  }));
   return { inputs, outputs };
 }
 
@@ -23,7 +31,10 @@ const range = (w: number): string => `[${w - 1}:0]`;
 /** Cycles of reset before the first vector. */
 const RESET = 4;
 
-/** Applies a vector, lets it settle, prints the outputs, then clocks. All inputs of a vector are one word of stimuli.hex. */
+/**
+ * Applies a vector, lets it settle, prints the outputs, then clocks. All inputs of a vector are one word of
+ * stimuli.hex.
+ */
 function testbench(m: Op, count: number, clocked: boolean): string {
   const { inputs, outputs } = portsOf(m);
   const total = inputs.reduce((n, p) => n + p.width, 0);
@@ -80,7 +91,14 @@ export type Vectors = readonly (readonly bigint[])[];
 export type Responses = (bigint | undefined)[][];
 
 /** Runs the Verilog in `rtlDir` on `vectors`. The top module has no clock, or aclk and aresetn. */
-export async function simulateVerilog(tool: "icarus" | "verilator", module: Module, top: string, rtlDir: string, vectors: Vectors, workDir: string): Promise<Responses> {
+export async function simulateVerilog(
+  tool: "icarus" | "verilator",
+  module: Module,
+  top: string,
+  rtlDir: string,
+  vectors: Vectors,
+  workDir: string,
+): Promise<Responses> {
   const m = module.lookup(top)!;
   const { inputs } = portsOf(m);
   const dir = join(workDir, tool);
@@ -88,7 +106,8 @@ export async function simulateVerilog(tool: "icarus" | "verilator", module: Modu
   writeFileSync(join(dir, "tb.v"), testbench(m, vectors.length, m.attrs["clock"] !== undefined));
   const words = vectors.map((v) => {
     let word = 0n;
-    for (let i = v.length - 1; i >= 0; i--) word = (word << BigInt(inputs[i]!.width)) | BigInt.asUintN(inputs[i]!.width, v[i]!);
+    for (let i = v.length - 1; i >= 0; i--)
+      word = (word << BigInt(inputs[i]!.width)) | BigInt.asUintN(inputs[i]!.width, v[i]!);
     return word.toString(16);
   });
   writeFileSync(join(dir, "stimuli.hex"), `${words.join("\n")}\n`);
@@ -97,10 +116,32 @@ export async function simulateVerilog(tool: "icarus" | "verilator", module: Modu
     await runTool("iverilog", ["-g2005", "-s", "tb", "-o", "tb.vvp", "tb.v", ...files], { cwd: dir, step: "compile" });
     await runTool("vvp", ["tb.vvp"], { cwd: dir, step: "simulate" });
   } else {
-    await runTool("verilator", ["--binary", "--timing", "-Wno-fatal", "--top-module", "tb", "-O3", "--x-assign", "fast", "--x-initial", "fast", "-j", "2", "tb.v", ...files], { cwd: dir, step: "compile" });
+    await runTool(
+      "verilator",
+      [
+        "--binary",
+        "--timing",
+        "-Wno-fatal",
+        "--top-module",
+        "tb",
+        "-O3",
+        "--x-assign",
+        "fast",
+        "--x-initial",
+        "fast",
+        "-j",
+        "2",
+        "tb.v",
+        ...files,
+      ],
+      { cwd: dir, step: "compile" },
+    );
     await runTool(join(dir, "obj_dir", "Vtb"), [], { cwd: dir, step: "simulate" });
   }
-  return readFileSync(join(dir, "responses.txt"), "utf8").trimEnd().split("\n").map((l) => l.split(" ").map((h) => (/^[0-9a-f]+$/i.test(h) ? BigInt(`0x${h}`) : undefined)));
+  return readFileSync(join(dir, "responses.txt"), "utf8")
+    .trimEnd()
+    .split("\n")
+    .map((l) => l.split(" ").map((h) => (/^[0-9a-f]+$/i.test(h) ? BigInt(`0x${h}`) : undefined)));
 }
 
 /** What the reference interpreter says for the same vectors. */

@@ -25,17 +25,25 @@ describe("names", () => {
     expect(identifier("Signal", "x")).toBe("Signal_s");
     expect(identifier("7up", "x")).toBe("n7up");
     expect(identifier("é", "x")).toBe("x");
-    const long = ["/model/encoder/block_0/attention/self/query/MatMul_output_0", "/model/encoder/block_1/attention/self/query/MatMul_output_0"].map((n) => identifier(n, "x"));
+    const long = [
+      "/model/encoder/block_0/attention/self/query/MatMul_output_0",
+      "/model/encoder/block_1/attention/self/query/MatMul_output_0",
+    ].map((n) => identifier(n, "x"));
     expect(long[0]).not.toBe(long[1]);
   });
 
   it("are unique without regard to case", () => {
     const scope = new NameScope(["clk"]);
-    expect(["Conv", "conv", "clk", "conv_2"].map((n) => scope.unique(n, "x"))).toEqual(["Conv", "conv_2", "clk_2", "conv_2_2"]);
+    expect(["Conv", "conv", "clk", "conv_2"].map((n) => scope.unique(n, "x"))).toEqual([
+      "Conv",
+      "conv_2",
+      "clk_2",
+      "conv_2_2",
+    ]);
   });
 
   it("cannot end a comment or start a directive", () => {
-    expect(commentText("a */ b\n`include \"x\" \\")).toBe('a * / b\\u{a}\\u{60}include "x" \\u{5c}');
+    expect(commentText('a */ b\n`include "x" \\')).toBe('a * / b\\u{a}\\u{60}include "x" \\u{5c}');
   });
 });
 
@@ -54,13 +62,19 @@ describe("the text", () => {
     expect([...files.keys()]).toEqual(["lane.v", "lanes.v"]);
     expect(files.get("lanes.v")!.match(/^ {4}lane lane_\d \($/gm)).toHaveLength(4);
     const top = writeVerilog(streamFifo(16, 5, 4)).get("stream_fifo.v")!;
-    expect(top.split("\n").slice(0, 2)).toEqual(["// stream_fifo", '// ONNX nodes: "/relu/Relu * / \\u{60}define x", "two\\u{a}lines"']);
+    expect(top.split("\n").slice(0, 2)).toEqual([
+      "// stream_fifo",
+      '// ONNX nodes: "/relu/Relu * / \\u{60}define x", "two\\u{a}lines"',
+    ]);
     expect(top).toMatch(/input {2}wire \[15:0\] s_axis_tdata, +\/\/ AXI4-Stream: elements of a beat/);
   });
 
   it("computes no bits that nobody reads", () => {
     const module = new Module("m");
-    const b = new RtlModuleBuilder(module, "cut", [{ name: "a", type: s(16) }, { name: "c", type: s(16) }]);
+    const b = new RtlModuleBuilder(module, "cut", [
+      { name: "a", type: s(16) },
+      { name: "c", type: s(16) },
+    ]);
     const wide = b.add(b.mul(b.input("a"), b.input("c")), b.input("a"), s(40));
     b.finish({ y: b.extract(wide, 0, 8) });
     const text = writeVerilog(module).get("cut.v")!;
@@ -70,9 +84,23 @@ describe("the text", () => {
 
   it("keeps hostile names of modules and ports apart", () => {
     const module = new Module("m");
-    const inner = new RtlModuleBuilder(module, "/net/Relu", [{ name: "clk", type: u(4) }, { name: "rst", type: u(1) }, { name: "always", type: u(4) }]);
-    const innerOp = inner.finish({ "a b": inner.reg(inner.add(inner.input("clk"), inner.input("always")), { enable: inner.input("rst"), reset: 3, hint: "clk" }), "a-b": inner.input("clk") });
-    const b = new RtlModuleBuilder(module, "net_relu", [{ name: "x", type: u(4) }, { name: "y", type: u(1) }]);
+    const inner = new RtlModuleBuilder(module, "/net/Relu", [
+      { name: "clk", type: u(4) },
+      { name: "rst", type: u(1) },
+      { name: "always", type: u(4) },
+    ]);
+    const innerOp = inner.finish({
+      "a b": inner.reg(inner.add(inner.input("clk"), inner.input("always")), {
+        enable: inner.input("rst"),
+        reset: 3,
+        hint: "clk",
+      }),
+      "a-b": inner.input("clk"),
+    });
+    const b = new RtlModuleBuilder(module, "net_relu", [
+      { name: "x", type: u(4) },
+      { name: "y", type: u(1) },
+    ]);
     const o = b.instance(innerOp, "module", { clk: b.input("x"), rst: b.input("y"), always: b.input("x") });
     b.finish({ z: o["a b"]! });
     expect(verilogName(module, "net_relu")).toBe("net_relu");
@@ -85,11 +113,34 @@ const absent = missing("verilator", "iverilog", "yosys");
 describe.skipIf(absent !== "")(`lint${absent}`, () => {
   it("is clean for names and shapes that are asking for trouble", async () => {
     const module = new Module("m");
-    const b = new RtlModuleBuilder(module, "top", [{ name: "x", type: s(1) }, { name: "wide", type: u(700) }, { name: "never", type: u(3) }], { attrs: { clock: "aclk", resetn: "aresetn" } });
+    const b = new RtlModuleBuilder(
+      module,
+      "top",
+      [
+        { name: "x", type: s(1) },
+        { name: "wide", type: u(700) },
+        { name: "never", type: u(3) },
+      ],
+      { attrs: { clock: "aclk", resetn: "aresetn" } },
+    );
     const [x, wide] = [b.input("x"), b.input("wide")];
-    const one = b.memory({ depth: 1, word: u(9), waddr: b.constant(0), wdata: b.cast(x, u(9)), wen: b.constant(1, u(1)), raddr: [b.constant(0)], readLatency: 1, hint: "int" });
+    const one = b.memory({
+      depth: 1,
+      word: u(9),
+      waddr: b.constant(0),
+      wdata: b.cast(x, u(9)),
+      wen: b.constant(1, u(1)),
+      raddr: [b.constant(0)],
+      readLatency: 1,
+      hint: "int",
+    });
     const words = b.split(wide, s(7), 100);
-    b.finish({ logic: one[0]!, sum: b.reg(words.reduce((a, w) => b.add(a, w, s(14)))), back: b.concat([...words].reverse()), fixed: b.constant(-5, s(200)) });
+    b.finish({
+      logic: one[0]!,
+      sum: b.reg(words.reduce((a, w) => b.add(a, w, s(14)))),
+      back: b.concat([...words].reverse()),
+      fixed: b.constant(-5, s(200)),
+    });
     expect(await lintVerilog(verilogIn(module), "top")).toEqual([]);
   });
 

@@ -1,9 +1,18 @@
 /**
- * Who writes and who reads which element when: static tables, by enumeration, that everything about channels follows from.
+ * Who writes and who reads which element when: static tables, by enumeration, that everything about channels follows
+ * from.
  */
 import { evalAffine } from "../../ir/affine.js";
 import type { Value } from "../../ir/core.js";
-import { linearAccess, linearResult, loopNest, readKernel, unrollOf, type KernelSpec, type Loop } from "../../ir/flow/kernel.js";
+import {
+  linearAccess,
+  linearResult,
+  loopNest,
+  readKernel,
+  unrollOf,
+  type KernelSpec,
+  type Loop,
+} from "../../ir/flow/kernel.js";
 import { elementCount, rowMajorStrides, type FixedType, type StreamType } from "../../ir/types.js";
 
 /** The order in which a producer writes its elements. */
@@ -67,7 +76,14 @@ export function kernelOrder(spec: KernelSpec): ProducerOrder {
       planeOf[a + base[plane]!] = plane;
     });
   });
-  return { words: loops.reduce((n, l) => n * l.trips, 1), planes: lanes.length, elem: spec.resultElem, wordOf, planeOf, trips: loops.map((l) => l.trips) };
+  return {
+    words: loops.reduce((n, l) => n * l.trips, 1),
+    planes: lanes.length,
+    elem: spec.resultElem,
+    wordOf,
+    planeOf,
+    trips: loops.map((l) => l.trips),
+  };
 }
 
 /** Row-major order with `perWord` elements a word: how tensors enter and leave. */
@@ -116,19 +132,26 @@ export function readTable(spec: KernelSpec, k: number): ReadTable {
   const linear = Int32Array.from(lanes, (l) => l.reduce((a, p) => a + p.lane * expr.coeffs[p.index]!, 0));
   // Only what can leave the view, or the iteration space, is looked at point by point.
   const reach = (coeffs: readonly number[], offset: number): { lo: number; hi: number } =>
-    coeffs.reduce((r, c, i) => {
-      const it = spec.iterators[i]!;
-      const end = c * (Math.ceil(it.extent / unrollOf(spec, it.name)) * unrollOf(spec, it.name) - 1);
-      return { lo: r.lo + Math.min(0, end), hi: r.hi + Math.max(0, end) };
-    }, { lo: offset, hi: offset });
+    coeffs.reduce(
+      (r, c, i) => {
+        const it = spec.iterators[i]!;
+        const end = c * (Math.ceil(it.extent / unrollOf(spec, it.name)) * unrollOf(spec, it.name) - 1);
+        return { lo: r.lo + Math.min(0, end), hi: r.hi + Math.max(0, end) };
+      },
+      { lo: offset, hi: offset },
+    );
   const dims = operand.map.results.flatMap((r, d) => {
     const size = operand.view.shape[d]!;
     const { lo, hi } = reach(r.coeffs, r.offset);
-    return lo >= 0 && hi < size ? [] : [{ r, size, lane: Int32Array.from(lanes, (l) => l.reduce((a, p) => a + p.lane * r.coeffs[p.index]!, 0)) }];
+    return lo >= 0 && hi < size
+      ? []
+      : [{ r, size, lane: Int32Array.from(lanes, (l) => l.reduce((a, p) => a + p.lane * r.coeffs[p.index]!, 0)) }];
   });
   const edges = spec.iterators.flatMap((it, index) => {
     if (it.extent % unrollOf(spec, it.name) === 0) return [];
-    return [{ index, extent: it.extent, lane: Int32Array.from(lanes, (l) => l.find((p) => p.index === index)?.lane ?? 0) }];
+    return [
+      { index, extent: it.extent, lane: Int32Array.from(lanes, (l) => l.find((p) => p.index === index)?.lane ?? 0) },
+    ];
   });
   const at = new Int32Array(dims.length);
   const count = lanes.length;
@@ -146,7 +169,8 @@ export function readTable(spec: KernelSpec, k: number): ReadTable {
     }
     for (const e of edges) {
       if (point[e.index]! + e.lane[count - 1]! < e.extent) continue;
-      for (let lane = 0; lane < count; lane++) if (point[e.index]! + e.lane[lane]! >= e.extent) element[base + lane] = -1;
+      for (let lane = 0; lane < count; lane++)
+        if (point[e.index]! + e.lane[lane]! >= e.extent) element[base + lane] = -1;
     }
   });
   return { steps, lanes: lanes.length, element, loops, lanePoints: lanes };

@@ -7,7 +7,13 @@ import type { ChannelPlan } from "./channel-plan.js";
 import { bankDepth } from "./memory-plan.js";
 
 /** Area of one channel with room for `capacity` words. */
-export function channelResources(d: Device, plan: ChannelPlan, elem: FixedType, capacity: number, { deep = false, through = false } = {}): Resources {
+export function channelResources(
+  d: Device,
+  plan: ChannelPlan,
+  elem: FixedType,
+  capacity: number,
+  { deep = false, through = false } = {},
+): Resources {
   const r = noResources();
   const wordBits = plan.order.planes * elem.width;
   if (plan.kind === "memory") {

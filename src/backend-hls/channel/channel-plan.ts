@@ -8,10 +8,14 @@ export type ChannelPlan = StreamPlan | MemoryPlan;
 /** A stream that keeps its consumer busy for this many times the unavoidable cycles is no stream but a held tensor. */
 export const MAX_STREAM_OVERHEAD = 1.5;
 
-/** The realization of a channel: a stream where the reads allow one without long waits for its windows, otherwise a memory. */
+/**
+ * The realization of a channel: a stream where the reads allow one without long waits for its windows, otherwise a
+ * memory.
+ */
 export function planChannel(order: ProducerOrder, table: ReadTable): ChannelPlan {
   const stream = planStream(order, table);
-  if (stream !== undefined && consumerCycles(stream) <= MAX_STREAM_OVERHEAD * Math.max(order.words, table.steps)) return stream;
+  if (stream !== undefined && consumerCycles(stream) <= MAX_STREAM_OVERHEAD * Math.max(order.words, table.steps))
+    return stream;
   return planMemory(order, table);
 }
 

@@ -1,7 +1,8 @@
 /**
  * Banked memory: the realization of a channel whose reads follow no stream order (attention keys, transposes). It holds
- * whole samples. Every read lane has banks of its own, one per plane of the producer's words that it reads from, so that
- * each bank sees at most one write and one read a cycle; lanes with the same writes and addresses share a wide bank.
+ * whole samples. Every read lane has banks of its own, one per plane of the producer's words that it reads from, so
+ * that each bank sees at most one write and one read a cycle; lanes with the same writes and addresses share a wide
+ * bank.
  */
 import { addressWidth } from "../../ir/rtl/semantics.js";
 import type { ProducerOrder, ReadTable } from "./access.js";
@@ -21,7 +22,9 @@ export interface MemoryPlan {
   /** Words that must have arrived before step i. */
   readonly need: Int32Array;
   readonly banks: readonly Bank[];
-  /** Where each lane reads in each step (`step * lanes + lane`): bank and position among its planes; -1 where it pads. */
+  /**
+   * Where each lane reads in each step (`step * lanes + lane`): bank and position among its planes; -1 where it pads.
+   */
   readonly laneBank: Int32Array;
   readonly lanePlane: Int32Array;
   readonly table: ReadTable;

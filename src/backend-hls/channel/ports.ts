@@ -40,7 +40,9 @@ export function inputWord(type: StreamType, ii: number): number {
   return choices.find((c) => c >= needed) ?? choices[choices.length - 1]!;
 }
 
-/** Most elements per beat, up to a whole word of the producer, in which a result leaves in row-major order as a stream. */
+/**
+ * Most elements per beat, up to a whole word of the producer, in which a result leaves in row-major order as a stream.
+ */
 export function outputWord(v: Value, wordOf: (arg: Value) => number): number | undefined {
   const type = v.type as StreamType;
   const order = orderOf(source(v), wordOf);

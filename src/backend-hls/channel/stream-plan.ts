@@ -1,14 +1,15 @@
 /**
- * FIFO and sliding window: one realization. Words arrive in a ring; columns of words are fetched from it, in order, into
- * tap registers; a step reads taps. A FIFO is the window of one tap.
+ * FIFO and sliding window: one realization. Words arrive in a ring; columns of words are fetched from it, in order,
+ * into tap registers; a step reads taps. A FIFO is the window of one tap.
  *
  * The words of a sample form a grid of rows of `pitch` words. A group of `repeat` consecutive steps reads one window,
- * `rows` x `columns` words; the next group's window lies further right, or at the start of a later row. Fetch f loads the
- * column `f mod pitch` of row visit `f div pitch`; the window of group g is complete once fetch `ready[g]` is done. A window
- * may hang over the end of its row: then the first columns of the next visit are already in, and masks hide them.
+ * `rows` x `columns` words; the next group's window lies further right, or at the start of a later row. Fetch f loads
+ * the column `f mod pitch` of row visit `f div pitch`; the window of group g is complete once fetch `ready[g]` is done.
+ * A window may hang over the end of its row: then the first columns of the next visit are already in, and masks hide
+ * them.
  *
- * Where a window serves several steps and the next one is several fetches away, it is held: copied to registers of its own,
- * so that fetching goes on meanwhile.
+ * Where a window serves several steps and the next one is several fetches away, it is held: copied to registers of its
+ * own, so that fetching goes on meanwhile.
  */
 import type { ProducerOrder, ReadTable } from "./access.js";
 
@@ -27,7 +28,9 @@ export interface StreamPlan {
   /** Fetches per sample, and empty ones after them that move the last windows into place. */
   readonly fetches: number;
   readonly flushes: number;
-  /** Whether the first fetch of the next sample, if its words are there, does as the flush: then samples lose no cycle. */
+  /**
+   * Whether the first fetch of the next sample, if its words are there, does as the flush: then samples lose no cycle.
+   */
   readonly mergesFlush: boolean;
   readonly groups: number;
   /** Steps per group: the product of the innermost `innerLoops` loops. */
@@ -39,7 +42,10 @@ export interface StreamPlan {
   /** Words that must have arrived before fetch f; words that are dead after it. */
   readonly need: Int32Array;
   readonly release: Int32Array;
-  /** Per inner step and lane (`m * lanes + lane`): row, column (0 = the newest) and plane of its tap; row -1 where it only ever pads. */
+  /**
+   * Per inner step and lane (`m * lanes + lane`): row, column (0 = the newest) and plane of its tap; row -1 where it
+   * only ever pads.
+   */
   readonly tapRow: Int32Array;
   readonly tapColumn: Int32Array;
   readonly tapPlane: Int32Array;
@@ -53,7 +59,10 @@ const HOLD_FROM = 0.05;
 /** Registers beyond this many words are no window any more. */
 const MAX_TAP_WORDS = 128;
 
-/** The cheapest stream that serves these reads, with at least `leastInner` loops within a group; undefined if their order is none. */
+/**
+ * The cheapest stream that serves these reads, with at least `leastInner` loops within a group; undefined if their
+ * order is none.
+ */
 export function planStream(order: ProducerOrder, table: ReadTable, leastInner = 0): StreamPlan | undefined {
   const word = new Int32Array(table.element.length);
   for (let i = 0; i < word.length; i++) word[i] = table.element[i]! < 0 ? -1 : order.wordOf[table.element[i]!]!;
@@ -73,14 +82,23 @@ export function planStream(order: ProducerOrder, table: ReadTable, leastInner = 
     let best: StreamPlan | undefined;
     for (const pitch of pitches) {
       const plan = align(order, table, word, inside, pitch, repeat, inner);
-      if (plan !== undefined && (best === undefined || plan.rows * plan.columns < best.rows * best.columns)) best = plan;
+      if (plan !== undefined && (best === undefined || plan.rows * plan.columns < best.rows * best.columns))
+        best = plan;
     }
     if (best !== undefined) return best;
   }
   return undefined;
 }
 
-function align(order: ProducerOrder, table: ReadTable, word: Int32Array, inside: Int32Array, pitch: number, repeat: number, innerLoops: number): StreamPlan | undefined {
+function align(
+  order: ProducerOrder,
+  table: ReadTable,
+  word: Int32Array,
+  inside: Int32Array,
+  pitch: number,
+  repeat: number,
+  innerLoops: number,
+): StreamPlan | undefined {
   const span = repeat * table.lanes;
   const groups = table.steps / repeat;
   // The group that reads most defines the offsets; the others must agree wherever they read at all.
@@ -199,7 +217,8 @@ function align(order: ProducerOrder, table: ReadTable, word: Int32Array, inside:
     rowStep,
     fetches,
     flushes,
-    // One flush is either a fetch or not. Of several, the first ones could be fetches and the rest then had to wait for more.
+    // One flush is either a fetch or not. Of several, the first ones could be fetches and the rest then had to wait for
+    // more.
     mergesFlush: flushes === 1 && ready[0]! >= 1 && fetches > 1,
     groups,
     repeat,
@@ -223,12 +242,17 @@ export function isHeld(plan: Pick<StreamPlan, "fetches" | "groups">, repeat: num
 /** Fetches from the window of group g to that of the next group, the last one's to the first of the next sample. */
 export function fetchGaps(plan: StreamPlan): Int32Array {
   const total = plan.fetches + plan.flushes;
-  return Int32Array.from(plan.ready, (r, g) => (g + 1 < plan.groups ? plan.ready[g + 1]! - r : total - r + plan.ready[0]!));
+  return Int32Array.from(plan.ready, (r, g) =>
+    g + 1 < plan.groups ? plan.ready[g + 1]! - r : total - r + plan.ready[0]!,
+  );
 }
 
 /** Cycles per sample that the stream keeps its consumer busy when samples follow without a gap. */
 export function streamCycles(plan: StreamPlan): number {
   const flushes = plan.mergesFlush ? 0 : plan.flushes;
   if (!plan.held) return plan.fetches + flushes + plan.groups * (plan.repeat - 1);
-  return fetchGaps(plan).reduce((n, gap, g) => n + Math.max(gap - (g + 1 === plan.groups ? plan.flushes - flushes : 0), plan.repeat), 0);
+  return fetchGaps(plan).reduce(
+    (n, gap, g) => n + Math.max(gap - (g + 1 === plan.groups ? plan.flushes - flushes : 0), plan.repeat),
+    0,
+  );
 }

@@ -1,8 +1,8 @@
 /**
- * Checks the pipelines of a design against the clock: which stage everything is in is taken as given, and from the delays of the
- * device alone it is computed anew when each value is there within its stage. An operation that reads a value of a later stage
- * is a mistake of the planner. One that ends after the cycle does is a clock that the device cannot keep, which the user hears
- * together with the clock that it can.
+ * Checks the pipelines of a design against the clock: which stage everything is in is taken as given, and from the
+ * delays of the device alone it is computed anew when each value is there within its stage. An operation that reads a
+ * value of a later stage is a mistake of the planner. One that ends after the cycle does is a clock that the device
+ * cannot keep, which the user hears together with the clock that it can.
  */
 import { CompilerBug, type Sink, UserError } from "../../diagnostics/index.js";
 import type { Block, Op, Value } from "../../ir/core.js";
@@ -32,8 +32,8 @@ export interface Slowest {
 }
 
 /**
- * Delays are of average routes: a cycle as a rule keeps some time for worse ones. Logic that takes of that is a warning, logic
- * that takes more than the whole cycle an error.
+ * Delays are of average routes: a cycle as a rule keeps some time for worse ones. Logic that takes of that is a
+ * warning, logic that takes more than the whole cycle an error.
  *
  * @errors FL012; warns with FL013
  */
@@ -42,8 +42,25 @@ export function checkPipelines(design: Design, sink: Sink): void {
   if (slowest === undefined || slowest.ns <= usablePeriod(design.clockMhz) + 1e-6) return;
   const period = 1000 / design.clockMhz;
   const [ns, has] = [slowest.ns, period].map((n) => n.toFixed(2)) as [string, string];
-  if (slowest.ns <= period) return void sink.report("FL013", { clock: design.clockMhz, kernel: slowest.kernel, what: slowest.what, ns, has, safe: clockFor(slowest.ns) }, { node: slowest.node });
-  throw UserError.of("FL012", { clock: design.clockMhz, device: design.device.name, kernel: slowest.kernel, what: slowest.what, ns, has, possible: clockFor(slowest.ns) }, { node: slowest.node });
+  if (slowest.ns <= period)
+    return void sink.report(
+      "FL013",
+      { clock: design.clockMhz, kernel: slowest.kernel, what: slowest.what, ns, has, safe: clockFor(slowest.ns) },
+      { node: slowest.node },
+    );
+  throw UserError.of(
+    "FL012",
+    {
+      clock: design.clockMhz,
+      device: design.device.name,
+      kernel: slowest.kernel,
+      what: slowest.what,
+      ns,
+      has,
+      possible: clockFor(slowest.ns),
+    },
+    { node: slowest.node },
+  );
 }
 
 /** The longest way between two registers of any kernel; undefined without kernels. */
@@ -71,12 +88,20 @@ class PipelineTimes {
 
   slowest(): Slowest {
     this.run();
-    return { kernel: this.node.name, node: this.node.op.loc.nodes[0] ?? this.node.name, what: this.what, ns: this.worst };
+    return {
+      kernel: this.node.name,
+      node: this.node.op.loc.nodes[0] ?? this.node.name,
+      what: this.what,
+      ns: this.worst,
+    };
   }
 
   /** Behind a register of an earlier stage, a value is there when the cycle begins. */
   private at(t: Time, stage: number, reader: string): Time {
-    if (t.stage > stage) throw new CompilerBug(`kernel ${this.node.name}: ${reader} in stage ${stage} reads what is there in stage ${t.stage} only`);
+    if (t.stage > stage)
+      throw new CompilerBug(
+        `kernel ${this.node.name}: ${reader} in stage ${stage} reads what is there in stage ${t.stage} only`,
+      );
     return t.stage === stage ? t : { stage, low: this.base, all: this.base };
   }
 
@@ -86,7 +111,8 @@ class PipelineTimes {
   }
 
   private sum(inputs: readonly Time[], stage: number, width: number, what: string, before = 0): Time {
-    const low = Math.max(this.base, ...inputs.map((t) => this.at(t, stage, what).low)) + before + this.device.timing.add;
+    const low =
+      Math.max(this.base, ...inputs.map((t) => this.at(t, stage, what).low)) + before + this.device.timing.add;
     return { stage, low, all: this.note(low + carryDelay(this.device, width), what) };
   }
 
@@ -99,7 +125,8 @@ class PipelineTimes {
     const { node, device } = this;
     const { op, spec, pipeline, products } = node;
     const [body, epilogue] = op.regions as [{ args: Value[] } & Block, { args: Value[] } & Block];
-    const operands = (phase: "body" | "epilogue"): number[] => spec.operands.flatMap((o, i) => (o.phase === phase ? [i] : []));
+    const operands = (phase: "body" | "epilogue"): number[] =>
+      spec.operands.flatMap((o, i) => (o.phase === phase ? [i] : []));
     // Operands come out of registers, a block RAM, or straight from another kernel.
     const arrive = (i: number, stage: number): Time => {
       const constant = isConstantOperand(spec, i);
@@ -118,23 +145,34 @@ class PipelineTimes {
     const carry = products.products.kind === "packed" ? 1 : 0;
     pipeline.treeStages.forEach((stage) => {
       covered *= 2;
-      const width = spec.combiner === "add" ? sumType(termType, covered, spec.accType).width + carry : spec.accType.width;
-      folded = [spec.combiner === "add" ? this.sum(folded, stage, width, `a sum of ${width} bits`) : this.logic(folded, stage, chooseDelay(device, width), `a choice between numbers of ${width} bits`)];
+      const width =
+        spec.combiner === "add" ? sumType(termType, covered, spec.accType).width + carry : spec.accType.width;
+      folded = [
+        spec.combiner === "add"
+          ? this.sum(folded, stage, width, `a sum of ${width} bits`)
+          : this.logic(folded, stage, chooseDelay(device, width), `a choice between numbers of ${width} bits`),
+      ];
     });
     if (accumulatorLoops(spec).reductions.length > 0) {
       const { width } = spec.accType;
       const stage = pipeline.accStage!;
       if (spec.combiner === "add") this.sum(folded, stage, width, `an accumulator of ${width} bits`, device.timing.lut);
-      else this.logic(folded, stage, device.timing.lut + chooseDelay(device, width), `a running choice of ${width} bits`);
+      else
+        this.logic(folded, stage, device.timing.lut + chooseDelay(device, width), `a running choice of ${width} bits`);
       folded = [{ stage: stage + 1, low: this.base, all: this.base }];
     } else if (pipeline.carryStage !== undefined) {
       folded = [this.sum(folded, pipeline.carryStage, spec.accType.width, `a sum of ${spec.accType.width} bits`)];
     }
     const last = folded.reduce((a, b) => (b.stage > a.stage || (b.stage === a.stage && b.all > a.all) ? b : a));
     this.times.set(epilogue.args[0]!, last);
-    operands("epilogue").forEach((_, k) => this.times.set(epilogue.args[k + 1]!, { stage: last.stage, low: this.base, all: this.base }));
+    operands("epilogue").forEach((_, k) =>
+      this.times.set(epilogue.args[k + 1]!, { stage: last.stage, low: this.base, all: this.base }),
+    );
     const result = this.block(epilogue);
-    if (result.stage > pipeline.depth) throw new CompilerBug(`kernel ${node.name}: its result is there in stage ${result.stage}, behind its last stage ${pipeline.depth}`);
+    if (result.stage > pipeline.depth)
+      throw new CompilerBug(
+        `kernel ${node.name}: its result is there in stage ${result.stage}, behind its last stage ${pipeline.depth}`,
+      );
   }
 
   /** Nanoseconds into the cycle in which the kernel in front, in lockstep, has its result. */
@@ -145,9 +183,16 @@ class PipelineTimes {
 
   private graphs(): readonly Time[] {
     const { spec, op, pipeline, products } = this.node;
-    const start = this.times.get(op.regions[0]!.args[0]!) ?? { stage: pipeline.operandStage, low: this.base, all: this.base };
-    const found = [...pipeline.graphStages].flatMap(([graph, stages]) => this.graph(graph, stages, start, pipeline.absorbsSign ? 0 : spec.accType.width));
-    if (found.length === 0) throw new CompilerBug(`kernel ${this.node.name}: ${products.units.length} adder graphs without a stage`);
+    const start = this.times.get(op.regions[0]!.args[0]!) ?? {
+      stage: pipeline.operandStage,
+      low: this.base,
+      all: this.base,
+    };
+    const found = [...pipeline.graphStages].flatMap(([graph, stages]) =>
+      this.graph(graph, stages, start, pipeline.absorbsSign ? 0 : spec.accType.width),
+    );
+    if (found.length === 0)
+      throw new CompilerBug(`kernel ${this.node.name}: ${products.units.length} adder graphs without a stage`);
     return found;
   }
 
@@ -155,10 +200,21 @@ class PipelineTimes {
   private graph(graph: AdderGraph, stages: GraphStages, start: Time, negated: number): Time[] {
     const constant = { stage: 0, low: 0, all: 0 };
     const times: Time[] = graph.inputs.map((_, i) => (i < graph.inputs.length - graph.constants ? start : constant));
-    graph.nodes.forEach((n, i) => times.push(this.sum([times[n.a]!, times[n.b]!], stages.nodes[i]!, bitsOfInterval(n.range), `a sum of ${bitsOfInterval(n.range)} bits`)));
+    graph.nodes.forEach((n, i) =>
+      times.push(
+        this.sum(
+          [times[n.a]!, times[n.b]!],
+          stages.nodes[i]!,
+          bitsOfInterval(n.range),
+          `a sum of ${bitsOfInterval(n.range)} bits`,
+        ),
+      ),
+    );
     return graph.outputs.map((o, i) => {
       const t = o.node < 0 ? start : times[o.node]!;
-      return o.node >= 0 && o.negative && negated > 0 ? this.sum([t], stages.outputs[i]!, negated, `a negation of ${negated} bits`) : t;
+      return o.node >= 0 && o.negative && negated > 0
+        ? this.sum([t], stages.outputs[i]!, negated, `a negation of ${negated} bits`)
+        : t;
     });
   }
 
@@ -168,7 +224,15 @@ class PipelineTimes {
       if (o.name === "fx.yield") return this.times.get(o.operand(0))!;
       if (o === products.added) this.times.set(o.result, this.times.get(block.args[0]!)!);
       else if (o.name === "fx.constant") this.times.set(o.result, { stage: 0, low: 0, all: 0 });
-      else this.times.set(o.result, this.operation(o, o.operands.map((v) => this.times.get(v)!), pipeline.stageOf.get(o)!));
+      else
+        this.times.set(
+          o.result,
+          this.operation(
+            o,
+            o.operands.map((v) => this.times.get(v)!),
+            pipeline.stageOf.get(o)!,
+          ),
+        );
     }
     throw new CompilerBug(`kernel ${this.node.name}: a body without fx.yield`);
   }
@@ -177,9 +241,11 @@ class PipelineTimes {
     const { device, base } = this;
     const { pipeline } = this.node;
     const to = o.result.type as FixedType;
-    if (o.name === "fx.add" || o.name === "fx.sub") return this.sum(inputs, stage, to.width, `a sum of ${to.width} bits`);
+    if (o.name === "fx.add" || o.name === "fx.sub")
+      return this.sum(inputs, stage, to.width, `a sum of ${to.width} bits`);
     const product = pipeline.constantProducts.get(o);
-    if (product !== undefined) return this.graph(product.graph, product.stages, inputs[product.varying]!, this.node.spec.accType.width)[0]!;
+    if (product !== undefined)
+      return this.graph(product.graph, product.stages, inputs[product.varying]!, this.node.spec.accType.width)[0]!;
     if (o.name === "fx.mul") {
       const what = `a product of ${o.operands.map((v) => (v.type as FixedType).width).join(" by ")} bits`;
       const cell = pipeline.cellOf.get(o);
@@ -205,7 +271,12 @@ class PipelineTimes {
       return { stage, low: all, all };
     }
     const delay = opDelay(device, o);
-    const t = this.logic(inputs, stage, delay, o.name === "fx.table" ? `a table of ${denseAttr(o, "values").data.length} entries` : o.name);
+    const t = this.logic(
+      inputs,
+      stage,
+      delay,
+      o.name === "fx.table" ? `a table of ${denseAttr(o, "values").data.length} entries` : o.name,
+    );
     if (o.name === "fx.table" && isRegisteredTable(o)) return { stage: stage + 1, low: base, all: base };
     // Wires leave low bits early.
     return delay > 0 ? t : { ...t, low: Math.max(base, ...inputs.filter((x) => x.stage === stage).map((x) => x.low)) };

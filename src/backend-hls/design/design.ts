@@ -1,16 +1,17 @@
 /**
- * A scheduled flow module as a network of kernels and channels: what the timeline simulates and the RTL is generated from.
+ * A scheduled flow module as a network of kernels and channels: what the timeline simulates and the RTL is generated
+ * from.
  */
 import type { Module, Op, Value } from "../../ir/core.js";
 import { loopNest, readKernel, type KernelSpec } from "../../ir/flow/kernel.js";
 import { portScale } from "../../ir/port-scales.js";
-import { type FixedType, type StreamType } from "../../ir/types.js";
+import type { FixedType, StreamType } from "../../ir/types.js";
 import { source } from "../../ir/eval/flow.js";
 import { CompilerBug } from "../../diagnostics/index.js";
 import { orderOf, portReads, type ProducerOrder, type ReadTable, readTable } from "../channel/access.js";
 import { type ChannelPlan, planChannel } from "../channel/channel-plan.js";
 import { bankDepth, planMemory } from "../channel/memory-plan.js";
-import { type PortWords } from "../channel/ports.js";
+import type { PortWords } from "../channel/ports.js";
 import type { Device } from "../device/devices.js";
 import { ramStorage, romStorage } from "../device/storage.js";
 import { isConstantOperand, isFixedOperand, weightTable, weightWords } from "../kernel/datapath.js";
@@ -91,7 +92,8 @@ export function emissions(spec: KernelSpec): Uint8Array {
   let inner = 1;
   for (let d = loops.length - 1; d >= 0; d--) {
     const { trips, kind } = loops[d]!;
-    if (kind === "reduction") for (let s = 0; s < steps; s++) if (Math.floor(s / inner) % trips !== trips - 1) emits[s] = 0;
+    if (kind === "reduction")
+      for (let s = 0; s < steps; s++) if (Math.floor(s / inner) % trips !== trips - 1) emits[s] = 0;
     inner *= trips;
   }
   return emits;
@@ -105,11 +107,25 @@ export function elaborate(module: Module, device: Device, clockMhz: number, port
   const nodes = new Map<Value, KernelNode | InputNode>();
   const design: Design = { name: module.name, device, clockMhz, inputs: [], kernels: [], outputs: [], channels: [] };
   func.body.args.forEach((arg, i) => {
-    const node: InputNode = { kind: "input", name: inputNames[i]!, arg, order: orderOf(arg, inputWord), type: arg.type as StreamType, scale: portScale(func, "input_scales", i), outputs: [] };
+    const node: InputNode = {
+      kind: "input",
+      name: inputNames[i]!,
+      arg,
+      order: orderOf(arg, inputWord),
+      type: arg.type as StreamType,
+      scale: portScale(func, "input_scales", i),
+      outputs: [],
+    };
     nodes.set(arg, node);
     design.inputs.push(node);
   });
-  const connect = (v: Value, consumer: KernelNode | OutputNode, operand: number, phase: "body" | "epilogue", table: ReadTable): void => {
+  const connect = (
+    v: Value,
+    consumer: KernelNode | OutputNode,
+    operand: number,
+    phase: "body" | "epilogue",
+    table: ReadTable,
+  ): void => {
     const origin = source(v);
     const producer = nodes.get(origin);
     if (producer === undefined) throw new CompilerBug(`${consumer.name}: operand ${operand} has no producer`);
@@ -117,7 +133,8 @@ export function elaborate(module: Module, device: Device, clockMhz: number, port
     // The timeline may have made a memory of what looked like a stream.
     const order = orderOf(origin, inputWord);
     const chosen = op?.attrs["kind"] === "memory" ? planMemory(order, table) : planChannel(order, table);
-    const plan = op?.attrs["merges_flush"] === false && chosen.kind !== "memory" ? { ...chosen, mergesFlush: false } : chosen;
+    const plan =
+      op?.attrs["merges_flush"] === false && chosen.kind !== "memory" ? { ...chosen, mergesFlush: false } : chosen;
     const capacity = op?.attrs["capacity"];
     const channel: Channel = {
       name: `${producer.name}_to_${consumer.name}${consumer.kind === "kernel" && phase === "epilogue" ? "_post" : ""}`,
@@ -142,7 +159,18 @@ export function elaborate(module: Module, device: Device, clockMhz: number, port
       const spec = readKernel(op);
       const emits = emissions(spec);
       const products = planProducts(op, spec, device);
-      const node: KernelNode = { kind: "kernel", name: spec.name, op, spec, products, pipeline: UNPLANNED, steps: emits.length, emits, inputs: [], outputs: [] };
+      const node: KernelNode = {
+        kind: "kernel",
+        name: spec.name,
+        op,
+        spec,
+        products,
+        pipeline: UNPLANNED,
+        steps: emits.length,
+        emits,
+        inputs: [],
+        outputs: [],
+      };
       nodes.set(op.result, node);
       design.kernels.push(node);
       spec.operands.forEach((o, k) => {
@@ -152,10 +180,18 @@ export function elaborate(module: Module, device: Device, clockMhz: number, port
       op.operands.forEach((v, i) => {
         const type = v.type as StreamType;
         const perBeat = ports.outputs[i]!;
-        const node: OutputNode = { kind: "output", name: outputNames[i]!, type, perBeat, scale: portScale(func, "output_scales", i), inputs: [] };
+        const node: OutputNode = {
+          kind: "output",
+          name: outputNames[i]!,
+          type,
+          perBeat,
+          scale: portScale(func, "output_scales", i),
+          inputs: [],
+        };
         design.outputs.push(node);
         connect(v, node, 0, "body", portReads(type, perBeat));
-        if (node.inputs[0]!.plan.kind === "memory") throw new CompilerBug(`output ${node.name} does not leave in row-major order`);
+        if (node.inputs[0]!.plan.kind === "memory")
+          throw new CompilerBug(`output ${node.name} does not leave in row-major order`);
       });
     }
   }
@@ -170,9 +206,9 @@ export function elaborate(module: Module, device: Device, clockMhz: number, port
 const UNPLANNED = undefined as unknown as Pipeline;
 
 /**
- * Whether the consumer never lets a word wait: it reads nothing else that could be late, takes each word in one step, and
- * each step completes a result. Then it runs in lockstep with its producer, and where results leave the last such kernel,
- * room for them is reserved when the first one fires.
+ * Whether the consumer never lets a word wait: it reads nothing else that could be late, takes each word in one step,
+ * and each step completes a result. Then it runs in lockstep with its producer, and where results leave the last such
+ * kernel, room for them is reserved when the first one fires.
  */
 function takesAtOnce({ plan, consumer, phase }: Channel): boolean {
   if (consumer.kind !== "kernel" || phase !== "body" || !wordAStep(plan)) return false;
@@ -192,8 +228,8 @@ function wordAStep(plan: ChannelPlan): boolean {
 const NARROW_WORD = 64;
 
 /**
- * Whether words for an output port go by an empty buffer. Wide ones do only where a sample is one word: of many words the last
- * is what latency counts, and its way through the ring is a small part.
+ * Whether words for an output port go by an empty buffer. Wide ones do only where a sample is one word: of many words
+ * the last is what latency counts, and its way through the ring is a small part.
  */
 function goesThrough({ plan, elem, producer, consumer, deep }: Channel): boolean {
   if (consumer.kind !== "output" || producer.kind !== "kernel" || deep || !wordAStep(plan)) return false;
@@ -209,7 +245,11 @@ export interface Sink {
 
 export function sinksOf(node: KernelNode | InputNode): Sink[] {
   const own = node.kind === "kernel" ? node.pipeline.depth : 0;
-  return node.outputs.flatMap((c) => (c.direct && c.consumer.kind === "kernel" ? sinksOf(c.consumer).map((s) => ({ ...s, delay: own + s.delay })) : [{ channel: c, delay: own }]));
+  return node.outputs.flatMap((c) =>
+    c.direct && c.consumer.kind === "kernel"
+      ? sinksOf(c.consumer).map((s) => ({ ...s, delay: own + s.delay }))
+      : [{ channel: c, delay: own }],
+  );
 }
 
 /** Whether a kernel fires when its producer says, and never waits. */
@@ -220,10 +260,21 @@ export function inLockstep(node: KernelNode): boolean {
 /** Whether operand i of a kernel comes out of a block RAM. */
 export function isLate(design: Design, node: KernelNode, i: number): boolean {
   const { device } = design;
-  if (isConstantOperand(node.spec, i)) return !isFixedOperand(node.spec, i) && romStorage(device, weightWords(weightTable(node.spec, i)), true).style === "block";
+  if (isConstantOperand(node.spec, i))
+    return (
+      !isFixedOperand(node.spec, i) &&
+      romStorage(device, weightWords(weightTable(node.spec, i)), true).style === "block"
+    );
   const { plan, elem } = node.inputs.find((c) => c.operand === i)!;
   // How many samples fit is not known yet; two as a rule.
-  return plan.kind === "memory" && plan.banks.some((b) => b.words.length > 1 && ramStorage(device, bankDepth(b.words.length, 2), b.planes.length * elem.width, true).style === "block");
+  return (
+    plan.kind === "memory" &&
+    plan.banks.some(
+      (b) =>
+        b.words.length > 1 &&
+        ramStorage(device, bankDepth(b.words.length, 2), b.planes.length * elem.width, true).style === "block",
+    )
+  );
 }
 
 /** Plans the pipeline of a kernel for the channels that it has now; those of its producers come first. */
@@ -234,7 +285,9 @@ function planKernel(design: Design, node: KernelNode): void {
     late: (i) => isLate(design, node, i),
     // Beats of a port come out of a register in front of it.
     ...(before !== undefined && { arrival: before.kind === "kernel" ? before.pipeline.rest : timing.base }),
-    ...(node.outputs.every((c) => c.direct || c.through) && { exit: node.outputs.some((c) => c.through) ? timing.lut : 0 }),
+    ...(node.outputs.every((c) => c.direct || c.through) && {
+      exit: node.outputs.some((c) => c.through) ? timing.lut : 0,
+    }),
   });
 }
 

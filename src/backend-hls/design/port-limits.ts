@@ -24,7 +24,9 @@ export interface PortLimits {
 /** `128` bits, `16e` elements; undefined for anything else. */
 export function parseAxisWidth(text: string): AxisWidth | undefined {
   const m = /^([1-9][0-9]*)(e|elements)?$/.exec(text.trim());
-  return m === null || !Number.isSafeInteger(Number(m[1])) ? undefined : { unit: m[2] === undefined ? "bits" : "elements", count: Number(m[1]) };
+  return m === null || !Number.isSafeInteger(Number(m[1]))
+    ? undefined
+    : { unit: m[2] === undefined ? "bits" : "elements", count: Number(m[1]) };
 }
 
 /** @errors FL008 for a width in which a tensor cannot pass */
@@ -42,7 +44,11 @@ export function portLimits(module: Module, axis: AxisWidth | undefined): PortLim
         if (beatsOf(i) <= ii) return;
         const { name, type } = inputs[i]!;
         const enough = portWordChoices(type).find((c) => Math.ceil(elementCount(type.shape) / c) <= ii)!;
-        throw UserError.of("FL007", { name, ii, beats: beatsOf(i), word, enough, bits: enough * (type.elem as FixedType).width }, { tensor: name });
+        throw UserError.of(
+          "FL007",
+          { name, ii, beats: beatsOf(i), word, enough, bits: enough * (type.elem as FixedType).width },
+          { tensor: name },
+        );
       });
     },
   };
@@ -53,9 +59,17 @@ function wordOf(name: string, type: StreamType, axis: AxisWidth): number {
   const { width } = type.elem as FixedType;
   if (axis.unit === "elements") {
     if (choices.includes(axis.count)) return axis.count;
-    throw UserError.of("FL008", { name, asked: `${axis.count} elements`, shape: type.shape.join("x"), choices: choices.join(", "), width }, { tensor: name });
+    throw UserError.of(
+      "FL008",
+      { name, asked: `${axis.count} elements`, shape: type.shape.join("x"), choices: choices.join(", "), width },
+      { tensor: name },
+    );
   }
   const fitting = choices.filter((c) => c * width <= axis.count);
   if (fitting.length > 0) return fitting[fitting.length - 1]!;
-  throw UserError.of("FL008", { name, asked: `${axis.count} bits`, shape: type.shape.join("x"), choices: choices.join(", "), width }, { tensor: name });
+  throw UserError.of(
+    "FL008",
+    { name, asked: `${axis.count} bits`, shape: type.shape.join("x"), choices: choices.join(", "), width },
+    { tensor: name },
+  );
 }

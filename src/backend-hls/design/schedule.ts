@@ -3,7 +3,7 @@ import { Block, Builder, type Module, type Op, type Value } from "../../ir/core.
 import { affineMap, affineExpr } from "../../ir/affine.js";
 import { buildKernel, kernelMacs, readKernel, rowMajorView, type KernelSpec } from "../../ir/flow/kernel.js";
 import { source } from "../../ir/eval/flow.js";
-import { type FixedType, type StreamType } from "../../ir/types.js";
+import type { FixedType, StreamType } from "../../ir/types.js";
 import { channelResources } from "../channel/channel-area.js";
 import { consumerCycles } from "../channel/channel-plan.js";
 import { beats, inputWord, outputWord, type PortWords } from "../channel/ports.js";
@@ -83,9 +83,14 @@ function orderOutputs(module: Module, words: PortWords, ii: number): PortWords {
 function rowMajorCopy(v: Value, before: Op, ii: number): Value {
   const type = v.type as StreamType;
   const elem = type.elem as FixedType;
-  const iterators = type.shape.flatMap((extent, d) => (extent > 1 ? [{ name: `d${d}`, extent, kind: "parallel" as const, d }] : []));
+  const iterators = type.shape.flatMap((extent, d) =>
+    extent > 1 ? [{ name: `d${d}`, extent, kind: "parallel" as const, d }] : [],
+  );
   const dims = iterators.map((i) => i.name);
-  const map = affineMap(dims, type.shape.map((_, d) => affineExpr(dims, dims.includes(`d${d}`) ? { [`d${d}`]: 1 } : {})));
+  const map = affineMap(
+    dims,
+    type.shape.map((_, d) => affineExpr(dims, dims.includes(`d${d}`) ? { [`d${d}`]: 1 } : {})),
+  );
   let left = inputWord(type, ii);
   const unroll: Record<string, number> = {};
   for (const i of [...iterators].reverse()) {
@@ -121,7 +126,19 @@ export function insertChannels(module: Module, device: Device, clockMhz: number)
     const index = c.consumer.kind === "kernel" ? c.operand : plain.outputs.indexOf(c.consumer);
     const v = consumer.operand(index);
     const b = Builder.before(consumer);
-    const channel = b.value("flow.channel", [v], v.type, { sym: c.name, kind: c.direct ? "direct" : c.plan.kind, capacity: c.capacity, ...(c.deep && { deep: true }), ...(c.plan.kind !== "memory" && c.plan.flushes > 0 && { merges_flush: c.plan.mergesFlush }) }, c.name);
+    const channel = b.value(
+      "flow.channel",
+      [v],
+      v.type,
+      {
+        sym: c.name,
+        kind: c.direct ? "direct" : c.plan.kind,
+        capacity: c.capacity,
+        ...(c.deep && { deep: true }),
+        ...(c.plan.kind !== "memory" && c.plan.flushes > 0 && { merges_flush: c.plan.mergesFlush }),
+      },
+      c.name,
+    );
     consumer.setOperand(index, channel);
   }
   for (const k of plain.kernels) k.op.attrs["depth"] = k.pipeline.depth;
@@ -150,7 +167,9 @@ export function designResources(design: Design, device: Device): Resources {
 
 /** Steps of the largest kernel on a single lane: beyond this interval kernels shrink no further. */
 export function slowestKernel(module: Module): number {
-  const points = module.func.body.ops.flatMap((op) => (op.name === "flow.kernel" ? [readKernel(op).iterators.reduce((n, i) => n * i.extent, 1)] : []));
+  const points = module.func.body.ops.flatMap((op) =>
+    op.name === "flow.kernel" ? [readKernel(op).iterators.reduce((n, i) => n * i.extent, 1)] : [],
+  );
   return Math.max(1, ...points);
 }
 
@@ -165,13 +184,24 @@ export interface Binding {
   readonly available: number;
 }
 
-export function bindingOf(design: Design, resources: Resources, limits: Readonly<Partial<Record<keyof Resources, number>>>): Binding {
+export function bindingOf(
+  design: Design,
+  resources: Resources,
+  limits: Readonly<Partial<Record<keyof Resources, number>>>,
+): Binding {
   const busy = [
-    ...design.kernels.map((k) => ({ kernel: k.name, cycles: Math.max(k.steps, ...k.inputs.map((c) => consumerCycles(c.plan))) })),
+    ...design.kernels.map((k) => ({
+      kernel: k.name,
+      cycles: Math.max(k.steps, ...k.inputs.map((c) => consumerCycles(c.plan))),
+    })),
     ...design.inputs.map((i) => ({ kernel: `input ${i.name}`, cycles: i.order.words })),
     ...design.outputs.map((o) => ({ kernel: `output ${o.name}`, cycles: beats(o.type, o.perBeat) })),
   ].reduce((a, b) => (b.cycles > a.cycles ? b : a));
-  const shares = (["lut", "ff", "dsp", "bram"] as const).map((resource) => ({ resource, used: resources[resource], available: limits[resource] ?? Infinity }));
+  const shares = (["lut", "ff", "dsp", "bram"] as const).map((resource) => ({
+    resource,
+    used: resources[resource],
+    available: limits[resource] ?? Infinity,
+  }));
   const share = (x: { used: number; available: number }): number => (x.used === 0 ? 0 : x.used / x.available);
   return { ...busy, ...shares.reduce((a, b) => (share(b) > share(a) ? b : a)) };
 }

@@ -1,4 +1,7 @@
-/** The words that every channel has room for: the fewest with which nothing ever waits for space at the design's own pace. */
+/**
+ * The words that every channel has room for: the fewest with which nothing ever waits for space at the design's own
+ * pace.
+ */
 import { CompilerBug } from "../../diagnostics/index.js";
 import { channelResources } from "../channel/channel-area.js";
 import { consumerCycles, type ChannelPlan } from "../channel/channel-plan.js";
@@ -25,15 +28,22 @@ function isDeep(device: Device, c: Channel): boolean {
 const MANY_ROWS = 4;
 
 /**
- * A window that runs far behind its producer would hold many rows, each in a bank of its own, and choose among all of them. A
- * memory with addresses is smaller then. Returns whether the channel has become one.
+ * A window that runs far behind its producer would hold many rows, each in a bank of its own, and choose among all of
+ * them. A memory with addresses is smaller then. Returns whether the channel has become one.
  */
 function holdInMemory(design: Design, c: Channel): boolean {
   const p = c.plan;
   const { device } = design;
-  if (p.kind === "memory" || p.rows === 1 || c.consumer.kind !== "kernel" || c.capacity <= (p.rows + MANY_ROWS) * p.pitch) return false;
+  if (
+    p.kind === "memory" ||
+    p.rows === 1 ||
+    c.consumer.kind !== "kernel" ||
+    c.capacity <= (p.rows + MANY_ROWS) * p.pitch
+  )
+    return false;
   const memory = planMemory(p.order, p.table);
-  const area = (plan: ChannelPlan, capacity: number): number => equivalentLuts(channelResources(device, plan, c.elem, capacity));
+  const area = (plan: ChannelPlan, capacity: number): number =>
+    equivalentLuts(channelResources(device, plan, c.elem, capacity));
   if (area(memory, 2 * memory.words) >= area(p, c.capacity)) return false;
   c.plan = memory;
   c.deep = false;
@@ -53,8 +63,8 @@ export function lowerBound(design: Design): number {
 }
 
 /**
- * Takes back that flushes merge with the next sample: whether they can depends on when it comes, which is the one thing here
- * that is not monotone. Returns whether any did.
+ * Takes back that flushes merge with the next sample: whether they can depends on when it comes, which is the one thing
+ * here that is not monotone. Returns whether any did.
  */
 function separateFlushes(design: Design): boolean {
   let any = false;
@@ -69,8 +79,9 @@ function separateFlushes(design: Design): boolean {
 /**
  * Gives every channel the fewest words with which nothing ever waits for space at the design's own pace, then measures.
  *
- * Dataflow is monotone: what works with paced samples never gets later when they come without a gap, so no sample of the
- * full-speed run may end after its paced time. (Single distances may be longer, where the samples before came early.)
+ * Dataflow is monotone: what works with paced samples never gets later when they come without a gap, so no sample of
+ * the full-speed run may end after its paced time. (Single distances may be longer, where the samples before came
+ * early.)
  */
 export function sizeChannels(design: Design): TimelineResult {
   let pace = lowerBound(design);
@@ -105,9 +116,15 @@ export function sizeChannels(design: Design): TimelineResult {
     // Words come at other times now.
     if (changed) continue;
     const full = runTimeline(design, { samples, pace: 0, unbounded: false });
-    // While the pipeline fills, samples may leave closer together than any kernel could go on, and the next ones after a longer time.
-    if (full.ends.every((end, s) => end <= free.ends[s]!)) return { ...full, initiationInterval: Math.min(pace, Math.max(lowerBound(design), Math.ceil(full.steadyInterval))) };
-    if (!separateFlushes(design)) throw new CompilerBug(`channels sized for ${pace} cycles a sample reach only ${full.steadyInterval}`);
+    // While the pipeline fills, samples may leave closer together than any kernel could go on, and the next ones after
+    // a longer time.
+    if (full.ends.every((end, s) => end <= free.ends[s]!))
+      return {
+        ...full,
+        initiationInterval: Math.min(pace, Math.max(lowerBound(design), Math.ceil(full.steadyInterval))),
+      };
+    if (!separateFlushes(design))
+      throw new CompilerBug(`channels sized for ${pace} cycles a sample reach only ${full.steadyInterval}`);
     pace = lowerBound(design);
   }
   throw new CompilerBug("the pace of the design does not settle");

@@ -1,11 +1,19 @@
 /**
- * The static timeline: a cycle-by-cycle run of kernels and channels without their data. Everything is static, so latency,
- * initiation interval and the fill of every channel are exact; the generated hardware behaves the same, cycle for cycle
- * (docs/architecture.md, "Timing model").
+ * The static timeline: a cycle-by-cycle run of kernels and channels without their data. Everything is static, so
+ * latency, initiation interval and the fill of every channel are exact; the generated hardware behaves the same, cycle
+ * for cycle (docs/architecture.md, "Timing model").
  */
 import { CompilerBug } from "../../diagnostics/index.js";
 import type { StreamPlan } from "../channel/stream-plan.js";
-import { type Channel, type Design, inLockstep, type InputNode, type KernelNode, type OutputNode, sinksOf } from "./design.js";
+import {
+  type Channel,
+  type Design,
+  inLockstep,
+  type InputNode,
+  type KernelNode,
+  type OutputNode,
+  sinksOf,
+} from "./design.js";
 
 export interface TimelineResult {
   /** Cycles from the first input beat to the last output beat of a sample in an idle pipeline, both counted. */
@@ -37,7 +45,10 @@ export interface TimelineOptions {
 export interface ChannelTrace {
   /** In which the producer pushes a word. */
   readonly pushes: number[];
-  /** In which words move into the taps of a stream: `fetch` counts within a sample; from `fetches` on nothing is fetched. */
+  /**
+   * In which words move into the taps of a stream: `fetch` counts within a sample; from `fetches` on nothing is
+   * fetched.
+   */
   readonly shifts: { readonly cycle: number; readonly sample: number; readonly fetch: number }[];
   /** In which a window is copied to registers of its own. */
   readonly copies: number[];
@@ -73,7 +84,9 @@ class ChannelState {
   hasSpace(): boolean {
     return !this.bounded || this.reserved - this.released < this.channel.capacity;
   }
-  /** Counts the words that are there by now: at the start of a cycle and, where words go by the ring, before its end. */
+  /**
+   * Counts the words that are there by now: at the start of a cycle and, where words go by the ring, before its end.
+   */
   receive(cycle: number): void {
     while (this.nextArrival < this.arrivals.length && this.arrivals[this.nextArrival]! <= cycle) {
       this.nextArrival++;
@@ -95,7 +108,10 @@ class ChannelState {
     return p.held ? this.holding : this.complete(p);
   }
   private complete(p: StreamPlan): boolean {
-    return this.fetchSample > this.groupSample || (this.fetchSample === this.groupSample && this.fetched > p.ready[this.group]!);
+    return (
+      this.fetchSample > this.groupSample ||
+      (this.fetchSample === this.groupSample && this.fetched > p.ready[this.group]!)
+    );
   }
   /** End of the cycle: `fired` if the consumer took the step. */
   endCycle(cycle: number, fired: boolean): void {
@@ -153,18 +169,32 @@ export function runTimeline(design: Design, options: TimelineOptions): TimelineR
     states.set(c, new ChannelState(c, !options.unbounded, trace));
   }
   const of = (cs: readonly Channel[]): ChannelState[] => cs.map((c) => states.get(c)!);
-  const into = (node: KernelNode | InputNode): { state: ChannelState; delay: number }[] => sinksOf(node).map((s) => ({ state: states.get(s.channel)!, delay: s.delay }));
-  const inputs = design.inputs.map((node: InputNode) => ({ node, words: node.order.words, sent: 0, outputs: into(node) }));
-  // Kernels in lockstep do what the first of them does, later.
-  const kernels = design.kernels.filter((k) => !inLockstep(k)).map((node) => ({
+  const into = (node: KernelNode | InputNode): { state: ChannelState; delay: number }[] =>
+    sinksOf(node).map((s) => ({ state: states.get(s.channel)!, delay: s.delay }));
+  const inputs = design.inputs.map((node: InputNode) => ({
     node,
-    step: 0,
-    body: of(node.inputs.filter((c) => c.phase === "body")),
-    epilogue: of(node.inputs.filter((c) => c.phase === "epilogue")),
+    words: node.order.words,
+    sent: 0,
     outputs: into(node),
+  }));
+  // Kernels in lockstep do what the first of them does, later.
+  const kernels = design.kernels
+    .filter((k) => !inLockstep(k))
+    .map((node) => ({
+      node,
+      step: 0,
+      body: of(node.inputs.filter((c) => c.phase === "body")),
+      epilogue: of(node.inputs.filter((c) => c.phase === "epilogue")),
+      outputs: into(node),
+      fired: false,
+    }));
+  const outputs = design.outputs.map((node: OutputNode) => ({
+    node,
+    input: states.get(node.inputs[0]!)!,
+    beats: node.inputs[0]!.plan.table.steps,
+    taken: 0,
     fired: false,
   }));
-  const outputs = design.outputs.map((node: OutputNode) => ({ node, input: states.get(node.inputs[0]!)!, beats: node.inputs[0]!.plan.table.steps, taken: 0, fired: false }));
   const all = [...states.values()];
   const sampleStart: number[] = [];
   const sampleEnd: number[] = [];
@@ -177,12 +207,18 @@ export function runTimeline(design: Design, options: TimelineOptions): TimelineR
     let moved = false;
     for (const k of kernels) {
       const emits = k.node.emits[k.step] === 1;
-      k.fired = k.body.every((s) => s.valid()) && (!emits || (k.epilogue.every((s) => s.valid()) && k.outputs.every((o) => o.state.hasSpace())));
+      k.fired =
+        k.body.every((s) => s.valid()) &&
+        (!emits || (k.epilogue.every((s) => s.valid()) && k.outputs.every((o) => o.state.hasSpace())));
     }
     for (const o of outputs) o.fired = o.taken < o.beats * options.samples && o.input.valid();
     const sends = inputs.map((i) => {
       const sample = Math.floor(i.sent / i.words);
-      return i.sent < i.words * options.samples && cycle >= sample * options.pace && i.outputs.every((o) => o.state.hasSpace());
+      return (
+        i.sent < i.words * options.samples &&
+        cycle >= sample * options.pace &&
+        i.outputs.every((o) => o.state.hasSpace())
+      );
     });
     const firedOn = new Set<ChannelState>();
     kernels.forEach((k) => {
@@ -202,7 +238,8 @@ export function runTimeline(design: Design, options: TimelineOptions): TimelineR
       if (!o.fired) return;
       moved = true;
       firedOn.add(o.input);
-      if (++o.taken % o.beats === 0) sampleEnd[o.taken / o.beats - 1] = Math.max(sampleEnd[o.taken / o.beats - 1] ?? 0, cycle);
+      if (++o.taken % o.beats === 0)
+        sampleEnd[o.taken / o.beats - 1] = Math.max(sampleEnd[o.taken / o.beats - 1] ?? 0, cycle);
     });
     sends.forEach((go, n) => {
       if (!go) return;
@@ -231,7 +268,8 @@ export function runTimeline(design: Design, options: TimelineOptions): TimelineR
   return {
     latency: sampleEnd[0]! - sampleStart[0]! + 1,
     initiationInterval,
-    steadyInterval: n > STEADY_SAMPLES ? (sampleEnd[n - 1]! - sampleEnd[n - 1 - STEADY_SAMPLES]!) / STEADY_SAMPLES : cycle,
+    steadyInterval:
+      n > STEADY_SAMPLES ? (sampleEnd[n - 1]! - sampleEnd[n - 1 - STEADY_SAMPLES]!) / STEADY_SAMPLES : cycle,
     ends: sampleEnd,
     peak: new Map(all.map((s) => [s.channel, s.peak])),
     cycles: cycle,

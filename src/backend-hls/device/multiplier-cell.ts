@@ -1,6 +1,7 @@
 /**
- * Multiplier blocks that are instantiated with their own registers, for devices whose tools would leave them unused. The
- * Verilog is `runtime/cells/<name>.v`; the module built here is its behavioural twin, for the simulator and all passes.
+ * Multiplier blocks that are instantiated with their own registers, for devices whose tools would leave them unused.
+ * The Verilog is `runtime/cells/<name>.v`; the module built here is its behavioural twin, for the simulator and all
+ * passes.
  */
 import type { Module, Op } from "../../ir/core.js";
 import { RtlModuleBuilder, s } from "../../ir/rtl/builder.js";
@@ -22,7 +23,15 @@ export function cellModule(module: Module, cell: MultiplierCell): Op {
   const known = module.body.ops.find((op) => op.name === "rtl.module" && op.attrs["sym"] === cell.name);
   if (known !== undefined) return known;
   const type = s(cell.width);
-  const m = new RtlModuleBuilder(module, cell.name, [{ name: "a", type }, { name: "b", type }], { attrs: { [CELL_FILE]: `${cell.name}.v` } });
+  const m = new RtlModuleBuilder(
+    module,
+    cell.name,
+    [
+      { name: "a", type },
+      { name: "b", type },
+    ],
+    { attrs: { [CELL_FILE]: `${cell.name}.v` } },
+  );
   const product = m.mul(m.reg(m.input("a"), { hint: "a_q" }), m.reg(m.input("b"), { hint: "b_q" }), s(2 * cell.width));
   return m.finish({ p: m.delay(product, cell.latency - 1, { hint: "product" }) });
 }

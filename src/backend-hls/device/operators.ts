@@ -1,4 +1,6 @@
-/** Delay and area of scalar operators on a device: the one place that turns an `fx` operation into nanoseconds and LUTs. */
+/**
+ * Delay and area of scalar operators on a device: the one place that turns an `fx` operation into nanoseconds and LUTs.
+ */
 import type { Op } from "../../ir/core.js";
 import { outerRange, type FixedType } from "../../ir/types.js";
 import type { Device } from "./devices.js";
@@ -33,8 +35,8 @@ function widthOf(op: Op, i: number): FixedType {
 }
 
 /**
- * A sum on its own. Of a chain of sums only the last one's carry counts: each begins at its low bits, which the one before
- * has first.
+ * A sum on its own. Of a chain of sums only the last one's carry counts: each begins at its low bits, which the one
+ * before has first.
  */
 export function addDelay(d: Device, width: number): number {
   return d.timing.add + carryDelay(d, width);
@@ -85,21 +87,41 @@ export function opDelay(d: Device, op: Op): number {
 }
 
 /**
- * Delays of a requantization: from the last bit of its argument, and from the low bits, of which a sum has the first ones
- * earlier. `lowBits`: bits up to the lowest one of the result. `round` and `limit` are its two halves, with a register between.
+ * Delays of a requantization: from the last bit of its argument, and from the low bits, of which a sum has the first
+ * ones earlier. `lowBits`: bits up to the lowest one of the result. `round` and `limit` are its two halves, with a
+ * register between.
  */
-export function requantizeDelay(d: Device, op: Op): { readonly all: number; readonly high: number; readonly low: number; readonly lowBits: number; readonly round: number; readonly limit: number } {
+export function requantizeDelay(
+  d: Device,
+  op: Op,
+): {
+  readonly all: number;
+  readonly high: number;
+  readonly low: number;
+  readonly lowBits: number;
+  readonly round: number;
+  readonly limit: number;
+} {
   const { lut } = d.timing;
   const [from, to] = [op.operand(0).type as FixedType, op.result.type as FixedType];
   const rounding = op.attrs["rounding"] as string;
   const shift = from.frac - to.frac;
   const rounds = shift > 0 && (rounding === "half-up" || rounding === "half-even") ? addDelay(d, from.width) : 0;
   // Each bit of the result looks at itself and at the bits above the format; the lowest one at a tie first.
-  const above = saturates(op) ? levels(d, 1 + Math.max(1, from.width - shift - to.width + (to.signed ? 1 : 0))) * lut : 0;
+  const above = saturates(op)
+    ? levels(d, 1 + Math.max(1, from.width - shift - to.width + (to.signed ? 1 : 0))) * lut
+    : 0;
   const tie = shift > 0 && rounding.endsWith("half-even") ? levels(d, shift + 1) * lut : 0;
   const high = rounds + above;
   const low = rounds + tie + (saturates(op) ? lut : 0);
-  return { all: Math.max(high, low), high, low, lowBits: Math.max(0, shift) + 1, round: rounds + tie, limit: saturates(op) ? Math.max(above, lut) : 0 };
+  return {
+    all: Math.max(high, low),
+    high,
+    low,
+    lowBits: Math.max(0, shift) + 1,
+    round: rounds + tie,
+    limit: saturates(op) ? Math.max(above, lut) : 0,
+  };
 }
 
 /** Levels of lookup tables for a function of so many bits that is an AND of them or little else. */
@@ -146,7 +168,8 @@ export function opArea(d: Device, op: Op): Area {
       return { lut: Math.ceil(to!.width / 2), dsp: 0 };
     case "fx.requantize": {
       const from = widthOf(op, 0);
-      const rounds = from.frac > to!.frac && (op.attrs["rounding"] === "half-up" || op.attrs["rounding"] === "half-even");
+      const rounds =
+        from.frac > to!.frac && (op.attrs["rounding"] === "half-up" || op.attrs["rounding"] === "half-even");
       return { lut: (rounds ? Math.min(from.width, to!.width + 2) : 0) + (saturates(op) ? to!.width + 4 : 0), dsp: 0 };
     }
     case "fx.table":

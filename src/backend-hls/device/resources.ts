@@ -27,9 +27,9 @@ export function rounded(r: Resources): Resources {
 export const LUTS_PER_DSP = 60;
 
 /**
- * What a scalar product per cycle is worth on top of its area: as much as a multiplier block, however it is built. By area
- * alone, products by constants are so small that many idle ones would often be cheaper than the control to keep a few busy;
- * but they toggle, and their operands must be brought to them.
+ * What a scalar product per cycle is worth on top of its area: as much as a multiplier block, however it is built. By
+ * area alone, products by constants are so small that many idle ones would often be cheaper than the control to keep a
+ * few busy; but they toggle, and their operands must be brought to them.
  */
 export const LUTS_PER_PRODUCT = 60;
 

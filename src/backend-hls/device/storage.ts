@@ -1,7 +1,7 @@
 /**
- * Where a memory goes, and what it costs there: block RAM, memory made of LUTs, or logic for a table. Generated hardware and
- * estimates ask here, so that a memory is where it was counted. The figures are what Yosys 0.23 maps memories of these sizes
- * to (`family.ts`).
+ * Where a memory goes, and what it costs there: block RAM, memory made of LUTs, or logic for a table. Generated
+ * hardware and estimates ask here, so that a memory is where it was counted. The figures are what Yosys 0.23 maps
+ * memories of these sizes to (`family.ts`).
  */
 import type { Dense } from "../../ir/attributes.js";
 import type { Device } from "./devices.js";
@@ -19,7 +19,9 @@ function lutsPerBlock(d: Device): number {
 }
 
 function blocks(d: Device, depth: number, width: number): number {
-  return Math.min(...d.family.blocks.flatMap((b) => b.shapes.map(([n, w]) => b.share * Math.ceil(depth / n) * Math.ceil(width / w))));
+  return Math.min(
+    ...d.family.blocks.flatMap((b) => b.shapes.map(([n, w]) => b.share * Math.ceil(depth / n) * Math.ceil(width / w))),
+  );
 }
 
 /** LUTs per bit of a multiplexer with n inputs. */
@@ -33,22 +35,36 @@ export function muxLuts(d: Device, n: number): number {
 function distributedRam(d: Device, depth: number, width: number): number {
   const groups = d.family.lutMemories;
   if (groups.length === 0) return depth * width * 0.7;
-  return Math.min(...groups.map((g) => {
-    const banks = Math.ceil(depth / g.depth);
-    return banks * Math.ceil(width / g.width) * g.luts + width * muxLuts(d, banks) + (banks > 1 ? banks : 0);
-  }));
+  return Math.min(
+    ...groups.map((g) => {
+      const banks = Math.ceil(depth / g.depth);
+      return banks * Math.ceil(width / g.width) * g.luts + width * muxLuts(d, banks) + (banks > 1 ? banks : 0);
+    }),
+  );
 }
 
 /**
- * A memory with one write and one read port. `registered`: its data come a cycle after the address, as block RAM needs it.
+ * A memory with one write and one read port. `registered`: its data come a cycle after the address, as block RAM needs
+ * it.
  * @param style where it is, if that has been decided
  */
-export function ramStorage(d: Device, depth: number, width: number, registered: boolean, style?: Storage["style"]): Storage {
+export function ramStorage(
+  d: Device,
+  depth: number,
+  width: number,
+  registered: boolean,
+  style?: Storage["style"],
+): Storage {
   const lut = distributedRam(d, depth, width);
   const bram = blocks(d, depth, width);
   if ((style ?? choose(d, registered, lut, bram)) === "block") return { style: "block", lut: 0, ff: 0, bram };
   // Without LUT memory the words are flip-flops.
-  return { style: "distributed", lut, ff: (registered ? width : 0) + (d.family.lutMemories.length === 0 ? depth * width : 0), bram: 0 };
+  return {
+    style: "distributed",
+    lut,
+    ff: (registered ? width : 0) + (d.family.lutMemories.length === 0 ? depth * width : 0),
+    bram: 0,
+  };
 }
 
 /** A read-only memory; `values` row by row, a row is a word. */
@@ -72,7 +88,10 @@ interface TableCount {
 }
 const counted = new WeakMap<Dense, Map<number, TableCount>>();
 
-/** LUTs of a table as logic: the functions of the lowest address bits that differ, and what chooses among them beyond a slice. */
+/**
+ * LUTs of a table as logic: the functions of the lowest address bits that differ, and what chooses among them beyond a
+ * slice.
+ */
 function tableCount(d: Device, values: Dense): TableCount {
   const known = counted.get(values) ?? new Map<number, TableCount>();
   counted.set(values, known);

@@ -37,17 +37,32 @@ export class Staged {
     if (stage < this.stage) throw new Error(`value of stage ${this.stage} used in stage ${stage}`);
     for (let s = this.later.length; s <= stage - this.stage; s++) {
       const previous = this.later[s - 1]!;
-      this.later.push(previous.def?.name === "rtl.constant" ? previous : this.m.reg(previous, { hint: previous.hint === undefined ? undefined : `${previous.hint.replace(/_q\d*$/, "")}_q${s}` }));
+      this.later.push(
+        previous.def?.name === "rtl.constant"
+          ? previous
+          : this.m.reg(previous, {
+              hint: previous.hint === undefined ? undefined : `${previous.hint.replace(/_q\d*$/, "")}_q${s}`,
+            }),
+      );
     }
     return this.later[stage - this.stage]!;
   }
 }
 
 /**
- * Builds a body in a module of `program`; `args` are the values of its arguments, the first one negated where `negated`, and
- * with the addition `done` already in it. Returns the yielded value.
+ * Builds a body in a module of `program`; `args` are the values of its arguments, the first one negated where
+ * `negated`, and with the addition `done` already in it. Returns the yielded value.
  */
-export function emitScalarBody(program: Module, m: RtlModuleBuilder, block: Block, args: readonly Staged[], pipeline: Pipeline, hint: string, negated = false, done?: Op): Staged {
+export function emitScalarBody(
+  program: Module,
+  m: RtlModuleBuilder,
+  block: Block,
+  args: readonly Staged[],
+  pipeline: Pipeline,
+  hint: string,
+  negated = false,
+  done?: Op,
+): Staged {
   const env = new Map<Value, Staged>();
   block.args.forEach((a, i) => env.set(a, args[i]!));
   let cells = 0;
@@ -63,21 +78,34 @@ export function emitScalarBody(program: Module, m: RtlModuleBuilder, block: Bloc
     }
     const byConstant = pipeline.constantProducts.get(op);
     if (byConstant !== undefined) {
-      env.set(op.result, emitConstantProduct(m, byConstant, op, env.get(op.operand(byConstant.varying))!, `${hint}_mul`));
+      env.set(
+        op.result,
+        emitConstantProduct(m, byConstant, op, env.get(op.operand(byConstant.varying))!, `${hint}_mul`),
+      );
       continue;
     }
     const stage = pipeline.stageOf.get(op)!;
     const operands = op.operands.map((v) => env.get(v)!.atStage(stage));
     const name = `${hint}_${op.name.slice(3)}`;
     const cell = pipeline.cellOf.get(op);
-    const { value, latency } = cell === undefined ? emitOp(m, op, operands, pipeline, name, negated ? op.operands.indexOf(block.args[0]!) : -1) : emitCell(program, m, cell, op, operands, cells++ === 0 ? name : `${name}_${cells}`);
+    const { value, latency } =
+      cell === undefined
+        ? emitOp(m, op, operands, pipeline, name, negated ? op.operands.indexOf(block.args[0]!) : -1)
+        : emitCell(program, m, cell, op, operands, cells++ === 0 ? name : `${name}_${cells}`);
     env.set(op.result, new Staged(m, value, stage + latency));
   }
   throw new Error("body without fx.yield");
 }
 
 /** A product by a multiplier block with registers inside. */
-function emitCell(program: Module, m: RtlModuleBuilder, cell: MultiplierCell, op: Op, x: readonly Value[], hint: string): { value: Value; latency: number } {
+function emitCell(
+  program: Module,
+  m: RtlModuleBuilder,
+  cell: MultiplierCell,
+  op: Op,
+  x: readonly Value[],
+  hint: string,
+): { value: Value; latency: number } {
   const type = { kind: "bits", signed: true, width: cell.width } as const;
   const { p } = m.instance(cellModule(program, cell), hint, { a: m.cast(x[0]!, type), b: m.cast(x[1]!, type) });
   const to = op.result.type as FixedType;
@@ -93,8 +121,18 @@ function intervalType(r: Interval): BitsType {
  * The outputs of an adder graph as numbers of `type`, in their stages. Low bits of the first summand that lie below the
  * second go around the adder. Negative outputs keep the sign that the graph gives them where `absorbsSign`.
  */
-export function emitAdderGraph(m: RtlModuleBuilder, graph: AdderGraph, inputs: readonly Staged[], stages: GraphStages, type: BitsType, absorbsSign = false): Staged[] {
-  const values = [...inputs, ...graph.inputs.slice(inputs.length).map((c) => Staged.constant(m, m.constant(c.lo, intervalType(c))))];
+export function emitAdderGraph(
+  m: RtlModuleBuilder,
+  graph: AdderGraph,
+  inputs: readonly Staged[],
+  stages: GraphStages,
+  type: BitsType,
+  absorbsSign = false,
+): Staged[] {
+  const values = [
+    ...inputs,
+    ...graph.inputs.slice(inputs.length).map((c) => Staged.constant(m, m.constant(c.lo, intervalType(c)))),
+  ];
   graph.nodes.forEach((n, i) => {
     const stage = stages.nodes[i]!;
     const [a, b] = [values[n.a]!.atStage(stage), values[n.b]!.atStage(stage)];
@@ -107,7 +145,10 @@ export function emitAdderGraph(m: RtlModuleBuilder, graph: AdderGraph, inputs: r
     const high = { kind: "bits", signed: t.signed, width: Math.max(1, t.width - n.shift) } as const;
     const top = n.shift === 0 ? a : m.shr(a, n.shift);
     const sum = n.subtract ? m.sub(top, b, high) : m.add(top, b, high);
-    const whole = n.shift === 0 ? sum : m.concat([sum, m.extract(m.cast(a, { ...t, width: Math.max(t.width, n.shift) }), 0, n.shift)]);
+    const whole =
+      n.shift === 0
+        ? sum
+        : m.concat([sum, m.extract(m.cast(a, { ...t, width: Math.max(t.width, n.shift) }), 0, n.shift)]);
     values.push(new Staged(m, n.shift === 0 ? sum : m.extract(whole, 0, high.width + n.shift, t.signed), stage));
   });
   return graph.outputs.map((o, i) => {
@@ -119,7 +160,13 @@ export function emitAdderGraph(m: RtlModuleBuilder, graph: AdderGraph, inputs: r
 }
 
 /** A product by a constant, without a multiplier. */
-function emitConstantProduct(m: RtlModuleBuilder, { varying, graph, stages }: ConstantProduct, op: Op, x: Staged, hint: string): Staged {
+function emitConstantProduct(
+  m: RtlModuleBuilder,
+  { varying, graph, stages }: ConstantProduct,
+  op: Op,
+  x: Staged,
+  hint: string,
+): Staged {
   const to = op.result.type as FixedType;
   const from = op.operands.map((v) => v.type as FixedType);
   const range = scaleRange(wideRange(from[varying]!), BigInt(intAttr(op.operand(1 - varying).def!, "raw")));
@@ -128,7 +175,14 @@ function emitConstantProduct(m: RtlModuleBuilder, { varying, graph, stages }: Co
 }
 
 /** `minus`: summand whose negative is at hand, or -1. */
-function emitOp(m: RtlModuleBuilder, op: Op, x: readonly Value[], pipeline: Pipeline, hint: string, minus: number): { value: Value; latency: number } {
+function emitOp(
+  m: RtlModuleBuilder,
+  op: Op,
+  x: readonly Value[],
+  pipeline: Pipeline,
+  hint: string,
+  minus: number,
+): { value: Value; latency: number } {
   const to = op.result.type as FixedType;
   const type = wires(to);
   const from = op.operands.map((v) => v.type as FixedType);
@@ -139,7 +193,9 @@ function emitOp(m: RtlModuleBuilder, op: Op, x: readonly Value[], pipeline: Pipe
   const done = (value: Value): { value: Value; latency: number } => ({ value, latency: 0 });
   switch (op.name) {
     case "fx.add":
-      return done(minus < 0 ? m.add(aligned(0), aligned(1), type, hint) : m.sub(aligned(1 - minus), aligned(minus), type, hint));
+      return done(
+        minus < 0 ? m.add(aligned(0), aligned(1), type, hint) : m.sub(aligned(1 - minus), aligned(minus), type, hint),
+      );
     case "fx.sub":
       return done(m.sub(aligned(0), aligned(1), type, hint));
     case "fx.mul": {
@@ -161,14 +217,19 @@ function emitOp(m: RtlModuleBuilder, op: Op, x: readonly Value[], pipeline: Pipe
     case "fx.requantize": {
       const split = pipeline.splitRequantize.has(op);
       const between = split ? (v: Value): Value => m.reg(v, { hint: `${hint}_rounded` }) : undefined;
-      return { value: emitRequantize(m, x[0]!, from[0]!, to, strAttr(op, "rounding"), strAttr(op, "overflow"), hint, between), latency: split ? 1 : 0 };
+      return {
+        value: emitRequantize(m, x[0]!, from[0]!, to, strAttr(op, "rounding"), strAttr(op, "overflow"), hint, between),
+        latency: split ? 1 : 0,
+      };
     }
     case "fx.table": {
       const values = denseAttr(op, "values");
       // Entries start at the least input: flip the sign of a signed index.
       const width = from[0]!.width;
       const raw = m.extract(x[0]!, 0, width);
-      const index = from[0]!.signed ? m.xor(raw, m.constant(2 ** (width - 1), { kind: "bits", signed: false, width })) : raw;
+      const index = from[0]!.signed
+        ? m.xor(raw, m.constant(2 ** (width - 1), { kind: "bits", signed: false, width }))
+        : raw;
       const latency = isRegisteredTable(op) ? 1 : 0;
       return { value: m.rom(index, values, { readLatency: latency, style: pipeline.styleOf.get(op)!, hint }), latency };
     }
@@ -177,8 +238,20 @@ function emitOp(m: RtlModuleBuilder, op: Op, x: readonly Value[], pipeline: Pipe
   }
 }
 
-/** Rounding and limiting, the same integers as `emitRequantize` of the interpreter; `between` may put a register between the two. */
-export function emitRequantize(m: RtlModuleBuilder, x: Value, from: FixedType, to: FixedType, rounding: string, overflow: string, hint: string, between?: (rounded: Value) => Value): Value {
+/**
+ * Rounding and limiting, the same integers as `emitRequantize` of the interpreter; `between` may put a register between
+ * the two.
+ */
+export function emitRequantize(
+  m: RtlModuleBuilder,
+  x: Value,
+  from: FixedType,
+  to: FixedType,
+  rounding: string,
+  overflow: string,
+  hint: string,
+  between?: (rounded: Value) => Value,
+): Value {
   const shift = from.frac - to.frac;
   let rounded: Value;
   if (shift <= 0) rounded = shift === 0 ? x : m.shl(x, -shift);
@@ -186,12 +259,16 @@ export function emitRequantize(m: RtlModuleBuilder, x: Value, from: FixedType, t
     const biased = rounding === "floor" || rounding === "biased-half-even" ? x : m.add(x, m.constant(2 ** (shift - 1)));
     rounded = m.shr(biased, shift);
     if (rounding === "half-even" || rounding === "biased-half-even") {
-      // A tie is a dropped part of exactly one half, which the bias has made zero: an odd result then steps back to even.
+      // A tie is a dropped part of exactly one half, which the bias has made zero: an odd result then steps back to
+      // even.
       const t = biased.type as BitsType;
       const dropped = m.extract(m.cast(biased, { ...t, width: Math.max(t.width, shift) }), 0, shift);
       const up = rounded.type as BitsType;
       const odd = m.and(m.bit(rounded, 0), m.ne(dropped, m.constant(0, u(shift))));
-      rounded = up.width === 1 ? m.cast(odd, up) : m.extract(m.concat([m.extract(rounded, 1, up.width - 1), odd]), 0, up.width, up.signed);
+      rounded =
+        up.width === 1
+          ? m.cast(odd, up)
+          : m.extract(m.concat([m.extract(rounded, 1, up.width - 1), odd]), 0, up.width, up.signed);
     }
   }
   rounded = between?.(rounded) ?? rounded;

@@ -18,8 +18,8 @@ export interface ModuloCounter {
 }
 
 /**
- * Counter modulo `trips` that advances by one when `enable`; constant 0 for one trip. Whether it stands at its last value is
- * a register of its own: a comparison would stand in front of everything that waits for it.
+ * Counter modulo `trips` that advances by one when `enable`; constant 0 for one trip. Whether it stands at its last
+ * value is a register of its own: a comparison would stand in front of everything that waits for it.
  */
 export function moduloCounter(m: RtlModuleBuilder, trips: number, enable: Value, hint: string): ModuloCounter {
   if (trips <= 1) {
@@ -40,7 +40,10 @@ export function moduloCounter(m: RtlModuleBuilder, trips: number, enable: Value,
   };
 }
 
-/** A nest of counters, innermost last, that moves to its next point when `enable`. Counters are built as they are asked for. */
+/**
+ * A nest of counters, innermost last, that moves to its next point when `enable`. Counters are built as they are asked
+ * for.
+ */
 export class LoopCounters {
   private readonly counters: ModuloCounter[];
   private readonly indices = new Map<string, Value>();
@@ -73,8 +76,8 @@ export class LoopCounters {
   }
 
   /**
-   * Row-major index over the loops in `chosen` (ascending positions), and the number of points. Over several loops it is a
-   * register that moves on with them: a product of counters would be the slowest path of a small design.
+   * Row-major index over the loops in `chosen` (ascending positions), and the number of points. Over several loops it
+   * is a register that moves on with them: a product of counters would be the slowest path of a small design.
    */
   index(chosen: readonly number[]): { value: Value; size: number } {
     const size = chosen.reduce((n, d) => n * this.loops[d]!.trips, 1);
@@ -104,7 +107,9 @@ export class LoopCounters {
     return { value, size };
   }
 
-  /** What the innermost counter moves on: `enable` as it stands now, as a forward value may have been resolved since. */
+  /**
+   * What the innermost counter moves on: `enable` as it stands now, as a forward value may have been resolved since.
+   */
   private enable(): Value {
     return this.counters[this.innermost()]!.value.def!.operand(1);
   }
@@ -139,7 +144,8 @@ export class LoopCounters {
       s *= this.loops[d]!.trips;
     }
     let out = [0];
-    for (const d of deps) out = out.flatMap((base) => Array.from({ length: this.loops[d]!.trips }, (_, k) => base + k * strides[d]!));
+    for (const d of deps)
+      out = out.flatMap((base) => Array.from({ length: this.loops[d]!.trips }, (_, k) => base + k * strides[d]!));
     return out.map((i) => f[i]!);
   }
 
@@ -170,13 +176,17 @@ export class LoopCounters {
     restricted.forEach((v, i) => v !== 0 && at(i).forEach((p, d) => (perLoop[d]![p] = 1)));
     const separable = restricted.every((v, i) => (v !== 0) === at(i).every((p, d) => perLoop[d]![p] === 1));
     if (!separable) return this.lookup(f, hint);
-    return this.m.all(deps.map((d, k) => tableLookup(this.m, this.counters[d]!.value, [...perLoop[k]!], `${hint}_${this.loops[d]!.name}`)));
+    return this.m.all(
+      deps.map((d, k) =>
+        tableLookup(this.m, this.counters[d]!.value, [...perLoop[k]!], `${hint}_${this.loops[d]!.name}`),
+      ),
+    );
   }
 
   /**
-   * `f` at the present point, in a register that moves on with the nest: by a number that depends on the carry where `f` is
-   * affine, otherwise to what a table holds for the next point. Nothing stands between the register and what reads it.
-   * NaN where the number does not matter.
+   * `f` at the present point, in a register that moves on with the nest: by a number that depends on the carry where
+   * `f` is affine, otherwise to what a table holds for the next point. Nothing stands between the register and what
+   * reads it. NaN where the number does not matter.
    */
   running(f: ArrayLike<number>, hint: string): Value {
     const known = Array.from(f, (v) => (Number.isNaN(v) ? 0 : v));
@@ -204,7 +214,10 @@ export class LoopCounters {
     return (at - (Number.isNaN(f[0]) ? 0 : f[0]!)) % modulus === 0;
   }
 
-  /** `f` at the present point, out of a register that a table loads with the number of the next point when the nest moves there. */
+  /**
+   * `f` at the present point, out of a register that a table loads with the number of the next point when the nest
+   * moves there.
+   */
   private ahead(f: readonly number[], hint: string): Value {
     const deps = this.dependencies(f);
     if (deps.length === 0) return this.m.constant(f[0]!, numberType(f));
@@ -212,16 +225,21 @@ export class LoopCounters {
     const [first, last] = [deps[0]!, deps[deps.length - 1]!];
     const range = Array.from({ length: last - first + 1 }, (_, k) => first + k);
     const values = this.restrict(f, range);
-    const next = tableLookup(this.m, this.index(range).value, values.map((_, i) => values[(i + 1) % values.length]!), `${hint}_next`);
+    const next = tableLookup(
+      this.m,
+      this.index(range).value,
+      values.map((_, i) => values[(i + 1) % values.length]!),
+      `${hint}_next`,
+    );
     const value = this.m.regDeclare(numberType(values), { reset: values[0]!, hint });
     this.m.connect(value, next, this.counters[last]!.value.def!.operand(1));
     return value;
   }
 
   /**
-   * What to add when the nest moves on from the present point, out of a register: `steps[i]` belongs to the move away from
-   * point i. Affine sequences depend only on which loops carry, which takes a multiplexer; others take a table, the last
-   * trip of the innermost loop apart where that is all that it decides. NaN where no move matters.
+   * What to add when the nest moves on from the present point, out of a register: `steps[i]` belongs to the move away
+   * from point i. Affine sequences depend only on which loops carry, which takes a multiplexer; others take a table,
+   * the last trip of the innermost loop apart where that is all that it decides. NaN where no move matters.
    */
   byCarry(steps: ArrayLike<number>, hint: string): Value {
     const deltas = this.deltasByCarry(steps);
@@ -249,7 +267,9 @@ export class LoopCounters {
     return level;
   }
 
-  /** The steps by level of the carry, where they depend on nothing else; undefined for a level at which none is known. */
+  /**
+   * The steps by level of the carry, where they depend on nothing else; undefined for a level at which none is known.
+   */
   private deltasByCarry(steps: ArrayLike<number>): (number | undefined)[] | undefined {
     const deltas = new Array<number | undefined>(this.loops.length + 1).fill(undefined);
     for (let i = 0; i < steps.length; i++) {
@@ -280,7 +300,11 @@ export class LoopCounters {
   }
 
   /** `deltas[k]` where the k innermost loops are at their last trip and the next one is not; `last` tells. */
-  private muxByCarry(deltas: readonly (number | undefined)[], hint: string, last: (from: number) => Value = (d) => this.lastFrom(d)): Value {
+  private muxByCarry(
+    deltas: readonly (number | undefined)[],
+    hint: string,
+    last: (from: number) => Value = (d) => this.lastFrom(d),
+  ): Value {
     const levels = this.loops.length;
     const type = numberType(deltas.map((d) => d ?? 0));
     let value = this.m.constant(deltas[levels] ?? 0, type);

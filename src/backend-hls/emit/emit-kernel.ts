@@ -2,8 +2,8 @@
  * RTL of a kernel: the step control, the operand registers, the weights in order of use, and one lane per output that
  * is computed side by side. Lanes that do the same are one module.
  *
- * Ports: per input channel `<c>_valid` and `<c>_data` in; per channel that must have room `<c>_space` in; out `fire` (body operands are
- * taken), `emit` (epilogue operands are taken, results are reserved), `push` and `result`.
+ * Ports: per input channel `<c>_valid` and `<c>_data` in; per channel that must have room `<c>_space` in; out `fire`
+ * (body operands are taken), `emit` (epilogue operands are taken, results are reserved), `push` and `result`.
  */
 import { Dense, allocate } from "../../ir/attributes.js";
 import type { Module, Op, Value } from "../../ir/core.js";
@@ -13,7 +13,15 @@ import type { BitsType, FixedType } from "../../ir/types.js";
 import { type Channel, inLockstep, type KernelNode, sinksOf } from "../design/design.js";
 import type { Device } from "../device/devices.js";
 import { romStorage } from "../device/storage.js";
-import { accumulatorLoops, isConstantOperand, isFixedOperand, sumType, weightTable, type WeightTable, weightWords } from "../kernel/datapath.js";
+import {
+  accumulatorLoops,
+  isConstantOperand,
+  isFixedOperand,
+  sumType,
+  weightTable,
+  type WeightTable,
+  weightWords,
+} from "../kernel/datapath.js";
 import type { Pipeline } from "../kernel/pipeline.js";
 import type { Packing, Unit } from "../kernel/products.js";
 import { emitAdderGraph, emitScalarBody, Staged, wires } from "./emit-body.js";
@@ -28,7 +36,10 @@ interface OperandLanes {
   readonly pair: ((pairs: readonly (readonly [number, number])[]) => Value) | undefined;
 }
 
-/** Channels that must have room before a kernel fires; where it is in lockstep, the first kernel of the chain has seen to that. */
+/**
+ * Channels that must have room before a kernel fires; where it is in lockstep, the first kernel of the chain has seen
+ * to that.
+ */
 export function waitsFor(node: KernelNode): readonly Channel[] {
   return inLockstep(node) ? [] : sinksOf(node).map((s) => s.channel);
 }
@@ -46,9 +57,18 @@ export function emitKernel(module: Module, name: string, node: KernelNode, devic
   const m = new RtlModuleBuilder(module, name, ports, { loc: node.op.loc });
   const nest = loopNest(spec);
   const fire = m.forward(u(1), "fire");
-  const counters = new LoopCounters(m, nest.map((l) => ({ name: l.name, trips: l.trips })), fire, "step_");
-  const emits = m.all(nest.flatMap((l, d) => (l.kind === "reduction" ? [counters.last(d)] : [])), "emits");
-  const ready = (phase: "body" | "epilogue"): Value => m.all(node.inputs.flatMap((c, i) => (c.phase === phase ? [m.input(`in${i}_valid`)] : [])));
+  const counters = new LoopCounters(
+    m,
+    nest.map((l) => ({ name: l.name, trips: l.trips })),
+    fire,
+    "step_",
+  );
+  const emits = m.all(
+    nest.flatMap((l, d) => (l.kind === "reduction" ? [counters.last(d)] : [])),
+    "emits",
+  );
+  const ready = (phase: "body" | "epilogue"): Value =>
+    m.all(node.inputs.flatMap((c, i) => (c.phase === phase ? [m.input(`in${i}_valid`)] : [])));
   const room = m.all(waitsFor(node).map((_, i) => m.input(`out${i}_space`)));
   const canEmit = m.and(ready("epilogue"), room);
   const fired = m.and(ready("body"), m.or(m.not(emits), canEmit), "fire");
@@ -61,7 +81,9 @@ export function emitKernel(module: Module, name: string, node: KernelNode, devic
   const control = new Map<string, Staged>();
   if (reductions.length > 0) {
     const accStage = pipeline.accStage!;
-    const firstOf = nest.flatMap((l, d) => (l.kind === "reduction" ? [m.eq(counters.index([d]).value, m.constant(0))] : []));
+    const firstOf = nest.flatMap((l, d) =>
+      l.kind === "reduction" ? [m.eq(counters.index([d]).value, m.constant(0))] : [],
+    );
     control.set("first", new Staged(m, m.delay(m.all(firstOf, "first"), accStage, { hint: "first" }), accStage));
     control.set("accumulate", new Staged(m, m.delay(fired, accStage, { reset: 0, hint: "accumulate" }), accStage));
     if (inner.length > 0) {
@@ -76,7 +98,15 @@ export function emitKernel(module: Module, name: string, node: KernelNode, devic
     let unitModule = shared.get(unit.key);
     if (unitModule === undefined) {
       const accumulators = inner.reduce((k, l) => k * l.trips, 1);
-      unitModule = emitUnit(module, device, shared.size === 0 ? `${name}_lane` : `${name}_lane_${n}`, node, unit, inputs, accumulators);
+      unitModule = emitUnit(
+        module,
+        device,
+        shared.size === 0 ? `${name}_lane` : `${name}_lane_${n}`,
+        node,
+        unit,
+        inputs,
+        accumulators,
+      );
       shared.set(unit.key, unitModule);
     }
     const values: Record<string, Value> = { ...inputs };
@@ -84,34 +114,57 @@ export function emitKernel(module: Module, name: string, node: KernelNode, devic
     const out = m.instance(unitModule, `lane_${n}`, values);
     unit.outputs.forEach((o, k) => (results[o] = out[resultName(unit, k)]!));
   });
-  return m.finish({ fire: fired, emit, push, result: m.concat(results.map((r) => m.cast(r, u(spec.resultElem.width))).reverse()) });
+  return m.finish({
+    fire: fired,
+    emit,
+    push,
+    result: m.concat(results.map((r) => m.cast(r, u(spec.resultElem.width))).reverse()),
+  });
 }
 
-/** Brings an operand to its stage: channels through a register, changing weights from a memory, fixed ones as numbers. */
-function operandLanes(m: RtlModuleBuilder, device: Device, node: KernelNode, i: number, counters: LoopCounters): OperandLanes {
+/**
+ * Brings an operand to its stage: channels through a register, changing weights from a memory, fixed ones as numbers.
+ */
+function operandLanes(
+  m: RtlModuleBuilder,
+  device: Device,
+  node: KernelNode,
+  i: number,
+  counters: LoopCounters,
+): OperandLanes {
   const { spec, pipeline, products } = node;
   const operand = spec.operands[i]!;
-  const pairs = products.products.kind === "packed" && products.products.packed === i ? new PairedLanes(node) : undefined;
+  const pairs =
+    products.products.kind === "packed" && products.products.packed === i ? new PairedLanes(node) : undefined;
   const target = operand.phase === "body" ? pipeline.operandStage : pipeline.folded.stage;
   if (isConstantOperand(spec, i)) {
     const table = weightTable(spec, i);
     if (isFixedOperand(spec, i)) return { ...numbersOf(m, table), pair: undefined };
     const positions = table.loops.map((l) => counters.loops.findIndex((c) => c.name === l.name));
     const address = m.delay(counters.index(positions).value, target - 1, { hint: `weights${i}_address` });
-    const rom = (values: Dense, hint: string): Value => m.rom(address, values, { readLatency: 1, style: romStorage(device, values, true).style, hint });
+    const rom = (values: Dense, hint: string): Value =>
+      m.rom(address, values, { readLatency: 1, style: romStorage(device, values, true).style, hint });
     const width = table.elem.width;
     let single: Value | undefined;
     let paired: Value | undefined;
     return {
       lanes: (numbers) => gather(m, (single ??= rom(weightWords(table), `weights${i}`)), numbers, width),
-      pair: pairs && ((list) => gather(m, (paired ??= rom(pairs.words(table), `weight_pairs${i}`)), list.map((p) => pairs.position(p)), pairs.width)),
+      pair:
+        pairs &&
+        ((list) =>
+          gather(
+            m,
+            (paired ??= rom(pairs.words(table), `weight_pairs${i}`)),
+            list.map((p) => pairs.position(p)),
+            pairs.width,
+          )),
     };
   }
   const k = node.inputs.findIndex((c) => c.operand === i);
   const channel = node.inputs[k]!;
   const data = m.input(`in${k}_data`);
-  // A memory's data come a cycle after the step; a stream's come with it and are registered here, unless they come straight
-  // from another kernel or from a port.
+  // A memory's data come a cycle after the step; a stream's come with it and are registered here, unless they come
+  // straight from another kernel or from a port.
   const first = channel.direct ? 0 : 1;
   const atFirst = channel.direct || channel.plan.kind === "memory" ? data : m.reg(data, { hint: `in${k}_q` });
   const { width } = channel.elem;
@@ -119,19 +172,30 @@ function operandLanes(m: RtlModuleBuilder, device: Device, node: KernelNode, i: 
   let whole: Value | undefined;
   return {
     lanes: (numbers) => gather(m, (whole ??= m.delay(atFirst, target - first)), numbers, width),
-    pair: pairs && ((list) => gather(m, (packed ??= pairs.join(m, atFirst, channel.elem, target)), list.map((p) => pairs.position(p)), pairs.width)),
+    pair:
+      pairs &&
+      ((list) =>
+        gather(
+          m,
+          (packed ??= pairs.join(m, atFirst, channel.elem, target)),
+          list.map((p) => pairs.position(p)),
+          pairs.width,
+        )),
   };
 }
 
 /** Weights that never change, outside of adder graphs: numbers at the ports of the units. */
 function numbersOf(m: RtlModuleBuilder, table: WeightTable): Pick<OperandLanes, "lanes"> {
   const { width } = table.elem;
-  return { lanes: (numbers) => m.concat(numbers.map((n) => m.constant(BigInt.asUintN(width, BigInt(table.rows[0]![n]!)), u(width))).reverse()) };
+  return {
+    lanes: (numbers) =>
+      m.concat(numbers.map((n) => m.constant(BigInt.asUintN(width, BigInt(table.rows[0]![n]!)), u(width))).reverse()),
+  };
 }
 
 /**
- * The pairs of lanes that are multiplied in one block. A pair is stored as the upper number, less one where the lower is
- * negative, above the lower number: what `b1 * 2^s + b2` needs apart from the sign extension of b2.
+ * The pairs of lanes that are multiplied in one block. A pair is stored as the upper number, less one where the lower
+ * is negative, above the lower number: what `b1 * 2^s + b2` needs apart from the sign extension of b2.
  */
 class PairedLanes {
   private readonly pairs: (readonly [number, number])[] = [];
@@ -211,7 +275,8 @@ function unitInputs(node: KernelNode, operands: readonly OperandLanes[], unit: U
   const { products } = node.products;
   const inputs: Record<string, Value> = {};
   node.spec.operands.forEach((_, i) => {
-    if (products.kind === "packed" && products.packed === i && unit.outputs.length === 2) inputs["pairs"] = operands[i]!.pair!(unitPairs(unit, products));
+    if (products.kind === "packed" && products.packed === i && unit.outputs.length === 2)
+      inputs["pairs"] = operands[i]!.pair!(unitPairs(unit, products));
     else if (unit.reads[i]!.length > 0) inputs[`x${i}`] = operands[i]!.lanes(unit.reads[i]!);
   });
   return inputs;
@@ -228,7 +293,15 @@ interface Partial {
 }
 
 /** One unit: products and their sums, then per output the accumulator and the epilogue. */
-function emitUnit(module: Module, device: Device, name: string, node: KernelNode, unit: Unit, inputs: Readonly<Record<string, Value>>, accumulators: number): Op {
+function emitUnit(
+  module: Module,
+  device: Device,
+  name: string,
+  node: KernelNode,
+  unit: Unit,
+  inputs: Readonly<Record<string, Value>>,
+  accumulators: number,
+): Op {
   const { spec, op, pipeline } = node;
   const elemOf = (i: number): FixedType => (spec.operands[i]!.value.type as { elem: FixedType }).elem;
   const ports: Port[] = Object.entries(inputs).map(([n, v]) => ({ name: n, type: u((v.type as BitsType).width) }));
@@ -244,18 +317,31 @@ function emitUnit(module: Module, device: Device, name: string, node: KernelNode
   const sums = unitSums(module, device, m, node, unit, element);
   const results = sums.map((sum, k): [string, Value] => {
     const hint = sums.length === 1 ? "out" : `out${k}`;
-    const folded = pipeline.accStage === undefined ? settle(m, spec, pipeline, sum) : accumulate(m, spec, pipeline, sum, accumulators);
+    const folded =
+      pipeline.accStage === undefined
+        ? settle(m, spec, pipeline, sum)
+        : accumulate(m, spec, pipeline, sum, accumulators);
     const epilogueArgs = spec.operands.flatMap((o, i) => {
       if (o.phase !== "epilogue") return [];
       // An operand that the graphs have added is not read: any number does.
-      if (unit.reads[i]!.length === 0 && !unit.constants.has(i)) return [Staged.constant(m, m.constant(0, wires(elemOf(i))))];
+      if (unit.reads[i]!.length === 0 && !unit.constants.has(i))
+        return [Staged.constant(m, m.constant(0, wires(elemOf(i))))];
       const built = unit.constants.get(i);
       if (built !== undefined) return [Staged.constant(m, m.constant(built[k]![0]!, wires(elemOf(i))))];
       // Numbers at a port wait for nothing.
       return [new Staged(m, element(i, unit.index[i]![k]![0]!), pipeline.folded.stage, isFixedOperand(spec, i))];
     });
-    const negated = pipeline.absorbsSign && unit.graph?.outputs[k]!.negative === true;
-    const result = emitScalarBody(module, m, op.regions[1]!, [folded, ...epilogueArgs], pipeline, hint, negated, node.products.added);
+    const negated = pipeline.absorbsSign && unit.graph?.outputs[k]?.negative === true;
+    const result = emitScalarBody(
+      module,
+      m,
+      op.regions[1]!,
+      [folded, ...epilogueArgs],
+      pipeline,
+      hint,
+      negated,
+      node.products.added,
+    );
     const end = Math.max(result.stage, pipeline.depth - 1);
     const last = new Staged(m, m.cast(result.atStage(end), wires(spec.resultElem)), end);
     return [resultName(unit, k), last.atStage(pipeline.depth)];
@@ -264,46 +350,118 @@ function emitUnit(module: Module, device: Device, name: string, node: KernelNode
 }
 
 /** The sums over the reduction lanes, one per output of the unit. */
-function unitSums(module: Module, device: Device, m: RtlModuleBuilder, node: KernelNode, unit: Unit, element: (operand: number, lane: number) => Value): Partial[] {
+function unitSums(
+  module: Module,
+  device: Device,
+  m: RtlModuleBuilder,
+  node: KernelNode,
+  unit: Unit,
+  element: (operand: number, lane: number) => Value,
+): Partial[] {
   const { spec, op, pipeline } = node;
   const { products, added, lanes } = node.products;
   const termType = op.regions[0]!.terminator.operand(0).type as FixedType;
   if (products.kind === "adders") {
-    const data = unit.reads[products.varying]!.map((_, n) => new Staged(m, element(products.varying, n), pipeline.operandStage));
-    return emitAdderGraph(m, unit.graph!, data, pipeline.graphStages.get(unit.graph!)!, wires((added?.result.type as FixedType | undefined) ?? spec.accType), pipeline.absorbsSign).map((value) => ({ value, carry: undefined }));
+    const data = unit.reads[products.varying]!.map(
+      (_, n) => new Staged(m, element(products.varying, n), pipeline.operandStage),
+    );
+    return emitAdderGraph(
+      m,
+      unit.graph!,
+      data,
+      pipeline.graphStages.get(unit.graph!)!,
+      wires((added?.result.type as FixedType | undefined) ?? spec.accType),
+      pipeline.absorbsSign,
+    ).map((value) => ({ value, carry: undefined }));
   }
   if (products.kind === "trees") {
     const features = unit.reads[0]!.map((_, n) => new Staged(m, element(0, n), pipeline.operandStage));
-    const numbers = unit.index[1]?.map((o) => o.map((n) => ({ lane: unit.reads[1]![n]!, value: new Staged(m, element(1, n), pipeline.operandStage) })));
-    return emitTrees(m, device, node, unit, features, numbers ?? []).map((terms) => reduceTree(m, spec, pipeline, terms.map((value) => ({ value, carry: undefined })), termType));
+    const numbers = unit.index[1]?.map((o) =>
+      o.map((n) => ({ lane: unit.reads[1]![n]!, value: new Staged(m, element(1, n), pipeline.operandStage) })),
+    );
+    return emitTrees(m, device, node, unit, features, numbers ?? []).map((terms) =>
+      reduceTree(
+        m,
+        spec,
+        pipeline,
+        terms.map((value) => ({ value, carry: undefined })),
+        termType,
+      ),
+    );
   }
   if (products.kind === "packed" && unit.outputs.length === 2) {
-    const terms = lanes.terms.map((_, t) => packedProduct(m, node, products, element(products.shared, unit.index[products.shared]![0]![t]!), t));
-    return [0, 1].map((k) => reduceTree(m, spec, pipeline, terms.map((pair) => pair[k]!), termType));
+    const terms = lanes.terms.map((_, t) =>
+      packedProduct(m, node, products, element(products.shared, unit.index[products.shared]![0]![t]!), t),
+    );
+    return [0, 1].map((k) =>
+      reduceTree(
+        m,
+        spec,
+        pipeline,
+        terms.map((pair) => pair[k]!),
+        termType,
+      ),
+    );
   }
   const body = spec.operands.flatMap((o, i) => (o.phase === "body" ? [i] : []));
   return unit.outputs.map((_, k) => {
     const terms = lanes.terms.map((_, t): Partial => {
       const args = body.map((i) => {
         const fixed = unit.constants.get(i);
-        return fixed === undefined ? new Staged(m, element(i, unit.index[i]![k]![t]!), pipeline.operandStage) : Staged.constant(m, m.constant(fixed[k]![t]!, wires((spec.operands[i]!.value.type as { elem: FixedType }).elem)));
+        return fixed === undefined
+          ? new Staged(m, element(i, unit.index[i]![k]![t]!), pipeline.operandStage)
+          : Staged.constant(
+              m,
+              m.constant(fixed[k]![t]!, wires((spec.operands[i]!.value.type as { elem: FixedType }).elem)),
+            );
       });
-      return { value: emitScalarBody(module, m, op.regions[0]!, args, pipeline, lanes.terms.length === 1 ? "term" : `term${t}`), carry: undefined };
+      return {
+        value: emitScalarBody(
+          module,
+          m,
+          op.regions[0]!,
+          args,
+          pipeline,
+          lanes.terms.length === 1 ? "term" : `term${t}`,
+        ),
+        carry: undefined,
+      };
     });
     return reduceTree(m, spec, pipeline, terms, termType);
   });
 }
 
-/** Two products with a common factor: `(b1 * 2^s + b2) * a`, taken apart. A negative lower product has borrowed one from the upper. */
-function packedProduct(m: RtlModuleBuilder, node: KernelNode, packing: Packing, a: Value, t: number): readonly [Partial, Partial] {
+/**
+ * Two products with a common factor: `(b1 * 2^s + b2) * a`, taken apart. A negative lower product has borrowed one from
+ * the upper.
+ */
+function packedProduct(
+  m: RtlModuleBuilder,
+  node: KernelNode,
+  packing: Packing,
+  a: Value,
+  t: number,
+): readonly [Partial, Partial] {
   const { pipeline, op, spec } = node;
   const b = (spec.operands[packing.packed]!.value.type as { elem: FixedType }).elem;
   const upper = upperBits(b);
   const at = t * (upper + b.width);
-  const low = m.cast(m.extract(m.input("pairs"), at, b.width, b.signed), { kind: "bits", signed: b.signed, width: packing.shift });
-  const packed = m.extract(m.concat([m.extract(m.input("pairs"), at + b.width, upper), low]), 0, packing.shift + upper, b.signed);
+  const low = m.cast(m.extract(m.input("pairs"), at, b.width, b.signed), {
+    kind: "bits",
+    signed: b.signed,
+    width: packing.shift,
+  });
+  const packed = m.extract(
+    m.concat([m.extract(m.input("pairs"), at + b.width, upper), low]),
+    0,
+    packing.shift + upper,
+    b.signed,
+  );
   const stage = pipeline.stageOf.get(op.regions[0]!.ops[0]!)!;
-  const args = [new Staged(m, packed, pipeline.operandStage).atStage(stage), new Staged(m, a, pipeline.operandStage).atStage(stage)] as const;
+  const args = [
+    new Staged(m, packed, pipeline.operandStage).atStage(stage),
+    new Staged(m, a, pipeline.operandStage).atStage(stage),
+  ] as const;
   const product = new Staged(m, m.mul(args[0], args[1], undefined, `product${t}`), stage);
   // The product goes through its register as a whole, so that tools keep it in the block.
   const done = product.atStage(stage + 1);
@@ -311,7 +469,10 @@ function packedProduct(m: RtlModuleBuilder, node: KernelNode, packing: Packing, 
   const staged = (v: Value): Staged => new Staged(m, v, stage + 1);
   return [
     { value: staged(m.extract(done, 0, packing.shift, packing.borrows)), carry: undefined },
-    { value: staged(m.extract(done, packing.shift, width - packing.shift, signed)), carry: packing.borrows ? staged(m.bit(done, packing.shift - 1)) : undefined },
+    {
+      value: staged(m.extract(done, packing.shift, width - packing.shift, signed)),
+      carry: packing.borrows ? staged(m.bit(done, packing.shift - 1)) : undefined,
+    },
   ];
 }
 
@@ -326,7 +487,13 @@ function addWithCarry(m: RtlModuleBuilder, a: Value, b: Value, carry: Value | un
 }
 
 /** Balanced tree over the terms: sums of exact widths, or extremes. Every addition takes up one carry. */
-function reduceTree(m: RtlModuleBuilder, spec: KernelSpec, pipeline: Pipeline, terms: readonly Partial[], termType: FixedType): Partial {
+function reduceTree(
+  m: RtlModuleBuilder,
+  spec: KernelSpec,
+  pipeline: Pipeline,
+  terms: readonly Partial[],
+  termType: FixedType,
+): Partial {
   let level = [...terms];
   let covered = 1;
   for (const stage of pipeline.treeStages) {
@@ -340,8 +507,16 @@ function reduceTree(m: RtlModuleBuilder, spec: KernelSpec, pipeline: Pipeline, t
         continue;
       }
       const [x, y] = [p.value.atStage(stage), q.value.atStage(stage)];
-      if (spec.combiner === "add") next.push({ value: new Staged(m, addWithCarry(m, x, y, p.carry?.atStage(stage), type), stage), carry: q.carry });
-      else next.push({ value: new Staged(m, spec.combiner === "max" ? m.max(x, y, type) : m.min(x, y, type), stage), carry: undefined });
+      if (spec.combiner === "add")
+        next.push({
+          value: new Staged(m, addWithCarry(m, x, y, p.carry?.atStage(stage), type), stage),
+          carry: q.carry,
+        });
+      else
+        next.push({
+          value: new Staged(m, spec.combiner === "max" ? m.max(x, y, type) : m.min(x, y, type), stage),
+          carry: undefined,
+        });
     }
     level = next;
   }
@@ -356,13 +531,20 @@ function settle(m: RtlModuleBuilder, spec: KernelSpec, pipeline: Pipeline, sum: 
 }
 
 /** Running fold over sequential reduction loops: a register, or one word per parallel loop point that runs inside. */
-function accumulate(m: RtlModuleBuilder, spec: KernelSpec, pipeline: Pipeline, term: Partial, accumulators: number): Staged {
+function accumulate(
+  m: RtlModuleBuilder,
+  spec: KernelSpec,
+  pipeline: Pipeline,
+  term: Partial,
+  accumulators: number,
+): Staged {
   const stage = pipeline.accStage!;
   const type = wires(spec.accType);
   const x = m.cast(term.value.atStage(stage), type);
   const [first, enable] = [m.input("first"), m.input("accumulate")];
   const fold = (held: Value): Value => {
-    if (spec.combiner === "add") return addWithCarry(m, m.mux(first, m.constant(0, type), held, type), x, term.carry?.atStage(stage), type);
+    if (spec.combiner === "add")
+      return addWithCarry(m, m.mux(first, m.constant(0, type), held, type), x, term.carry?.atStage(stage), type);
     return m.mux(first, x, spec.combiner === "max" ? m.max(held, x, type) : m.min(held, x, type), type, "folded");
   };
   if (accumulators === 1) {
@@ -372,9 +554,18 @@ function accumulate(m: RtlModuleBuilder, spec: KernelSpec, pipeline: Pipeline, t
   }
   const slot = m.input("slot");
   const next = m.forward(type, "folded");
-  const held = m.memory({ depth: accumulators, word: type, waddr: slot, wdata: next, wen: enable, raddr: [slot], readLatency: 0, style: "distributed", hint: "accumulators" })[0]!;
+  const held = m.memory({
+    depth: accumulators,
+    word: type,
+    waddr: slot,
+    wdata: next,
+    wen: enable,
+    raddr: [slot],
+    readLatency: 0,
+    style: "distributed",
+    hint: "accumulators",
+  })[0]!;
   const value = fold(held);
   m.resolve(next, value);
   return new Staged(m, m.reg(value, { hint: "accumulated" }), stage + 1);
 }
-

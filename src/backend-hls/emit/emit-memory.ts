@@ -13,24 +13,69 @@ import { ramStorage } from "../device/storage.js";
 import { largest, LoopCounters, moduloCounter } from "./emit-counters.js";
 import { balance, channelPorts, fallOf } from "./emit-stream.js";
 
-export function emitMemory(module: Module, name: string, channel: Channel, plan: MemoryPlan, pad: number, device: Device): Op {
-  const m = new RtlModuleBuilder(module, name, channelPorts(channel), { loc: channel.consumer.kind === "kernel" ? channel.consumer.op.loc : { nodes: [] } });
+export function emitMemory(
+  module: Module,
+  name: string,
+  channel: Channel,
+  plan: MemoryPlan,
+  pad: number,
+  device: Device,
+): Op {
+  const m = new RtlModuleBuilder(module, name, channelPorts(channel), {
+    loc: channel.consumer.kind === "kernel" ? channel.consumer.op.loc : { nodes: [] },
+  });
   const [reserve, push, pushData, take] = [m.input("reserve"), m.input("push"), m.input("push_data"), m.input("take")];
   const slots = channel.capacity / plan.words;
-  const steps = new LoopCounters(m, plan.table.loops.map((l) => ({ name: l.name, trips: l.trips })), take, "at_");
+  const steps = new LoopCounters(
+    m,
+    plan.table.loops.map((l) => ({ name: l.name, trips: l.trips })),
+    take,
+    "at_",
+  );
   const sampleDone = m.and(take, steps.lastFrom(0), "sample_done");
 
-  const needSteps = Int32Array.from(plan.need, (n, i) => (i + 1 < plan.need.length ? plan.need[i + 1]! : plan.need[0]! + plan.words) - n);
-  const lead = balance(m, { lo: -Math.max(plan.need[0]!, largest(needSteps)), hi: channel.capacity }, -plan.need[0]!, push, fallOf(needSteps, "need_step", (f, hint) => steps.byCarry(f, hint)), take, "lead");
+  const needSteps = Int32Array.from(
+    plan.need,
+    (n, i) => (i + 1 < plan.need.length ? plan.need[i + 1]! : plan.need[0]! + plan.words) - n,
+  );
+  const lead = balance(
+    m,
+    { lo: -Math.max(plan.need[0]!, largest(needSteps)), hi: channel.capacity },
+    -plan.need[0]!,
+    push,
+    fallOf(needSteps, "need_step", (f, hint) => steps.byCarry(f, hint)),
+    take,
+    "lead",
+  );
   const valid = lead.present("available");
   // Words that no step reads are released before they arrive, so the balance may go below zero.
-  const occupied = balance(m, { lo: Math.min(0, plan.need[plan.need.length - 1]! - plan.words), hi: channel.capacity }, 0, reserve, { by: m.constant(plan.words), less: m.constant(plan.words - 1) }, sampleDone, "occupied");
+  const occupied = balance(
+    m,
+    { lo: Math.min(0, plan.need[plan.need.length - 1]! - plan.words), hi: channel.capacity },
+    0,
+    reserve,
+    { by: m.constant(plan.words), less: m.constant(plan.words - 1) },
+    sampleDone,
+    "occupied",
+  );
   const space = occupied.below(channel.capacity, "space_left");
 
   const writes = new LoopCounters(m, [{ name: "word", trips: plan.words }], push, "write_");
   const writeSlot = moduloCounter(m, slots, m.and(push, writes.last(0)), "write_slot");
   const readSlot = moduloCounter(m, slots, sampleDone, "read_slot");
-  const ports: BankPorts = { m, device, plan, elem: channel.elem.width, push, pushData, writes, writeSlot: writeSlot.value, readSlot: readSlot.value, slots, steps };
+  const ports: BankPorts = {
+    m,
+    device,
+    plan,
+    elem: channel.elem.width,
+    push,
+    pushData,
+    writes,
+    writeSlot: writeSlot.value,
+    readSlot: readSlot.value,
+    slots,
+    steps,
+  };
   const banks = plan.banks.map((b, i) => emitBank(ports, b, i));
 
   // Lanes, one cycle after the step: what selects among banks, and what masks, is delayed along.
@@ -55,8 +100,13 @@ export function emitMemory(module: Module, name: string, channel: Channel, plan:
     }
     for (let s = 0; s < count; s++) if (source[s]! < 0) source[s] = fallback;
     const deps = steps.dependencies(source);
-    const choices = steps.restrict(source, deps).map((src) => m.extract(banks[Math.floor(src / 65536)]!, (src % 65536) * elem.width, elem.width, elem.signed));
-    let value = choices.length === 1 ? choices[0]! : m.select(m.reg(steps.index(deps).value, { hint: "bank_select" }), choices, elem);
+    const choices = steps
+      .restrict(source, deps)
+      .map((src) => m.extract(banks[Math.floor(src / 65536)]!, (src % 65536) * elem.width, elem.width, elem.signed));
+    let value =
+      choices.length === 1
+        ? choices[0]!
+        : m.select(m.reg(steps.index(deps).value, { hint: "bank_select" }), choices, elem);
     if (inside.includes(0)) {
       const key = Buffer.from(inside).toString("latin1");
       let mask = masks.get(key);
@@ -87,17 +137,29 @@ function emitBank(p: BankPorts, bank: Bank, index: number): Value {
   const { m, slots } = p;
   const data = m.concat([...bank.planes].reverse().map((plane) => m.extract(p.pushData, plane * p.elem, p.elem)));
   if (bank.words.length === 1) {
-    const mine = p.plan.words === 1 ? p.push : m.and(p.push, m.eq(p.writes.counter(0).value, m.constant(bank.words[0]!)));
-    const held = Array.from({ length: slots }, (_, k) => m.reg(data, { enable: slots === 1 ? mine : m.and(mine, m.eq(p.writeSlot, m.constant(k))), hint: `bank_${index}_${k}` }));
+    const mine =
+      p.plan.words === 1 ? p.push : m.and(p.push, m.eq(p.writes.counter(0).value, m.constant(bank.words[0]!)));
+    const held = Array.from({ length: slots }, (_, k) =>
+      m.reg(data, {
+        enable: slots === 1 ? mine : m.and(mine, m.eq(p.writeSlot, m.constant(k))),
+        hint: `bank_${index}_${k}`,
+      }),
+    );
     return m.reg(m.select(p.readSlot, held), { hint: `bank_${index}` });
   }
   const depthBits = addressWidth(bank.words.length);
   const positions = new Array<number>(p.plan.words).fill(NaN);
   bank.words.forEach((w, i) => (positions[w] = i));
-  const takes = p.writes.running(positions.map((i) => (Number.isNaN(i) ? 0 : 1)), `bank_${index}_takes`);
+  const takes = p.writes.running(
+    positions.map((i) => (Number.isNaN(i) ? 0 : 1)),
+    `bank_${index}_takes`,
+  );
   const wen = m.and(p.push, takes);
   const position = p.writes.running(positions, `bank_${index}_position`);
-  const read = p.steps.running(Float64Array.from(bank.address, (a) => (a < 0 ? NaN : a)), `bank_${index}_address`);
+  const read = p.steps.running(
+    Float64Array.from(bank.address, (a) => (a < 0 ? NaN : a)),
+    `bank_${index}_address`,
+  );
   const within = (slot: Value, at: Value): Value => (slots === 1 ? at : m.concat([slot, m.cast(at, u(depthBits))]));
   const depth = bankDepth(bank.words.length, slots);
   return m.memory({

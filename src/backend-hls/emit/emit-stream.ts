@@ -1,8 +1,9 @@
 /**
  * RTL of a FIFO or sliding window: ring memory, fetch control, tap registers, masks (see stream-plan.ts for the terms).
  *
- * Ports of every channel: `reserve` (the producer fires a step that will push), `push` and `push_data`, `take` (the consumer
- * fires) in; `space`, `valid` and `data` (the lanes of a step, lane 0 lowest) out. The data of a stream are valid with `valid`.
+ * Ports of every channel: `reserve` (the producer fires a step that will push), `push` and `push_data`, `take` (the
+ * consumer fires) in; `space`, `valid` and `data` (the lanes of a step, lane 0 lowest) out. The data of a stream are
+ * valid with `valid`.
  */
 import type { Module, Op, Value } from "../../ir/core.js";
 import { RtlModuleBuilder, u } from "../../ir/rtl/builder.js";
@@ -24,7 +25,10 @@ export function channelPorts(channel: Channel): { name: string; type: BitsType }
 
 /** Register that goes up and down, and whether it is less than a limit. */
 export interface Balance {
-  /** Whether it is 0 or more. As the next one, a register of its own that moves along: what waits for it starts from there. */
+  /**
+   * Whether it is 0 or more. As the next one, a register of its own that moves along: what waits for it starts from
+   * there.
+   */
   readonly present: (hint: string) => Value;
   readonly below: (limit: number, hint: string) => Value;
 }
@@ -35,20 +39,39 @@ export interface Fall {
   readonly less: Value;
 }
 
-export function fallOf(steps: ArrayLike<number>, hint: string, running: (steps: ArrayLike<number>, hint: string) => Value): Fall {
-  return { by: running(steps, hint), less: running(Array.from(steps, (n) => n - 1), `${hint}_less`) };
+export function fallOf(
+  steps: ArrayLike<number>,
+  hint: string,
+  running: (steps: ArrayLike<number>, hint: string) => Value,
+): Fall {
+  return {
+    by: running(steps, hint),
+    less: running(
+      Array.from(steps, (n) => n - 1),
+      `${hint}_less`,
+    ),
+  };
 }
 
 /**
- * Register that goes up by one with `up` and falls with `enable`. Both signals come late in a cycle, so they only choose
- * between sums that are there before them.
+ * Register that goes up by one with `up` and falls with `enable`. Both signals come late in a cycle, so they only
+ * choose between sums that are there before them.
  */
-export function balance(m: RtlModuleBuilder, range: { lo: number; hi: number }, initial: number, up: Value, { by, less }: Fall, enable: Value, hint: string): Balance {
+export function balance(
+  m: RtlModuleBuilder,
+  range: { lo: number; hi: number },
+  initial: number,
+  up: Value,
+  { by, less }: Fall,
+  enable: Value,
+  hint: string,
+): Balance {
   const t = typeOfRange({ lo: Math.min(range.lo, initial), hi: Math.max(range.hi, initial, 1) }, 0);
   const type: BitsType = { kind: "bits", signed: t.signed, width: t.width };
   const q = m.regDeclare(type, { reset: initial, hint });
   const one = m.constant(1);
-  const choose = (of: BitsType, idle: Value, higher: Value, lower: Value, both: Value): Value => m.mux(enable, m.mux(up, both, lower, of), m.mux(up, higher, idle, of), of);
+  const choose = (of: BitsType, idle: Value, higher: Value, lower: Value, both: Value): Value =>
+    m.mux(enable, m.mux(up, both, lower, of), m.mux(up, higher, idle, of), of);
   const raised = m.cast(m.add(q, one), type);
   const lowered = (down: Value): Value => m.cast(m.sub(q, down), type);
   m.connect(q, choose(type, q, raised, lowered(by), lowered(less)));
@@ -63,22 +86,32 @@ export function balance(m: RtlModuleBuilder, range: { lo: number; hi: number }, 
     const flag = m.regDeclare(u(1), { reset: initial < limit ? 1 : 0, hint: name });
     const under = (than: Value): Value => m.lt(q, than);
     const bound = m.constant(limit);
-    m.connect(flag, choose(u(1), under(bound), under(m.constant(limit - 1)), under(m.add(bound, by)), under(m.add(bound, less))));
+    m.connect(
+      flag,
+      choose(u(1), under(bound), under(m.constant(limit - 1)), under(m.add(bound, by)), under(m.add(bound, less))),
+    );
     return flag;
   };
   return { present, below };
 }
 
 export function emitStream(module: Module, name: string, channel: Channel, plan: StreamPlan, pad: number): Op {
-  const m = new RtlModuleBuilder(module, name, channelPorts(channel), { loc: channel.consumer.kind === "kernel" ? channel.consumer.op.loc : { nodes: [] } });
+  const m = new RtlModuleBuilder(module, name, channelPorts(channel), {
+    loc: channel.consumer.kind === "kernel" ? channel.consumer.op.loc : { nodes: [] },
+  });
   const [reserve, push, pushData, take] = [m.input("reserve"), m.input("push"), m.input("push_data"), m.input("take")];
   const word = u(plan.order.planes * channel.elem.width);
   const loops = plan.table.loops;
   const outerCount = loops.length - plan.innerLoops;
-  const steps = new LoopCounters(m, loops.map((l) => ({ name: l.name, trips: l.trips })), take, "at_");
+  const steps = new LoopCounters(
+    m,
+    loops.map((l) => ({ name: l.name, trips: l.trips })),
+    take,
+    "at_",
+  );
 
-  // Fetch control. `gap` fetches are missing until the next window is complete. It leaves the taps when its last step is
-  // taken, or, where windows are held, when it is copied; from then on the gap to the one after it counts.
+  // Fetch control. `gap` fetches are missing until the next window is complete. It leaves the taps when its last step
+  // is taken, or, where windows are held, when it is copied; from then on the gap to the one after it counts.
   const finished = m.and(take, steps.lastFrom(outerCount), "group_done");
   const gapSteps = fetchGaps(plan);
   const maxGap = Math.max(plan.ready[0]! + 1, largest(gapSteps));
@@ -94,11 +127,18 @@ export function emitStream(module: Module, name: string, channel: Channel, plan:
     leaves = m.and(complete, m.or(m.not(holding), finished), "copy");
     m.connect(holding, m.or(leaves, m.and(holding, m.not(finished))));
     valid = holding;
-    const groups = new LoopCounters(m, loops.slice(0, outerCount).map((l) => ({ name: l.name, trips: l.trips })), leaves, "window_");
+    const groups = new LoopCounters(
+      m,
+      loops.slice(0, outerCount).map((l) => ({ name: l.name, trips: l.trips })),
+      leaves,
+      "window_",
+    );
     nextGap = groups.byCarry(gapSteps, "next_gap");
   } else {
     // Only the last step of a group moves on.
-    const perStep = Float64Array.from({ length: plan.table.steps }, (_, i) => (i % plan.repeat === plan.repeat - 1 ? gapSteps[Math.floor(i / plan.repeat)]! : NaN));
+    const perStep = Float64Array.from({ length: plan.table.steps }, (_, i) =>
+      i % plan.repeat === plan.repeat - 1 ? gapSteps[Math.floor(i / plan.repeat)]! : NaN,
+    );
     nextGap = steps.byCarry(perStep, "next_gap");
   }
   // A fetch of the next sample that did as a flush is one that the next window need not wait for.
@@ -107,13 +147,28 @@ export function emitStream(module: Module, name: string, channel: Channel, plan:
   m.connect(gap, m.sub(m.mux(leaves, renewed, gap, gapType), shiftLater, gapType));
   // Whether the gap closes, compared before the signals that close it are there.
   const is = (v: Value, n: number): Value => m.eq(v, m.constant(n));
-  m.connect(complete, m.mux(shiftLater, m.mux(leaves, is(renewed, 1), is(gap, 1)), m.mux(leaves, is(renewed, 0), is(gap, 0))));
+  m.connect(
+    complete,
+    m.mux(shiftLater, m.mux(leaves, is(renewed, 1), is(gap, 1)), m.mux(leaves, is(renewed, 0), is(gap, 0))),
+  );
   const advance = m.or(m.not(complete), leaves, "advance");
 
   // Position of the next fetch: column within the visit, visit, then the flushes.
-  const flat = plan.need.every((n, f) => n === f + 1) && plan.release.every((r, f) => r === f + 1) && plan.words === plan.fetches;
+  const flat =
+    plan.need.every((n, f) => n === f + 1) && plan.release.every((r, f) => r === f + 1) && plan.words === plan.fetches;
   const fetchLater = m.forward(u(1), "fetch");
-  const fetches = plan.rows > 1 || !flat || plan.flushes > 0 ? new LoopCounters(m, [{ name: "visit", trips: plan.visits }, { name: "column", trips: plan.pitch }], fetchLater, "") : undefined;
+  const fetches =
+    plan.rows > 1 || !flat || plan.flushes > 0
+      ? new LoopCounters(
+          m,
+          [
+            { name: "visit", trips: plan.visits },
+            { name: "column", trips: plan.pitch },
+          ],
+          fetchLater,
+          "",
+        )
+      : undefined;
   const [visit, column] = [fetches?.counter(0), fetches?.counter(1)];
   const rowDone = column === undefined ? undefined : m.and(fetchLater, column.last);
   let flushing: Value = m.constant(0, u(1));
@@ -127,24 +182,55 @@ export function emitStream(module: Module, name: string, channel: Channel, plan:
     if (merged !== undefined) m.connect(merged, m.or(m.and(flag, fetchLater), m.and(merged, m.not(leaves))));
     flushing = flag;
   }
-  const at = (values: ArrayLike<number>, hint: string): Value => fetches?.byCarry(values, hint) ?? m.constant(values[0]!);
-  const needStep = Int32Array.from({ length: plan.fetches }, (_, f) => (f + 1 < plan.fetches ? plan.need[f + 1]! : plan.need[0]! + plan.words) - plan.need[f]!);
-  const releaseStep = Int32Array.from({ length: plan.fetches }, (_, f) => (f + 1 === plan.fetches ? plan.words : plan.release[f]!) - (f === 0 ? 0 : plan.release[f - 1]!));
-  const lead = balance(m, { lo: -Math.max(largest(needStep), plan.need[0]!), hi: channel.capacity }, -plan.need[0]!, channel.deep ? m.reg(push, { reset: 0, hint: "pushed" }) : push, fallOf(needStep, "need_step", at), fetchLater, "lead");
+  const at = (values: ArrayLike<number>, hint: string): Value =>
+    fetches?.byCarry(values, hint) ?? m.constant(values[0]!);
+  const needStep = Int32Array.from(
+    { length: plan.fetches },
+    (_, f) => (f + 1 < plan.fetches ? plan.need[f + 1]! : plan.need[0]! + plan.words) - plan.need[f]!,
+  );
+  const releaseStep = Int32Array.from(
+    { length: plan.fetches },
+    (_, f) => (f + 1 === plan.fetches ? plan.words : plan.release[f]!) - (f === 0 ? 0 : plan.release[f - 1]!),
+  );
+  const lead = balance(
+    m,
+    { lo: -Math.max(largest(needStep), plan.need[0]!), hi: channel.capacity },
+    -plan.need[0]!,
+    channel.deep ? m.reg(push, { reset: 0, hint: "pushed" }) : push,
+    fallOf(needStep, "need_step", at),
+    fetchLater,
+    "lead",
+  );
   // A word on its way into an empty ring may go by it.
   const inRing = lead.present("available");
   const available = channel.through ? m.or(inRing, push) : inRing;
-  const fetch = plan.mergesFlush ? m.and(advance, available, "fetch") : m.all([advance, available, m.not(flushing)], "fetch");
+  const fetch = plan.mergesFlush
+    ? m.and(advance, available, "fetch")
+    : m.all([advance, available, m.not(flushing)], "fetch");
   const shift = m.and(advance, m.or(flushing, available), "shift");
   m.resolve(fetchLater, fetch);
   m.resolve(shiftLater, shift);
   // Rows that no window reads are released before they arrive, so the balance may go below zero.
-  const ahead = Math.min(0, least(plan.need.map((n, f) => n - (f + 1 === plan.fetches ? plan.words : plan.release[f]!))));
-  const occupied = balance(m, { lo: ahead, hi: channel.capacity }, 0, reserve, fallOf(releaseStep, "release_step", at), fetch, "occupied");
+  const ahead = Math.min(
+    0,
+    least(plan.need.map((n, f) => n - (f + 1 === plan.fetches ? plan.words : plan.release[f]!))),
+  );
+  const occupied = balance(
+    m,
+    { lo: ahead, hi: channel.capacity },
+    0,
+    reserve,
+    fallOf(releaseStep, "release_step", at),
+    fetch,
+    "occupied",
+  );
   const space = occupied.below(channel.capacity, "space_left");
 
   // Ring memory: one bank, or one bank per row.
-  const fetchedRows = plan.rows > 1 ? rowRing(m, channel, plan, push, pushData, column!, rowDone!, visit!) : [wordRing(m, channel, word, push, pushData, fetch)];
+  const fetchedRows =
+    plan.rows > 1
+      ? rowRing(m, channel, plan, push, pushData, column!, rowDone!, visit!)
+      : [wordRing(m, channel, word, push, pushData, fetch)];
   if (channel.through) fetchedRows[0] = m.mux(inRing, fetchedRows[0]!, pushData, word);
 
   // Taps: row r, column c; column 0 is the newest.
@@ -152,23 +238,53 @@ export function emitStream(module: Module, name: string, channel: Channel, plan:
   plan.tapRow.forEach((r, i) => r >= 0 && (depth[r] = Math.max(depth[r]!, plan.tapColumn[i]! + 1)));
   const taps = fetchedRows.map((data, r) => {
     const row: Value[] = [];
-    for (let c = 0; c < depth[r]!; c++) row.push(m.reg(c === 0 ? data : row[c - 1]!, { enable: shift, hint: `tap_${r}_${c}` }));
+    for (let c = 0; c < depth[r]!; c++)
+      row.push(m.reg(c === 0 ? data : row[c - 1]!, { enable: shift, hint: `tap_${r}_${c}` }));
     return row;
   });
-  const windows = plan.held ? taps.map((row, r) => row.map((t, c) => m.reg(t, { enable: leaves, hint: `window_${r}_${c}` }))) : taps;
+  const windows = plan.held
+    ? taps.map((row, r) => row.map((t, c) => m.reg(t, { enable: leaves, hint: `window_${r}_${c}` })))
+    : taps;
 
   const data = emitLanes(m, channel, plan, steps, windows, pad);
   return m.finish({ space, valid, data });
 }
 
-/** One memory of a ring. Block RAM gets the address a cycle ahead; a word is fetched only after it has been there for one. */
-function ringMemory(m: RtlModuleBuilder, channel: Channel, depth: number, word: BitsType, write: { waddr: Value; wdata: Value; wen: Value }, read: ModuloCounter, hint: string): Value {
+/**
+ * One memory of a ring. Block RAM gets the address a cycle ahead; a word is fetched only after it has been there for
+ * one.
+ */
+function ringMemory(
+  m: RtlModuleBuilder,
+  channel: Channel,
+  depth: number,
+  word: BitsType,
+  write: { waddr: Value; wdata: Value; wen: Value },
+  read: ModuloCounter,
+  hint: string,
+): Value {
   const raddr = [channel.deep ? read.next() : read.value];
-  return m.memory({ depth, word, ...write, raddr, readLatency: channel.deep ? 1 : 0, style: channel.deep ? "block" : "distributed", disjoint: channel.deep, hint })[0]!;
+  return m.memory({
+    depth,
+    word,
+    ...write,
+    raddr,
+    readLatency: channel.deep ? 1 : 0,
+    style: channel.deep ? "block" : "distributed",
+    disjoint: channel.deep,
+    hint,
+  })[0]!;
 }
 
 /** A ring of words: the word that the next fetch takes. */
-function wordRing(m: RtlModuleBuilder, channel: Channel, word: BitsType, push: Value, pushData: Value, fetch: Value): Value {
+function wordRing(
+  m: RtlModuleBuilder,
+  channel: Channel,
+  word: BitsType,
+  push: Value,
+  pushData: Value,
+  fetch: Value,
+): Value {
   const { capacity } = channel;
   if (capacity === 1) return m.reg(pushData, { enable: push, hint: "word" });
   const write = moduloCounter(m, capacity, push, "write_at");
@@ -177,14 +293,31 @@ function wordRing(m: RtlModuleBuilder, channel: Channel, word: BitsType, push: V
 }
 
 /** One bank per row, reused round robin: the words of the column that the next fetch takes, top row first. */
-function rowRing(m: RtlModuleBuilder, channel: Channel, plan: StreamPlan, push: Value, pushData: Value, column: ModuloCounter, rowDone: Value, visit: { value: Value; last: Value }): Value[] {
+function rowRing(
+  m: RtlModuleBuilder,
+  channel: Channel,
+  plan: StreamPlan,
+  push: Value,
+  pushData: Value,
+  column: ModuloCounter,
+  rowDone: Value,
+  visit: { value: Value; last: Value },
+): Value[] {
   const word = u(plan.order.planes * channel.elem.width);
   const banks = channel.capacity / plan.pitch;
   const writeColumn = moduloCounter(m, plan.pitch, push, "write_column");
   const writeBank = moduloCounter(m, banks, m.and(push, writeColumn.last), "write_bank");
   const read = Array.from({ length: banks }, (_, b) => {
     const wen = m.and(push, m.eq(writeBank.value, m.constant(b)));
-    return ringMemory(m, channel, plan.pitch, word, { waddr: writeColumn.value, wdata: pushData, wen }, column, `row_bank_${b}`);
+    return ringMemory(
+      m,
+      channel,
+      plan.pitch,
+      word,
+      { waddr: writeColumn.value, wdata: pushData, wen },
+      column,
+      `row_bank_${b}`,
+    );
   });
   // Bank of the window's top row; rows count on through the samples.
   const mod = (n: number): number => ((n % banks) + banks) % banks;
@@ -193,13 +326,33 @@ function rowRing(m: RtlModuleBuilder, channel: Channel, plan: StreamPlan, push: 
   const wrap = mod(gridRows - (plan.visits - 1) * plan.rowStep);
   const type = u(addressWidth(banks));
   const top = m.regDeclare(type, { reset: mod(plan.firstRow), hint: "top_bank" });
-  const moved = (by: number): Value => tableLookup(m, top, Array.from({ length: banks }, (_, b) => mod(b + by)), "next_bank");
+  const moved = (by: number): Value =>
+    tableLookup(
+      m,
+      top,
+      Array.from({ length: banks }, (_, b) => mod(b + by)),
+      "next_bank",
+    );
   m.connect(top, m.mux(visit.last, moved(wrap), moved(inside), type), rowDone);
-  return Array.from({ length: plan.rows }, (_, r) => m.select(top, Array.from({ length: banks }, (_, b) => read[mod(b + r)]!), word, `column_${r}`));
+  return Array.from({ length: plan.rows }, (_, r) =>
+    m.select(
+      top,
+      Array.from({ length: banks }, (_, b) => read[mod(b + r)]!),
+      word,
+      `column_${r}`,
+    ),
+  );
 }
 
 /** The lanes of the present step, packed: a tap, chosen by the inner loops, or the pad value. */
-function emitLanes(m: RtlModuleBuilder, channel: Channel, plan: StreamPlan, steps: LoopCounters, taps: readonly (readonly Value[])[], pad: number): Value {
+function emitLanes(
+  m: RtlModuleBuilder,
+  channel: Channel,
+  plan: StreamPlan,
+  steps: LoopCounters,
+  taps: readonly (readonly Value[])[],
+  pad: number,
+): Value {
   const { lanes, element } = plan.table;
   const elem: BitsType = { kind: "bits", signed: channel.elem.signed, width: channel.elem.width };
   const padValue = m.constant(pad, elem);
@@ -211,7 +364,9 @@ function emitLanes(m: RtlModuleBuilder, channel: Channel, plan: StreamPlan, step
     // Source of each inner step; a step that only ever pads may read anything.
     const sourceAt = (k: number): number => {
       const i = k * lanes + lane;
-      return plan.tapRow[i]! < 0 || plan.tapPlane[i]! < 0 ? -1 : (plan.tapRow[i]! * 4096 + plan.tapColumn[i]!) * 65536 + plan.tapPlane[i]!;
+      return plan.tapRow[i]! < 0 || plan.tapPlane[i]! < 0
+        ? -1
+        : (plan.tapRow[i]! * 4096 + plan.tapColumn[i]!) * 65536 + plan.tapPlane[i]!;
     };
     let fallback = -1;
     for (let k = 0; k < plan.repeat && fallback < 0; k++) fallback = sourceAt(k);

@@ -4,7 +4,17 @@ import type { Value } from "../../ir/core.js";
 import { u, type RtlModuleBuilder } from "../../ir/rtl/builder.js";
 import { leafOf, type Ensemble } from "../../ir/trees.js";
 import { rawRange, type FixedType } from "../../ir/types.js";
-import { chunkBits, ensembleOf, hasFixedTrees, heightOf, numberBits, tallest, treesOfLane, walkOf, type Walk } from "../kernel/decisions.js";
+import {
+  chunkBits,
+  ensembleOf,
+  hasFixedTrees,
+  heightOf,
+  numberBits,
+  tallest,
+  treesOfLane,
+  walkOf,
+  type Walk,
+} from "../kernel/decisions.js";
 import type { KernelNode } from "../design/design.js";
 import type { Device } from "../device/devices.js";
 import { Staged, wires } from "./emit-body.js";
@@ -18,7 +28,14 @@ interface TreeNumber {
 }
 
 /** Values of the leaves that are reached: `[output][term]`. */
-export function emitTrees(m: RtlModuleBuilder, device: Device, node: KernelNode, unit: Unit, features: readonly Staged[], numbers: readonly (readonly TreeNumber[])[]): Staged[][] {
+export function emitTrees(
+  m: RtlModuleBuilder,
+  device: Device,
+  node: KernelNode,
+  unit: Unit,
+  features: readonly Staged[],
+  numbers: readonly (readonly TreeNumber[])[],
+): Staged[][] {
   const { spec, op } = node;
   const term = op.regions[0]!.terminator.operand(0).type as FixedType;
   if (hasFixedTrees(spec)) {
@@ -40,7 +57,8 @@ function valuesOf(e: Ensemble, leaves: readonly number[], column: number, term: 
   return new Dense([leaves.length, 1], term, data);
 }
 
-// --- fixed ----------------------------------------------------------------------------------------------------------------
+// --- fixed
+//   ----------------------------------------------------------------------------------------------------------------
 
 /** A truth value that may be known. */
 type Bit = boolean | Staged;
@@ -76,11 +94,21 @@ class FixedTrees {
     const { leaves, index } = this.codeOf(root);
     const values = valuesOf(this.e, leaves, column, this.term);
     const type = wires(this.term);
-    if (index === undefined || values.data.every((v) => v === values.data[0])) return Staged.constant(this.m, this.m.constant(values.data[0]!, type));
+    if (index === undefined || values.data.every((v) => v === values.data[0]))
+      return Staged.constant(this.m, this.m.constant(values.data[0]!, type));
     const at = index.atStage(leaf);
     // Trees of two leaves choose; others look up.
-    if (leaves.length === 2) return new Staged(this.m, this.m.mux(at, this.m.constant(values.data[1]!, type), this.m.constant(values.data[0]!, type), type), leaf);
-    const word = this.m.rom(at, values, { readLatency: 0, style: romStorage(this.device, values, false).style, hint: "leaf" });
+    if (leaves.length === 2)
+      return new Staged(
+        this.m,
+        this.m.mux(at, this.m.constant(values.data[1]!, type), this.m.constant(values.data[0]!, type), type),
+        leaf,
+      );
+    const word = this.m.rom(at, values, {
+      readLatency: 0,
+      style: romStorage(this.device, values, false).style,
+      hint: "leaf",
+    });
     return new Staged(this.m, this.m.cast(this.m.extract(word, 0, this.term.width, this.term.signed), type), leaf);
   }
 
@@ -108,9 +136,13 @@ class FixedTrees {
     const leaves = [...position.keys()];
     const bits = numberBits(leaves.length);
     if (bits === 0) return { leaves, index: undefined };
-    const chosen = Array.from({ length: bits }, (_, b) => this.choose(root, (leaf) => Math.floor(position.get(leaf)! / 2 ** b) % 2 === 1, new Map()));
+    const chosen = Array.from({ length: bits }, (_, b) =>
+      this.choose(root, (leaf) => Math.floor(position.get(leaf)! / 2 ** b) % 2 === 1, new Map()),
+    );
     const stage = Math.max(...chosen.map((c) => (c instanceof Staged ? c.stage : 0)));
-    const index = this.m.concat(chosen.map((c) => (c instanceof Staged ? c.atStage(stage) : this.m.constant(Number(c), u(1)))).reverse());
+    const index = this.m.concat(
+      chosen.map((c) => (c instanceof Staged ? c.atStage(stage) : this.m.constant(Number(c), u(1)))).reverse(),
+    );
     return { leaves, index: new Staged(this.m, index, stage) };
   }
 
@@ -132,7 +164,12 @@ class FixedTrees {
     const sel = on.atStage(stage);
     const of = (v: Staged): Value => v.atStage(stage);
     const made = ((): Value => {
-      if (yes instanceof Staged) return no instanceof Staged ? m.mux(sel, of(yes), of(no)) : no ? m.or(m.not(sel), of(yes)) : m.and(sel, of(yes));
+      if (yes instanceof Staged)
+        return no instanceof Staged
+          ? m.mux(sel, of(yes), of(no))
+          : no
+            ? m.or(m.not(sel), of(yes))
+            : m.and(sel, of(yes));
       if (no instanceof Staged) return yes ? m.or(sel, of(no)) : m.and(m.not(sel), of(no));
       return yes ? sel : m.not(sel);
     })();
@@ -165,7 +202,8 @@ class FixedTrees {
     if (value === undefined) {
       value = this.m.extract(this.features[feature]!.atStage(this.node.pipeline.decisions!.compare), lo, width);
       // Two's complement with the sign's bit turned around counts from the least value.
-      if (this.x.signed && lo + width === this.x.width) value = this.m.xor(value, this.m.constant(2 ** (width - 1), u(width)));
+      if (this.x.signed && lo + width === this.x.width)
+        value = this.m.xor(value, this.m.constant(2 ** (width - 1), u(width)));
       this.parts.set(key, value);
     }
     return { value, width };
@@ -192,7 +230,12 @@ class FixedTrees {
     const equal = this.shared(`${key}:eq`, () => m.eq(value, c));
     return this.shared(`${feature}:${chunks}:at most ${raw}`, () => {
       const same = m.and(equal, below as Value);
-      return top === 0 ? same : m.or(this.shared(`${key}:lt`, () => m.lt(value, c)), same);
+      return top === 0
+        ? same
+        : m.or(
+            this.shared(`${key}:lt`, () => m.lt(value, c)),
+            same,
+          );
     });
   }
 
@@ -207,7 +250,8 @@ class FixedTrees {
   }
 }
 
-// --- walked ---------------------------------------------------------------------------------------------------------------
+// --- walked
+//   ---------------------------------------------------------------------------------------------------------------
 
 class WalkedTrees {
   private readonly e: Ensemble;
@@ -238,7 +282,8 @@ class WalkedTrees {
     const { leaf } = this.node.pipeline.decisions!;
     const values = valuesOf(this.e, path.walk.leaves, column, this.term);
     const type = wires(this.term);
-    if (values.data.every((v) => v === values.data[0])) return Staged.constant(this.m, this.m.constant(values.data[0]!, type));
+    if (values.data.every((v) => v === values.data[0]))
+      return Staged.constant(this.m, this.m.constant(values.data[0]!, type));
     const word = this.rom(path.address.atStage(leaf), values, "leaf");
     return new Staged(this.m, this.m.cast(this.m.extract(word, 0, this.term.width, this.term.signed), type), leaf + 1);
   }
@@ -251,7 +296,13 @@ class WalkedTrees {
     const { m } = this;
     const { levels } = this.node.pipeline.decisions!;
     const width = this.x.width;
-    const walk = walkOf(this.e, treesOfLane(this.node.spec, number.lane), tallest(this.e), this.x, this.features.length);
+    const walk = walkOf(
+      this.e,
+      treesOfLane(this.node.spec, number.lane),
+      tallest(this.e),
+      this.x,
+      this.features.length,
+    );
     let address = number.value;
     walk.levels.forEach((level, l) => {
       const at = levels[l]!;
@@ -259,12 +310,33 @@ class WalkedTrees {
       const start = l === 0 ? address.stage : levels[l - 1]!.next;
       const word = this.rom(address.atStage(start), level.table, `nodes${l}`);
       const size = (level.table.elem as FixedType).width;
-      const field = (k: number, bits: number): Staged => new Staged(m, m.extract(word, k * size, Math.max(1, bits)), start + 1);
-      const [feature, threshold, yes, no, equality] = [field(0, level.feature), field(1, width), field(2, level.next), field(3, level.next), field(4, 1)];
-      const x = this.features.length === 1 ? this.features[0]! : new Staged(m, m.select(feature.atStage(at.select), this.features.map((f) => f.atStage(at.select))), at.select);
+      const field = (k: number, bits: number): Staged =>
+        new Staged(m, m.extract(word, k * size, Math.max(1, bits)), start + 1);
+      const [feature, threshold, yes, no, equality] = [
+        field(0, level.feature),
+        field(1, width),
+        field(2, level.next),
+        field(3, level.next),
+        field(4, 1),
+      ];
+      const x =
+        this.features.length === 1
+          ? this.features[0]!
+          : new Staged(
+              m,
+              m.select(
+                feature.atStage(at.select),
+                this.features.map((f) => f.atStage(at.select)),
+              ),
+              at.select,
+            );
       const [a, t] = [x.atStage(at.compare), threshold.atStage(at.compare)];
       const below = m.le(a, t);
-      const met = new Staged(m, level.equality ? m.mux(equality.atStage(at.compare), m.eq(a, t), below) : below, at.compare);
+      const met = new Staged(
+        m,
+        level.equality ? m.mux(equality.atStage(at.compare), m.eq(a, t), below) : below,
+        at.compare,
+      );
       address = new Staged(m, m.mux(met.atStage(at.next), yes.atStage(at.next), no.atStage(at.next)), at.next);
     });
     return { walk, address };

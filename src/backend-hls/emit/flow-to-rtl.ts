@@ -3,7 +3,15 @@ import { Module, type Op, type Value } from "../../ir/core.js";
 import { RtlModuleBuilder, u, type Port } from "../../ir/rtl/builder.js";
 import { beats } from "../channel/ports.js";
 import type { StreamPlan } from "../channel/stream-plan.js";
-import { type Channel, type Design, inLockstep, type InputNode, type KernelNode, type OutputNode, sinksOf } from "../design/design.js";
+import {
+  type Channel,
+  type Design,
+  inLockstep,
+  type InputNode,
+  type KernelNode,
+  type OutputNode,
+  sinksOf,
+} from "../design/design.js";
 import type { Device } from "../device/devices.js";
 import { moduloCounter } from "./emit-counters.js";
 import { emitKernel, waitsFor } from "./emit-kernel.js";
@@ -49,13 +57,17 @@ export function lowerToRtl(design: Design): RtlDesign {
     return name;
   };
   const channelModules = new Map<Channel, Op>();
-  for (const c of design.channels) if (!c.direct) channelModules.set(c, emitChannel(module, unique(`ch_${c.name}`), c, design.device));
+  for (const c of design.channels)
+    if (!c.direct) channelModules.set(c, emitChannel(module, unique(`ch_${c.name}`), c, design.device));
   const kernelModules = new Map<KernelNode, Op>();
   for (const k of design.kernels) kernelModules.set(k, emitKernel(module, unique(k.name), k, design.device));
   const ports = axisPorts(design);
   emitTop(module, top, design, channelModules, kernelModules, ports);
   const nameOf = (op: Op | undefined): string => String(op!.attrs["sym"]);
-  const kernels = design.kernels.map((k) => [nameOf(kernelModules.get(k)), ...k.inputs.filter((c) => !c.direct).map((c) => nameOf(channelModules.get(c)))]);
+  const kernels = design.kernels.map((k) => [
+    nameOf(kernelModules.get(k)),
+    ...k.inputs.filter((c) => !c.direct).map((c) => nameOf(channelModules.get(c))),
+  ]);
   return { module, top, ports, kernels };
 }
 
@@ -67,7 +79,9 @@ export function moduleName(name: string): string {
 
 function emitChannel(module: Module, name: string, c: Channel, device: Device): Op {
   const pad = c.consumer.kind === "kernel" ? c.consumer.spec.operands[c.operand]!.view.pad : 0;
-  return c.plan.kind === "memory" ? emitMemory(module, name, c, c.plan, pad, device) : emitStream(module, name, c, c.plan, pad);
+  return c.plan.kind === "memory"
+    ? emitMemory(module, name, c, c.plan, pad, device)
+    : emitStream(module, name, c, c.plan, pad);
 }
 
 function axisPorts(design: Design): AxisPort[] {
@@ -100,13 +114,28 @@ function formatOf(frac: number, scale: number): { frac: number; scale?: number }
 /** The lanes of the step that takes a word as it comes. */
 function lanesOf(m: RtlModuleBuilder, c: Channel, word: Value): Value {
   const { tapPlane, table } = c.plan as StreamPlan;
-  return m.concat(Array.from({ length: table.lanes }, (_, lane) => m.extract(word, tapPlane[lane]! * c.elem.width, c.elem.width)).reverse());
+  return m.concat(
+    Array.from({ length: table.lanes }, (_, lane) =>
+      m.extract(word, tapPlane[lane]! * c.elem.width, c.elem.width),
+    ).reverse(),
+  );
 }
 
-function emitTop(module: Module, top: string, design: Design, channels: ReadonlyMap<Channel, Op>, kernels: ReadonlyMap<KernelNode, Op>, ports: readonly AxisPort[]): void {
+function emitTop(
+  module: Module,
+  top: string,
+  design: Design,
+  channels: ReadonlyMap<Channel, Op>,
+  kernels: ReadonlyMap<KernelNode, Op>,
+  ports: readonly AxisPort[],
+): void {
   const inputs: Port[] = ports.flatMap((p) =>
     p.direction === "input"
-      ? [{ name: `${p.prefix}_tdata`, type: u(p.dataBits) }, { name: `${p.prefix}_tvalid`, type: u(1) }, { name: `${p.prefix}_tlast`, type: u(1) }]
+      ? [
+          { name: `${p.prefix}_tdata`, type: u(p.dataBits) },
+          { name: `${p.prefix}_tvalid`, type: u(1) },
+          { name: `${p.prefix}_tlast`, type: u(1) },
+        ]
       : [{ name: `${p.prefix}_tready`, type: u(1) }],
   );
   const m = new RtlModuleBuilder(module, top, inputs, { attrs: { clock: "aclk", resetn: "aresetn" } });
@@ -135,7 +164,10 @@ function emitTop(module: Module, top: string, design: Design, channels: Readonly
   const result: Record<string, Value> = {};
   design.inputs.forEach((node, i) => {
     const p = ports[i]!;
-    const ready = m.all(sinksOf(node).map((s) => outs.get(s.channel)!["space"]!), `${p.prefix}_tready`);
+    const ready = m.all(
+      sinksOf(node).map((s) => outs.get(s.channel)!["space"]!),
+      `${p.prefix}_tready`,
+    );
     const push = m.and(m.input(`${p.prefix}_tvalid`), ready, `${p.prefix}_push`);
     produce(node, push, m.extract(m.input(`${p.prefix}_tdata`), 0, p.elementsPerBeat * p.width));
     reserve(node, push);
@@ -151,7 +183,8 @@ function emitTop(module: Module, top: string, design: Design, channels: Readonly
     });
     waitsFor(k).forEach((c, i) => (ins[`out${i}_space`] = outs.get(c)!["space"]!));
     const r = m.instance(kernels.get(k)!, String(kernels.get(k)!.attrs["sym"]), ins);
-    for (const c of k.inputs) if (!c.direct) m.resolve(wires.get(c)!["take"]!, c.phase === "body" ? r["fire"]! : r["emit"]!);
+    for (const c of k.inputs)
+      if (!c.direct) m.resolve(wires.get(c)!["take"]!, c.phase === "body" ? r["fire"]! : r["emit"]!);
     produce(k, r["push"]!, r["result"]!);
     if (!inLockstep(k)) reserve(k, r["emit"]!);
   }

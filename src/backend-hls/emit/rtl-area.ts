@@ -1,7 +1,7 @@
 /**
- * Area of generated hardware, counted operation by operation the way synthesis maps it: carry chains for sums and orders,
- * lookup tables for logic that fits their inputs, multiplier blocks with the registers that fold into them, memories where
- * storage.ts puts them. Calibrated against Yosys 0.23; `bench` holds the two against each other.
+ * Area of generated hardware, counted operation by operation the way synthesis maps it: carry chains for sums and
+ * orders, lookup tables for logic that fits their inputs, multiplier blocks with the registers that fold into them,
+ * memories where storage.ts puts them. Calibrated against Yosys 0.23; `bench` holds the two against each other.
  */
 import type { Module, Op, Value } from "../../ir/core.js";
 import { denseAttr, intAttr, strAttr } from "../../ir/define-op.js";
@@ -15,7 +15,10 @@ import { muxLuts, ramStorage, romStorage, type Storage } from "../device/storage
 /** Registers in a row that become a shift register, where the device's tools have them. */
 const SHIFT_REGISTER = 3;
 
-/** Area of every module of a program with all that it instantiates, by name. @param module as the Verilog writer prepares it */
+/**
+ * Area of every module of a program with all that it instantiates, by name. @param module as the Verilog writer
+ * prepares it
+ */
 export function rtlArea(module: Module, device: Device): ReadonlyMap<string, Resources> {
   const known = new Map<string, Resources>();
   const areaOf = (name: string): Resources => {
@@ -23,13 +26,16 @@ export function rtlArea(module: Module, device: Device): ReadonlyMap<string, Res
     if (found === undefined) {
       const op = module.lookup(name)!;
       found = op.attrs[CELL_FILE] === undefined ? new ModuleArea(op, device).count() : { ...noResources(), dsp: 1 };
-      for (const o of op.body.ops) if (o.name === "rtl.instance") found = addResources(found, areaOf(strAttr(o, "module")));
+      for (const o of op.body.ops)
+        if (o.name === "rtl.instance") found = addResources(found, areaOf(strAttr(o, "module")));
       known.set(name, found);
     }
     return found;
   };
   for (const op of module.body.ops) if (op.name === "rtl.module") areaOf(strAttr(op, "sym"));
-  return new Map([...known].map(([name, r]) => [name, { lut: Math.round(r.lut), ff: Math.round(r.ff), dsp: r.dsp, bram: r.bram }]));
+  return new Map(
+    [...known].map(([name, r]) => [name, { lut: Math.round(r.lut), ff: Math.round(r.ff), dsp: r.dsp, bram: r.bram }]),
+  );
 }
 
 /** Operations whose bits are wires. */
@@ -48,7 +54,8 @@ class ModuleArea {
   count(): Resources {
     for (const op of this.module.body.ops) this.add(op);
     // Gates that no other gate has taken up.
-    for (const [v, leaves] of this.leaves) if (!this.absorbed.has(v)) this.r.lut += leaves.size <= 1 ? 0 : bitsOf(v.type).width;
+    for (const [v, leaves] of this.leaves)
+      if (!this.absorbed.has(v)) this.r.lut += leaves.size <= 1 ? 0 : bitsOf(v.type).width;
     return this.r;
   }
 
@@ -90,7 +97,13 @@ class ModuleArea {
       case "rtl.reg":
         return this.register(op);
       case "rtl.memory": {
-        const s = ramStorage(d, intAttr(op, "depth"), bitsOf(op.operand(1).type).width, intAttr(op, "read_latency") === 1, styleOf(op));
+        const s = ramStorage(
+          d,
+          intAttr(op, "depth"),
+          bitsOf(op.operand(1).type).width,
+          intAttr(op, "read_latency") === 1,
+          styleOf(op),
+        );
         r.lut += s.lut;
         r.ff += s.ff;
         r.bram += s.bram;
@@ -126,7 +139,8 @@ class ModuleArea {
   /** Bits of a number before its sign repeats itself; 0 for a constant, which shapes the tables of the other. */
   private extent(v: Value): { width: number; signed: boolean } {
     let x = v;
-    while (x.def?.name === "rtl.cast" && bitsOf(x.def.operand(0).type).width <= bitsOf(x.type).width) x = x.def.operand(0);
+    while (x.def?.name === "rtl.cast" && bitsOf(x.def.operand(0).type).width <= bitsOf(x.type).width)
+      x = x.def.operand(0);
     const t = bitsOf(x.type);
     return { width: x.def?.name === "rtl.constant" ? 0 : t.width, signed: t.signed };
   }
@@ -208,7 +222,10 @@ function throughWires(v: Value): Value {
 /** A product that only this operation reads, with or without a register behind it. */
 function isProduct(v: Value): boolean {
   const x = throughWires(v);
-  const y = x.def?.name === "rtl.reg" && x.def.attrs["reset"] === undefined && readers(x) === 1 ? throughWires(x.def.operand(0)) : x;
+  const y =
+    x.def?.name === "rtl.reg" && x.def.attrs["reset"] === undefined && readers(x) === 1
+      ? throughWires(x.def.operand(0))
+      : x;
   return y.def?.name === "rtl.mul" && readers(y) === 1;
 }
 
@@ -230,7 +247,8 @@ function chain(op: Op): { length: number; last: boolean } {
     return plain(next) && o.result.uses[0]!.index === 0 && next.operands[1] === enable ? next : undefined;
   };
   let length = 1;
-  for (let o = op.operand(0).def; plain(o) && onward(o) !== undefined && o.operands[1] === enable; o = o.operand(0).def) length++;
+  for (let o = op.operand(0).def; plain(o) && onward(o) !== undefined && o.operands[1] === enable; o = o.operand(0).def)
+    length++;
   let last = true;
   for (let o = onward(op); o !== undefined; o = onward(o)) {
     length++;

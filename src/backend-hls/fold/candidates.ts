@@ -48,7 +48,13 @@ function lazy<T>(make: () => T): () => T {
 }
 
 export function portArrival(type: StreamType, word: number): Arrival {
-  return { key: `p${word}/${type.shape.join()}`, digits: portDigits(type, word), planes: word, words: Math.ceil(elementCount(type.shape) / word), order: lazy(() => portOrder(type, word)) };
+  return {
+    key: `p${word}/${type.shape.join()}`,
+    digits: portDigits(type, word),
+    planes: word,
+    words: Math.ceil(elementCount(type.shape) / word),
+    order: lazy(() => portOrder(type, word)),
+  };
 }
 
 export function resultArrival(spec: KernelSpec): Arrival {
@@ -56,7 +62,11 @@ export function resultArrival(spec: KernelSpec): Arrival {
   const loops = loopNest(spec).filter((l) => l.kind === "parallel");
   const rank = new Map(loops.map((l, n) => [l.name, n]));
   // Lanes are numbered in the order of the iterators.
-  const parts = spec.iterators.flatMap((it, i) => (it.kind === "parallel" && it.extent > 1 ? [`${expr.coeffs[i]}:${it.extent}:${unrollOf(spec, it.name)}:${rank.get(it.name) ?? ""}`] : []));
+  const parts = spec.iterators.flatMap((it, i) =>
+    it.kind === "parallel" && it.extent > 1
+      ? [`${expr.coeffs[i]}:${it.extent}:${unrollOf(spec, it.name)}:${rank.get(it.name) ?? ""}`]
+      : [],
+  );
   return {
     key: parts.join(),
     digits: resultDigits(spec),
@@ -73,8 +83,17 @@ const MANY = 6000;
  * All schedules worth a look whose steps fit `ii`. Lanes along the arriving stream take words of several positions: one
  * place more is looked at than is needed to keep the interval.
  */
-export function scheduleCandidates(device: Device, op: Op, spec: KernelSpec, arrivals: readonly (Arrival | undefined)[], ii: number): Candidates {
-  const { spec: split, order } = matchProducers(spec, arrivals.map((a) => a?.digits));
+export function scheduleCandidates(
+  device: Device,
+  op: Op,
+  spec: KernelSpec,
+  arrivals: readonly (Arrival | undefined)[],
+  ii: number,
+): Candidates {
+  const { spec: split, order } = matchProducers(
+    spec,
+    arrivals.map((a) => a?.digits),
+  );
   const inner = split.iterators.filter((i) => !order.majors.has(i.name) || i.kind === "reduction").map((i) => i.name);
   const walking = [...order.order].filter((n) => !inner.includes(n)).reverse();
   let fastest = Infinity;
@@ -85,7 +104,9 @@ export function scheduleCandidates(device: Device, op: Op, spec: KernelSpec, arr
     const least = split.iterators.reduce((n, it) => n * (free.has(it.name) ? 1 : it.extent), 1);
     fastest = Math.min(fastest, least);
     if (least > ii) continue;
-    const more = unrollings(split, free, order.along, ii).map((unroll): KernelSpec => ({ ...split, schedule: { order: order.order, unroll } }));
+    const more = unrollings(split, free, order.along, ii).map(
+      (unroll): KernelSpec => ({ ...split, schedule: { order: order.order, unroll } }),
+    );
     if (enough && more.length > MANY) break;
     list = more;
     if (enough) break;
@@ -94,7 +115,17 @@ export function scheduleCandidates(device: Device, op: Op, spec: KernelSpec, arr
     const steps = stepCount(s);
     const result = resultArrival(s);
     const multipliers = kernelMultipliers(op, s);
-    return implementations(op, s).map((i): Candidate => ({ spec: i, steps, firstWord: stepsToFirstWord(s), depth: roughDepth(op, s), multipliers, resources: kernelResources(device, op, i), result }));
+    return implementations(op, s).map(
+      (i): Candidate => ({
+        spec: i,
+        steps,
+        firstWord: stepsToFirstWord(s),
+        depth: roughDepth(op, s),
+        multipliers,
+        resources: kernelResources(device, op, i),
+        result,
+      }),
+    );
   });
   return { list: candidates, fastest };
 }
@@ -127,13 +158,19 @@ function implementations(op: Op, spec: KernelSpec): readonly KernelSpec[] {
 }
 
 /** Unroll vectors: per iterator the least factor of each trip count, where the steps fit the interval. */
-function unrollings(spec: KernelSpec, free: ReadonlySet<string>, along: ReadonlySet<string>, ii: number): Record<string, number>[] {
+function unrollings(
+  spec: KernelSpec,
+  free: ReadonlySet<string>,
+  along: ReadonlySet<string>,
+  ii: number,
+): Record<string, number>[] {
   const options = spec.iterators.map((it, i) => {
     if (isWholeIterator(spec, i)) return [{ unroll: it.extent, trips: 1 }];
     if (!free.has(it.name)) return [{ unroll: 1, trips: it.extent }];
     const byTrips = new Map<number, number>();
     for (let u = it.extent; u >= 1; u--) {
-      // Result words that do not divide the tensor cost every consumer dearly; along the stream there may be no other way.
+      // Result words that do not divide the tensor cost every consumer dearly; along the stream there may be no other
+      // way.
       if (it.kind === "parallel" && !along.has(it.name) && it.extent % u !== 0) continue;
       byTrips.set(Math.ceil(it.extent / u), u);
     }

@@ -1,7 +1,7 @@
 /**
- * What a channel would cost, for the many pairs of schedules that a search looks at. Loops that an operand does not depend
- * on only repeat its windows, so they are left out of the tables and put back as a factor; what remains is shared by all
- * schedules that read alike. The result is that of `planChannel` on the whole tables.
+ * What a channel would cost, for the many pairs of schedules that a search looks at. Loops that an operand does not
+ * depend on only repeat its windows, so they are left out of the tables and put back as a factor; what remains is
+ * shared by all schedules that read alike. The result is that of `planChannel` on the whole tables.
  */
 import { loopNest, type KernelSpec } from "../../ir/flow/kernel.js";
 import type { FixedType } from "../../ir/types.js";
@@ -39,7 +39,13 @@ export class ChannelCosts {
     const kept = loops.filter((l) => involved(l.index));
     const inside = outermost < 0 ? 0 : loops.slice(outermost).filter((l) => involved(l.index)).length;
     const factor = loops.filter((l) => !involved(l.index)).reduce((n, l) => n * l.trips, 1);
-    const lanes = spec.iterators.flatMap((it, i) => (involved(i) ? [`${operand.map.results.map((r) => r.coeffs[i]).join(".")}:${it.extent}:${spec.schedule!.unroll[it.name] ?? 1}`] : []));
+    const lanes = spec.iterators.flatMap((it, i) =>
+      involved(i)
+        ? [
+            `${operand.map.results.map((r) => r.coeffs[i]).join(".")}:${it.extent}:${spec.schedule!.unroll[it.name] ?? 1}`,
+          ]
+        : [],
+    );
     const nest = kept.map((l) => spec.iterators.slice(0, l.index).filter((_, i) => involved(i)).length);
     const view = operand.view;
     const key = `${(operand.value.type as { elem: FixedType }).elem.width}|${orderKey}|${lanes.join()}|${nest.join()}|${inside}|${factor}|${view.offset};${view.strides.join()};${view.shape.join()};${operand.map.results.map((r) => r.offset).join()}`;
@@ -48,9 +54,18 @@ export class ChannelCosts {
     return found;
   }
 
-  private compute(order: ProducerOrder, spec: KernelSpec, k: number, involved: (i: number) => boolean, inside: number, factor: number): ChannelCost {
+  private compute(
+    order: ProducerOrder,
+    spec: KernelSpec,
+    k: number,
+    involved: (i: number) => boolean,
+    inside: number,
+    factor: number,
+  ): ChannelCost {
     const { unroll } = spec.schedule!;
-    const bare = Object.fromEntries(spec.iterators.map((it, i) => [it.name, involved(i) ? (unroll[it.name] ?? 1) : it.extent]));
+    const bare = Object.fromEntries(
+      spec.iterators.map((it, i) => [it.name, involved(i) ? (unroll[it.name] ?? 1) : it.extent]),
+    );
     const table = readTable({ ...spec, schedule: { ...spec.schedule!, unroll: bare } }, k);
     const steps = table.steps * factor;
     const elem = (spec.operands[k]!.value.type as { elem: FixedType }).elem;
@@ -59,12 +74,18 @@ export class ChannelCosts {
       const repeat = stream.repeat * factor;
       const whole: StreamPlan = { ...stream, repeat, held: isHeld(stream, repeat, steps) };
       const cycles = streamCycles(whole);
-      if (cycles <= MAX_STREAM_OVERHEAD * Math.max(order.words, steps)) return { cycles, resources: this.area({ ...stream, held: whole.held }, elem), ...streamLag(stream) };
+      if (cycles <= MAX_STREAM_OVERHEAD * Math.max(order.words, steps))
+        return { cycles, resources: this.area({ ...stream, held: whole.held }, elem), ...streamLag(stream) };
     }
     const memory = planMemory(order, table);
     const last = memory.need[memory.need.length - 1]!;
     const complete = memory.need.indexOf(last);
-    return { cycles: consumerCycles(memory) * factor, resources: this.area(memory, elem), head: memory.need[0]! / memory.words, tail: (memory.need.length - complete) / memory.need.length };
+    return {
+      cycles: consumerCycles(memory) * factor,
+      resources: this.area(memory, elem),
+      head: memory.need[0]! / memory.words,
+      tail: (memory.need.length - complete) / memory.need.length,
+    };
   }
 
   private area(plan: ChannelPlan, elem: FixedType): Resources {

@@ -1,12 +1,14 @@
 /**
- * Folding of all kernels together. The order and the words in which one kernel writes decide what its readers can do and
- * what their channels cost, so schedules are chosen along the whole graph: dynamic programming over the kernels in the order
- * of the dataflow, where a state is how every value arrives that somebody still reads, and of states that agree in this only
- * the cheapest is kept. Partial designs that cannot become cheaper than a known whole one are dropped (branch and bound: the
- * rest costs at least its cheapest schedules, with channels for nothing). What is left is the optimum of the cost model,
- * unless more states than `EFFORT` allows had to be kept at once; the bound says how far off it can be at most.
+ * Folding of all kernels together. The order and the words in which one kernel writes decide what its readers can do
+ * and what their channels cost, so schedules are chosen along the whole graph: dynamic programming over the kernels in
+ * the order of the dataflow, where a state is how every value arrives that somebody still reads, and of states that
+ * agree in this only the cheapest is kept. Partial designs that cannot become cheaper than a known whole one are
+ * dropped (branch and bound: the rest costs at least its cheapest schedules, with channels for nothing). What is left
+ * is the optimum of the cost model, unless more states than `EFFORT` allows had to be kept at once; the bound says how
+ * far off it can be at most.
  *
- * Tables of candidates and channel costs are kept between solutions, so that a search over intervals or prices is cheap.
+ * Tables of candidates and channel costs are kept between solutions, so that a search over intervals or prices is
+ * cheap.
  */
 import type { Module, Op, Value } from "../../ir/core.js";
 import { kernelMacs, readKernel, type KernelSpec } from "../../ir/flow/kernel.js";
@@ -26,7 +28,14 @@ export interface Prices extends Resources {
   readonly latency: number;
 }
 
-export const DEFAULT_PRICES: Prices = { lut: 1, ff: 0.2, dsp: LUTS_PER_DSP, bram: 200, product: LUTS_PER_PRODUCT, latency: 1 / 8 };
+export const DEFAULT_PRICES: Prices = {
+  lut: 1,
+  ff: 0.2,
+  dsp: LUTS_PER_DSP,
+  bram: 200,
+  product: LUTS_PER_PRODUCT,
+  latency: 1 / 8,
+};
 
 export interface FoldingProblem {
   /** Most cycles that each kernel and channel may take per sample. */
@@ -62,8 +71,8 @@ export interface FoldingFailure {
 }
 
 /**
- * States kept at once, ways in which one kernel's result may leave that are followed from each, and element reads that may
- * be tabulated for one kernel over all schedules that are looked at.
+ * States kept at once, ways in which one kernel's result may leave that are followed from each, and element reads that
+ * may be tabulated for one kernel over all schedules that are looked at.
  */
 const EFFORT = {
   quick: { beam: 8, ways: 6, reads: 1e6 },
@@ -133,7 +142,10 @@ export class FoldingSolver {
     const numbers = new Map<Value, number>(func.body.args.map((a, i) => [a, i]));
     const ops = func.body.ops.filter((op) => op.name === "flow.kernel");
     ops.forEach((op, i) => numbers.set(op.result, this.args.length + i));
-    this.returned = func.body.terminator.operands.map((v) => ({ value: numbers.get(source(v))!, type: v.type as StreamType }));
+    this.returned = func.body.terminator.operands.map((v) => ({
+      value: numbers.get(source(v))!,
+      type: v.type as StreamType,
+    }));
     const last = new Map<number, number>();
     const specs = ops.map((op) => readKernel(op));
     const reads = specs.map((s) => s.operands.map((o) => numbers.get(source(o.value)) ?? -1));
@@ -141,13 +153,27 @@ export class FoldingSolver {
     this.returned.forEach((r) => last.set(r.value, ops.length));
     ops.forEach((op, i) => {
       const dead = [...last].filter(([v, at]) => v >= 0 && at === i).map(([v]) => v);
-      this.nodes.push({ op, tableSize: tableSize(specs[i]!, reads[i]!), name: specs[i]!.name, spec: specs[i]!, reads: reads[i]!, value: this.args.length + i, dead });
+      this.nodes.push({
+        op,
+        tableSize: tableSize(specs[i]!, reads[i]!),
+        name: specs[i]!.name,
+        spec: specs[i]!,
+        reads: reads[i]!,
+        value: this.args.length + i,
+        dead,
+      });
     });
     this.macs = ops.reduce((n, op, i) => n + kernelMacs(op, specs[i]!), 0);
   }
 
   solve(problem: FoldingProblem): Folding | FoldingFailure {
-    const key = JSON.stringify([problem.ii, problem.prices, problem.inputs, problem.outputBits ?? 0, problem.effort ?? "full"]);
+    const key = JSON.stringify([
+      problem.ii,
+      problem.prices,
+      problem.inputs,
+      problem.outputBits ?? 0,
+      problem.effort ?? "full",
+    ]);
     let found = this.solutions.get(key);
     if (found === undefined) this.solutions.set(key, (found = this.search(problem)));
     return found;
@@ -165,21 +191,32 @@ export class FoldingSolver {
     return failure!;
   }
 
-  // --- what a search asks for -------------------------------------------------------------------------------------------
+  // --- what a search asks for
+  //   -------------------------------------------------------------------------------------------
 
-  get graph(): { nodes: readonly Node[]; args: readonly Value[]; returned: readonly { value: number; type: StreamType }[]; macs: number } {
+  get graph(): {
+    nodes: readonly Node[];
+    args: readonly Value[];
+    returned: readonly { value: number; type: StreamType }[];
+    macs: number;
+  } {
     return { nodes: this.nodes, args: this.args, returned: this.returned, macs: this.macs };
   }
 
   candidatesOf(node: Node, arrivals: readonly (Arrival | undefined)[], ii: number): Candidates {
     const key = `${node.name}|${ii}|${arrivals.map((a) => a?.key ?? "").join("|")}`;
     let found = this.candidates.get(key);
-    if (found === undefined) this.candidates.set(key, (found = scheduleCandidates(this.device, node.op, node.spec, arrivals, ii)));
+    if (found === undefined)
+      this.candidates.set(key, (found = scheduleCandidates(this.device, node.op, node.spec, arrivals, ii)));
     return found;
   }
 
   /** Channels into a schedule; the cycles of the slowest where they miss the interval. */
-  channelsOf(c: Candidate, arrivals: readonly (Arrival | undefined)[], ii: number): (ChannelCost | undefined)[] | number {
+  channelsOf(
+    c: Candidate,
+    arrivals: readonly (Arrival | undefined)[],
+    ii: number,
+  ): (ChannelCost | undefined)[] | number {
     const costs: (ChannelCost | undefined)[] = [];
     for (let k = 0; k < arrivals.length; k++) {
       const a = arrivals[k];
@@ -190,7 +227,10 @@ export class FoldingSolver {
     return costs;
   }
 
-  /** Most elements per beat, up to a word of the producer, in which a result leaves in row-major order as a stream; 0 if in none. */
+  /**
+   * Most elements per beat, up to a word of the producer, in which a result leaves in row-major order as a stream; 0 if
+   * in none.
+   */
   outputWord(type: StreamType, a: Arrival, { ii, outputBits }: FoldingProblem): number {
     const most = Math.min(a.planes, Math.max(1, Math.floor((outputBits ?? Infinity) / (type.elem as FixedType).width)));
     const key = `${a.key}|${type.shape.join()}|${most}`;
@@ -207,7 +247,14 @@ export class FoldingSolver {
 }
 
 function tableSize(spec: KernelSpec, reads: readonly number[]): number {
-  return spec.operands.reduce((n, o, k) => (reads[k]! < 0 ? n : n + spec.iterators.reduce((m, it, i) => (o.map.results.some((r) => r.coeffs[i] !== 0) ? m * it.extent : m), 1)), 1);
+  return spec.operands.reduce(
+    (n, o, k) =>
+      reads[k]! < 0
+        ? n
+        : n +
+          spec.iterators.reduce((m, it, i) => (o.map.results.some((r) => r.coeffs[i] !== 0) ? m * it.extent : m), 1),
+    1,
+  );
 }
 
 /** One run of the dynamic programme. */
@@ -234,7 +281,21 @@ class Search {
 
   run(): Folding | FoldingFailure {
     const { nodes, args, returned } = this.solver.graph;
-    let states: State[] = [{ live: new Map(args.map((a, i) => [i, portArrival(a.type as StreamType, this.problem.inputs[i]!)])), spans: new Map(args.map((_, i) => [i, { first: 0, last: portArrival(args[i]!.type as StreamType, this.problem.inputs[i]!).words }])), area: 0, cost: 0, way: undefined, before: undefined }];
+    let states: State[] = [
+      {
+        live: new Map(args.map((a, i) => [i, portArrival(a.type as StreamType, this.problem.inputs[i]!)])),
+        spans: new Map(
+          args.map((_, i) => [
+            i,
+            { first: 0, last: portArrival(args[i]!.type as StreamType, this.problem.inputs[i]!).words },
+          ]),
+        ),
+        area: 0,
+        cost: 0,
+        way: undefined,
+        before: undefined,
+      },
+    ];
     for (const [at, node] of nodes.entries()) {
       const next = new Map<string, State>();
       let fastest = Infinity;
@@ -294,7 +355,20 @@ class Search {
       multipliers += s.way.candidate.multipliers;
     }
     const latency = Math.round(Math.max(...[...end.spans.values()].map((t) => t.last)));
-    return { kernels, outputs, resources, multipliers, latency, cost, bound: this.cut ? Math.min(cost, this.least.reduce((n, c) => n + c, 0)) : cost };
+    return {
+      kernels,
+      outputs,
+      resources,
+      multipliers,
+      latency,
+      cost,
+      bound: this.cut
+        ? Math.min(
+            cost,
+            this.least.reduce((n, c) => n + c, 0),
+          )
+        : cost,
+    };
   }
 
   /** A copy through a memory that holds two samples. */
@@ -329,7 +403,10 @@ class Search {
     return { first: start + firstWord + depth, last: Math.max(end, start + steps) + depth };
   }
 
-  /** The cheapest schedule for every order in which the result may leave; the fewest cycles where none keeps the interval. */
+  /**
+   * The cheapest schedule for every order in which the result may leave; the fewest cycles where none keeps the
+   * interval.
+   */
   private waysOf(node: Node, state: State, at: number): readonly Way[] | number {
     const arrivals = node.reads.map((v) => (v < 0 ? undefined : state.live.get(v)!));
     const key = `${at}|${arrivals.map((a) => a?.key ?? "").join("|")}`;
@@ -348,7 +425,9 @@ class Search {
       if (group === undefined) groups.set(candidate.result.key, [{ candidate, cost }]);
       else group.push({ candidate, cost });
     }
-    const sorted = [...groups.values()].map((g) => g.sort((a, b) => a.cost - b.cost)).sort((a, b) => a[0]!.cost - b[0]!.cost);
+    const sorted = [...groups.values()]
+      .map((g) => g.sort((a, b) => a.cost - b.cost))
+      .sort((a, b) => a[0]!.cost - b[0]!.cost);
     if (sorted.length > 0) this.least[at] = Math.min(this.least[at] ?? Infinity, sorted[0]![0]!.cost);
     const ways: Way[] = [];
     let slowest = Infinity;
@@ -371,7 +450,11 @@ class Search {
         // Within a way to leave, what remains of the latency is the waiting for words.
         const total = cost + this.areaCost(area);
         const rated = total + this.cyclePrice * this.ownLag(candidate, channels);
-        if (rated < bestCost) [best, bestCost] = [{ candidate, resources: addResources(candidate.resources, area), cost: total, lags: channels }, rated];
+        if (rated < bestCost)
+          [best, bestCost] = [
+            { candidate, resources: addResources(candidate.resources, area), cost: total, lags: channels },
+            rated,
+          ];
       }
       if (best !== undefined) ways.push(best);
     }

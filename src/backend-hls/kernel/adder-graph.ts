@@ -1,12 +1,12 @@
 /**
- * Products of a constant matrix and a vector without multipliers: y = M x as a graph of shifted additions and subtractions
- * that the outputs share.
+ * Products of a constant matrix and a vector without multipliers: y = M x as a graph of shifted additions and
+ * subtractions that the outputs share.
  *
- * Every weight is taken apart into canonical signed digits, so that an output is a sum of terms (variable, shift, sign).
- * Pairs of terms that occur in several outputs (or several times in one, shifted) become variables of their own, the most
- * profitable first; what remains of each output is summed in a tree. Both steps keep within the least depth of the output of
- * most terms: one whose terms have depths d_i can be summed in depth D exactly if sum(2^d_i) <= 2^D (Kraft), so each
- * replacement is checked against what the output has left.
+ * Every weight is taken apart into canonical signed digits, so that an output is a sum of terms (variable, shift,
+ * sign). Pairs of terms that occur in several outputs (or several times in one, shifted) become variables of their own,
+ * the most profitable first; what remains of each output is summed in a tree. Both steps keep within the least depth of
+ * the output of most terms: one whose terms have depths d_i can be summed in depth D exactly if sum(2^d_i) <= 2^D
+ * (Kraft), so each replacement is checked against what the output has left.
  *
  * Common subexpressions over signed digits: R. I. Hartley, "Subexpression sharing in filters using canonic signed digit
  * multipliers", IEEE TCAS-II 43 (1996); greedy choice weighted by overlapping bits and the depth limit for FPGA logic:
@@ -20,8 +20,8 @@ export interface Interval {
 }
 
 /**
- * `a + (b << shift)`, or `a - (b << shift)`: the low bits of `a` pass by the adder. A negative shift moves `a` up instead.
- * Values are numbered, inputs first.
+ * `a + (b << shift)`, or `a - (b << shift)`: the low bits of `a` pass by the adder. A negative shift moves `a` up
+ * instead. Values are numbered, inputs first.
  */
 export interface AdderNode {
   readonly a: number;
@@ -62,13 +62,17 @@ export function adderBits(n: AdderNode): number {
 }
 
 /**
- * Lookup tables of a node's carry chain: one for each bit in which two numbers meet. Above the shorter one a sign runs on;
- * without a sign the longer number's bits go through as they are.
+ * Lookup tables of a node's carry chain: one for each bit in which two numbers meet. Above the shorter one a sign runs
+ * on; without a sign the longer number's bits go through as they are.
  */
 export function adderTables(graph: AdderGraph, n: AdderNode): number {
-  const rangeOf = (v: number): Interval => (v < graph.inputs.length ? graph.inputs[v]! : graph.nodes[v - graph.inputs.length]!.range);
+  const rangeOf = (v: number): Interval =>
+    v < graph.inputs.length ? graph.inputs[v]! : graph.nodes[v - graph.inputs.length]!.range;
   const [a, b] = [rangeOf(n.a), rangeOf(n.b)];
-  const [wide, narrow] = [{ bits: Math.max(0, bitsOfInterval(a) - n.shift), signed: a.lo < 0 }, { bits: bitsOfInterval(b), signed: b.lo < 0 }].sort((x, y) => y.bits - x.bits) as [{ bits: number; signed: boolean }, { bits: number; signed: boolean }];
+  const [wide, narrow] = [
+    { bits: Math.max(0, bitsOfInterval(a) - n.shift), signed: a.lo < 0 },
+    { bits: bitsOfInterval(b), signed: b.lo < 0 },
+  ].sort((x, y) => y.bits - x.bits) as [{ bits: number; signed: boolean }, { bits: number; signed: boolean }];
   return narrow.bits + (narrow.signed ? Math.min(adderBits(n), wide.bits) - Math.min(adderBits(n), narrow.bits) : 0);
 }
 
@@ -113,13 +117,25 @@ function patternKey(a: number, b: number, shift: number, sign: number): number {
 const MAX_PAIRS = 2e6;
 
 /**
- * The graph of `y = matrix x + added`: `matrix[o][i]` are integers, `inputs[i]` the range of x_i. It is no deeper than the output of most terms must be. With numbers to add no output is negative.
+ * The graph of `y = matrix x + added`: `matrix[o][i]` are integers, `inputs[i]` the range of x_i. It is no deeper than
+ * the output of most terms must be. With numbers to add no output is negative.
  */
-export function buildAdderGraph(matrix: readonly ArrayLike<number>[], inputs: readonly Interval[], added?: ArrayLike<number>): AdderGraph {
+export function buildAdderGraph(
+  matrix: readonly ArrayLike<number>[],
+  inputs: readonly Interval[],
+  added?: ArrayLike<number>,
+): AdderGraph {
   const constants = added === undefined ? [] : [...new Set(Array.from(added))];
   const builder = new GraphBuilder([...inputs, ...constants.map((c) => ({ lo: c, hi: c }))]);
-  const rows = matrix.map((row) => inputs.flatMap(({ lo, hi }, v): Term[] => (lo === 0 && hi === 0 ? [] : signedDigitsOf(row[v]!).map((d) => ({ v, ...d })))));
-  const leaf = (r: number): Term[] => (added === undefined || added[r] === 0 ? [] : [{ v: inputs.length + constants.indexOf(added[r]!), shift: 0, sign: 1 }]);
+  const rows = matrix.map((row) =>
+    inputs.flatMap(({ lo, hi }, v): Term[] =>
+      lo === 0 && hi === 0 ? [] : signedDigitsOf(row[v]!).map((d) => ({ v, ...d })),
+    ),
+  );
+  const leaf = (r: number): Term[] =>
+    added === undefined || added[r] === 0
+      ? []
+      : [{ v: inputs.length + constants.indexOf(added[r]!), shift: 0, sign: 1 }];
   const size = rows.map((terms, r) => terms.length + leaf(r).length);
   const limit = Math.ceil(Math.log2(Math.max(1, ...size)));
   const left = size.map((n) => 2 ** limit - n);
@@ -127,7 +143,10 @@ export function buildAdderGraph(matrix: readonly ArrayLike<number>[], inputs: re
   const blocks = Math.max(1, Math.min(inputs.length, Math.ceil(pairs / MAX_PAIRS)));
   const remaining = rows.map((): Term[] => []);
   for (let block = 0; block < blocks; block++) {
-    const [from, to] = [Math.floor((inputs.length * block) / blocks), Math.floor((inputs.length * (block + 1)) / blocks)];
+    const [from, to] = [
+      Math.floor((inputs.length * block) / blocks),
+      Math.floor((inputs.length * (block + 1)) / blocks),
+    ];
     const part = blocks === 1 ? rows : rows.map((terms) => terms.filter((t) => t.v >= from && t.v < to));
     new Sharing(builder, part, left).run();
     part.forEach((terms, r) => remaining[r]!.push(...terms));
@@ -158,7 +177,8 @@ class GraphBuilder {
   add(a: number, b: number, shift: number, subtract: boolean): number {
     const [p, q] = [2 ** Math.max(0, -shift), (subtract ? -1 : 1) * 2 ** Math.max(0, shift)];
     const [x, y] = [multiple(this.ranges[a]!, p), multiple(this.ranges[b]!, q)];
-    const range = a === b ? multiple(this.ranges[a]!, p + q) : { lo: outerSum(x.lo, y.lo, -1), hi: outerSum(x.hi, y.hi, 1) };
+    const range =
+      a === b ? multiple(this.ranges[a]!, p + q) : { lo: outerSum(x.lo, y.lo, -1), hi: outerSum(x.hi, y.hi, 1) };
     const depth = Math.max(this.depths[a]!, this.depths[b]!) + 1;
     this.nodes.push({ a, b, shift, subtract, range, depth });
     this.ranges.push(range);
@@ -167,8 +187,8 @@ class GraphBuilder {
   }
 
   /**
-   * Sum of an output's terms in a tree of least depth: the shallowest two first, of those the nearest in place. Where the
-   * sum is to have its own sign, the last subtraction may begin with the upper term; it is a longer one then.
+   * Sum of an output's terms in a tree of least depth: the shallowest two first, of those the nearest in place. Where
+   * the sum is to have its own sign, the last subtraction may begin with the upper term; it is a longer one then.
    */
   sum(terms: readonly Term[], ownSign: boolean): GraphOutput {
     if (terms.length === 0) return { node: -1, shift: 0, negative: false };
@@ -221,7 +241,10 @@ class GraphBuilder {
 }
 
 /** Range of c x. */
-/** The next double, or the one after it, in direction `side` (a step is at most this much of the number), of a rounded number: none is below 2^53. */
+/**
+ * The next double, or the one after it, in direction `side` (a step is at most this much of the number), of a rounded
+ * number: none is below 2^53.
+ */
 function outward(v: number, side: 1 | -1): number {
   return Math.abs(v) <= Number.MAX_SAFE_INTEGER ? v : v + side * Math.abs(v) * 2 ** -52;
 }
@@ -310,7 +333,10 @@ class Sharing {
   }
 
   private replace(p: Pattern): void {
-    const growth = 2 ** (Math.max(this.graph.depths[p.a]!, this.graph.depths[p.b]!) + 1) - 2 ** this.graph.depths[p.a]! - 2 ** this.graph.depths[p.b]!;
+    const growth =
+      2 ** (Math.max(this.graph.depths[p.a]!, this.graph.depths[p.b]!) + 1) -
+      2 ** this.graph.depths[p.a]! -
+      2 ** this.graph.depths[p.b]!;
     // Find all places first: a pattern that fits in one place only is not shared.
     const places: { row: number; x: Term; y: Term }[] = [];
     this.rows.forEach((terms, row) => {
@@ -318,7 +344,9 @@ class Sharing {
       const used = new Set<Term>();
       for (const x of terms) {
         if (x.v !== p.a || used.has(x)) continue;
-        const y = terms.find((t) => t.v === p.b && t.shift === x.shift + p.shift && t.sign === x.sign * p.sign && t !== x && !used.has(t));
+        const y = terms.find(
+          (t) => t.v === p.b && t.shift === x.shift + p.shift && t.sign === x.sign * p.sign && t !== x && !used.has(t),
+        );
         if (y === undefined || left < growth) continue;
         used.add(x).add(y);
         left -= growth;
@@ -326,7 +354,8 @@ class Sharing {
       }
     });
     if (places.length < 2) return;
-    const v = p.shift >= 0 ? this.graph.add(p.a, p.b, p.shift, p.sign < 0) : this.graph.add(p.b, p.a, -p.shift, p.sign < 0);
+    const v =
+      p.shift >= 0 ? this.graph.add(p.a, p.b, p.shift, p.sign < 0) : this.graph.add(p.b, p.a, -p.shift, p.sign < 0);
     const fresh = new Set<number>();
     for (const { row, x, y } of places) {
       const terms = this.rows[row]!;

@@ -26,7 +26,10 @@ export function accumulatorLoops(spec: KernelSpec): { reductions: Loop[]; inner:
   const nest = loopNest(spec);
   const first = nest.findIndex((l) => l.kind === "reduction");
   if (first < 0) return { reductions: [], inner: [] };
-  return { reductions: nest.filter((l) => l.kind === "reduction"), inner: nest.slice(first).filter((l) => l.kind === "parallel") };
+  return {
+    reductions: nest.filter((l) => l.kind === "reduction"),
+    inner: nest.slice(first).filter((l) => l.kind === "parallel"),
+  };
 }
 
 /** Type of a partial sum over `n` terms: what the terms need, but never more than the accumulator, which holds all. */

@@ -1,9 +1,11 @@
 /**
  * Ensembles of trees in hardware, as far as plans and estimates go.
  *
- * - *Fixed* trees, one per lane: all comparisons side by side, shared by whoever asks the same; per tree the number of the leaf
+ * - *Fixed* trees, one per lane: all comparisons side by side, shared by whoever asks the same; per tree the number of
+ *   the leaf
  *   in binary, each bit a tree of choices by the comparisons; a table from that number to the leaf's value.
- * - *Walked* trees, where a lane serves several in turn: a table of nodes per level, read by an address; the node's feature is
+ * - *Walked* trees, where a lane serves several in turn: a table of nodes per level, read by an address; the node's
+ *   feature is
  *   selected and compared with its threshold, which decides the address in the next level. A new tree enters every cycle.
  */
 import type { KernelSpec } from "../../ir/flow/kernel.js";
@@ -14,7 +16,10 @@ import { bitLength, rawRange, ufixed, type FixedType } from "../../ir/types.js";
 import type { Device } from "../device/devices.js";
 import { isFixedOperand, weightTable } from "./datapath.js";
 
-/** Trees that the lanes evaluate: `sets[output][term]`, one of them where it never changes, in the order of their numbers otherwise. */
+/**
+ * Trees that the lanes evaluate: `sets[output][term]`, one of them where it never changes, in the order of their
+ * numbers otherwise.
+ */
 export interface TreeLanes {
   readonly ensemble: Ensemble;
   readonly features: FixedType;
@@ -62,17 +67,23 @@ export function numberBits(n: number): number {
   return bitLength(n - 1);
 }
 
-// --- comparisons with constants -----------------------------------------------------------------------------------------
+// --- comparisons with constants
+//   -----------------------------------------------------------------------------------------
 
 /** Bits of a number that one lookup table compares with a constant. */
 export function chunkBits(d: Device): number {
   return d.family.lutInputs;
 }
 
-/** Levels of lookup tables of `width` bits against a constant: parts side by side, then the highest that differs decides. */
+/**
+ * Levels of lookup tables of `width` bits against a constant: parts side by side, then the highest that differs
+ * decides.
+ */
 export function compareLevels(d: Device, width: number): number {
   const chunks = Math.ceil(width / chunkBits(d));
-  return 1 + (chunks === 1 ? 0 : Math.max(1, Math.ceil(Math.log(2 * chunks - 1) / Math.log(d.family.lutInputs) - 1e-9)));
+  return (
+    1 + (chunks === 1 ? 0 : Math.max(1, Math.ceil(Math.log(2 * chunks - 1) / Math.log(d.family.lutInputs) - 1e-9)))
+  );
 }
 
 /** Levels of a table of `bits` address bits in logic. */
@@ -80,7 +91,8 @@ export function tableLevels(d: Device, bits: number): number {
   return Math.max(1, Math.ceil((bits - d.family.lutInputs) / 2) + 1);
 }
 
-// --- tables of nodes ------------------------------------------------------------------------------------------------------
+// --- tables of nodes
+//   ------------------------------------------------------------------------------------------------------
 
 /** Nodes of one level of the trees of a lane. Leaves that are reached earlier go on as nodes that decide nothing. */
 export interface Level {
@@ -101,7 +113,13 @@ export interface Walk {
 }
 
 /** Tables for the trees `numbers`; the first level is addressed by the numbers themselves. */
-export function walkOf(e: Ensemble, numbers: readonly number[], depth: number, features: FixedType, count: number): Walk {
+export function walkOf(
+  e: Ensemble,
+  numbers: readonly number[],
+  depth: number,
+  features: FixedType,
+  count: number,
+): Walk {
   const least = rawRange(features).lo;
   const first = new Array<number>(Math.max(...numbers) + 1).fill(-1);
   for (const n of numbers) first[n] = e.roots[n]!;
@@ -117,7 +135,15 @@ export function walkOf(e: Ensemble, numbers: readonly number[], depth: number, f
     const words = places.map((p, i) => {
       // Addresses that no tree has lead anywhere.
       if (l === 0 && !numbers.includes(i)) return undefined;
-      return p < 0 ? { feature: 0, threshold: 0, equal: 0, yes: address(p), no: address(p) } : { feature: e.feature[p]!, threshold: e.threshold[p]! - least, equal: e.relation[p] === 2 ? 1 : 0, yes: address(e.onTrue[p]!), no: address(e.onFalse[p]!) };
+      return p < 0
+        ? { feature: 0, threshold: 0, equal: 0, yes: address(p), no: address(p) }
+        : {
+            feature: e.feature[p]!,
+            threshold: e.threshold[p]! - least,
+            equal: e.relation[p] === 2 ? 1 : 0,
+            yes: address(e.onTrue[p]!),
+            no: address(e.onFalse[p]!),
+          };
     });
     const [feature, threshold, next] = [numberBits(count), features.width, numberBits(following.size)];
     const equality = words.some((w) => w?.equal === 1);
@@ -125,7 +151,9 @@ export function walkOf(e: Ensemble, numbers: readonly number[], depth: number, f
     const width = Math.max(1, feature, threshold, next);
     const elem = ufixed(width, 0);
     const data = allocate(elem, words.length * 5);
-    words.forEach((w, i) => data.set([w?.feature ?? 0, w?.threshold ?? 0, w?.yes ?? 0, w?.no ?? 0, w?.equal ?? 0], i * 5));
+    words.forEach((w, i) =>
+      data.set([w?.feature ?? 0, w?.threshold ?? 0, w?.yes ?? 0, w?.no ?? 0, w?.equal ?? 0], i * 5),
+    );
     levels.push({ places, table: new Dense([words.length, 5], elem, data), feature, threshold, next, equality });
     places = [...following.keys()];
   }
@@ -135,7 +163,7 @@ export function walkOf(e: Ensemble, numbers: readonly number[], depth: number, f
 /** Bits in all of the tables for some trees, roughly: for estimates before a schedule is chosen. */
 export function roughWalkBits(e: Ensemble, features: number, width: number, lanes: number): number {
   const nodes = e.feature.length;
-  return nodes * (numberBits(features) + width + 2 * numberBits(Math.ceil(nodes / Math.max(1, lanes)))) ;
+  return nodes * (numberBits(features) + width + 2 * numberBits(Math.ceil(nodes / Math.max(1, lanes))));
 }
 
 export function stepsOf(spec: KernelSpec): number {

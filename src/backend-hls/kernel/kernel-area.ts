@@ -9,7 +9,14 @@ import type { Device } from "../device/devices.js";
 import { opArea } from "../device/operators.js";
 import { addTo, noResources, type Resources, rounded } from "../device/resources.js";
 import { muxLuts, romStorage } from "../device/storage.js";
-import { adderBits, type AdderGraph, adderTables, bitsOfInterval, buildAdderGraph, type GraphOutput } from "./adder-graph.js";
+import {
+  adderBits,
+  type AdderGraph,
+  adderTables,
+  bitsOfInterval,
+  buildAdderGraph,
+  type GraphOutput,
+} from "./adder-graph.js";
 import { accumulatorLoops, isConstantOperand, isFixedOperand, sumType, weightTable, weightWords } from "./datapath.js";
 import { compareLevels, ensembleOf, hasFixedTrees, mostLeaves, roughWalkBits, stepsOf, tallest } from "./decisions.js";
 import { type GraphStages, isRegisteredTable, type Pipeline } from "./pipeline.js";
@@ -26,10 +33,15 @@ function lanesOf(spec: KernelSpec, kind: "parallel" | "reduction"): number {
 }
 
 /**
- * Area of the datapath, its control and its weights. With the product plan and pipeline of the final design registers and
- * adders are counted as they are generated; without, quickly and from the schedule alone.
+ * Area of the datapath, its control and its weights. With the product plan and pipeline of the final design registers
+ * and adders are counted as they are generated; without, quickly and from the schedule alone.
  */
-export function kernelResources(d: Device, op: Op, spec: KernelSpec, built?: { readonly products: ProductPlan; readonly pipeline: Pipeline }): Resources {
+export function kernelResources(
+  d: Device,
+  op: Op,
+  spec: KernelSpec,
+  built?: { readonly products: ProductPlan; readonly pipeline: Pipeline },
+): Resources {
   const r = built === undefined ? roughDatapath(d, op, spec) : datapath(d, op, spec, built.products, built.pipeline);
   const nest = loopNest(spec);
   spec.operands.forEach((o, i) => {
@@ -38,18 +50,19 @@ export function kernelResources(d: Device, op: Op, spec: KernelSpec, built?: { r
     const depth = nest.filter((l) => involved(l.index)).reduce((n, l) => n * l.trips, 1);
     if (depth === 1) return;
     const lanes = spec.iterators.reduce((n, it, k) => (involved(k) ? n * (spec.schedule!.unroll[it.name] ?? 1) : n), 1);
-    const weights = built === undefined ? typicalTable(depth, lanes, elemOf(spec, i)) : weightWords(weightTable(spec, i));
+    const weights =
+      built === undefined ? typicalTable(depth, lanes, elemOf(spec, i)) : weightWords(weightTable(spec, i));
     addTo(r, romStorage(d, weights, true));
   });
   op.regions.forEach((region, phase) => {
     const copies = lanesOf(spec, "parallel") * (phase === 0 ? lanesOf(spec, "reduction") : 1);
-    for (const o of region.ops) if (o.name === "fx.table") addTo(r, romStorage(d, denseAttr(o, "values"), isRegisteredTable(o)), copies);
+    for (const o of region.ops)
+      if (o.name === "fx.table") addTo(r, romStorage(d, denseAttr(o, "values"), isRegisteredTable(o)), copies);
   });
   r.lut += 20 + nest.length * 8;
   r.ff += 10 + nest.length * 6 + (built?.pipeline.depth ?? 6) * 2;
   return rounded(r);
 }
-
 
 const typical = new Map<string, Dense>();
 
@@ -59,7 +72,8 @@ function typicalTable(depth: number, lanes: number, elem: FixedType): Dense {
   let found = typical.get(key);
   if (found === undefined) {
     const data = new Float64Array(depth * lanes);
-    for (let i = 0, v = 1; i < data.length; i++) data[i] = (v = (v * 48271) % 2147483647) % 2 ** Math.min(30, elem.width);
+    for (let i = 0, v = 1; i < data.length; i++)
+      data[i] = (v = (v * 48271) % 2147483647) % 2 ** Math.min(30, elem.width);
     typical.set(key, (found = new Dense([depth, lanes], elem, data)));
   }
   return found;
@@ -70,18 +84,23 @@ function elemOf(spec: KernelSpec, i: number): FixedType {
 }
 
 /**
- * An ensemble on so many lanes of trees, for one set of features: comparisons of two tables each, half a table for each choice
- * and bit, values of leaves; or for each lane the tables of its nodes, and per level the choice of a feature and a comparison.
+ * An ensemble on so many lanes of trees, for one set of features: comparisons of two tables each, half a table for each
+ * choice and bit, values of leaves; or for each lane the tables of its nodes, and per level the choice of a feature and
+ * a comparison.
  */
 function treeResources(d: Device, spec: KernelSpec, lanes: number, outputs: number): Resources {
   const e = ensembleOf(spec);
   const features = spec.operands[0]!.view.shape.at(-1)!;
   const { width } = elemOf(spec, 0);
-  const leafWidth = (e.values.length === 0 ? 1 : spec.accType.width) - Math.floor(Math.log2(Math.max(1, e.roots.length)));
+  const leafWidth =
+    (e.values.length === 0 ? 1 : spec.accType.width) - Math.floor(Math.log2(Math.max(1, e.roots.length)));
   const r = noResources();
   if (hasFixedTrees(spec)) {
     const questions = new Set(Array.from(e.feature, (f, i) => `${f}:${e.threshold[i]}:${e.relation[i]}`)).size;
-    r.lut += questions * compareLevels(d, width) * (d.family.lutInputs === 6 ? 0.8 : 1.5) + e.feature.length * 0.6 + lanes * leafWidth * Math.ceil(mostLeaves(e) / 2 ** d.family.lutInputs);
+    r.lut +=
+      questions * compareLevels(d, width) * (d.family.lutInputs === 6 ? 0.8 : 1.5) +
+      e.feature.length * 0.6 +
+      lanes * leafWidth * Math.ceil(mostLeaves(e) / 2 ** d.family.lutInputs);
     r.ff += questions + lanes * leafWidth;
     return r;
   }
@@ -97,7 +116,6 @@ function lanesOfFeatures(spec: KernelSpec): number {
   return spec.iterators.reduce((n, it, i) => (isFeatureIterator(spec, i) ? n * unrollOf(spec, it.name) : n), 1);
 }
 
-
 /** LUTs of a running sum or extreme: the addition, and the choice of its start. */
 function accumulatorLuts(spec: KernelSpec): number {
   const { inner } = accumulatorLoops(spec);
@@ -105,7 +123,8 @@ function accumulatorLuts(spec: KernelSpec): number {
   return spec.accType.width * (2 + (depth > 1 ? Math.ceil(depth / 32) : 0));
 }
 
-// --- the final design -------------------------------------------------------------------------------------------------
+// --- the final design
+//   -------------------------------------------------------------------------------------------------
 
 function datapath(d: Device, op: Op, spec: KernelSpec, plan: ProductPlan, p: Pipeline): Resources {
   const r = noResources();
@@ -120,7 +139,10 @@ function datapath(d: Device, op: Op, spec: KernelSpec, plan: ProductPlan, p: Pip
     if (unit.graph !== undefined) {
       const stages = p.graphStages.get(unit.graph)!;
       const graph = unit.graph;
-      r.lut += graph.nodes.reduce((n, node) => n + (d.family.carryCell > 1 ? adderBits(node) : adderTables(graph, node)), 0);
+      r.lut += graph.nodes.reduce(
+        (n, node) => n + (d.family.carryCell > 1 ? adderBits(node) : adderTables(graph, node)),
+        0,
+      );
       for (const { width, from, to } of graphValues(unit.graph, stages, p.operandStage)) registers(width, from, to);
       unit.graph.outputs.forEach((o, i) => {
         if (o.negative && !p.absorbsSign) r.lut += spec.accType.width;
@@ -146,7 +168,10 @@ function datapath(d: Device, op: Op, spec: KernelSpec, plan: ProductPlan, p: Pip
       const width = spec.combiner === "add" ? sumType(termType, covered, spec.accType).width : spec.accType.width;
       const additions = Math.floor(count / 2);
       count = Math.ceil(count / 2);
-      const each = spec.combiner === "add" ? width - (d.family.carryCell > 1 ? 0 : 1) + (pair?.borrows === true ? 0.5 : 0) : 1.5 * width;
+      const each =
+        spec.combiner === "add"
+          ? width - (d.family.carryCell > 1 ? 0 : 1) + (pair?.borrows === true ? 0.5 : 0)
+          : 1.5 * width;
       r.lut += unit.outputs.length * additions * each;
       registers(unit.outputs.length * count * width, p.treeStages[level]!, p.treeStages[level + 1] ?? taken);
     });
@@ -160,7 +185,11 @@ function datapath(d: Device, op: Op, spec: KernelSpec, plan: ProductPlan, p: Pip
   for (const o of op.regions[1]!.ops) if (o !== plan.added) addTo(r, opArea(d, o), outputs);
   r.ff += outputs * bodyRegisters(op.regions[1]!, p, p.folded.stage);
   const result = op.regions[1]!.terminator.operand(0);
-  registers(outputs * spec.resultElem.width, (result.def === undefined ? undefined : p.stageOf.get(result.def)) ?? p.folded.stage, p.depth);
+  registers(
+    outputs * spec.resultElem.width,
+    (result.def === undefined ? undefined : p.stageOf.get(result.def)) ?? p.folded.stage,
+    p.depth,
+  );
   // Operands: a register each where a buffer brings them, and as many more as the datapath asks them to wait.
   spec.operands.forEach((o, i) => {
     if (isConstantOperand(spec, i)) return;
@@ -170,22 +199,45 @@ function datapath(d: Device, op: Op, spec: KernelSpec, plan: ProductPlan, p: Pip
     registers(width, first, o.phase === "body" ? p.operandStage : p.folded.stage);
   });
   if (products.kind === "packed" && products.borrows && !isConstantOperand(spec, products.packed)) {
-    const pairs = new Set(units.filter((u) => u.outputs.length === 2).flatMap((u) => u.index[products.packed]![0]!.map((n, t) => `${u.reads[products.packed]![n]}:${u.reads[products.packed]![u.index[products.packed]![1]![t]!]}`)));
+    const pairs = new Set(
+      units
+        .filter((u) => u.outputs.length === 2)
+        .flatMap((u) =>
+          u.index[products.packed]![0]!.map(
+            (n, t) => `${u.reads[products.packed]![n]}:${u.reads[products.packed]![u.index[products.packed]![1]![t]!]}`,
+          ),
+        ),
+    );
     r.lut += pairs.size * (elemOf(spec, products.packed).width + 1);
   }
   return r;
 }
 
-
 function outputBits(graph: AdderGraph, o: GraphOutput): number {
-  return Math.max(1, bitsOfInterval(o.node < graph.inputs.length ? graph.inputs[o.node]! : graph.nodes[o.node - graph.inputs.length]!.range));
+  return Math.max(
+    1,
+    bitsOfInterval(
+      o.node < graph.inputs.length ? graph.inputs[o.node]! : graph.nodes[o.node - graph.inputs.length]!.range,
+    ),
+  );
 }
 
 /** How long each value of a graph is waited for by other sums. */
-function graphValues(graph: AdderGraph, stages: GraphStages, first: number): { width: number; from: number; to: number }[] {
+function graphValues(
+  graph: AdderGraph,
+  stages: GraphStages,
+  first: number,
+): { width: number; from: number; to: number }[] {
   const n = graph.inputs.length;
   const data = n - graph.constants;
-  const values = [...graph.inputs.map((i, k) => ({ width: k < data ? Math.max(1, bitsOfInterval(i)) : 0, from: first, to: first })), ...graph.nodes.map((node, i) => ({ width: Math.max(1, bitsOfInterval(node.range)), from: stages.nodes[i]!, to: stages.nodes[i]! }))];
+  const values = [
+    ...graph.inputs.map((i, k) => ({ width: k < data ? Math.max(1, bitsOfInterval(i)) : 0, from: first, to: first })),
+    ...graph.nodes.map((node, i) => ({
+      width: Math.max(1, bitsOfInterval(node.range)),
+      from: stages.nodes[i]!,
+      to: stages.nodes[i]!,
+    })),
+  ];
   graph.nodes.forEach((node, i) => {
     for (const v of [node.a, node.b]) values[v]!.to = Math.max(values[v]!.to, stages.nodes[i]!);
   });
@@ -198,11 +250,16 @@ function graphValues(graph: AdderGraph, stages: GraphStages, first: number): { w
 /** Registers between the operations of a body, one lane: each value until its last reader. */
 function bodyRegisters(block: Block, p: Pipeline, start: number): number {
   // What has no stage of its own is there from the start: arguments, and sums that an adder graph has done.
-  const made = (v: Value): number => (v.def === undefined || !p.stageOf.has(v.def) ? start : (p.constantProducts.get(v.def)?.stages.outputs[0] ?? p.stageOf.get(v.def)! + (p.cellOf.get(v.def)?.latency ?? (p.splitRequantize.has(v.def) ? 1 : 0))));
+  const made = (v: Value): number =>
+    v.def === undefined || !p.stageOf.has(v.def)
+      ? start
+      : (p.constantProducts.get(v.def)?.stages.outputs[0] ??
+        p.stageOf.get(v.def)! + (p.cellOf.get(v.def)?.latency ?? (p.splitRequantize.has(v.def) ? 1 : 0)));
   const last = new Map<Value, number>();
   for (const o of block.ops) {
     const stage = p.stageOf.get(o);
-    if (stage !== undefined) for (const v of o.operands) if (v.def?.name !== "fx.constant") last.set(v, Math.max(last.get(v) ?? 0, stage));
+    if (stage !== undefined)
+      for (const v of o.operands) if (v.def?.name !== "fx.constant") last.set(v, Math.max(last.get(v) ?? 0, stage));
   }
   let ff = 0;
   for (const o of block.ops) if (p.splitRequantize.has(o)) ff += (o.operand(0).type as FixedType).width;
@@ -210,7 +267,8 @@ function bodyRegisters(block: Block, p: Pipeline, start: number): number {
   return ff;
 }
 
-// --- for the search ---------------------------------------------------------------------------------------------------
+// --- for the search
+//   ---------------------------------------------------------------------------------------------------
 
 function roughDatapath(d: Device, op: Op, spec: KernelSpec): Resources {
   const outputs = lanesOf(spec, "parallel");
@@ -247,7 +305,9 @@ function roughDatapath(d: Device, op: Op, spec: KernelSpec): Resources {
   spec.operands.forEach((o, i) => {
     if (isConstantOperand(spec, i)) return;
     const involved = (k: number): boolean => o.map.results.some((m) => m.coeffs[k] !== 0);
-    r.ff += spec.iterators.reduce((n, it, k) => (involved(k) ? n * (spec.schedule!.unroll[it.name] ?? 1) : n), 1) * elemOf(spec, i).width;
+    r.ff +=
+      spec.iterators.reduce((n, it, k) => (involved(k) ? n * (spec.schedule!.unroll[it.name] ?? 1) : n), 1) *
+      elemOf(spec, i).width;
   });
   r.dsp = Math.ceil(r.dsp);
   return r;
@@ -265,15 +325,23 @@ function adderLuts(spec: KernelSpec, product: readonly [number, number], weights
     const table = weightTable(spec, weights);
     const rows = new Map<string, number[]>();
     table.lanes.forEach((lane, n) => {
-      const row = lane.filter((p) => spec.iterators[p.index]!.kind === "parallel").map((p) => `${p.index}:${p.lane}`).join();
+      const row = lane
+        .filter((p) => spec.iterators[p.index]!.kind === "parallel")
+        .map((p) => `${p.index}:${p.lane}`)
+        .join();
       const values = rows.get(row);
       if (values === undefined) rows.set(row, [table.rows[0]![n]!]);
       else values.push(table.rows[0]![n]!);
     });
     const columns = Math.min(rows.values().next().value!.length, SAMPLED_WEIGHTS / 4);
-    const sample = [...rows.values()].slice(0, Math.max(1, Math.floor(SAMPLED_WEIGHTS / columns))).map((r) => r.slice(0, columns));
+    const sample = [...rows.values()]
+      .slice(0, Math.max(1, Math.floor(SAMPLED_WEIGHTS / columns)))
+      .map((r) => r.slice(0, columns));
     const range = outerRange(elemOf(spec, product[0] === weights ? product[1] : product[0]));
-    const graph = buildAdderGraph(sample, sample[0]!.map(() => range));
+    const graph = buildAdderGraph(
+      sample,
+      sample[0]!.map(() => range),
+    );
     luts = graph.nodes.reduce((n, node) => n + adderTables(graph, node), 0) / (sample.length * columns);
     adderCosts.set(dense, luts);
   }
@@ -288,7 +356,11 @@ function blockShare(d: Device, spec: KernelSpec, product: readonly [number, numb
     if (packingOf(spec, d, shared, packed) === undefined) continue;
     // Lanes along which the packed operand varies and the shared one does not.
     const uses = (i: number, k: number): boolean => spec.operands[i]!.map.results.some((m) => m.coeffs[k] !== 0);
-    const free = spec.iterators.reduce((n, it, k) => (it.kind === "parallel" && uses(packed, k) && !uses(shared, k) ? n * (spec.schedule!.unroll[it.name] ?? 1) : n), 1);
+    const free = spec.iterators.reduce(
+      (n, it, k) =>
+        it.kind === "parallel" && uses(packed, k) && !uses(shared, k) ? n * (spec.schedule!.unroll[it.name] ?? 1) : n,
+      1,
+    );
     share = Math.min(share, Math.ceil(free / 2) / free);
   }
   return share;

@@ -1,7 +1,7 @@
 /**
- * Pipeline of a kernel: which stage of the datapath every operation of its body, reduction tree, accumulator and epilogue
- * takes, at the clock asked for. Stage s of a step that fires in cycle t is cycle t + s. Stage 0 selects the operands and
- * ends in their registers; all lanes have the same pipeline.
+ * Pipeline of a kernel: which stage of the datapath every operation of its body, reduction tree, accumulator and
+ * epilogue takes, at the clock asked for. Stage s of a step that fires in cycle t is cycle t + s. Stage 0 selects the
+ * operands and ends in their registers; all lanes have the same pipeline.
  */
 import type { Block, Op, Value } from "../../ir/core.js";
 import { denseAttr } from "../../ir/define-op.js";
@@ -58,7 +58,10 @@ export interface Pipeline {
   readonly decisions: DecisionStages | undefined;
   /** Whether the epilogue's first addition subtracts what an adder graph gives with the wrong sign. */
   readonly absorbsSign: boolean;
-  /** Stage in which the operands of the body are there: 1, behind their registers; 0 straight from another kernel; later for packed products. */
+  /**
+   * Stage in which the operands of the body are there: 1, behind their registers; 0 straight from another kernel; later
+   * for packed products.
+   */
   readonly operandStage: number;
   /** Stage in which the upper sums of packed products take up their last carry, where no accumulator does. */
   readonly carryStage: number | undefined;
@@ -76,13 +79,26 @@ export interface Pipeline {
 export interface Surroundings {
   /** Whether operand i comes out of a block RAM, whose data take a part of the cycle, rather than out of registers. */
   readonly late: (operand: number) => boolean;
-  /** Where the body's operand comes straight from another kernel or a port: nanoseconds into the firing cycle at which it is there. */
+  /**
+   * Where the body's operand comes straight from another kernel or a port: nanoseconds into the firing cycle at which
+   * it is there.
+   */
   readonly arrival?: number;
-  /** Where the result goes on as it is, without a register behind it: nanoseconds that at least are left for what takes it. */
+  /**
+   * Where the result goes on as it is, without a register behind it: nanoseconds that at least are left for what takes
+   * it.
+   */
   readonly exit?: number;
 }
 
-export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device: Device, clockMhz: number, { late, arrival, exit }: Surroundings): Pipeline {
+export function planPipeline(
+  op: Op,
+  spec: KernelSpec,
+  plan: ProductPlan,
+  device: Device,
+  clockMhz: number,
+  { late, arrival, exit }: Surroundings,
+): Pipeline {
   const { products } = plan;
   const { base } = device.timing;
   const stageOf = new Map<Op, number>();
@@ -107,7 +123,10 @@ export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device
       // Tables of weights are read in the cycle before; what else waits, waits in registers.
       const isLate = late(i) && (constant || stage === memory.stage);
       if (isLate) fromMemory.add(v);
-      slots.set(v, isLate ? { stage, ns: memory.ns } : !constant && stage === start.stage ? start : { stage, ns: base });
+      slots.set(
+        v,
+        isLate ? { stage, ns: memory.ns } : !constant && stage === start.stage ? start : { stage, ns: base },
+      );
     });
   };
   const run = (block: Block): Slot => {
@@ -142,11 +161,15 @@ export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device
       // Multipliers sit between registers of their own, which tools fold into the block.
       const inputs = o.operands.map((v) => slots.get(v)!);
       let slot = clock.operation(o, inputs);
-      const cell = multiplies ? multiplierCell(device, o.operand(0).type as FixedType, o.operand(1).type as FixedType) : undefined;
+      const cell = multiplies
+        ? multiplierCell(device, o.operand(0).type as FixedType, o.operand(1).type as FixedType)
+        : undefined;
       if (multiplies) {
-        // A block RAM's data may do without a register in front, where the block begins with one or there is time for both.
+        // A block RAM's data may do without a register in front, where the block begins with one or there is time for
+        // both.
         const direct = device.timing.memory + (cell === undefined ? device.timing.multiply - base : 0) <= period;
-        const ready = (v: Value): boolean => (slots.get(v)!.ns <= base && slots.get(v)!.stage > 0) || (fromMemory.has(v) && direct);
+        const ready = (v: Value): boolean =>
+          (slots.get(v)!.ns <= base && slots.get(v)!.stage > 0) || (fromMemory.has(v) && direct);
         const stage = Math.max(start.stage, ...o.operands.map((v) => slots.get(v)!.stage + (ready(v) ? 0 : 1)));
         slot = { stage, ns: period };
       }
@@ -160,8 +183,14 @@ export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device
         const { style } = romStorage(device, denseAttr(o, "values"), registered);
         styleOf.set(o, style);
         const [index] = inputs;
-        if (style !== "block" && (o.operand(0).type as FixedType).width > device.family.lutInputs && slot.stage === index!.stage && index!.ns > base) {
-          // Synthesis would map a table in logic together with what computes its index, for depth, in many times the area.
+        if (
+          style !== "block" &&
+          (o.operand(0).type as FixedType).width > device.family.lutInputs &&
+          slot.stage === index!.stage &&
+          index!.ns > base
+        ) {
+          // Synthesis would map a table in logic together with what computes its index, for depth, in many times the
+          // area.
           slot = clock.place([{ stage: index!.stage + 1, ns: base }], opDelay(device, o));
           stageOf.set(o, slot.stage);
         }
@@ -176,19 +205,30 @@ export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device
   const termType = op.regions[0]!.terminator.operand(0).type as FixedType;
   const graphStages = new Map<AdderGraph, GraphStages>();
   const treeStages: number[] = [];
-  const absorbsSign = products.kind === "adders" && accumulatorLoops(spec).reductions.length === 0 && plan.added === undefined && isAddedOnce(op.regions[1]!.args[0]!);
+  const absorbsSign =
+    products.kind === "adders" &&
+    accumulatorLoops(spec).reductions.length === 0 &&
+    plan.added === undefined &&
+    isAddedOnce(op.regions[1]!.args[0]!);
   let term = start;
   let operandStage = start.stage;
   let decisions: DecisionStages | undefined;
   if (products.kind === "trees") {
     bind("body", operandStage);
-    ({ stages: decisions, term } = planDecisions(spec, device, clock, op.regions[0]!.args.map((a) => slots.get(a)!)));
+    ({ stages: decisions, term } = planDecisions(
+      spec,
+      device,
+      clock,
+      op.regions[0]!.args.map((a) => slots.get(a)!),
+    ));
   } else if (products.kind === "adders") {
     const negates = (o: GraphOutput): boolean => o.negative && !absorbsSign;
     const varying = late(products.varying) ? memory : start;
     for (const { graph } of plan.units) {
       if (graph === undefined || graphStages.has(graph)) continue;
-      const data = graph.inputs.map((_, i): Slot => (i < graph.inputs.length - graph.constants ? varying : { stage: start.stage, ns: 0 }));
+      const data = graph.inputs.map(
+        (_, i): Slot => (i < graph.inputs.length - graph.constants ? varying : { stage: start.stage, ns: 0 }),
+      );
       const { stages, outputs } = placeGraph(clock, graph, data, spec.accType.width, negates);
       graphStages.set(graph, stages);
       term = outputs.reduce((latest, s) => (later(s, latest) ? s : latest), term);
@@ -197,7 +237,10 @@ export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device
     if (products.kind === "packed") {
       // A borrow is taken from the upper number before the multiplier's register; weights have it from the start.
       const subtracts = products.borrows && !isConstantOperand(spec, products.packed);
-      if (subtracts) operandStage = clock.place([late(products.packed) ? memory : start], addDelay(device, elem(products.packed).width)).stage + 1;
+      if (subtracts)
+        operandStage =
+          clock.place([late(products.packed) ? memory : start], addDelay(device, elem(products.packed).width)).stage +
+          1;
     }
     bind("body", operandStage);
     term = run(op.regions[0]!);
@@ -208,7 +251,8 @@ export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device
     const carry = products.kind === "packed" ? 1 : 0;
     for (let n = lanes.terms.length, covered = 1; n > 1; n = Math.ceil(n / 2)) {
       covered *= 2;
-      const width = spec.combiner === "add" ? sumType(termType, covered, spec.accType).width + carry : spec.accType.width;
+      const width =
+        spec.combiner === "add" ? sumType(termType, covered, spec.accType).width + carry : spec.accType.width;
       slot = spec.combiner === "add" ? clock.sum([slot], width) : clock.place([slot], chooseDelay(device, width));
       treeStages.push(slot.stage);
     }
@@ -219,7 +263,8 @@ export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device
     const { width } = spec.accType;
     // The accumulator chooses between its value and a start.
     const { lut } = device.timing;
-    slot = spec.combiner === "add" ? clock.sum([slot], width, lut) : clock.place([slot], lut + chooseDelay(device, width));
+    slot =
+      spec.combiner === "add" ? clock.sum([slot], width, lut) : clock.place([slot], lut + chooseDelay(device, width));
     accStage = slot.stage;
     slot = { stage: slot.stage + 1, ns: base };
   }
@@ -233,8 +278,27 @@ export function planPipeline(op: Op, spec: KernelSpec, plan: ProductPlan, device
   bind("epilogue", folded.stage, folded);
   const result = run(op.regions[1]!);
   const last = Math.max(start.stage, result.stage);
-  const end = exit !== undefined && (result.stage < last || result.ns + exit <= period) ? { depth: last, rest: result.stage < last ? base : result.ns } : { depth: last + 1, rest: base };
-  return { stageOf, cellOf, constantProducts, splitRequantize, styleOf, term, treeStages, graphStages, decisions, absorbsSign, operandStage, carryStage, accStage, folded, ...end };
+  const end =
+    exit !== undefined && (result.stage < last || result.ns + exit <= period)
+      ? { depth: last, rest: result.stage < last ? base : result.ns }
+      : { depth: last + 1, rest: base };
+  return {
+    stageOf,
+    cellOf,
+    constantProducts,
+    splitRequantize,
+    styleOf,
+    term,
+    treeStages,
+    graphStages,
+    decisions,
+    absorbsSign,
+    operandStage,
+    carryStage,
+    accStage,
+    folded,
+    ...end,
+  };
 }
 
 /** Stages of an ensemble's parts. */
@@ -247,7 +311,12 @@ export interface DecisionStages {
   readonly leaf: number;
 }
 
-function planDecisions(spec: KernelSpec, device: Device, clock: StageClock, operands: readonly Slot[]): { stages: DecisionStages; term: Slot } {
+function planDecisions(
+  spec: KernelSpec,
+  device: Device,
+  clock: StageClock,
+  operands: readonly Slot[],
+): { stages: DecisionStages; term: Slot } {
   const { lut, base, memory } = device.timing;
   const e = ensembleOf(spec);
   const features = (spec.operands[0]!.value.type as { elem: FixedType }).elem;
@@ -260,7 +329,8 @@ function planDecisions(spec: KernelSpec, device: Device, clock: StageClock, oper
     // The choice between two leaves is a comparison by itself.
     for (let h = 2; h <= depth; h++) choices.push((slot = clock.place([slot], lut)).stage);
     const bits = numberBits(mostLeaves(e));
-    const leaf = depth === 0 ? { stage: x.stage, ns: base } : clock.place([slot], bits <= 1 ? 0 : tableLevels(device, bits) * lut);
+    const leaf =
+      depth === 0 ? { stage: x.stage, ns: base } : clock.place([slot], bits <= 1 ? 0 : tableLevels(device, bits) * lut);
     return { stages: { compare: compare.stage, choices, levels: [], leaf: leaf.stage }, term: leaf };
   }
   const count = spec.operands[0]!.view.shape.at(-1)!;
@@ -269,7 +339,10 @@ function planDecisions(spec: KernelSpec, device: Device, clock: StageClock, oper
   let address: Slot = clock.place(operands.length > 1 ? [operands[1]!, { ...x, ns: base }] : [x], 0);
   const levels = [];
   for (let l = 0; l < depth; l++) {
-    const select = clock.place([data(address)], Math.max(1, Math.ceil(Math.log(count) / Math.log(device.family.lutInputs === 6 ? 4 : 2))) * lut);
+    const select = clock.place(
+      [data(address)],
+      Math.max(1, Math.ceil(Math.log(count) / Math.log(device.family.lutInputs === 6 ? 4 : 2))) * lut,
+    );
     const compare = clock.place([select], addDelay(device, features.width) + device.timing.select);
     address = clock.place([compare], 2 * lut);
     levels.push({ select: select.stage, compare: compare.stage, next: address.stage });
@@ -278,12 +351,26 @@ function planDecisions(spec: KernelSpec, device: Device, clock: StageClock, oper
   return { stages: { compare: 0, choices: [], levels, leaf: address.stage }, term: leaf };
 }
 
-/** Places every sum of a graph as early as its summands are there; outputs that `negates` names take one more, of `width` bits. */
-function placeGraph(clock: StageClock, graph: AdderGraph, inputs: readonly Slot[], width: number, negates: (o: GraphOutput) => boolean = (o) => o.negative): { stages: GraphStages; outputs: readonly Slot[] } {
+/**
+ * Places every sum of a graph as early as its summands are there; outputs that `negates` names take one more, of
+ * `width` bits.
+ */
+function placeGraph(
+  clock: StageClock,
+  graph: AdderGraph,
+  inputs: readonly Slot[],
+  width: number,
+  negates: (o: GraphOutput) => boolean = (o) => o.negative,
+): { stages: GraphStages; outputs: readonly Slot[] } {
   const slots = [...inputs];
   for (const n of graph.nodes) slots.push(clock.sum([slots[n.a]!, slots[n.b]!], bitsOfInterval(n.range)));
-  const outputs = graph.outputs.map((o) => (o.node < 0 ? inputs[0]! : negates(o) ? clock.sum([slots[o.node]!], width) : slots[o.node]!));
-  return { stages: { nodes: slots.slice(inputs.length).map((s) => s.stage), outputs: outputs.map((s) => s.stage) }, outputs };
+  const outputs = graph.outputs.map((o) =>
+    o.node < 0 ? inputs[0]! : negates(o) ? clock.sum([slots[o.node]!], width) : slots[o.node]!,
+  );
+  return {
+    stages: { nodes: slots.slice(inputs.length).map((s) => s.stage), outputs: outputs.map((s) => s.stage) },
+    outputs,
+  };
 }
 
 /** Whether a sum with something else is all that reads `v`. */

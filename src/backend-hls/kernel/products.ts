@@ -1,10 +1,13 @@
 /**
  * How a kernel forms its products, and which output lanes are built as one unit.
  *
- * - `adders`: weights that never change make a constant matrix, one graph of shifted additions for all outputs that read the
+ * - `adders`: weights that never change make a constant matrix, one graph of shifted additions for all outputs that
+ *   read the
  *   same data.
- * - `packed`: two products with a common factor in one multiplier block, (b1 * 2^s + b2) * a, where the block is wide enough.
- * - `trees`: an ensemble of decision trees, one unit for all outputs of the same features, which share comparisons (decisions.ts).
+ * - `packed`: two products with a common factor in one multiplier block, (b1 * 2^s + b2) * a, where the block is wide
+ *   enough.
+ * - `trees`: an ensemble of decision trees, one unit for all outputs of the same features, which share comparisons
+ *   (decisions.ts).
  * - `each`: the body as it stands, once per output lane and term.
  *
  * The choice is the schedule's (`multiply`), or the cheaper one.
@@ -16,7 +19,15 @@ import { NUMBER_WIDTH, outerRange, rawRange, type FixedType } from "../../ir/typ
 import { lanePoints, readTable } from "../channel/access.js";
 import type { Device } from "../device/devices.js";
 import { type AdderGraph, bitsOfInterval, buildAdderGraph, type Interval } from "./adder-graph.js";
-import { accumulatorLoops, isFixedOperand, kernelLanes, laneFinder, type LanePoint, type Lanes, weightTable } from "./datapath.js";
+import {
+  accumulatorLoops,
+  isFixedOperand,
+  kernelLanes,
+  laneFinder,
+  type LanePoint,
+  type Lanes,
+  weightTable,
+} from "./datapath.js";
 
 /** Output lanes that are one rtl module. Units with equal keys are instances of the same one. */
 export interface Unit {
@@ -25,7 +36,10 @@ export interface Unit {
   readonly outputs: readonly number[];
   /** Per operand: the lanes of the operand that the unit reads, in the order of its port; none of fixed weights. */
   readonly reads: readonly (readonly number[])[];
-  /** Where output o finds the operand of term t: `index[operand][o][t]` counts within `reads`. Epilogue operands have one term. */
+  /**
+   * Where output o finds the operand of term t: `index[operand][o][t]` counts within `reads`. Epilogue operands have
+   * one term.
+   */
   readonly index: readonly (readonly (readonly number[])[])[];
   /** Numbers that are built into the module: `constants[operand][o][t]`, one term in the epilogue. */
   readonly constants: ReadonlyMap<number, readonly (readonly number[])[]>;
@@ -62,9 +76,19 @@ export interface ProductPlan {
 /** Operands of a body that is one product of two of them, at the scale of the product; in the order of the operands. */
 export function plainProduct(op: Op, spec: KernelSpec): readonly [number, number] | undefined {
   const [mul, end, ...more] = op.regions[0]!.ops;
-  if (more.length > 0 || mul?.name !== "fx.mul" || end?.operand(0) !== mul.result || (spec.combiner !== "add" && spec.combiner !== "none")) return undefined;
+  if (
+    more.length > 0 ||
+    mul?.name !== "fx.mul" ||
+    end?.operand(0) !== mul.result ||
+    (spec.combiner !== "add" && spec.combiner !== "none")
+  )
+    return undefined;
   const [a, b] = mul.operands.map((v) => op.regions[0]!.args.indexOf(v));
-  const [ta, tb, ty] = [mul.operand(0).type as FixedType, mul.operand(1).type as FixedType, mul.result.type as FixedType];
+  const [ta, tb, ty] = [
+    mul.operand(0).type as FixedType,
+    mul.operand(1).type as FixedType,
+    mul.result.type as FixedType,
+  ];
   if (a! < 0 || b! < 0 || a === b || ty.frac !== ta.frac + tb.frac) return undefined;
   const body = spec.operands.flatMap((o, i) => (o.phase === "body" ? [i] : []));
   return [body[a!]!, body[b!]!];
@@ -85,33 +109,46 @@ export function planProducts(op: Op, spec: KernelSpec, device: Device): ProductP
   if (spec.trees !== undefined) return treePlan(spec);
   const lanes = kernelLanes(spec);
   const find = spec.operands.map((_, i) => operandFinder(spec, i));
-  const numbers = (i: number, out: LanePoint): number[] => (spec.operands[i]!.phase === "body" ? lanes.terms.map((t) => find[i]!(out, t)) : [find[i]!(out)]);
+  const numbers = (i: number, out: LanePoint): number[] =>
+    spec.operands[i]!.phase === "body" ? lanes.terms.map((t) => find[i]!(out, t)) : [find[i]!(out)];
   const product = plainProduct(op, spec);
   const choice = spec.schedule?.multiply;
   if (product !== undefined && choice !== "dsp") {
     const weights = product.find((i) => isFixedOperand(spec, i));
-    if (weights !== undefined) return adderPlan(op, spec, lanes, numbers, product[0] === weights ? product[1] : product[0], weights);
+    if (weights !== undefined)
+      return adderPlan(op, spec, lanes, numbers, product[0] === weights ? product[1] : product[0], weights);
   }
   if (product !== undefined && choice !== "logic") {
     for (const [shared, packed] of [product, [product[1], product[0]] as const]) {
       const packing = packingOf(spec, device, shared, packed);
       if (packing === undefined) continue;
-      const pairs = pairLanes(lanes, (o) => numbers(shared, o), (o) => numbers(packed, o));
-      if (pairs.some((p) => p.length === 2)) return { products: { kind: "packed", ...packing }, lanes, units: pairs.map((p) => unitOf(spec, lanes, numbers, p)) };
+      const pairs = pairLanes(
+        lanes,
+        (o) => numbers(shared, o),
+        (o) => numbers(packed, o),
+      );
+      if (pairs.some((p) => p.length === 2))
+        return {
+          products: { kind: "packed", ...packing },
+          lanes,
+          units: pairs.map((p) => unitOf(spec, lanes, numbers, p)),
+        };
     }
   }
   return { products: { kind: "each" }, lanes, units: lanes.outputs.map((_, n) => unitOf(spec, lanes, numbers, [n])) };
 }
 
 /**
- * Units of an ensemble: `reads[0]` are the lanes of the features in their order, `reads[1]` those of the numbers of trees where
- * they change. Lanes that bring the same numbers are one.
+ * Units of an ensemble: `reads[0]` are the lanes of the features in their order, `reads[1]` those of the numbers of
+ * trees where they change. Lanes that bring the same numbers are one.
  */
 function treePlan(spec: KernelSpec): ProductPlan {
   const outputs = lanePoints(spec, (i) => spec.iterators[i]!.kind === "parallel");
   const terms = lanePoints(spec, (i) => spec.iterators[i]!.kind === "reduction" && !isFeatureIterator(spec, i));
   const feature = spec.operands[0]!.map.results.at(-1)!;
-  const points = lanePoints(spec, (i) => isFeatureIterator(spec, i)).map((p) => ({ p, at: p.reduce((a, { index, lane }) => a + lane * feature.coeffs[index]!, feature.offset) })).sort((a, b) => a.at - b.at);
+  const points = lanePoints(spec, (i) => isFeatureIterator(spec, i))
+    .map((p) => ({ p, at: p.reduce((a, { index, lane }) => a + lane * feature.coeffs[index]!, feature.offset) }))
+    .sort((a, b) => a.at - b.at);
   const find = spec.operands.map((_, i) => operandFinder(spec, i));
   const groups = new Map<string, number[]>();
   outputs.forEach((out, n) => {
@@ -133,9 +170,14 @@ function treePlan(spec: KernelSpec): ProductPlan {
         index.push([]);
         return;
       }
-      const wanted = list.map((n) => (o.phase === "body" ? terms.map((t) => same[find[1]!(outputs[n]!, t)]!) : [find[i]!(outputs[n]!)]));
+      const wanted = list.map((n) =>
+        o.phase === "body" ? terms.map((t) => same[find[1]!(outputs[n]!, t)]!) : [find[i]!(outputs[n]!)],
+      );
       if (i === 1 && fixed) {
-        constants.set(1, wanted.map((w) => w.map((lane) => table.rows[0]![lane]!)));
+        constants.set(
+          1,
+          wanted.map((w) => w.map((lane) => table.rows[0]![lane]!)),
+        );
         reads.push([]);
         index.push([]);
         return;
@@ -144,14 +186,28 @@ function treePlan(spec: KernelSpec): ProductPlan {
       reads.push(distinct);
       index.push(wanted.map((w) => w.map((n) => distinct.indexOf(n))));
     });
-    const columns = list.map((n) => outputs[n]!.reduce((a, { index: k, lane }) => a + lane * column.coeffs[k]!, column.offset));
-    return { key: JSON.stringify([index, [...constants], columns, fixed ? 0 : reads[1]!.map((l) => contents[l])]), outputs: list, reads, index, constants, columns };
+    const columns = list.map((n) =>
+      outputs[n]!.reduce((a, { index: k, lane }) => a + lane * column.coeffs[k]!, column.offset),
+    );
+    return {
+      key: JSON.stringify([index, [...constants], columns, fixed ? 0 : reads[1]!.map((l) => contents[l])]),
+      outputs: list,
+      reads,
+      index,
+      constants,
+      columns,
+    };
   });
   return { products: { kind: "trees" }, lanes: { outputs, terms }, units };
 }
 
 /** A unit that reads every lane it needs once. */
-function unitOf(spec: KernelSpec, lanes: Lanes, numbers: (i: number, out: LanePoint) => number[], outputs: readonly number[]): Unit {
+function unitOf(
+  spec: KernelSpec,
+  lanes: Lanes,
+  numbers: (i: number, out: LanePoint) => number[],
+  outputs: readonly number[],
+): Unit {
   const reads: number[][] = [];
   const index: number[][][] = [];
   const constants = new Map<number, number[][]>();
@@ -159,7 +215,10 @@ function unitOf(spec: KernelSpec, lanes: Lanes, numbers: (i: number, out: LanePo
     const wanted = outputs.map((n) => numbers(i, lanes.outputs[n]!));
     if (o.phase === "body" && isFixedOperand(spec, i)) {
       const row = weightTable(spec, i).rows[0]!;
-      constants.set(i, wanted.map((w) => w.map((n) => row[n]!)));
+      constants.set(
+        i,
+        wanted.map((w) => w.map((n) => row[n]!)),
+      );
       reads.push([]);
       index.push([]);
       return;
@@ -172,10 +231,17 @@ function unitOf(spec: KernelSpec, lanes: Lanes, numbers: (i: number, out: LanePo
   return { key: JSON.stringify([index, [...constants]]), outputs, reads, index, constants };
 }
 
-// --- constant matrices ------------------------------------------------------------------------------------------------
+// --- constant matrices
+//   ------------------------------------------------------------------------------------------------
 
-/** The epilogue's first operation, where it adds a constant per lane to a sum that is whole: its operand, and the places it is moved up. */
-function constantAddition(op: Op, spec: KernelSpec): { readonly add: Op; readonly operand: number; readonly shift: number } | undefined {
+/**
+ * The epilogue's first operation, where it adds a constant per lane to a sum that is whole: its operand, and the places
+ * it is moved up.
+ */
+function constantAddition(
+  op: Op,
+  spec: KernelSpec,
+): { readonly add: Op; readonly operand: number; readonly shift: number } | undefined {
   const epilogue = op.regions[1]!;
   const sum = epilogue.args[0]!;
   const add = sum.uses[0]?.op;
@@ -185,11 +251,20 @@ function constantAddition(op: Op, spec: KernelSpec): { readonly add: Op; readonl
   const operand = other === undefined ? undefined : operands[epilogue.args.indexOf(other) - 1];
   if (operand === undefined || !isFixedOperand(spec, operand)) return undefined;
   const [to, from] = [add.result.type as FixedType, elemOf(spec, operand)];
-  return to.frac !== (sum.type as FixedType).frac || from.frac > to.frac ? undefined : { add, operand, shift: to.frac - from.frac };
+  return to.frac !== (sum.type as FixedType).frac || from.frac > to.frac
+    ? undefined
+    : { add, operand, shift: to.frac - from.frac };
 }
 
 /** Outputs that read the same lanes of the varying operand are rows of one matrix. */
-function adderPlan(op: Op, spec: KernelSpec, lanes: Lanes, numbers: (i: number, out: LanePoint) => number[], varying: number, weights: number): ProductPlan {
+function adderPlan(
+  op: Op,
+  spec: KernelSpec,
+  lanes: Lanes,
+  numbers: (i: number, out: LanePoint) => number[],
+  varying: number,
+  weights: number,
+): ProductPlan {
   const addition = constantAddition(op, spec);
   const groups = new Map<string, number[]>();
   lanes.outputs.forEach((out, n) => {
@@ -211,38 +286,70 @@ function adderPlan(op: Op, spec: KernelSpec, lanes: Lanes, numbers: (i: number, 
       for (const t of used) sums.set(all[t]!, sums.get(all[t]!)! + r[t]!);
       return [...sums.values()];
     });
-    const fixed = (i: number): number[][] => outputs.map((n) => numbers(i, lanes.outputs[n]!).map((w) => weightTable(spec, i).rows[0]![w]!));
+    const fixed = (i: number): number[][] =>
+      outputs.map((n) => numbers(i, lanes.outputs[n]!).map((w) => weightTable(spec, i).rows[0]![w]!));
     const added = addition === undefined ? undefined : fixed(addition.operand).map((c) => c[0]! * 2 ** addition.shift);
     // Outputs that share a matrix share what is added to it, as a rule.
-    const constants = new Map(spec.operands.flatMap((o, i) => (o.phase === "epilogue" && isFixedOperand(spec, i) && i !== addition?.operand ? [[i, fixed(i)] as const] : [])));
-    const rest = spec.operands.map((o, i) => (i === varying || i === weights ? [] : outputs.map((n) => (o.phase === "epilogue" && !constants.has(i) && i !== addition?.operand ? numbers(i, lanes.outputs[n]!) : []))));
+    const constants = new Map(
+      spec.operands.flatMap((o, i) =>
+        o.phase === "epilogue" && isFixedOperand(spec, i) && i !== addition?.operand ? [[i, fixed(i)] as const] : [],
+      ),
+    );
+    const rest = spec.operands.map((o, i) =>
+      i === varying || i === weights
+        ? []
+        : outputs.map((n) =>
+            o.phase === "epilogue" && !constants.has(i) && i !== addition?.operand ? numbers(i, lanes.outputs[n]!) : [],
+          ),
+    );
     const reads = rest.map((r, i) => (i === varying ? distinct : [...new Set(r.flat())]));
     const index = rest.map((r, i) => r.map((w) => w.map((n) => reads[i]!.indexOf(n))));
-    return { key: JSON.stringify([index, columns, added, [...constants]]), outputs, reads, index, constants, graph: cachedGraph(columns, range, added) };
+    return {
+      key: JSON.stringify([index, columns, added, [...constants]]),
+      outputs,
+      reads,
+      index,
+      constants,
+      graph: cachedGraph(columns, range, added),
+    };
   });
-  return { products: { kind: "adders", varying, weights }, ...(addition !== undefined && { added: addition.add }), lanes, units };
+  return {
+    products: { kind: "adders", varying, weights },
+    ...(addition !== undefined && { added: addition.add }),
+    lanes,
+    units,
+  };
 }
 
 /** Graphs are worth keeping: the same matrix comes up with every schedule that is tried. */
 const graphs = new Map<string, AdderGraph>();
 const MAX_GRAPHS = 256;
 
-function cachedGraph(matrix: readonly (readonly number[])[], range: Interval, added: readonly number[] | undefined): AdderGraph {
+function cachedGraph(
+  matrix: readonly (readonly number[])[],
+  range: Interval,
+  added: readonly number[] | undefined,
+): AdderGraph {
   const key = JSON.stringify([range.lo, range.hi, matrix, added]);
   let graph = graphs.get(key);
   if (graph === undefined) {
     if (graphs.size >= MAX_GRAPHS) graphs.delete(graphs.keys().next().value!);
-    graph = buildAdderGraph(matrix, matrix[0]!.map(() => range), added);
+    graph = buildAdderGraph(
+      matrix,
+      matrix[0]!.map(() => range),
+      added,
+    );
     graphs.set(key, graph);
   }
   return graph;
 }
 
-// --- two products in one multiplier block -------------------------------------------------------------------------------
+// --- two products in one multiplier block
+//   -------------------------------------------------------------------------------
 
 /**
- * Whether `(b1 * 2^s + b2) * a` fits a multiplier block: s bits hold the lower product, the packed factor takes s more bits
- * than b. AMD WP486 describes the scheme for 8-bit integers.
+ * Whether `(b1 * 2^s + b2) * a` fits a multiplier block: s bits hold the lower product, the packed factor takes s more
+ * bits than b. AMD WP486 describes the scheme for 8-bit integers.
  */
 export function packingOf(spec: KernelSpec, device: Device, shared: number, packed: number): Packing | undefined {
   const [a, b] = [elemOf(spec, shared), elemOf(spec, packed)];
@@ -259,8 +366,15 @@ export function packingOf(spec: KernelSpec, device: Device, shared: number, pack
   return { shared, packed, shift, borrows: low.lo < 0 };
 }
 
-/** Pairs of output lanes that agree in every lane of the shared operand and in none of the packed one; single lanes where none is left. */
-function pairLanes(lanes: Lanes, shared: (out: LanePoint) => number[], packed: (out: LanePoint) => number[]): number[][] {
+/**
+ * Pairs of output lanes that agree in every lane of the shared operand and in none of the packed one; single lanes
+ * where none is left.
+ */
+function pairLanes(
+  lanes: Lanes,
+  shared: (out: LanePoint) => number[],
+  packed: (out: LanePoint) => number[],
+): number[][] {
   const waiting = new Map<string, { lane: number; packed: readonly number[] }[]>();
   const units: number[][] = [];
   const position = new Map<number, number>();

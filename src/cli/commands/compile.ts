@@ -1,8 +1,31 @@
 import { Command, Option } from "commander";
-import { compileModel, joinExtraPasses, parseExtraPass, type AxisWidth, type CompileOptions, type DesignReport, type Minimize, type Target } from "../../driver.js";
+import {
+  compileModel,
+  joinExtraPasses,
+  parseExtraPass,
+  type AxisWidth,
+  type CompileOptions,
+  type DesignReport,
+  type Minimize,
+  type Target,
+} from "../../driver.js";
 import { runAction, type GlobalOptions } from "../action.js";
 import type { CliEnv } from "../env.js";
-import { axisWidth, budget, DIM_OPTION, namedShape, namedSize, names, positiveInteger, positiveNumber, repeated, SHAPE_OPTION, type ShapeFlags, shapeOptions, share } from "../options.js";
+import {
+  axisWidth,
+  budget,
+  DIM_OPTION,
+  namedShape,
+  namedSize,
+  names,
+  positiveInteger,
+  positiveNumber,
+  repeated,
+  SHAPE_OPTION,
+  type ShapeFlags,
+  shapeOptions,
+  share,
+} from "../options.js";
 import { checkSummary, precisionSummary, ratio } from "../precision.js";
 import { loadPlugins } from "../plugins.js";
 import { count, si, table } from "../table.js";
@@ -34,33 +57,86 @@ interface Flags extends GlobalOptions, ShapeFlags {
 export function compileCommand(env: CliEnv): Command {
   return new Command("compile")
     .summary("compile an ONNX model to Verilog")
-    .description("Compiles an ONNX model: quantizes it, chooses the parallelism for the target, and writes Verilog, an IP core, a bit-exact model and a report to DIR.")
+    .description(
+      "Compiles an ONNX model: quantizes it, chooses the parallelism for the target, and writes Verilog, an IP core, a bit-exact model and a report to DIR.",
+    )
     .argument("<model>", "ONNX file (MODEL.onnx)")
     .requiredOption("-o, --output <dir>", "folder for the results; made new, or replaced if onnx-hls wrote it")
     .option("--calib <data>", "representative inputs (.npz or .npy): chooses number formats and measures accuracy")
     .option("--precision <spec>", "bits of weights and activations: 8, w8a12; also of single layers: w8a12,NODE=w10")
-    .option("--max-error <bound>", "find the narrowest widths per layer within METRIC=VALUE or OUTPUT:METRIC=VALUE (mae, rmse, max, sqnr in dB, argmax); may be repeated", repeated)
-    .option("--accept-accuracy <bound>", "accept METRIC=VALUE or OUTPUT:METRIC=VALUE in place of 20 dB and 90 % of the same argmax; may be repeated", repeated)
-    .option("--hold-out <share>", "keep this share of the calibration data for measuring accuracy only (default: what calibration can do without; 0.5 with --max-error)", share)
-    .addOption(new Option("--target-ii <cycles>", "at most so many cycles between samples").argParser(positiveInteger).conflicts(["targetRate", "budget"]))
-    .addOption(new Option("--target-rate <hz>", "at least so many samples per second: 1e6, 1M").argParser(positiveNumber).conflicts(["targetIi", "budget"]))
-    .addOption(new Option("--budget <limits>", "the fastest design within dsp=N,lut=N,ff=N,bram=N").argParser(budget).conflicts(["targetIi", "targetRate"]))
-    .addOption(new Option("--unroll <options>", "the very design that explore found: its unroll of explore.json").conflicts(["targetIi", "targetRate", "budget", "minimize", "axisWidth"]))
-    .addOption(new Option("--minimize <what>", "what is to be least under the target (default: a compromise)").choices(["latency", "area", "multipliers"]))
-    .option("--axis-width <width>", "width of the streams: most bits of a beat (128), or elements per beat of the inputs (16e)", axisWidth)
+    .option(
+      "--max-error <bound>",
+      "find the narrowest widths per layer within METRIC=VALUE or OUTPUT:METRIC=VALUE (mae, rmse, max, sqnr in dB, argmax); may be repeated",
+      repeated,
+    )
+    .option(
+      "--accept-accuracy <bound>",
+      "accept METRIC=VALUE or OUTPUT:METRIC=VALUE in place of 20 dB and 90 % of the same argmax; may be repeated",
+      repeated,
+    )
+    .option(
+      "--hold-out <share>",
+      "keep this share of the calibration data for measuring accuracy only (default: what calibration can do without; 0.5 with --max-error)",
+      share,
+    )
+    .addOption(
+      new Option("--target-ii <cycles>", "at most so many cycles between samples")
+        .argParser(positiveInteger)
+        .conflicts(["targetRate", "budget"]),
+    )
+    .addOption(
+      new Option("--target-rate <hz>", "at least so many samples per second: 1e6, 1M")
+        .argParser(positiveNumber)
+        .conflicts(["targetIi", "budget"]),
+    )
+    .addOption(
+      new Option("--budget <limits>", "the fastest design within dsp=N,lut=N,ff=N,bram=N")
+        .argParser(budget)
+        .conflicts(["targetIi", "targetRate"]),
+    )
+    .addOption(
+      new Option("--unroll <options>", "the very design that explore found: its unroll of explore.json").conflicts([
+        "targetIi",
+        "targetRate",
+        "budget",
+        "minimize",
+        "axisWidth",
+      ]),
+    )
+    .addOption(
+      new Option("--minimize <what>", "what is to be least under the target (default: a compromise)").choices([
+        "latency",
+        "area",
+        "multipliers",
+      ]),
+    )
+    .option(
+      "--axis-width <width>",
+      "width of the streams: most bits of a beat (128), or elements per beat of the inputs (16e)",
+      axisWidth,
+    )
     .option("--device <name>", "FPGA (default: xcu280)")
     .option("--clock <mhz>", "clock in MHz (default: 250)", positiveNumber)
-    .option("--config <file>", "YAML file with these options and precisions of single layers; the command line has precedence")
+    .option(
+      "--config <file>",
+      "YAML file with these options and precisions of single layers; the command line has precedence",
+    )
     .option(...SHAPE_OPTION, namedShape)
     .option(...DIM_OPTION, namedSize)
-    .option("--passes-after <stage=pipeline>", "run passes behind a stage: prepare, to-fixed, lower, schedule, hardware; may be repeated", repeated)
+    .option(
+      "--passes-after <stage=pipeline>",
+      "run passes behind a stage: prepare, to-fixed, lower, schedule, hardware; may be repeated",
+      repeated,
+    )
     .option("--plugin <file>", "JavaScript module that registers operators or passes; may be repeated", repeated)
     .option("--print-ir-after <pass>", "print the IR after a pass, all, or changed, to stderr; may be repeated", names)
     .option("--dump-ir <dir>", "write the IR after each pass to numbered files")
     .option("--verify-each", "run the verifier after each pass", true)
     .option("--no-verify-each", "leave the verifier out (only to time the compiler)")
     .option("--json", "print report.json instead of the summary")
-    .addHelpText("after", `
+    .addHelpText(
+      "after",
+      `
 Without a target, the design takes one input element per cycle if that fits into 60 % of the device,
 and is the fastest that does otherwise.
 
@@ -69,7 +145,8 @@ Examples:
   $ onnx-hls compile net.onnx -o build --calib samples.npz --target-ii 121 --precision w8a12
   $ onnx-hls compile net.onnx -o build --calib samples.npz --max-error mae=0.002
   $ onnx-hls compile mlp.onnx -o build --target-rate 10M --device xc7k325t --clock 200
-  $ onnx-hls compile mlp.onnx -o build --target-ii 1 --minimize latency`)
+  $ onnx-hls compile mlp.onnx -o build --target-ii 1 --minimize latency`,
+    )
     .action(async (model: string, _flags: unknown, command: Command) => {
       const flags = command.optsWithGlobals<Flags>();
       await runAction(env, flags, async (session) => {
@@ -82,7 +159,15 @@ Examples:
 
 function compileOptions(f: Flags): CompileOptions {
   const target: Target | undefined =
-    f.targetIi !== undefined ? { kind: "ii", cycles: f.targetIi } : f.targetRate !== undefined ? { kind: "rate", hz: f.targetRate } : f.budget !== undefined ? { kind: "budget", limits: f.budget } : f.unroll !== undefined ? { kind: "unroll", options: f.unroll } : undefined;
+    f.targetIi !== undefined
+      ? { kind: "ii", cycles: f.targetIi }
+      : f.targetRate !== undefined
+        ? { kind: "rate", hz: f.targetRate }
+        : f.budget !== undefined
+          ? { kind: "budget", limits: f.budget }
+          : f.unroll !== undefined
+            ? { kind: "unroll", options: f.unroll }
+            : undefined;
   return {
     out: f.output,
     verifyEach: f.verifyEach,
@@ -117,12 +202,28 @@ export function summary(r: DesignReport, dir: string): string {
     `  bound by             ${r.binding.kernel} (busy ${count(r.binding.cycles)} of ${count(r.initiation_interval)} cycles); ${r.binding.resource.toUpperCase()} (${count(r.binding.used)} of ${count(r.binding.available)})`,
   ];
   for (const [name, a] of Object.entries(r.accuracy ?? {})) {
-    lines.push(`  accuracy of ${name}: rmse ${si(a.rmse, "")}, largest error ${si(a.max_abs_error, "")}, ${ratio(a)} against the float model`);
+    lines.push(
+      `  accuracy of ${name}: rmse ${si(a.rmse, "")}, largest error ${si(a.max_abs_error, "")}, ${ratio(a)} against the float model`,
+    );
   }
   if (r.accuracy_check !== undefined) lines.push(...checkSummary(r.accuracy_check));
   if (r.precision.bounds !== undefined) lines.push("", precisionSummary(r.precision));
-  const rows = r.kernels.map((k) => [k.name, k.cycles, unrollText(k.unroll), k.multipliers, k.resources.lut, k.resources.dsp, k.resources.bram, k.onnx_nodes.join(" ")]);
-  lines.push("", table(["kernel", "cycles", "unroll", "mult", "LUT", "DSP", "BRAM", "ONNX nodes"], rows), "", `compiled in ${r.compile_seconds.toFixed(1)} s`);
+  const rows = r.kernels.map((k) => [
+    k.name,
+    k.cycles,
+    unrollText(k.unroll),
+    k.multipliers,
+    k.resources.lut,
+    k.resources.dsp,
+    k.resources.bram,
+    k.onnx_nodes.join(" "),
+  ]);
+  lines.push(
+    "",
+    table(["kernel", "cycles", "unroll", "mult", "LUT", "DSP", "BRAM", "ONNX nodes"], rows),
+    "",
+    `compiled in ${r.compile_seconds.toFixed(1)} s`,
+  );
   return lines.join("\n");
 }
 

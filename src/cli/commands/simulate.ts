@@ -19,35 +19,49 @@ interface Flags extends GlobalOptions {
 export function simulateCommand(env: CliEnv): Command {
   return new Command("simulate")
     .summary("simulate the Verilog of a compiled design, cycle by cycle")
-    .description("Builds the Verilog of a compiled design with Verilator, streams a data file through it, measures latency and initiation interval, and compares every value with the bit-exact model.")
+    .description(
+      "Builds the Verilog of a compiled design with Verilator, streams a data file through it, measures latency and initiation interval, and compares every value with the bit-exact model.",
+    )
     .argument("<dir>", "folder made by onnx-hls compile")
     .requiredOption("--input <data>", "inputs (.npz or .npy); the first axis counts samples")
     .requiredOption("--output <data>", "outputs of the simulation (.npz)")
     .option("--stall <probability>", "let both ports pause at random, with this probability per cycle", probability)
     .option("--seed <n>", "seed of the pauses", nonNegativeInteger)
     .option("--quick-build", "build in half the time a simulation that is slower: for a few samples")
-    .option("--threads <n>", "threads of the simulation, for designs of thousands of multipliers (default: 1)", positiveInteger)
+    .option(
+      "--threads <n>",
+      "threads of the simulation, for designs of thousands of multipliers (default: 1)",
+      positiveInteger,
+    )
     .option("--raw", "write raw integers instead of float32 values")
     .option("--json", "print the measurements as JSON")
-    .addHelpText("after", `
+    .addHelpText(
+      "after",
+      `
 Exit code 1 if any value differs from the bit-exact model.
 
 Examples:
   $ onnx-hls simulate build --input test.npz --output sim.npz
-  $ onnx-hls simulate build --input test.npz --output sim.npz --stall 0.3 --seed 7`)
+  $ onnx-hls simulate build --input test.npz --output sim.npz --stall 0.3 --seed 7`,
+    )
     .action(async (dir: string, _flags: unknown, command: Command) => {
       const flags = command.optsWithGlobals<Flags>();
       await runAction(env, flags, async (session) => {
-        const r = await simulateDesign(dir, {
-          input: flags.input,
-          output: flags.output,
-          raw: flags.raw === true,
-          quickBuild: flags.quickBuild === true,
-          ...(flags.threads !== undefined && { threads: flags.threads }),
-          ...(flags.stall !== undefined && { stall: flags.stall }),
-          ...(flags.seed !== undefined && { seed: flags.seed }),
-        }, session);
-        const verdict = (measured: number, predicted: number): string => (measured === predicted ? "as predicted" : `predicted ${count(predicted)}`);
+        const r = await simulateDesign(
+          dir,
+          {
+            input: flags.input,
+            output: flags.output,
+            raw: flags.raw === true,
+            quickBuild: flags.quickBuild === true,
+            ...(flags.threads !== undefined && { threads: flags.threads }),
+            ...(flags.stall !== undefined && { stall: flags.stall }),
+            ...(flags.seed !== undefined && { seed: flags.seed }),
+          },
+          session,
+        );
+        const verdict = (measured: number, predicted: number): string =>
+          measured === predicted ? "as predicted" : `predicted ${count(predicted)}`;
         env.out(
           flags.json === true
             ? `${JSON.stringify(r)}\n`

@@ -1,4 +1,7 @@
-/** Bits of integers, by their remainders: x modulo 2^k are the lowest k bits of x, of negative numbers in two's complement. */
+/**
+ * Bits of integers, by their remainders: x modulo 2^k are the lowest k bits of x, of negative numbers in two's
+ * complement.
+ */
 import type { Value } from "../../ir/core.js";
 import { known, shapeOf, type NodeContext, type OperatorImporter } from "../context.js";
 import { affine, mapConstants, needBroadcast, pair, scalarOf, selectNegative } from "./broadcast.js";
@@ -20,7 +23,9 @@ function typeOf(ctx: NodeContext): IntegerType {
 
 /** The lowest `bits` of x. */
 function low(ctx: NodeContext, x: Value, bits: number): Value {
-  return bits === 0 ? scalarOf(ctx, 0, "none") : whole(ctx, affine(ctx, fraction(ctx, affine(ctx, x, 2 ** -bits, 0, "low")), 2 ** bits, 0, "high"), "floor");
+  return bits === 0
+    ? scalarOf(ctx, 0, "none")
+    : whole(ctx, affine(ctx, fraction(ctx, affine(ctx, x, 2 ** -bits, 0, "low")), 2 ** bits, 0, "high"), "floor");
 }
 
 function bitAt(ctx: NodeContext, x: Value, bit: number): Value {
@@ -30,7 +35,8 @@ function bitAt(ctx: NodeContext, x: Value, bit: number): Value {
 
 /** x and y, bit by bit: the smaller of the two bits. */
 function and(ctx: NodeContext, x: Value, y: Value, { bits, signed }: IntegerType): Value {
-  const term = (a: Value, b: Value, weight: number): Value => affine(ctx, pair(ctx, "nn.min", a, b), weight, 0, "weight");
+  const term = (a: Value, b: Value, weight: number): Value =>
+    affine(ctx, pair(ctx, "nn.min", a, b), weight, 0, "weight");
   let sum: Value | undefined;
   for (let bit = 0; bit < bits; bit++) {
     const both = term(bitAt(ctx, x, bit), bitAt(ctx, y, bit), signed && bit === bits - 1 ? -(2 ** bit) : 2 ** bit);
@@ -64,9 +70,16 @@ function bitwise(opType: string, shared: number, on: (a: bigint, b: bigint) => b
       const type = typeOf(ctx);
       const shape = needBroadcast(ctx, ctx.shape(0), ctx.shape(1));
       const [a, b] = [ctx.constant(0), ctx.constant(1)];
-      if (a !== undefined && b !== undefined) return known(shape, mapConstants(a, b, shape, (x, y) => Number(on(BigInt(x), BigInt(y)))), true);
+      if (a !== undefined && b !== undefined)
+        return known(
+          shape,
+          mapConstants(a, b, shape, (x, y) => Number(on(BigInt(x), BigInt(y)))),
+          true,
+        );
       const [x, y] = [ctx.value(0), ctx.value(1)];
-      const single = [a, b].find((c) => c !== undefined && c.data.every((v) => v === c.data[0]) && shape.join() === ctx.shape(c === a ? 1 : 0).join());
+      const single = [a, b].find(
+        (c) => c?.data.every((v) => v === c.data[0]) && shape.join() === ctx.shape(c === a ? 1 : 0).join(),
+      );
       const both = single === undefined ? and(ctx, x, y, type) : mask(ctx, single === a ? y : x, single.data[0]!, type);
       if (shared === 0) return both;
       return pair(ctx, "nn.sub", pair(ctx, "nn.add", x, y), affine(ctx, both, shared, 0, "shared"));
@@ -80,7 +93,13 @@ const not: OperatorImporter = {
     const { bits, signed } = typeOf(ctx);
     const top = signed ? -1 : 2 ** bits - 1;
     const c = ctx.constant(0);
-    return c === undefined ? affine(ctx, ctx.value(0), -1, top, "not") : known(c.shape, c.data.map((v) => top - v), true);
+    return c === undefined
+      ? affine(ctx, ctx.value(0), -1, top, "not")
+      : known(
+          c.shape,
+          c.data.map((v) => top - v),
+          true,
+        );
   },
 };
 
@@ -94,12 +113,22 @@ const shift: OperatorImporter = {
     if (direction !== "LEFT" && direction !== "RIGHT") throw ctx.error(`direction "${direction}" is not defined`);
     const left = direction === "LEFT";
     const [a, b] = [ctx.constant(0), ctx.constant(1)];
-    if (a !== undefined && b !== undefined) return known(shape, mapConstants(a, b, shape, (x, y) => Number(left ? BigInt.asUintN(type.bits, BigInt(x) << BigInt(y)) : BigInt(x) >> BigInt(y))), true);
+    if (a !== undefined && b !== undefined)
+      return known(
+        shape,
+        mapConstants(a, b, shape, (x, y) =>
+          Number(left ? BigInt.asUintN(type.bits, BigInt(x) << BigInt(y)) : BigInt(x) >> BigInt(y)),
+        ),
+        true,
+      );
     const fitted = (v: Value): Value => (left ? wrapped(ctx, v, type) : whole(ctx, v, "floor"));
     if (b !== undefined) {
       // By as many bits as there are, or by a negative number, nothing is left but the sign.
       const amount = b.data.map((v) => (v < 0 || v >= type.bits ? type.bits : v));
-      const factor = ctx.fromConstant({ ...b, data: amount.map((v) => (left ? (v === type.bits ? 0 : 2 ** v) : 2 ** -v)), integer: false }, `${ctx.name}_factor`);
+      const factor = ctx.fromConstant(
+        { ...b, data: amount.map((v) => (left ? (v === type.bits ? 0 : 2 ** v) : 2 ** -v)), integer: false },
+        `${ctx.name}_factor`,
+      );
       return fitted(ctx.emit("nn.mul", [ctx.value(0), factor], shape));
     }
     let y = ctx.value(0);
@@ -109,9 +138,22 @@ const shift: OperatorImporter = {
       y = selectNegative(ctx, ctx.emit("nn.neg", [set], shapeOf(set)), moved, y);
     }
     const amount = ctx.value(1);
-    const gone = left ? scalarOf(ctx, 0, "gone") : whole(ctx, affine(ctx, ctx.value(0), 2 ** -type.bits, 0, "sign"), "floor");
-    return selectNegative(ctx, amount, gone, selectNegative(ctx, affine(ctx, amount, -1, type.bits - 1, "beyond"), gone, y));
+    const gone = left
+      ? scalarOf(ctx, 0, "gone")
+      : whole(ctx, affine(ctx, ctx.value(0), 2 ** -type.bits, 0, "sign"), "floor");
+    return selectNegative(
+      ctx,
+      amount,
+      gone,
+      selectNegative(ctx, affine(ctx, amount, -1, type.bits - 1, "beyond"), gone, y),
+    );
   },
 };
 
-export const bitwiseOperators: readonly OperatorImporter[] = [bitwise("BitwiseAnd", 0, (a, b) => a & b), bitwise("BitwiseOr", 1, (a, b) => a | b), bitwise("BitwiseXor", 2, (a, b) => a ^ b), not, shift];
+export const bitwiseOperators: readonly OperatorImporter[] = [
+  bitwise("BitwiseAnd", 0, (a, b) => a & b),
+  bitwise("BitwiseOr", 1, (a, b) => a | b),
+  bitwise("BitwiseXor", 2, (a, b) => a ^ b),
+  not,
+  shift,
+];

@@ -4,7 +4,12 @@ import { broadcastShapes, shapeOf, type NodeContext } from "../context.js";
 import type { ConstTensor } from "../tensor-data.js";
 
 /** `f` over two broadcast constants. */
-export function mapConstants(a: ConstTensor, b: ConstTensor, shape: readonly number[], f: (x: number, y: number) => number): Float64Array {
+export function mapConstants(
+  a: ConstTensor,
+  b: ConstTensor,
+  shape: readonly number[],
+  f: (x: number, y: number) => number,
+): Float64Array {
   const out = new Float64Array(shape.reduce((n, d) => n * d, 1));
   const index = (t: ConstTensor): ((point: readonly number[]) => number) => {
     const lead = shape.length - t.shape.length;
@@ -25,7 +30,6 @@ export function needBroadcast(ctx: NodeContext, a: readonly number[], b: readonl
   ctx.checkSize(shape);
   return shape;
 }
-
 
 export function scalarOf(ctx: NodeContext, value: number, what: string): Value {
   return ctx.fromConstant({ shape: [], data: Float64Array.of(value), integer: false }, `${ctx.name}_${what}`);

@@ -1,4 +1,7 @@
-/** Small steps that importers of composed operators build from: nn operations by shape, and ONNX's own operators by name. */
+/**
+ * Small steps that importers of composed operators build from: nn operations by shape, and ONNX's own operators by
+ * name.
+ */
 import type { Value } from "../../ir/core.js";
 import { broadcastShapes, known, shapeOf, type Imported, type NodeContext, type ReadAs } from "../context.js";
 
@@ -6,7 +9,9 @@ import { broadcastShapes, known, shapeOf, type Imported, type NodeContext, type 
 const SPELLED = 22;
 
 export function imported(v: Value | Imported): Imported {
-  return "kind" in v && (v.kind === "const" || v.kind === "value") ? (v as Imported) : { kind: "value", value: v as Value };
+  return "kind" in v && (v.kind === "const" || v.kind === "value")
+    ? (v as Imported)
+    : { kind: "value", value: v as Value };
 }
 export function valueOf(ctx: NodeContext, v: Value | Imported, what = "constant"): Value {
   const i = imported(v);
@@ -20,12 +25,30 @@ export function maybe(ctx: NodeContext, i: number): Imported | undefined {
 }
 
 /** All results of an ONNX operator on tensors of this node. What is constant is folded where the operator folds it. */
-export function applyAll(ctx: NodeContext, opType: string, inputs: readonly (Value | Imported | undefined)[], attributes: NonNullable<ReadAs["attributes"]> = {}, as: ReadAs = {}): Imported[] {
-  const results = ctx.delegate(opType, inputs.map((v) => (v === undefined ? undefined : imported(v))), { opset: SPELLED, readers: [], ...as, attributes });
-  return (Array.isArray(results) ? (results as readonly (Value | Imported)[]) : [results as Value | Imported]).map(imported);
+export function applyAll(
+  ctx: NodeContext,
+  opType: string,
+  inputs: readonly (Value | Imported | undefined)[],
+  attributes: NonNullable<ReadAs["attributes"]> = {},
+  as: ReadAs = {},
+): Imported[] {
+  const results = ctx.delegate(
+    opType,
+    inputs.map((v) => (v === undefined ? undefined : imported(v))),
+    { opset: SPELLED, readers: [], ...as, attributes },
+  );
+  return (Array.isArray(results) ? (results as readonly (Value | Imported)[]) : [results as Value | Imported]).map(
+    imported,
+  );
 }
 /** The first result. */
-export function apply(ctx: NodeContext, opType: string, inputs: readonly (Value | Imported | undefined)[], attributes: NonNullable<ReadAs["attributes"]> = {}, as: ReadAs = {}): Imported {
+export function apply(
+  ctx: NodeContext,
+  opType: string,
+  inputs: readonly (Value | Imported | undefined)[],
+  attributes: NonNullable<ReadAs["attributes"]> = {},
+  as: ReadAs = {},
+): Imported {
   return applyAll(ctx, opType, inputs, attributes, as)[0]!;
 }
 
@@ -41,7 +64,8 @@ export function scalar(ctx: NodeContext, v: number, what: string): Value {
 
 function binary(ctx: NodeContext, name: string, a: Value, b: Value): Value {
   const shape = broadcastShapes(shapeOf(a), shapeOf(b));
-  if (shape === undefined) throw ctx.error(`shapes [${shapeOf(a).join(", ")}] and [${shapeOf(b).join(", ")}] do not broadcast`);
+  if (shape === undefined)
+    throw ctx.error(`shapes [${shapeOf(a).join(", ")}] and [${shapeOf(b).join(", ")}] do not broadcast`);
   return ctx.emit(name, [a, b], shape);
 }
 export function add(ctx: NodeContext, a: Value, b: Value): Value {
@@ -67,13 +91,24 @@ export function reshape(ctx: NodeContext, x: Value, shape: readonly number[]): V
   return shapeOf(x).join() === shape.join() ? x : ctx.emit("nn.reshape", [x], shape, { shape: [...shape] });
 }
 export function transpose(ctx: NodeContext, x: Value, perm: readonly number[]): Value {
-  return perm.every((p, i) => p === i) ? x : ctx.emit("nn.transpose", [x], perm.map((p) => shapeOf(x)[p]!), { perm: [...perm] });
+  return perm.every((p, i) => p === i)
+    ? x
+    : ctx.emit(
+        "nn.transpose",
+        [x],
+        perm.map((p) => shapeOf(x)[p]!),
+        { perm: [...perm] },
+      );
 }
 /** `count` elements along `axis` from `start`, every `step`-th. */
 export function part(ctx: NodeContext, x: Value, axis: number, start: number, count: number, step = 1): Value {
   if (start === 0 && step === 1 && count === shapeOf(x)[axis]) return x;
   const shape = shapeOf(x).map((n, d) => (d === axis ? count : n));
-  return ctx.emit("nn.slice", [x], shape, { shape: [...shape], starts: shape.map((_, d) => (d === axis ? start : 0)), steps: shape.map((_, d) => (d === axis ? step : 1)) });
+  return ctx.emit("nn.slice", [x], shape, {
+    shape: [...shape],
+    starts: shape.map((_, d) => (d === axis ? start : 0)),
+    steps: shape.map((_, d) => (d === axis ? step : 1)),
+  });
 }
 export function join(ctx: NodeContext, parts: readonly Value[], axis: number): Value {
   if (parts.length === 1) return parts[0]!;
@@ -84,6 +119,7 @@ export function join(ctx: NodeContext, parts: readonly Value[], axis: number): V
 export function matmul(ctx: NodeContext, a: Value, b: Value): Value {
   const [x, y] = [shapeOf(a), shapeOf(b)];
   const batch = broadcastShapes(x.slice(0, -2), y.slice(0, -2));
-  if (batch === undefined || x[x.length - 1] !== y[y.length - 2]) throw ctx.error(`shapes [${x.join(", ")}] and [${y.join(", ")}] cannot be multiplied as matrices`);
+  if (batch === undefined || x[x.length - 1] !== y[y.length - 2])
+    throw ctx.error(`shapes [${x.join(", ")}] and [${y.join(", ")}] cannot be multiplied as matrices`);
   return ctx.emit("nn.matmul", [a, b], [...batch, x[x.length - 2]!, y[y.length - 1]!]);
 }

@@ -21,14 +21,23 @@ function not(ctx: NodeContext, v: Value): Value {
   return ctx.emit("nn.sub", [scalarOf(ctx, 1, "one"), v], shapeOf(v));
 }
 
-function comparison(opType: string, on: (a: number, b: number) => boolean, variable: (ctx: NodeContext, a: Value, b: Value) => Value): OperatorImporter {
+function comparison(
+  opType: string,
+  on: (a: number, b: number) => boolean,
+  variable: (ctx: NodeContext, a: Value, b: Value) => Value,
+): OperatorImporter {
   return {
     opType,
     resultType: () => BOOL,
     import: (ctx) => {
       const [a, b] = [ctx.constant(0), ctx.constant(1)];
       const shape = needBroadcast(ctx, ctx.shape(0), ctx.shape(1));
-      if (a !== undefined && b !== undefined) return known(shape, mapConstants(a, b, shape, (x, y) => Number(on(x, y))), true);
+      if (a !== undefined && b !== undefined)
+        return known(
+          shape,
+          mapConstants(a, b, shape, (x, y) => Number(on(x, y))),
+          true,
+        );
       return variable(ctx, ctx.value(0), ctx.value(1));
     },
   };
@@ -48,7 +57,12 @@ function logic(opType: string, on: (a: number, b: number) => number, variable: s
     import: (ctx) => {
       const [a, b] = [ctx.constant(0), ctx.constant(1)];
       const shape = needBroadcast(ctx, ctx.shape(0), ctx.shape(1));
-      if (a !== undefined && b !== undefined) return known(shape, mapConstants(a, b, shape, (x, y) => on(Number(x !== 0), Number(y !== 0))), true);
+      if (a !== undefined && b !== undefined)
+        return known(
+          shape,
+          mapConstants(a, b, shape, (x, y) => on(Number(x !== 0), Number(y !== 0))),
+          true,
+        );
       if (variable !== undefined) return ctx.emit(variable, [ctx.value(0), ctx.value(1)], shape);
       const d = difference(ctx, ctx.value(0), ctx.value(1));
       return ctx.emit("nn.abs", [d], shape);
@@ -61,7 +75,13 @@ const notOperator: OperatorImporter = {
   resultType: () => BOOL,
   import: (ctx) => {
     const c = ctx.constant(0);
-    return c === undefined ? not(ctx, ctx.value(0)) : known(c.shape, c.data.map((v) => Number(v === 0)), true);
+    return c === undefined
+      ? not(ctx, ctx.value(0))
+      : known(
+          c.shape,
+          c.data.map((v) => Number(v === 0)),
+          true,
+        );
   },
 };
 
@@ -79,9 +99,16 @@ const where: OperatorImporter = {
       if (a !== undefined && b !== undefined) {
         const chosen = mapConstants(c, a, shape, (k, v) => (k !== 0 ? v : 0));
         const other = mapConstants(c, b, shape, (k, v) => (k !== 0 ? 0 : v));
-        return known(shape, chosen.map((v, i) => v + other[i]!), a.integer && b.integer);
+        return known(
+          shape,
+          chosen.map((v, i) => v + other[i]!),
+          a.integer && b.integer,
+        );
       }
-      const sign = ctx.fromConstant({ shape: c.shape, data: c.data.map((v) => (v !== 0 ? -1 : 0)), integer: false }, `${ctx.name}_condition`);
+      const sign = ctx.fromConstant(
+        { shape: c.shape, data: c.data.map((v) => (v !== 0 ? -1 : 0)), integer: false },
+        `${ctx.name}_condition`,
+      );
       return broadcastTo(ctx, selectNegative(ctx, sign, ctx.masking(1), ctx.masking(2)), shape);
     }
     const condition = ctx.value(0);
@@ -100,16 +127,26 @@ const sign: OperatorImporter = {
     const c = ctx.constant(0);
     if (c !== undefined) return known(c.shape, c.data.map(Math.sign), c.integer);
     const x = ctx.value(0);
-    const positive = selectNegative(ctx, ctx.emit("nn.neg", [x], shapeOf(x)), scalarOf(ctx, 1, "one"), scalarOf(ctx, 0, "zero"));
+    const positive = selectNegative(
+      ctx,
+      ctx.emit("nn.neg", [x], shapeOf(x)),
+      scalarOf(ctx, 1, "one"),
+      scalarOf(ctx, 0, "zero"),
+    );
     return selectNegative(ctx, x, scalarOf(ctx, -1, "minus_one"), positive);
   },
 };
 
-// --- orders -------------------------------------------------------------------------------------------------------------
+// --- orders
+//   -------------------------------------------------------------------------------------------------------------
 
 function sliceAxis(ctx: NodeContext, x: Value, axis: number, start: number, step: number, count: number): Value {
   const shape = shapeOf(x).map((n, d) => (d === axis ? count : n));
-  return ctx.emit("nn.slice", [x], shape, { shape: [...shape], starts: shape.map((_, d) => (d === axis ? start : 0)), steps: shape.map((_, d) => (d === axis ? step : 1)) });
+  return ctx.emit("nn.slice", [x], shape, {
+    shape: [...shape],
+    starts: shape.map((_, d) => (d === axis ? start : 0)),
+    steps: shape.map((_, d) => (d === axis ? step : 1)),
+  });
 }
 function concatAxis(ctx: NodeContext, parts: readonly Value[], axis: number): Value {
   if (parts.length === 1) return parts[0]!;
@@ -120,7 +157,14 @@ function concatAxis(ctx: NodeContext, parts: readonly Value[], axis: number): Va
 /** Positions along `axis`, or their labels, in the shape of a tensor with that axis alone. */
 function positions(ctx: NodeContext, shape: readonly number[], axis: number, labels?: readonly number[]): Value {
   const n = shape[axis]!;
-  const column = ctx.fromConstant({ shape: [n, ...shape.slice(axis + 1).map(() => 1)], data: Float64Array.from({ length: n }, (_, i) => labels?.[i] ?? i), integer: false }, `${ctx.name}_positions`);
+  const column = ctx.fromConstant(
+    {
+      shape: [n, ...shape.slice(axis + 1).map(() => 1)],
+      data: Float64Array.from({ length: n }, (_, i) => labels?.[i] ?? i),
+      integer: false,
+    },
+    `${ctx.name}_positions`,
+  );
   return ctx.emit("nn.broadcast", [column], shape, { shape: [...shape] });
 }
 
@@ -128,12 +172,20 @@ function positions(ctx: NodeContext, shape: readonly number[], axis: number, lab
 const MAX_ORDER = 1024;
 
 /**
- * Position of the largest (or smallest) element along `axis`, which stays with length 1; of equals the first one, or the last.
- * `labels` stand for the positions where they are given.
+ * Position of the largest (or smallest) element along `axis`, which stays with length 1; of equals the first one, or
+ * the last. `labels` stand for the positions where they are given.
  */
-export function positionOfExtreme(ctx: NodeContext, x: Value, axis: number, largest: boolean, last = false, labels?: readonly number[]): Value {
+export function positionOfExtreme(
+  ctx: NodeContext,
+  x: Value,
+  axis: number,
+  largest: boolean,
+  last = false,
+  labels?: readonly number[],
+): Value {
   const shape = shapeOf(x);
-  if (shape[axis]! > MAX_ORDER) throw ctx.error(`${shape[axis]} elements along axis ${axis} are too many to compare`, `at most ${MAX_ORDER}`);
+  if (shape[axis]! > MAX_ORDER)
+    throw ctx.error(`${shape[axis]} elements along axis ${axis} are too many to compare`, `at most ${MAX_ORDER}`);
   let level: { value: Value; at: Value } = { value: x, at: positions(ctx, shape, axis, labels) };
   // A tournament: neighbours meet, the winner's position goes on, so that positions stay in order.
   for (let n = shape[axis]!; n > 1; ) {
@@ -144,10 +196,15 @@ export function positionOfExtreme(ctx: NodeContext, x: Value, axis: number, larg
     // Of equals the earlier one stays, or with select_last_index the later one.
     const [better, worse] = largest === last ? [b, a] : [a, b];
     const lost = difference(ctx, better, worse);
-    const choose = (early: Value, late: Value): Value => (last ? selectNegative(ctx, lost, early, late) : selectNegative(ctx, lost, late, early));
+    const choose = (early: Value, late: Value): Value =>
+      last ? selectNegative(ctx, lost, early, late) : selectNegative(ctx, lost, late, early);
     const winner = { value: choose(a, b), at: choose(p, q) };
     if (n % 2 === 0) level = winner;
-    else level = { value: concatAxis(ctx, [winner.value, part(level.value, n - 1, 1)], axis), at: concatAxis(ctx, [winner.at, part(level.at, n - 1, 1)], axis) };
+    else
+      level = {
+        value: concatAxis(ctx, [winner.value, part(level.value, n - 1, 1)], axis),
+        at: concatAxis(ctx, [winner.at, part(level.at, n - 1, 1)], axis),
+      };
     n = half + (n % 2);
   }
   return level.at;
@@ -177,9 +234,11 @@ const hardmax: OperatorImporter = {
   import: (ctx) => {
     const shape = ctx.shape(0);
     const axis = ctx.axis(ctx.int("axis", ctx.opset < 13 ? 1 : -1), shape.length);
-    const flat = ctx.opset < 13 ? [shape.slice(0, axis), shape.slice(axis)].map((part) => part.reduce((n, d) => n * d, 1)) : shape;
+    const flat =
+      ctx.opset < 13 ? [shape.slice(0, axis), shape.slice(axis)].map((part) => part.reduce((n, d) => n * d, 1)) : shape;
     const along = ctx.opset < 13 ? 1 : axis;
-    const as = (v: Value, to: readonly number[]): Value => (shapeOf(v).join() === to.join() ? v : ctx.emit("nn.reshape", [v], to, { shape: [...to] }));
+    const as = (v: Value, to: readonly number[]): Value =>
+      shapeOf(v).join() === to.join() ? v : ctx.emit("nn.reshape", [v], to, { shape: [...to] });
     const x = as(ctx.value(0), flat);
     return as(equal(ctx, positionOfExtreme(ctx, x, along, true), positions(ctx, flat, along)), shape);
   },
@@ -217,9 +276,20 @@ const topK: OperatorImporter = {
         const both = concatAxis(ctx, [even, odd], axis);
         const woven = ctx.emit("nn.gather", [both], shapeOf(both), { axis, indices: order });
         const rest = n - first - 2 * pairs;
-        return concatAxis(ctx, [...(first > 0 ? [sliceAxis(ctx, v, axis, 0, 1, 1)] : []), woven, ...(rest > 0 ? [sliceAxis(ctx, v, axis, n - 1, 1, 1)] : [])], axis);
+        return concatAxis(
+          ctx,
+          [
+            ...(first > 0 ? [sliceAxis(ctx, v, axis, 0, 1, 1)] : []),
+            woven,
+            ...(rest > 0 ? [sliceAxis(ctx, v, axis, n - 1, 1, 1)] : []),
+          ],
+          axis,
+        );
       };
-      const [next, nextAt] = [merge(values, selectNegative(ctx, swap, b, a), selectNegative(ctx, swap, a, b)), merge(at, selectNegative(ctx, swap, q, p), selectNegative(ctx, swap, p, q))];
+      const [next, nextAt] = [
+        merge(values, selectNegative(ctx, swap, b, a), selectNegative(ctx, swap, a, b)),
+        merge(at, selectNegative(ctx, swap, q, p), selectNegative(ctx, swap, p, q)),
+      ];
       values = next;
       at = nextAt;
     }
@@ -229,9 +299,21 @@ const topK: OperatorImporter = {
 
 export const choiceOperators: readonly OperatorImporter[] = [
   comparison("Less", (a, b) => a < b, less),
-  comparison("Greater", (a, b) => a > b, (ctx, a, b) => less(ctx, b, a)),
-  comparison("LessOrEqual", (a, b) => a <= b, (ctx, a, b) => not(ctx, less(ctx, b, a))),
-  comparison("GreaterOrEqual", (a, b) => a >= b, (ctx, a, b) => not(ctx, less(ctx, a, b))),
+  comparison(
+    "Greater",
+    (a, b) => a > b,
+    (ctx, a, b) => less(ctx, b, a),
+  ),
+  comparison(
+    "LessOrEqual",
+    (a, b) => a <= b,
+    (ctx, a, b) => not(ctx, less(ctx, b, a)),
+  ),
+  comparison(
+    "GreaterOrEqual",
+    (a, b) => a >= b,
+    (ctx, a, b) => not(ctx, less(ctx, a, b)),
+  ),
   comparison("Equal", (a, b) => a === b, equal),
   logic("And", (a, b) => a & b, "nn.min"),
   logic("Or", (a, b) => a | b, "nn.max"),
@@ -244,4 +326,3 @@ export const choiceOperators: readonly OperatorImporter[] = [
   hardmax,
   topK,
 ];
-

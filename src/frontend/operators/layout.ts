@@ -1,4 +1,7 @@
-/** Operators with channels as the last dimension (ONNX Runtime's layout transformation), read as ONNX's with channels as the second. */
+/**
+ * Operators with channels as the last dimension (ONNX Runtime's layout transformation), read as ONNX's with channels as
+ * the second.
+ */
 import type { Value } from "../../ir/core.js";
 import type { Imported, NodeContext, OperatorImporter } from "../context.js";
 import { fusedConv, typesOf } from "./fused.js";
@@ -15,7 +18,11 @@ function toLast(rank: number): number[] {
 export function channelsLast(ctx: NodeContext, as: string): Imported {
   const rank = ctx.shape(0).length;
   const first = apply(ctx, "Transpose", [ctx.input(0)], { perm: toFirst(rank) });
-  const results = ctx.delegate(as, [first, ...Array.from({ length: ctx.inputCount - 1 }, (_, i) => maybe(ctx, i + 1))], { opset: 22, types: typesOf(ctx), readers: [], without: ["channels_last"] });
+  const results = ctx.delegate(
+    as,
+    [first, ...Array.from({ length: ctx.inputCount - 1 }, (_, i) => maybe(ctx, i + 1))],
+    { opset: 22, types: typesOf(ctx), readers: [], without: ["channels_last"] },
+  );
   const y = imported(Array.isArray(results) ? (results as readonly Value[])[0]! : (results as Value));
   return apply(ctx, "Transpose", [y], { perm: toLast(shapeOfImported(y).length) });
 }
@@ -28,7 +35,20 @@ export function eitherLayout(o: OperatorImporter): OperatorImporter {
 }
 
 /** Operators that the transformation moves; those with statistics per channel have them in other inputs. */
-const MOVED = ["AveragePool", "BatchNormalization", "Conv", "ConvTranspose", "DepthToSpace", "GlobalAveragePool", "GlobalLpPool", "GlobalMaxPool", "InstanceNormalization", "LpPool", "MaxPool", "SpaceToDepth"];
+const MOVED = [
+  "AveragePool",
+  "BatchNormalization",
+  "Conv",
+  "ConvTranspose",
+  "DepthToSpace",
+  "GlobalAveragePool",
+  "GlobalLpPool",
+  "GlobalMaxPool",
+  "InstanceNormalization",
+  "LpPool",
+  "MaxPool",
+  "SpaceToDepth",
+];
 
 export const layoutOperators: readonly OperatorImporter[] = [
   last("com.microsoft::NhwcConv", "Conv"),

@@ -15,10 +15,22 @@ export function samplesOf(ctx: NodeContext): Value {
 }
 
 /** x W' + b for `rows` rows of coefficients. */
-export function linear(ctx: NodeContext, x: Value, coefficients: readonly number[], rows: number, intercepts: readonly number[]): Value {
+export function linear(
+  ctx: NodeContext,
+  x: Value,
+  coefficients: readonly number[],
+  rows: number,
+  intercepts: readonly number[],
+): Value {
   const [n, features] = shapeOf(x) as [number, number];
-  if (coefficients.length !== rows * features) throw ctx.error(`coefficients has ${coefficients.length} entries for ${rows} rows of ${features} features`);
-  const transposed = Array.from({ length: features * rows }, (_, i) => coefficients[(i % rows) * features + Math.floor(i / rows)]!);
+  if (coefficients.length !== rows * features)
+    throw ctx.error(`coefficients has ${coefficients.length} entries for ${rows} rows of ${features} features`);
+  const transposed = Array.from(
+    { length: features * rows },
+    (_, i) => coefficients[(i % rows) * features + Math.floor(i / rows)]!,
+  );
   const product = ctx.emit("nn.matmul", [x, constantOf(ctx, transposed, [features, rows], "coefficients")], [n, rows]);
-  return intercepts.every((v) => v === 0) ? product : ctx.emit("nn.add", [product, constantOf(ctx, intercepts, [rows], "intercepts")], [n, rows]);
+  return intercepts.every((v) => v === 0)
+    ? product
+    : ctx.emit("nn.add", [product, constantOf(ctx, intercepts, [rows], "intercepts")], [n, rows]);
 }

@@ -3,14 +3,16 @@ import type { Value } from "../../ir/core.js";
 import { known, shapeOf, type Imported, type NodeContext, type OperatorImporter } from "../context.js";
 import { mapConstants, needBroadcast } from "./broadcast.js";
 
-
 const size: OperatorImporter = {
   opType: "Size",
   resultType: () => 7,
   import: (ctx) => known([], [ctx.shape(0).reduce((n, d) => n * d, 1)], true),
 };
 
-/** Exporters compute 1/p of a norm in single precision or with an epsilon: what is a few parts in a million beside a half is one. */
+/**
+ * Exporters compute 1/p of a norm in single precision or with an epsilon: what is a few parts in a million beside a
+ * half is one.
+ */
 function nearHalf(p: number): number {
   const half = Math.round(2 * p) / 2;
   return Math.abs(p - half) <= 2 ** -20 * Math.max(1, Math.abs(p)) ? half : p;
@@ -19,17 +21,22 @@ function nearHalf(p: number): number {
 /** Largest exponent that becomes products. */
 const MAX_PRODUCTS = 16;
 
-/** Powers by products, by the table of that power, or of any base and exponent as exp(y log|x|), whose sign an odd exponent keeps. */
+/**
+ * Powers by products, by the table of that power, or of any base and exponent as exp(y log|x|), whose sign an odd
+ * exponent keeps.
+ */
 const pow: OperatorImporter = {
   opType: "Pow",
   import: (ctx): Value | Imported => {
     const exponents = ctx.constant(1);
     const base = ctx.constant(0);
     const shape = needBroadcast(ctx, ctx.shape(0), ctx.shape(1));
-    if (base !== undefined && exponents !== undefined) return known(shape, mapConstants(base, exponents, shape, Math.pow), base.integer);
+    if (base !== undefined && exponents !== undefined)
+      return known(shape, mapConstants(base, exponents, shape, Math.pow), base.integer);
     const x = ctx.value(0);
     const first = exponents?.data[0];
-    if (first === undefined || exponents!.data.some((v) => v !== first) || shape.join() !== ctx.shape(0).join()) return powerOfTwo(ctx, x, ctx.value(1), shape);
+    if (first === undefined || exponents!.data.some((v) => v !== first) || shape.join() !== ctx.shape(0).join())
+      return powerOfTwo(ctx, x, ctx.value(1), shape);
     const p = nearHalf(first);
     if (p === 1) return ctx.input(0);
     if (p === 0) return known(shape, new Float64Array(shape.reduce((n, d) => n * d, 1)).fill(1), false);
@@ -53,11 +60,14 @@ export function productOf(ctx: NodeContext, x: Value, exponent: number): Value {
 
 /** x to the y, of two operands of any shape. */
 function powerOfTwo(ctx: NodeContext, x: Value, y: Value, shape: readonly number[]): Value {
-  const number = (v: number, what: string): Value => ctx.fromConstant({ shape: [], data: Float64Array.of(v), integer: false }, `${ctx.name}_${what}`);
+  const number = (v: number, what: string): Value =>
+    ctx.fromConstant({ shape: [], data: Float64Array.of(v), integer: false }, `${ctx.name}_${what}`);
   const unary = (v: Value, fn: string): Value => ctx.emit("nn.unary", [v], shapeOf(v), { fn });
-  const choose = (v: Value, negative: Value, other: Value): Value => ctx.emit("nn.select_neg", [v, negative, other], shape);
+  const choose = (v: Value, negative: Value, other: Value): Value =>
+    ctx.emit("nn.select_neg", [v, negative, other], shape);
   const apart = (v: Value): Value => ctx.emit("nn.neg", [ctx.emit("nn.abs", [v], shapeOf(v))], shapeOf(v));
-  // The logarithm is taken where there is one: a negative base has powers to integers only. 0 to the 0 is 1, to anything else 0.
+  // The logarithm is taken where there is one: a negative base has powers to integers only. 0 to the 0 is 1, to
+  // anything else 0.
   const between = ctx.emit("nn.neg", [ctx.emit("nn.fraction", [y], shapeOf(y))], shapeOf(y));
   const size = choose(between, x, ctx.emit("nn.abs", [x], shapeOf(x)));
   const logged = unary(choose(apart(x), size, number(1, "one")), "log");

@@ -2,7 +2,17 @@
 import type { Value } from "../../ir/core.js";
 import { known, shapeOf, type Imported, type NodeContext, type OperatorImporter } from "../context.js";
 import { scalarOf, selectNegative } from "./broadcast.js";
-import { bestLabel, labelRemark, labelType, columns, labelAbove, labelsOf, postTransform, transformed, twoColumns } from "./scores.js";
+import {
+  bestLabel,
+  labelRemark,
+  labelType,
+  columns,
+  labelAbove,
+  labelsOf,
+  postTransform,
+  transformed,
+  twoColumns,
+} from "./scores.js";
 import { constantOf, linear, samplesOf } from "./linear-ml.js";
 import { svmOperators } from "./svm.js";
 
@@ -17,7 +27,8 @@ const linearRegressor: OperatorImporter = {
   import: (ctx) => {
     const targets = ctx.int("targets", 1);
     const intercepts = ctx.floats("intercepts") ?? [];
-    if (intercepts.length > 0 && intercepts.length !== targets) throw ctx.error(`intercepts has ${intercepts.length} entries for ${targets} targets`);
+    if (intercepts.length > 0 && intercepts.length !== targets)
+      throw ctx.error(`intercepts has ${intercepts.length} entries for ${targets} targets`);
     const y = linear(ctx, samplesOf(ctx), ctx.floats("coefficients") ?? [], targets, intercepts);
     const post = postTransform(ctx);
     return targets === 1 ? y : transformed(ctx, y, post);
@@ -53,7 +64,8 @@ const linearClassifier: OperatorImporter = {
 function perFeature(ctx: NodeContext, name: string, features: number): Value | undefined {
   const data = ctx.floats(name);
   if (data === undefined || data.length === 0) return undefined;
-  if (data.length !== 1 && data.length !== features) throw ctx.error(`${name} has ${data.length} entries for ${features} features`);
+  if (data.length !== 1 && data.length !== features)
+    throw ctx.error(`${name} has ${data.length} entries for ${features} features`);
   return constantOf(ctx, [...data], [data.length], name);
 }
 
@@ -134,12 +146,24 @@ const arrayFeatureExtractor: OperatorImporter = {
       if (bad !== undefined) throw ctx.error(`index ${bad} is outside the ${n} elements of the last axis`);
       // ONNX Runtime makes a row of what was a vector.
       const result = shape.length === 1 ? [1, list.length] : [...shape.slice(0, -1), list.length];
-      if (data !== undefined) return known(result, Float64Array.from({ length: (data.data.length / n) * list.length }, (_, k) => data.data[Math.floor(k / list.length) * n + list[k % list.length]!]!), data.integer);
-      const picked = ctx.emit("nn.gather", [ctx.value(0)], [...shape.slice(0, -1), list.length], { axis: shape.length - 1, indices: list });
+      if (data !== undefined)
+        return known(
+          result,
+          Float64Array.from(
+            { length: (data.data.length / n) * list.length },
+            (_, k) => data.data[Math.floor(k / list.length) * n + list[k % list.length]!]!,
+          ),
+          data.integer,
+        );
+      const picked = ctx.emit("nn.gather", [ctx.value(0)], [...shape.slice(0, -1), list.length], {
+        axis: shape.length - 1,
+        indices: list,
+      });
       return shape.length === 1 ? ctx.emit("nn.reshape", [picked], result, { shape: result }) : picked;
     }
     if (data === undefined) throw ctx.error("both its data and its indices are computed");
-    if (data.data.length !== n) throw ctx.error(`computed indices choose from a tensor of shape [${shape.join(", ")}], which is no vector`);
+    if (data.data.length !== n)
+      throw ctx.error(`computed indices choose from a tensor of shape [${shape.join(", ")}], which is no vector`);
     if (n > MAX_CHOICES) throw ctx.error(`computed indices choose among ${n} values`, `at most ${MAX_CHOICES}`);
     const index = ctx.value(1);
     const count = shapeOf(index).reduce((a, b) => a * b, 1);
@@ -158,7 +182,8 @@ const imputer: OperatorImporter = {
     const [float, int] = [ctx.float("replaced_value_float", 0), ctx.int("replaced_value_int64", 0)];
     const replaced = floats.length > 0 ? float : int;
     const values = floats.length > 0 ? [...floats] : ints;
-    if (values.length !== 1 && values.length !== shape.at(-1)) throw ctx.error(`it has ${values.length} imputed values for ${shape.at(-1)} features`);
+    if (values.length !== 1 && values.length !== shape.at(-1))
+      throw ctx.error(`it has ${values.length} imputed values for ${shape.at(-1)} features`);
     if (Number.isNaN(replaced)) return x;
     const difference = ctx.emit("nn.sub", [x, scalarOf(ctx, replaced, "replaced")], shape);
     const apart = ctx.emit("nn.neg", [ctx.emit("nn.abs", [difference], shape)], shape);
@@ -184,7 +209,8 @@ const featureVectorizer: OperatorImporter = {
       const x = ctx.value(i);
       const shape = shapeOf(x);
       const row = shape.length === 1 ? ctx.emit("nn.reshape", [x], [1, shape[0]!], { shape: [1, shape[0]!] }) : x;
-      if (dimensions[i] !== undefined && dimensions[i] !== shapeOf(row).at(-1)) throw ctx.error(`input ${i} has ${shapeOf(row).at(-1)} features instead of ${dimensions[i]}`);
+      if (dimensions[i] !== undefined && dimensions[i] !== shapeOf(row).at(-1))
+        throw ctx.error(`input ${i} has ${shapeOf(row).at(-1)} features instead of ${dimensions[i]}`);
       return row;
     });
     return parts.length === 1 ? parts[0]! : columns(ctx, parts);
@@ -198,28 +224,45 @@ const oneHotEncoder: OperatorImporter = {
   resultType: () => FLOAT,
   import: (ctx) => {
     const categories = ctx.ints("cats_int64s") ?? [];
-    if ((ctx.strings("cats_strings") ?? []).length > 0 || categories.length === 0) throw ctx.error("its categories are not integers", "encode strings before the model");
-    if (ctx.int("zeros", 1) === 0) throw ctx.error("zeros = 0 refuses categories that are not listed, which hardware cannot", "set zeros = 1");
+    if ((ctx.strings("cats_strings") ?? []).length > 0 || categories.length === 0)
+      throw ctx.error("its categories are not integers", "encode strings before the model");
+    if (ctx.int("zeros", 1) === 0)
+      throw ctx.error("zeros = 0 refuses categories that are not listed, which hardware cannot", "set zeros = 1");
     const x = ctx.value(0);
     const shape = [...shapeOf(x), categories.length];
     const each = ctx.emit("nn.reshape", [x], [...shapeOf(x), 1], { shape: [...shapeOf(x), 1] });
-    const difference = ctx.emit("nn.sub", [each, constantOf(ctx, categories, [categories.length], "categories")], shape);
+    const difference = ctx.emit(
+      "nn.sub",
+      [each, constantOf(ctx, categories, [categories.length], "categories")],
+      shape,
+    );
     const apart = ctx.emit("nn.neg", [ctx.emit("nn.abs", [difference], shape)], shape);
     return selectNegative(ctx, apart, scalarOf(ctx, 0, "zero"), scalarOf(ctx, 1, "one"));
   },
 };
 
 /** Keys and values of a label encoder in any of their forms. */
-function mapping(ctx: NodeContext): { keys: readonly (number | string)[]; values: readonly number[]; strings: readonly string[] | undefined; fallback: number } {
+function mapping(ctx: NodeContext): {
+  keys: readonly (number | string)[];
+  values: readonly number[];
+  strings: readonly string[] | undefined;
+  fallback: number;
+} {
   const tensorOr = (name: string): readonly number[] | undefined => {
     const t = ctx.tensor(`${name}_tensor`);
     return t === undefined ? undefined : [...t.data];
   };
   const keys = ctx.strings("keys_strings") ?? ctx.ints("keys_int64s") ?? ctx.floats("keys_floats") ?? tensorOr("keys");
   const strings = ctx.strings("values_strings");
-  const values = strings?.map((_, i) => i) ?? ctx.ints("values_int64s") ?? ctx.floats("values_floats") ?? tensorOr("values");
-  if (keys === undefined || values === undefined || keys.length !== values.length || keys.length === 0) throw ctx.error("its keys and values differ in number, or there are none");
-  const [byDefault, int, float] = [ctx.tensor("default_tensor")?.data[0], ctx.int("default_int64", -1), ctx.float("default_float", 0)];
+  const values =
+    strings?.map((_, i) => i) ?? ctx.ints("values_int64s") ?? ctx.floats("values_floats") ?? tensorOr("values");
+  if (keys === undefined || values === undefined || keys.length !== values.length || keys.length === 0)
+    throw ctx.error("its keys and values differ in number, or there are none");
+  const [byDefault, int, float] = [
+    ctx.tensor("default_tensor")?.data[0],
+    ctx.int("default_int64", -1),
+    ctx.float("default_float", 0),
+  ];
   ctx.string("default_string", "");
   const fallback = byDefault ?? (ctx.floats("values_floats") === undefined ? int : float);
   return { keys, values, strings, fallback };
@@ -229,13 +272,24 @@ const labelEncoder: OperatorImporter = {
   opType: "ai.onnx.ml::LabelEncoder",
   remark: labelRemark("values_strings"),
   limits: `keys that are numbers, up to ${MAX_CHOICES}; values that are strings leave as their position`,
-  resultType: (ctx) => (ctx.strings("values_strings") !== undefined ? STRING : ctx.floats("values_floats") !== undefined ? FLOAT : (ctx.tensorType("values_tensor") ?? INT64)),
+  resultType: (ctx) =>
+    ctx.strings("values_strings") !== undefined
+      ? STRING
+      : ctx.floats("values_floats") !== undefined
+        ? FLOAT
+        : (ctx.tensorType("values_tensor") ?? INT64),
   import: (ctx): Value | Imported => {
     const { keys, values, fallback } = mapping(ctx);
-    if (keys.some((k) => typeof k === "string")) throw ctx.error("its keys are strings, which no computed tensor holds", "encode labels before the model");
+    if (keys.some((k) => typeof k === "string"))
+      throw ctx.error("its keys are strings, which no computed tensor holds", "encode labels before the model");
     const numbers = keys as readonly number[];
     const c = ctx.constant(0);
-    if (c !== undefined) return known(c.shape, c.data.map((v) => values[numbers.indexOf(v)] ?? fallback), ctx.floats("values_floats") === undefined);
+    if (c !== undefined)
+      return known(
+        c.shape,
+        c.data.map((v) => values[numbers.indexOf(v)] ?? fallback),
+        ctx.floats("values_floats") === undefined,
+      );
     if (numbers.length > MAX_CHOICES) throw ctx.error(`it has ${numbers.length} keys`, `at most ${MAX_CHOICES}`);
     const x = ctx.value(0);
     const shape = shapeOf(x);
@@ -249,4 +303,17 @@ const labelEncoder: OperatorImporter = {
   },
 };
 
-export const classicOperators: readonly OperatorImporter[] = [linearRegressor, linearClassifier, scaler, normalizer, zipMap, arrayFeatureExtractor, imputer, binarizer, featureVectorizer, oneHotEncoder, labelEncoder, ...svmOperators];
+export const classicOperators: readonly OperatorImporter[] = [
+  linearRegressor,
+  linearClassifier,
+  scaler,
+  normalizer,
+  zipMap,
+  arrayFeatureExtractor,
+  imputer,
+  binarizer,
+  featureVectorizer,
+  oneHotEncoder,
+  labelEncoder,
+  ...svmOperators,
+];

@@ -1,4 +1,6 @@
-/** Normalizations whose statistics are computed by the network, as the means, differences and roots that they stand for. */
+/**
+ * Normalizations whose statistics are computed by the network, as the means, differences and roots that they stand for.
+ */
 import type { Value } from "../../ir/core.js";
 import { broadcastShapes, shapeOf, type NodeContext, type OperatorImporter } from "../context.js";
 import type { ConstTensor } from "../tensor-data.js";
@@ -14,25 +16,42 @@ interface Standardized {
 }
 
 /** (x - mean) / sqrt(variance + epsilon) over `axes`; without centring x / sqrt(mean square + epsilon). */
-function standardized(ctx: NodeContext, x: Value, axes: readonly number[], epsilon: number, centre = true): Standardized {
+function standardized(
+  ctx: NodeContext,
+  x: Value,
+  axes: readonly number[],
+  epsilon: number,
+  centre = true,
+): Standardized {
   const shape = shapeOf(x);
   const row = shape.map((n, d) => (axes.includes(d) ? 1 : n));
-  const meanOf = (v: Value): Value => ctx.emit("nn.reduce", [v], row, { kind: "mean", axes: [...axes], keepdims: true });
+  const meanOf = (v: Value): Value =>
+    ctx.emit("nn.reduce", [v], row, { kind: "mean", axes: [...axes], keepdims: true });
   const mean = meanOf(x);
   const centred = centre ? ctx.emit("nn.sub", [x, mean], shape) : x;
   const variance = meanOf(ctx.emit("nn.mul", [centred, centred], shape));
-  const safe = ctx.emit("nn.add", [variance, ctx.fromConstant({ shape: [], data: Float64Array.of(epsilon), integer: false }, `${ctx.name}_epsilon`)], row);
+  const safe = ctx.emit(
+    "nn.add",
+    [variance, ctx.fromConstant({ shape: [], data: Float64Array.of(epsilon), integer: false }, `${ctx.name}_epsilon`)],
+    row,
+  );
   const root = ctx.emit("nn.unary", [safe], row, { fn: "sqrt" });
-  return { y: ctx.emit("nn.div", [centred, root], shape), mean, inverse: ctx.emit("nn.unary", [root], row, { fn: "reciprocal" }) };
+  return {
+    y: ctx.emit("nn.div", [centred, root], shape),
+    mean,
+    inverse: ctx.emit("nn.unary", [root], row, { fn: "reciprocal" }),
+  };
 }
 
 /** y * scale + bias, the constants under `shape` where it is given. */
 function affine(ctx: NodeContext, y: Value, shape?: readonly number[]): Value {
   const parameter = (i: number, what: string): Value => {
     const c: ConstTensor = ctx.needWeight(i, what);
-    if (shape !== undefined && c.data.length !== shape.reduce((n, d) => n * d, 1)) throw ctx.error(`its ${what} has ${c.data.length} values for ${shape.reduce((n, d) => n * d, 1)} channels`);
+    if (shape !== undefined && c.data.length !== shape.reduce((n, d) => n * d, 1))
+      throw ctx.error(`its ${what} has ${c.data.length} values for ${shape.reduce((n, d) => n * d, 1)} channels`);
     const placed = shape === undefined ? c : { ...c, shape };
-    if (broadcastShapes(shapeOf(y), placed.shape)?.join() !== shapeOf(y).join()) throw ctx.error(`its ${what} of shape [${c.shape.join(", ")}] does not broadcast to [${shapeOf(y).join(", ")}]`);
+    if (broadcastShapes(shapeOf(y), placed.shape)?.join() !== shapeOf(y).join())
+      throw ctx.error(`its ${what} of shape [${c.shape.join(", ")}] does not broadcast to [${shapeOf(y).join(", ")}]`);
     return ctx.fromConstant(placed, ctx.node.input[i]);
   };
   const scaled = ctx.emit("nn.mul", [y, parameter(1, "scale")], shapeOf(y));
@@ -73,12 +92,20 @@ const groupNormalization: OperatorImporter = {
     const shape = shapeOf(x);
     const [n, channels] = [shape[0]!, shape[1] ?? 1];
     const groups = ctx.int("num_groups", 1);
-    if (shape.length < 2 || groups < 1 || channels % groups !== 0) throw ctx.error(`${groups} groups do not divide the channels of [${shape.join(", ")}]`);
+    if (shape.length < 2 || groups < 1 || channels % groups !== 0)
+      throw ctx.error(`${groups} groups do not divide the channels of [${shape.join(", ")}]`);
     const rest = shape.slice(2).reduce((p, d) => p * d, 1);
     const grouped = [n, groups, (channels / groups) * rest];
-    const normal = standardized(ctx, ctx.emit("nn.reshape", [x], grouped, { shape: grouped }), [2], ctx.float("epsilon", 1e-5)).y;
+    const normal = standardized(
+      ctx,
+      ctx.emit("nn.reshape", [x], grouped, { shape: grouped }),
+      [2],
+      ctx.float("epsilon", 1e-5),
+    ).y;
     const back = (v: Value): Value => ctx.emit("nn.reshape", [v], shape, { shape: [...shape] });
-    return ctx.opset < 21 && ctx.needWeight(1, "scale").data.length === groups && groups !== channels ? back(affine(ctx, normal, [groups, 1])) : affine(ctx, back(normal), [channels, ...shape.slice(2).map(() => 1)]);
+    return ctx.opset < 21 && ctx.needWeight(1, "scale").data.length === groups && groups !== channels
+      ? back(affine(ctx, normal, [groups, 1]))
+      : affine(ctx, back(normal), [channels, ...shape.slice(2).map(() => 1)]);
   },
 };
 
@@ -90,7 +117,16 @@ const rmsNormalization: OperatorImporter = {
     const x = ctx.value(0);
     const rank = shapeOf(x).length;
     const axis = ctx.axis(ctx.int("axis", -1), rank);
-    return affine(ctx, standardized(ctx, x, Array.from({ length: rank - axis }, (_, i) => axis + i), ctx.float("epsilon", 1e-5), false).y);
+    return affine(
+      ctx,
+      standardized(
+        ctx,
+        x,
+        Array.from({ length: rank - axis }, (_, i) => axis + i),
+        ctx.float("epsilon", 1e-5),
+        false,
+      ).y,
+    );
   },
 };
 
@@ -120,13 +156,31 @@ const localResponse: OperatorImporter = {
     const x = ctx.value(0);
     const shape = shapeOf(x);
     const size = ctx.int("size", 0);
-    if (shape.length < 2 || size < 1) throw ctx.error(`windows of ${size} channels of a tensor of rank ${shape.length}`);
+    if (shape.length < 2 || size < 1)
+      throw ctx.error(`windows of ${size} channels of a tensor of rank ${shape.length}`);
     const planes = [shape[0]!, 1, shape[1]!, shape.slice(2).reduce((n, d) => n * d, 1)];
     const square = ctx.emit("nn.reshape", [ctx.emit("nn.mul", [x, x], shape)], planes, { shape: planes });
     const pads = [Math.floor((size - 1) / 2), 0, Math.ceil((size - 1) / 2), 0];
-    const sum = ctx.emit("nn.pool", [square], planes, { kind: "sum", kernel: [size, 1], strides: [1, 1], pads, dilations: [1, 1], count_include_pad: true });
-    const base = scaled(ctx, ctx.emit("nn.reshape", [sum], shape, { shape: [...shape] }), ctx.float("alpha", 0.0001) / size, ctx.float("bias", 1), "response");
-    return ctx.emit("nn.mul", [x, ctx.emit("nn.unary", [base], shape, { fn: `pow:${-ctx.float("beta", 0.75)}` })], shape);
+    const sum = ctx.emit("nn.pool", [square], planes, {
+      kind: "sum",
+      kernel: [size, 1],
+      strides: [1, 1],
+      pads,
+      dilations: [1, 1],
+      count_include_pad: true,
+    });
+    const base = scaled(
+      ctx,
+      ctx.emit("nn.reshape", [sum], shape, { shape: [...shape] }),
+      ctx.float("alpha", 0.0001) / size,
+      ctx.float("bias", 1),
+      "response",
+    );
+    return ctx.emit(
+      "nn.mul",
+      [x, ctx.emit("nn.unary", [base], shape, { fn: `pow:${-ctx.float("beta", 0.75)}` })],
+      shape,
+    );
   },
 };
 
@@ -140,4 +194,12 @@ const meanVariance: OperatorImporter = {
   },
 };
 
-export const normalizeOperators: readonly OperatorImporter[] = [layerNormalization, instanceNormalization, groupNormalization, rmsNormalization, lpNormalization, localResponse, meanVariance];
+export const normalizeOperators: readonly OperatorImporter[] = [
+  layerNormalization,
+  instanceNormalization,
+  groupNormalization,
+  rmsNormalization,
+  lpNormalization,
+  localResponse,
+  meanVariance,
+];

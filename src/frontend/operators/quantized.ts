@@ -1,12 +1,13 @@
 /**
- * Quantized models: QuantizeLinear and DequantizeLinear, the QLinear operators that ONNX Runtime's static quantizer writes,
- * and the Integer operators.
+ * Quantized models: QuantizeLinear and DequantizeLinear, the QLinear operators that ONNX Runtime's static quantizer
+ * writes, and the Integer operators.
  *
- * All of them become the same few operations: a product with 1/scale, `nn.round` to integers within limits, a zero point that
- * is added or subtracted, a product with scale. The pass `integerize` then computes with the integers themselves.
+ * All of them become the same few operations: a product with 1/scale, `nn.round` to integers within limits, a zero
+ * point that is added or subtracted, a product with scale. The pass `integerize` then computes with the integers
+ * themselves.
  */
 import type { Value } from "../../ir/core.js";
-import { known, NodeContext, shapeOf, type Imported, type OperatorImporter } from "../context.js";
+import { known, type NodeContext, shapeOf, type Imported, type OperatorImporter } from "../context.js";
 import { dataTypeName, integerRange } from "../tensor-data.js";
 import { eitherLayout } from "./layout.js";
 
@@ -16,12 +17,24 @@ interface Parameter {
   readonly axis: number | undefined;
 }
 
-function parameter(ctx: NodeContext, i: number, what: string, rank: number, axisAttr: number, of: readonly number[]): Parameter {
+function parameter(
+  ctx: NodeContext,
+  i: number,
+  what: string,
+  rank: number,
+  axisAttr: number,
+  of: readonly number[],
+): Parameter {
   const c = ctx.needWeight(i, what);
   if (c.data.length === 1) return { values: c.data, axis: undefined };
-  if (c.shape.length !== 1) throw ctx.error(`its ${what} has the shape [${c.shape.join(", ")}]: quantization in blocks is not supported`, "quantize per tensor or per channel");
+  if (c.shape.length !== 1)
+    throw ctx.error(
+      `its ${what} has the shape [${c.shape.join(", ")}]: quantization in blocks is not supported`,
+      "quantize per tensor or per channel",
+    );
   const axis = ctx.axis(axisAttr, rank);
-  if (c.data.length !== of[axis]) throw ctx.error(`its ${what} has ${c.data.length} values for ${of[axis]} elements along axis ${axis}`);
+  if (c.data.length !== of[axis])
+    throw ctx.error(`its ${what} has ${c.data.length} values for ${of[axis]} elements along axis ${axis}`);
   return { values: c.data, axis };
 }
 
@@ -36,7 +49,10 @@ function broadcastShape(p: Parameter, rank: number): number[] {
 }
 
 function constant(ctx: NodeContext, p: Parameter, rank: number, f: (v: number) => number, what: string): Value {
-  return ctx.fromConstant({ shape: broadcastShape(p, rank), data: p.values.map(f), integer: false }, `${ctx.name}_${what}`);
+  return ctx.fromConstant(
+    { shape: broadcastShape(p, rank), data: p.values.map(f), integer: false },
+    `${ctx.name}_${what}`,
+  );
 }
 
 /** Index along the axis of a parameter, for each element of a constant. */
@@ -53,28 +69,60 @@ function roundHalfEven(v: number): number {
 }
 
 function blocksRefused(ctx: NodeContext): void {
-  if (ctx.int("block_size", 0) !== 0) throw ctx.error("quantization in blocks (block_size) is not supported", "quantize per tensor or per channel");
+  if (ctx.int("block_size", 0) !== 0)
+    throw ctx.error("quantization in blocks (block_size) is not supported", "quantize per tensor or per channel");
 }
 
 /** Codes where zero points differ along an axis: rounded within the widest limits, moved, then limited to the type. */
-function quantizeByChannel(ctx: NodeContext, x: Value, scale: Parameter, zero: Parameter, range: { lo: number; hi: number }): Value {
+function quantizeByChannel(
+  ctx: NodeContext,
+  x: Value,
+  scale: Parameter,
+  zero: Parameter,
+  range: { lo: number; hi: number },
+): Value {
   const shape = shapeOf(x);
   const scaled = ctx.emit("nn.mul", [x, constant(ctx, scale, shape.length, (s) => 1 / s, "inverse_scale")], shape);
-  const rounded = ctx.emit("nn.round", [scaled], shape, { lo: range.lo - Math.max(...zero.values), hi: range.hi - Math.min(...zero.values) });
-  return ctx.emit("nn.clip", [ctx.emit("nn.add", [rounded, constant(ctx, zero, shape.length, (z) => z, "zero_point")], shape)], shape, range);
+  const rounded = ctx.emit("nn.round", [scaled], shape, {
+    lo: range.lo - Math.max(...zero.values),
+    hi: range.hi - Math.min(...zero.values),
+  });
+  return ctx.emit(
+    "nn.clip",
+    [ctx.emit("nn.add", [rounded, constant(ctx, zero, shape.length, (z) => z, "zero_point")], shape)],
+    shape,
+    range,
+  );
 }
 
 /** Codes of `x`: round(x / scale) + zero point, limited to the type. */
-function quantizeValue(ctx: NodeContext, x: Value, scale: Parameter, zero: number, range: { lo: number; hi: number }): Value {
+function quantizeValue(
+  ctx: NodeContext,
+  x: Value,
+  scale: Parameter,
+  zero: number,
+  range: { lo: number; hi: number },
+): Value {
   const shape = shapeOf(x);
   const scaled = ctx.emit("nn.mul", [x, constant(ctx, scale, shape.length, (s) => 1 / s, "inverse_scale")], shape);
   const rounded = ctx.emit("nn.round", [scaled], shape, { lo: range.lo - zero, hi: range.hi - zero });
-  return zero === 0 ? rounded : ctx.emit("nn.add", [rounded, ctx.fromConstant({ shape: [], data: Float64Array.of(zero), integer: false }, `${ctx.name}_zero_point`)], shape);
+  return zero === 0
+    ? rounded
+    : ctx.emit(
+        "nn.add",
+        [
+          rounded,
+          ctx.fromConstant({ shape: [], data: Float64Array.of(zero), integer: false }, `${ctx.name}_zero_point`),
+        ],
+        shape,
+      );
 }
 
 function dequantizeValue(ctx: NodeContext, q: Value, scale: Parameter, zero: Parameter): Value {
   const shape = shapeOf(q);
-  const centred = zero.values.every((z) => z === 0) ? q : ctx.emit("nn.sub", [q, constant(ctx, zero, shape.length, (z) => z, "zero_point")], shape);
+  const centred = zero.values.every((z) => z === 0)
+    ? q
+    : ctx.emit("nn.sub", [q, constant(ctx, zero, shape.length, (z) => z, "zero_point")], shape);
   return ctx.emit("nn.mul", [centred, constant(ctx, scale, shape.length, (s) => s, "scale")], shape);
 }
 
@@ -84,7 +132,8 @@ function zeroParameter(ctx: NodeContext, i: number, rank: number, axis: number, 
 
 function onlyZero(ctx: NodeContext, zero: Parameter): number {
   const z = zero.values[0]!;
-  if (zero.values.some((v) => v !== z)) throw ctx.error("its zero points differ between channels", "use symmetric quantization per channel");
+  if (zero.values.some((v) => v !== z))
+    throw ctx.error("its zero points differ between channels", "use symmetric quantization per channel");
   return z;
 }
 
@@ -92,10 +141,18 @@ function onlyZero(ctx: NodeContext, zero: Parameter): number {
 function codeType(ctx: NodeContext, zeroInput: number): { type: number; lo: number; hi: number } {
   const stated = ctx.int("output_dtype", 0) || undefined;
   const ofZero = ctx.has(zeroInput) ? ctx.elementType(zeroInput) : undefined;
-  if (stated !== undefined && ofZero !== undefined && stated !== ofZero) throw ctx.error(`output_dtype is ${dataTypeName(stated)}, but its zero point is ${dataTypeName(ofZero)}`, "quantize the model again");
+  if (stated !== undefined && ofZero !== undefined && stated !== ofZero)
+    throw ctx.error(
+      `output_dtype is ${dataTypeName(stated)}, but its zero point is ${dataTypeName(ofZero)}`,
+      "quantize the model again",
+    );
   const type = ofZero ?? stated ?? 2;
   const range = integerRange(type);
-  if (range === undefined || range.hi > 65535 || range.lo < -32768) throw ctx.error(`it quantizes to an element type (${type}) that is no integer of up to 16 bits`, "quantize to int4, uint4, int8, uint8, int16 or uint16");
+  if (range === undefined || range.hi > 65535 || range.lo < -32768)
+    throw ctx.error(
+      `it quantizes to an element type (${type}) that is no integer of up to 16 bits`,
+      "quantize to int4, uint4, int8, uint8, int16 or uint16",
+    );
   return { type, ...range };
 }
 
@@ -103,7 +160,10 @@ const quantizeLinear: OperatorImporter = {
   opType: "QuantizeLinear",
   since: 10,
   limits: "4 to 16 bits; per tensor or per axis; not in blocks",
-  ignores: { saturate: "only for floats of 8 bits, which are refused", precision: "the quotient is rounded once, from its exact value" },
+  ignores: {
+    saturate: "only for floats of 8 bits, which are refused",
+    precision: "the quotient is rounded once, from its exact value",
+  },
   resultType: (ctx) => codeType(ctx, 2).type,
   import: (ctx) => {
     blocksRefused(ctx);
@@ -112,9 +172,18 @@ const quantizeLinear: OperatorImporter = {
     const zero = zeroParameter(ctx, 2, shape.length, ctx.int("axis", 1), shape);
     const range = codeType(ctx, 2);
     const c = ctx.constant(0);
-    if (c === undefined) return zero.values.every((z) => z === zero.values[0]) ? quantizeValue(ctx, ctx.value(0), scale, zero.values[0]!, range) : quantizeByChannel(ctx, ctx.value(0), scale, zero, { lo: range.lo, hi: range.hi });
+    if (c === undefined)
+      return zero.values.every((z) => z === zero.values[0])
+        ? quantizeValue(ctx, ctx.value(0), scale, zero.values[0]!, range)
+        : quantizeByChannel(ctx, ctx.value(0), scale, zero, { lo: range.lo, hi: range.hi });
     const [s, z] = [parameterIndex(scale, shape), parameterIndex(zero, shape)];
-    return known(shape, c.data.map((v, i) => Math.min(range.hi, Math.max(range.lo, roundHalfEven(v / scale.values[s(i)]!) + zero.values[z(i)]!))), true);
+    return known(
+      shape,
+      c.data.map((v, i) =>
+        Math.min(range.hi, Math.max(range.lo, roundHalfEven(v / scale.values[s(i)]!) + zero.values[z(i)]!)),
+      ),
+      true,
+    );
   },
 };
 
@@ -125,15 +194,25 @@ const dequantizeLinear: OperatorImporter = {
   resultType: (ctx) => ctx.int("output_dtype", 0) || ctx.elementType(1),
   import: (ctx) => {
     blocksRefused(ctx);
-    // Products are exact here; rounding them to 11 bits is below what quantization does anyway, rounding to 8 bits is not.
-    if (ctx.int("output_dtype", 0) === 16 && ctx.elementType(1) !== 16) throw ctx.error("its result is rounded to bfloat16, which would not be reproduced", "keep it in float32");
+    // Products are exact here; rounding them to 11 bits is below what quantization does anyway, rounding to 8 bits is
+    // not.
+    if (ctx.int("output_dtype", 0) === 16 && ctx.elementType(1) !== 16)
+      throw ctx.error("its result is rounded to bfloat16, which would not be reproduced", "keep it in float32");
     return dequantize(ctx, 0, 1, 2, ctx.int("axis", 1));
   },
 };
 
-/** Codes that may come from an input of 16 or 32 bits, within the limits of their type; `integerize` drops what is limited already. */
+/**
+ * Codes that may come from an input of 16 or 32 bits, within the limits of their type; `integerize` drops what is
+ * limited already.
+ */
 function limitedCodes(ctx: NodeContext, v: Value, type: number | undefined): Value {
-  const range = type === 6 && v.def === undefined ? { lo: -(2 ** 31), hi: 2 ** 31 - 1 } : type === 4 || type === 5 ? integerRange(type) : undefined;
+  const range =
+    type === 6 && v.def === undefined
+      ? { lo: -(2 ** 31), hi: 2 ** 31 - 1 }
+      : type === 4 || type === 5
+        ? integerRange(type)
+        : undefined;
   return range === undefined ? v : ctx.emit("nn.round", [v], shapeOf(v), range);
 }
 
@@ -145,11 +224,17 @@ function dequantize(ctx: NodeContext, x: number, s: number, z: number, axis: num
   const c = ctx.constant(x);
   if (c === undefined) return dequantizeValue(ctx, limitedCodes(ctx, ctx.value(x), ctx.elementType(x)), scale, zero);
   const [si, zi] = [parameterIndex(scale, shape), parameterIndex(zero, shape)];
-  return known(shape, c.data.map((v, i) => (v - zero.values[zi(i)]!) * scale.values[si(i)]!), false);
+  return known(
+    shape,
+    c.data.map((v, i) => (v - zero.values[zi(i)]!) * scale.values[si(i)]!),
+    false,
+  );
 }
 
 function asInput(v: Value | Imported): Imported {
-  return "kind" in v && (v.kind === "const" || v.kind === "value") ? (v as Imported) : { kind: "value", value: v as Value };
+  return "kind" in v && (v.kind === "const" || v.kind === "value")
+    ? (v as Imported)
+    : { kind: "value", value: v as Value };
 }
 
 /** The node as operator `opType` on other inputs. */
@@ -160,26 +245,43 @@ function inner(ctx: NodeContext, opType: string, inputs: readonly (Imported | un
   return v.kind === "value" ? v.value : ctx.fromConstant(v.tensor, `${ctx.name}_constant`);
 }
 
-/** An operator on dequantized inputs, quantized again: inputs come as (x, scale, zero point) from the positions given. */
-function qlinear(opType: string, float: string, spec: { inputs: readonly number[]; output: number; limits?: string; bias?: boolean; scale?: (s: number) => number }): OperatorImporter {
+/**
+ * An operator on dequantized inputs, quantized again: inputs come as (x, scale, zero point) from the positions given.
+ */
+function qlinear(
+  opType: string,
+  float: string,
+  spec: { inputs: readonly number[]; output: number; limits?: string; bias?: boolean; scale?: (s: number) => number },
+): OperatorImporter {
   return {
     opType,
     limits: spec.limits ?? `as ${float} between DequantizeLinear and QuantizeLinear`,
     resultType: (ctx) => codeType(ctx, spec.output + 1).type,
     import: (ctx) => {
-      const inputs = spec.inputs.map((at, k): Imported => asInput(dequantize(ctx, at, at + 1, at + 2, opType === "QLinearConv" && k === 1 ? 0 : -1)));
+      const inputs = spec.inputs.map(
+        (at, k): Imported => asInput(dequantize(ctx, at, at + 1, at + 2, opType === "QLinearConv" && k === 1 ? 0 : -1)),
+      );
       if (spec.bias === true && ctx.has(8)) inputs.push(biasOf(ctx));
       // QLinearSoftmax says which operator set's Softmax it means.
       const y = inner(ctx, float, inputs, ctx.int("opset", 0) || undefined);
       const shape = shapeOf(y);
       const stated = positive(ctx, parameter(ctx, spec.output, "output scale", shape.length, 1, shape));
       const scale = spec.scale === undefined ? stated : { ...stated, values: stated.values.map(spec.scale) };
-      return quantizeValue(ctx, y, scale, onlyZero(ctx, zeroParameter(ctx, spec.output + 1, shape.length, 1, shape)), codeType(ctx, spec.output + 1));
+      return quantizeValue(
+        ctx,
+        y,
+        scale,
+        onlyZero(ctx, zeroParameter(ctx, spec.output + 1, shape.length, 1, shape)),
+        codeType(ctx, spec.output + 1),
+      );
     },
   };
 }
 
-/** ONNX Runtime's kernel of QLinearSoftmax, which defines it, has a whole number of steps in 1: it drops the rest of 1 / scale. */
+/**
+ * ONNX Runtime's kernel of QLinearSoftmax, which defines it, has a whole number of steps in 1: it drops the rest of 1 /
+ * scale.
+ */
 function wholeSteps(scale: number): number {
   return 1 / Math.max(2 ** -20, Math.floor(Math.fround(1 / scale)));
 }
@@ -189,7 +291,11 @@ function biasOf(ctx: NodeContext): Imported {
   const b = ctx.needWeight(8, "bias");
   const xs = ctx.needWeight(1, "input scale").data[0]!;
   const ws = ctx.needWeight(4, "weight scale").data;
-  return known(b.shape, b.data.map((v, c) => v * xs * ws[ws.length === 1 ? 0 : c]!), false);
+  return known(
+    b.shape,
+    b.data.map((v, c) => v * xs * ws[ws.length === 1 ? 0 : c]!),
+    false,
+  );
 }
 
 /** com.microsoft's QGemm: A, its scale and zero point, B likewise, C (int32), the output's scale and zero point. */
@@ -205,7 +311,13 @@ const qGemm: OperatorImporter = {
     if (ctx.has(6)) {
       const c = ctx.needWeight(6, "C");
       const [as, bs] = [ctx.needWeight(1, "scale of A").data[0]!, ctx.needWeight(4, "scale of B").data];
-      inputs.push(known(c.shape, c.data.map((v, i) => v * alpha * as * bs[bs.length === 1 ? 0 : i % bs.length]!), false));
+      inputs.push(
+        known(
+          c.shape,
+          c.data.map((v, i) => v * alpha * as * bs[bs.length === 1 ? 0 : i % bs.length]!),
+          false,
+        ),
+      );
     }
     const y = inner(ctx, "Gemm", inputs);
     if (!ctx.has(7)) return y;
@@ -219,9 +331,17 @@ const qConcat: OperatorImporter = {
   opType: "com.microsoft::QLinearConcat",
   resultType: (ctx) => codeType(ctx, 1).type,
   import: (ctx) => {
-    const parts = Array.from({ length: (ctx.inputCount - 2) / 3 }, (_, k) => asInput(dequantize(ctx, 2 + 3 * k, 3 + 3 * k, 4 + 3 * k, 0)));
+    const parts = Array.from({ length: (ctx.inputCount - 2) / 3 }, (_, k) =>
+      asInput(dequantize(ctx, 2 + 3 * k, 3 + 3 * k, 4 + 3 * k, 0)),
+    );
     const y = inner(ctx, "Concat", parts);
-    return quantizeValue(ctx, y, positive(ctx, parameter(ctx, 0, "output scale", 1, 0, [1])), onlyZero(ctx, zeroParameter(ctx, 1, 1, 0, [1])), codeType(ctx, 1));
+    return quantizeValue(
+      ctx,
+      y,
+      positive(ctx, parameter(ctx, 0, "output scale", 1, 0, [1])),
+      onlyZero(ctx, zeroParameter(ctx, 1, 1, 0, [1])),
+      codeType(ctx, 1),
+    );
   },
 };
 
@@ -238,9 +358,19 @@ function integerOperator(opType: string, float: string): OperatorImporter {
         const zero = zeroParameter(ctx, i + 2, shape.length, axis, shape);
         const c = ctx.constant(i);
         const at = parameterIndex(zero, shape);
-        if (c !== undefined) return known(shape, c.data.map((v, k) => v - zero.values[at(k)]!), false);
+        if (c !== undefined)
+          return known(
+            shape,
+            c.data.map((v, k) => v - zero.values[at(k)]!),
+            false,
+          );
         const v = ctx.value(i);
-        return { kind: "value", value: zero.values.every((z) => z === 0) ? v : ctx.emit("nn.sub", [v, constant(ctx, zero, shape.length, (z) => z, "zero_point")], shape) };
+        return {
+          kind: "value",
+          value: zero.values.every((z) => z === 0)
+            ? v
+            : ctx.emit("nn.sub", [v, constant(ctx, zero, shape.length, (z) => z, "zero_point")], shape),
+        };
       };
       return inner(ctx, float, [operand(0), operand(1)]);
     },
@@ -251,12 +381,19 @@ const dynamicQuantizeLinear: OperatorImporter = {
   opType: "DynamicQuantizeLinear",
   limits: "refused: its scale is computed from each sample",
   import: (ctx) => {
-    throw ctx.error("it computes scales from each sample, which fixed hardware cannot", "quantize statically, with calibration data, or give the float model to onnx-hls");
+    throw ctx.error(
+      "it computes scales from each sample, which fixed hardware cannot",
+      "quantize statically, with calibration data, or give the float model to onnx-hls",
+    );
   },
 };
 
 /** ONNX Runtime's own domain had 16 and 4 bits before ONNX did; the operators are the same. */
-const ofOnnxRuntime = (o: OperatorImporter): OperatorImporter => ({ ...o, opType: `com.microsoft::${o.opType}`, since: 1 });
+const ofOnnxRuntime = (o: OperatorImporter): OperatorImporter => ({
+  ...o,
+  opType: `com.microsoft::${o.opType}`,
+  since: 1,
+});
 
 export const quantizedOperators: readonly OperatorImporter[] = [
   quantizeLinear,
@@ -272,7 +409,11 @@ export const quantizedOperators: readonly OperatorImporter[] = [
   qConcat,
   qlinear("com.microsoft::QLinearAdd", "Add", { inputs: [0, 3], output: 6 }),
   qlinear("com.microsoft::QLinearMul", "Mul", { inputs: [0, 3], output: 6 }),
-  ...(["Sigmoid", "LeakyRelu"] as const).map((f) => qlinear(`com.microsoft::QLinear${f}`, f, { inputs: [0], output: 3 })),
+  ...(["Sigmoid", "LeakyRelu"] as const).map((f) =>
+    qlinear(`com.microsoft::QLinear${f}`, f, { inputs: [0], output: 3 }),
+  ),
   qlinear("com.microsoft::QLinearSoftmax", "Softmax", { inputs: [0], output: 3, scale: wholeSteps }),
-  ...(["GlobalAveragePool", "AveragePool"] as const).map((f) => eitherLayout(qlinear(`com.microsoft::QLinear${f}`, f, { inputs: [0], output: 3 }))),
+  ...(["GlobalAveragePool", "AveragePool"] as const).map((f) =>
+    eitherLayout(qlinear(`com.microsoft::QLinear${f}`, f, { inputs: [0], output: 3 })),
+  ),
 ];

@@ -1,6 +1,6 @@
 /**
- * Resize and Upsample: constant linear maps along one axis after the other. By nearest neighbour every output element is one
- * input element, otherwise a sum of neighbours with constant weights.
+ * Resize and Upsample: constant linear maps along one axis after the other. By nearest neighbour every output element
+ * is one input element, otherwise a sum of neighbours with constant weights.
  */
 import type { Value } from "../../ir/core.js";
 import { shapeOf, type NodeContext, type OperatorImporter } from "../context.js";
@@ -22,7 +22,8 @@ const COORDINATES: Readonly<Record<string, (i: number, a: Axis) => number>> = {
   asymmetric: (i, { scale }) => i / scale,
   // With scales the resized length need not be whole.
   align_corners: (i, { scale, from }) => (scale * from <= 1 ? 0 : (i * (from - 1)) / (scale * from - 1)),
-  tf_crop_and_resize: (i, { from, to, roi: [start, end] }) => start * (from - 1) + (to > 1 ? (i * (end - start) * (from - 1)) / (to - 1) : ((end - start) * (from - 1)) / 2),
+  tf_crop_and_resize: (i, { from, to, roi: [start, end] }) =>
+    start * (from - 1) + (to > 1 ? (i * (end - start) * (from - 1)) / (to - 1) : ((end - start) * (from - 1)) / 2),
 };
 
 const NEAREST: Readonly<Record<string, (v: number) => number>> = {
@@ -32,7 +33,10 @@ const NEAREST: Readonly<Record<string, (v: number) => number>> = {
   round_prefer_ceil: (v) => Math.floor(v + 0.5),
 };
 
-/** Gathers `indices[d]` along every axis d. Axes that repeat each element equally often are broadcast instead, which needs no selection. */
+/**
+ * Gathers `indices[d]` along every axis d. Axes that repeat each element equally often are broadcast instead, which
+ * needs no selection.
+ */
 export function gatherAxes(ctx: NodeContext, x: Value, indices: readonly (readonly number[])[]): Value {
   let y = x;
   const repeats = indices.map((list, d) => {
@@ -47,7 +51,8 @@ export function gatherAxes(ctx: NodeContext, x: Value, indices: readonly (readon
   });
   if (repeats.every((k) => k === undefined || k === 1)) return y;
   const shape = shapeOf(y);
-  const split = (k: (d: number) => number): number[] => shape.flatMap((n, d) => ((repeats[d] ?? 1) > 1 ? [n, k(d)] : [n]));
+  const split = (k: (d: number) => number): number[] =>
+    shape.flatMap((n, d) => ((repeats[d] ?? 1) > 1 ? [n, k(d)] : [n]));
   const ones = split(() => 1);
   const wide = split((d) => repeats[d]!);
   const full = shape.map((n, d) => n * (repeats[d] ?? 1));
@@ -102,7 +107,14 @@ function filtered(ctx: NodeContext, x: Value, axis: number, rows: readonly Reado
     const at = taps.map((t) => t[Math.min(k, t.length - 1)]![0]);
     const weights = taps.map((t) => t[k]?.[1] ?? 0);
     const taken = ctx.emit("nn.gather", [x], shape, { axis, indices: at });
-    const column = ctx.fromConstant({ shape: [weights.length, ...shape.slice(axis + 1).map(() => 1)], data: Float64Array.from(weights), integer: false }, `${ctx.name}_weights${k}`);
+    const column = ctx.fromConstant(
+      {
+        shape: [weights.length, ...shape.slice(axis + 1).map(() => 1)],
+        data: Float64Array.from(weights),
+        integer: false,
+      },
+      `${ctx.name}_weights${k}`,
+    );
     const term = weights.every((w) => w === 1) ? taken : ctx.emit("nn.mul", [taken, column], shape);
     sum = sum === undefined ? term : ctx.emit("nn.add", [sum, term], shape);
   }
@@ -130,23 +142,68 @@ function resized(ctx: NodeContext, scaleInput: number, sizeInput: number | undef
   const points = new Map(axes.map((a) => [a.axis, Array.from({ length: a.to }, (_, i) => coordinate(i, a))]));
   let y: Value;
   if (mode === "nearest") {
-    y = gatherAxes(ctx, x, to.map((n, d) => Array.from({ length: n }, (_, i) => Math.min(from[d]! - 1, Math.max(0, points.has(d) ? nearest(points.get(d)![i]!) : i)))));
+    y = gatherAxes(
+      ctx,
+      x,
+      to.map((n, d) =>
+        Array.from({ length: n }, (_, i) =>
+          Math.min(from[d]! - 1, Math.max(0, points.has(d) ? nearest(points.get(d)![i]!) : i)),
+        ),
+      ),
+    );
   } else {
     const filter = mode === "linear" ? triangle : cubic(ctx.float("cubic_coeff_a", -0.75));
-    y = axes.reduce<Value>((v, a) => (a.to === a.from && a.scale === 1 && coordinateMode !== "tf_crop_and_resize" ? v : filtered(ctx, v, a.axis, points.get(a.axis)!.map((at) => weightsAt(at, a, filter, antialias, exclude)))), x);
+    y = axes.reduce<Value>(
+      (v, a) =>
+        a.to === a.from && a.scale === 1 && coordinateMode !== "tf_crop_and_resize"
+          ? v
+          : filtered(
+              ctx,
+              v,
+              a.axis,
+              points.get(a.axis)!.map((at) => weightsAt(at, a, filter, antialias, exclude)),
+            ),
+      x,
+    );
   }
   if (coordinateMode !== "tf_crop_and_resize") return y;
   // What lies beyond the image has one value.
-  const beyond = axes.map((a) => ({ a, out: points.get(a.axis)!.map((at) => Number(at < 0 || at > a.from - 1)) })).filter(({ out }) => out.includes(1));
+  const beyond = axes
+    .map((a) => ({ a, out: points.get(a.axis)!.map((at) => Number(at < 0 || at > a.from - 1)) }))
+    .filter(({ out }) => out.includes(1));
   for (const { a, out } of beyond) {
-    const column = ctx.fromConstant({ shape: [out.length, ...to.slice(a.axis + 1).map(() => 1)], data: Float64Array.from(out, (o) => -o), integer: false }, `${ctx.name}_beyond`);
-    y = ctx.emit("nn.select_neg", [column, ctx.fromConstant({ shape: [], data: Float64Array.of(ctx.float("extrapolation_value", 0)), integer: false }, `${ctx.name}_extrapolation`), y], to);
+    const column = ctx.fromConstant(
+      {
+        shape: [out.length, ...to.slice(a.axis + 1).map(() => 1)],
+        data: Float64Array.from(out, (o) => -o),
+        integer: false,
+      },
+      `${ctx.name}_beyond`,
+    );
+    y = ctx.emit(
+      "nn.select_neg",
+      [
+        column,
+        ctx.fromConstant(
+          { shape: [], data: Float64Array.of(ctx.float("extrapolation_value", 0)), integer: false },
+          `${ctx.name}_extrapolation`,
+        ),
+        y,
+      ],
+      to,
+    );
   }
   return y;
 }
 
 /** The axes that are named, with their lengths, from scales or sizes. */
-function axesOf(ctx: NodeContext, from: readonly number[], scaleInput: number, sizeInput: number | undefined, cropped: boolean): Axis[] {
+function axesOf(
+  ctx: NodeContext,
+  from: readonly number[],
+  scaleInput: number,
+  sizeInput: number | undefined,
+  cropped: boolean,
+): Axis[] {
   const axes = ctx.ints("axes")?.map((a) => ctx.axis(a, from.length)) ?? from.map((_, d) => d);
   const given = (what: string, list: readonly number[]): readonly number[] => {
     if (list.length !== axes.length) throw ctx.error(`${list.length} ${what} are given for ${axes.length} axes`);
@@ -155,25 +212,61 @@ function axesOf(ctx: NodeContext, from: readonly number[], scaleInput: number, s
     return list;
   };
   const roi = cropped ? [...ctx.needConstant(1, "the region").data] : [];
-  if (cropped && roi.length !== 2 * axes.length) throw ctx.error(`its region has ${roi.length} entries for ${axes.length} axes`);
+  if (cropped && roi.length !== 2 * axes.length)
+    throw ctx.error(`its region has ${roi.length} entries for ${axes.length} axes`);
   const part = (i: number): readonly [number, number] => (cropped ? [roi[i]!, roi[axes.length + i]!] : [0, 1]);
-  const asked = sizeInput !== undefined && ctx.has(sizeInput) && ctx.shape(sizeInput)[0] !== 0 ? given("sizes", [...ctx.needConstant(sizeInput, "the sizes").data]) : undefined;
+  const asked =
+    sizeInput !== undefined && ctx.has(sizeInput) && ctx.shape(sizeInput)[0] !== 0
+      ? given("sizes", [...ctx.needConstant(sizeInput, "the sizes").data])
+      : undefined;
   if (asked === undefined) {
-    const scales = given("scales", scaleInput < 0 ? (ctx.floats("scales") ?? []) : [...ctx.needConstant(scaleInput, "the scales").data]);
-    return axes.map((axis, i) => ({ axis, from: from[axis]!, to: Math.floor(from[axis]! * scales[i]!), scale: scales[i]!, roi: part(i) }));
+    const scales = given(
+      "scales",
+      scaleInput < 0 ? (ctx.floats("scales") ?? []) : [...ctx.needConstant(scaleInput, "the scales").data],
+    );
+    return axes.map((axis, i) => ({
+      axis,
+      from: from[axis]!,
+      to: Math.floor(from[axis]! * scales[i]!),
+      scale: scales[i]!,
+      roi: part(i),
+    }));
   }
-  if (ctx.has(scaleInput) && ctx.shape(scaleInput)[0] !== 0) throw ctx.error("both scales and sizes are given", "export with one of them");
+  if (ctx.has(scaleInput) && ctx.shape(scaleInput)[0] !== 0)
+    throw ctx.error("both scales and sizes are given", "export with one of them");
   const policy = ctx.string("keep_aspect_ratio_policy", "stretch");
   const scales = asked.map((s, i) => s / from[axes[i]!]!);
-  if (policy === "stretch") return axes.map((axis, i) => ({ axis, from: from[axis]!, to: asked[i]!, scale: scales[i]!, roi: part(i) }));
-  if (policy !== "not_larger" && policy !== "not_smaller") throw ctx.error(`keep_aspect_ratio_policy "${policy}" is not defined`);
+  if (policy === "stretch")
+    return axes.map((axis, i) => ({ axis, from: from[axis]!, to: asked[i]!, scale: scales[i]!, roi: part(i) }));
+  if (policy !== "not_larger" && policy !== "not_smaller")
+    throw ctx.error(`keep_aspect_ratio_policy "${policy}" is not defined`);
   const scale = policy === "not_larger" ? Math.min(...scales) : Math.max(...scales);
-  return axes.map((axis, i) => ({ axis, from: from[axis]!, to: Math.floor(from[axis]! * scale + 0.5), scale, roi: part(i) }));
+  return axes.map((axis, i) => ({
+    axis,
+    from: from[axis]!,
+    to: Math.floor(from[axis]! * scale + 0.5),
+    scale,
+    roi: part(i),
+  }));
 }
 
 const ONLY_CROPS = "only for tf_crop_and_resize";
 
 export const resizeOperators: readonly OperatorImporter[] = [
-  { opType: "Resize", since: 10, ignores: { roi: ONLY_CROPS, extrapolation_value: ONLY_CROPS, cubic_coeff_a: "only for mode cubic", keep_aspect_ratio_policy: "only for sizes" }, import: (ctx) => (ctx.opset < 11 ? resized(ctx, 1, undefined) : resized(ctx, 2, 3)) },
-  { opType: "Upsample", limits: "nearest and linear", import: (ctx) => resized(ctx, ctx.opset < 9 ? -1 : 1, undefined) },
+  {
+    opType: "Resize",
+    since: 10,
+    ignores: {
+      roi: ONLY_CROPS,
+      extrapolation_value: ONLY_CROPS,
+      cubic_coeff_a: "only for mode cubic",
+      keep_aspect_ratio_policy: "only for sizes",
+    },
+    import: (ctx) => (ctx.opset < 11 ? resized(ctx, 1, undefined) : resized(ctx, 2, 3)),
+  },
+  {
+    opType: "Upsample",
+    limits: "nearest and linear",
+    import: (ctx) => resized(ctx, ctx.opset < 9 ? -1 : 1, undefined),
+  },
 ];

@@ -18,13 +18,19 @@ const FILTERS: Readonly<Record<string, (x: number) => Taps>> = {
   nearest: (x) => [[roundHalfEven(x), 1]],
   linear: (x) => {
     const low = Math.floor(x);
-    return [[low, low + 1 - x], [low + 1, x - low]];
+    return [
+      [low, low + 1 - x],
+      [low + 1, x - low],
+    ];
   },
   cubic: (x) => {
     const [low, a] = [Math.floor(x), -0.75];
     return [-1, 0, 1, 2].map((k) => {
       const t = Math.abs(x - low - k);
-      return [low + k, t <= 1 ? ((a + 2) * t - (a + 3)) * t * t + 1 : ((a * t - 5 * a) * t + 8 * a) * t - 4 * a] as const;
+      return [
+        low + k,
+        t <= 1 ? ((a + 2) * t - (a + 3)) * t * t + 1 : ((a * t - 5 * a) * t + 8 * a) * t - 4 * a,
+      ] as const;
     });
   },
 };
@@ -62,20 +68,34 @@ const gridSample: OperatorImporter = {
     const shape = shapeOf(x);
     const space = shape.slice(2);
     const rank = space.length;
-    if (grid.shape.length !== rank + 2 || grid.shape[0] !== shape[0] || grid.shape[rank + 1] !== rank) throw ctx.error(`a grid of shape [${grid.shape.join(", ")}] for an input of shape [${shape.join(", ")}]`);
+    if (grid.shape.length !== rank + 2 || grid.shape[0] !== shape[0] || grid.shape[rank + 1] !== rank)
+      throw ctx.error(`a grid of shape [${grid.shape.join(", ")}] for an input of shape [${shape.join(", ")}]`);
     const mode = ctx.string("mode", ctx.opset < 20 ? "bilinear" : "linear").replace(/^bi/, "");
     const filter = FILTERS[mode];
     const padding = ctx.string("padding_mode", "zeros");
     if (filter === undefined) throw ctx.error(`mode "${mode}" is not defined`);
-    if (padding !== "zeros" && padding !== "border" && padding !== "reflection") throw ctx.error(`padding_mode "${padding}" is not defined`);
+    if (padding !== "zeros" && padding !== "border" && padding !== "reflection")
+      throw ctx.error(`padding_mode "${padding}" is not defined`);
     const to = grid.shape.slice(1, -1);
     const [samples, pixels, places] = [shape[0]!, count(space), count(to)];
-    if (samples * pixels * places > MAX_MAP) throw ctx.error(`its map from ${pixels} to ${places} pixels is too large`, `at most ${MAX_MAP} elements`);
+    if (samples * pixels * places > MAX_MAP)
+      throw ctx.error(`its map from ${pixels} to ${places} pixels is too large`, `at most ${MAX_MAP} elements`);
     const map = new Float64Array(samples * pixels * places);
     for (let s = 0; s < samples; s++) {
       for (let p = 0; p < places; p++) {
-        const axes = space.map((n, d) => tapsAt(grid.data[(s * places + p) * rank + rank - 1 - d]!, n, filter, padding, ctx.int("align_corners", 0) !== 0));
-        const all = axes.reduce<Taps>((list, taps, d) => list.flatMap(([at, w]) => taps.map(([k, v]) => [at * space[d]! + k, w * v] as const)), [[0, 1]]);
+        const axes = space.map((n, d) =>
+          tapsAt(
+            grid.data[(s * places + p) * rank + rank - 1 - d]!,
+            n,
+            filter,
+            padding,
+            ctx.int("align_corners", 0) !== 0,
+          ),
+        );
+        const all = axes.reduce<Taps>(
+          (list, taps, d) => list.flatMap(([at, w]) => taps.map(([k, v]) => [at * space[d]! + k, w * v] as const)),
+          [[0, 1]],
+        );
         for (const [at, w] of all) map[(s * pixels + at) * places + p]! += w;
       }
     }
@@ -94,11 +114,16 @@ const affineGrid: OperatorImporter = {
     const theta = ctx.value(0);
     const space = [...ctx.needConstant(1, "the size").data].slice(2);
     const [n, rows, columns] = shapeOf(theta) as [number, number, number];
-    if (rows !== space.length || columns !== rows + 1) throw ctx.error(`a transformation of shape [${shapeOf(theta).join(", ")}] for ${space.length} axes`);
+    if (rows !== space.length || columns !== rows + 1)
+      throw ctx.error(`a transformation of shape [${shapeOf(theta).join(", ")}] for ${space.length} axes`);
     const corners = ctx.int("align_corners", 0) !== 0;
-    const at = (i: number, size: number): number => (corners ? (size === 1 ? -1 : (2 * i) / (size - 1) - 1) : (2 * i + 1) / size - 1);
+    const at = (i: number, size: number): number =>
+      corners ? (size === 1 ? -1 : (2 * i) / (size - 1) - 1) : (2 * i + 1) / size - 1;
     const base = points(space).flatMap((p) => [...p.map((i, d) => at(i, space[d]!)).reverse(), 1]);
-    const grid = ctx.fromConstant({ shape: [count(space), columns], data: Float64Array.from(base), integer: false }, `${ctx.name}_base`);
+    const grid = ctx.fromConstant(
+      { shape: [count(space), columns], data: Float64Array.from(base), integer: false },
+      `${ctx.name}_base`,
+    );
     const turned = ctx.emit("nn.transpose", [theta], [n, columns, rows], { perm: [0, 2, 1] });
     return reshape(ctx, ctx.emit("nn.matmul", [grid, turned], [n, count(space), rows]), [n, ...space, rows]);
   },
@@ -110,20 +135,46 @@ const col2im: OperatorImporter = {
   since: 18,
   import: (ctx) => {
     const x = ctx.value(0);
-    const [image, block] = [[...ctx.needConstant(1, "the image's shape").data], [...ctx.needConstant(2, "the block's shape").data]];
+    const [image, block] = [
+      [...ctx.needConstant(1, "the image's shape").data],
+      [...ctx.needConstant(2, "the block's shape").data],
+    ];
     const rank = image.length;
-    const list = (name: string, fallback: number, length: number): number[] => ctx.ints(name) ?? new Array<number>(length).fill(fallback);
-    const [strides, dilations, pads] = [list("strides", 1, rank), list("dilations", 1, rank), list("pads", 0, 2 * rank)];
+    const list = (name: string, fallback: number, length: number): number[] =>
+      ctx.ints(name) ?? new Array<number>(length).fill(fallback);
+    const [strides, dilations, pads] = [
+      list("strides", 1, rank),
+      list("dilations", 1, rank),
+      list("pads", 0, 2 * rank),
+    ];
     const patch = count(block);
     const [n, rows, places] = shapeOf(x) as [number, number, number];
     const reach = image.map((size, d) => size + pads[d]! + pads[rank + d]! - (block[d]! - 1) * dilations[d]! - 1);
     const steps = reach.map((r, d) => Math.floor(r / strides[d]!) + 1);
-    if (shapeOf(x).length !== 3 || rows % patch !== 0 || count(steps) !== places) throw ctx.error(`an input of shape [${shapeOf(x).join(", ")}] does not hold the blocks of an image of ${image.join(" x ")}`);
+    if (shapeOf(x).length !== 3 || rows % patch !== 0 || count(steps) !== places)
+      throw ctx.error(
+        `an input of shape [${shapeOf(x).join(", ")}] does not hold the blocks of an image of ${image.join(" x ")}`,
+      );
     const channels = rows / patch;
-    const weight = Float64Array.from({ length: rows * patch }, (_, i) => Number(Math.floor(i / patch) % patch === i % patch));
-    const attributes = { strides, dilations, pads, output_padding: reach.map((r, d) => r % strides[d]!), group: channels };
+    const weight = Float64Array.from({ length: rows * patch }, (_, i) =>
+      Number(Math.floor(i / patch) % patch === i % patch),
+    );
+    const attributes = {
+      strides,
+      dilations,
+      pads,
+      output_padding: reach.map((r, d) => r % strides[d]!),
+      group: channels,
+    };
     const input: Value = reshape(ctx, x, [n, rows, ...steps]);
-    return ctx.delegate("ConvTranspose", [{ kind: "value", value: input }, { kind: "const", tensor: { shape: [rows, 1, ...block], data: weight, integer: false } }], { attributes });
+    return ctx.delegate(
+      "ConvTranspose",
+      [
+        { kind: "value", value: input },
+        { kind: "const", tensor: { shape: [rows, 1, ...block], data: weight, integer: false } },
+      ],
+      { attributes },
+    );
   },
 };
 
@@ -135,25 +186,47 @@ const roiAlign: OperatorImporter = {
   import: (ctx) => {
     const x = ctx.value(0);
     const [rois, batch] = [ctx.needWeight(1, "the regions"), ctx.needConstant(2, "the batch indices").data];
-    if (ctx.string("mode", "avg") !== "avg") throw ctx.error("the largest of weighted neighbours is not supported", 'export with mode "avg"');
+    if (ctx.string("mode", "avg") !== "avg")
+      throw ctx.error("the largest of weighted neighbours is not supported", 'export with mode "avg"');
     const [n, channels, h, w] = shapeOf(x) as [number, number, number, number];
-    if (shapeOf(x).length !== 4 || rois.shape[1] !== 4 || batch.length !== rois.shape[0]) throw ctx.error(`regions of shape [${rois.shape.join(", ")}] for an input of shape [${shapeOf(x).join(", ")}]`);
-    const [oh, ow, scale, ratio] = [ctx.int("output_height", 1), ctx.int("output_width", 1), ctx.float("spatial_scale", 1), ctx.int("sampling_ratio", 0)];
+    if (shapeOf(x).length !== 4 || rois.shape[1] !== 4 || batch.length !== rois.shape[0])
+      throw ctx.error(`regions of shape [${rois.shape.join(", ")}] for an input of shape [${shapeOf(x).join(", ")}]`);
+    const [oh, ow, scale, ratio] = [
+      ctx.int("output_height", 1),
+      ctx.int("output_width", 1),
+      ctx.float("spatial_scale", 1),
+      ctx.int("sampling_ratio", 0),
+    ];
     const half = ctx.opset >= 16 && ctx.string("coordinate_transformation_mode", "half_pixel") === "half_pixel";
     const [regions, pixels, places] = [batch.length, h * w, oh * ow];
-    if (regions * pixels * places > MAX_MAP) throw ctx.error(`its map from ${pixels} pixels to ${regions} x ${places} is too large`, `at most ${MAX_MAP} elements`);
+    if (regions * pixels * places > MAX_MAP)
+      throw ctx.error(
+        `its map from ${pixels} pixels to ${regions} x ${places} is too large`,
+        `at most ${MAX_MAP} elements`,
+      );
     const map = new Float64Array(regions * pixels * places);
     for (let r = 0; r < regions; r++) {
-      const [x1, y1, x2, y2] = [0, 1, 2, 3].map((k) => rois.data[4 * r + k]! * scale - (half ? 0.5 : 0)) as [number, number, number, number];
+      const [x1, y1, x2, y2] = [0, 1, 2, 3].map((k) => rois.data[4 * r + k]! * scale - (half ? 0.5 : 0)) as [
+        number,
+        number,
+        number,
+        number,
+      ];
       const axis = (start: number, end: number, out: number, size: number): Taps[][] => {
         const step = (half ? end - start : Math.max(1, end - start)) / out;
         const samples = ratio > 0 ? ratio : Math.ceil(step);
-        return Array.from({ length: out }, (_, o) => Array.from({ length: samples }, (__, i) => edgeTaps(start + o * step + ((i + 0.5) * step) / samples, size)));
+        return Array.from({ length: out }, (_, o) =>
+          Array.from({ length: samples }, (__, i) => edgeTaps(start + o * step + ((i + 0.5) * step) / samples, size)),
+        );
       };
       const [rows, columns] = [axis(y1, y2, oh, h), axis(x1, x2, ow, w)];
       for (let p = 0; p < places; p++) {
         const [ys, xs] = [rows[Math.floor(p / ow)]!, columns[p % ow]!];
-        for (const ty of ys) for (const tx of xs) for (const [iy, wy] of ty) for (const [ix, wx] of tx) map[(r * pixels + iy * w + ix) * places + p]! += (wy * wx) / Math.max(1, ys.length * xs.length);
+        for (const ty of ys)
+          for (const tx of xs)
+            for (const [iy, wy] of ty)
+              for (const [ix, wx] of tx)
+                map[(r * pixels + iy * w + ix) * places + p]! += (wy * wx) / Math.max(1, ys.length * xs.length);
       }
     }
     const flat = reshape(ctx, x, [n, channels, pixels]);
@@ -168,7 +241,12 @@ function edgeTaps(at: number, n: number): Taps {
   if (at < -1 || at > n) return [];
   const inside = Math.max(0, at);
   const low = Math.floor(inside);
-  return low >= n - 1 ? [[n - 1, 1]] : [[low, low + 1 - inside], [low + 1, inside - low]];
+  return low >= n - 1
+    ? [[n - 1, 1]]
+    : [
+        [low, low + 1 - inside],
+        [low + 1, inside - low],
+      ];
 }
 
 export const samplingOperators: readonly OperatorImporter[] = [gridSample, affineGrid, col2im, roiAlign];

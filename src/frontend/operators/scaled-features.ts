@@ -1,6 +1,7 @@
 /**
- * Trees behind a scaling of their features: thresholds are moved to the features as they come, so that nothing is scaled. The
- * scaling is what single precision makes of it, step by step, and rises or falls; the threshold is the last number on its side.
+ * Trees behind a scaling of their features: thresholds are moved to the features as they come, so that nothing is
+ * scaled. The scaling is what single precision makes of it, step by step, and rises or falls; the threshold is the last
+ * number on its side.
  */
 import type { Op, Value } from "../../ir/core.js";
 import { denseAttr } from "../../ir/define-op.js";
@@ -21,17 +22,28 @@ function stepOf(op: Op): { step: Step; x: Value } | undefined {
   const x = op.operand(1 - constant);
   const dense = denseAttr(op.operand(constant).def!, "value");
   const features = shapeOf(x).at(-1);
-  if (features === undefined || shapeOf(x).join() !== shapeOf(op.result).join() || (dense.data.length !== 1 && (dense.data.length !== features || dense.shape.at(-1) !== features))) return undefined;
+  if (
+    features === undefined ||
+    shapeOf(x).join() !== shapeOf(op.result).join() ||
+    (dense.data.length !== 1 && (dense.data.length !== features || dense.shape.at(-1) !== features))
+  )
+    return undefined;
   const c = (f: number): number => Math.fround(dense.data[dense.data.length === 1 ? 0 : f]!);
   const one: Record<string, Step> = {
     "nn.add": { of: (v, f) => Math.fround(v + c(f)), rises: () => true },
-    "nn.sub": constant === 1 ? { of: (v, f) => Math.fround(v - c(f)), rises: () => true } : { of: (v, f) => Math.fround(c(f) - v), rises: () => false },
+    "nn.sub":
+      constant === 1
+        ? { of: (v, f) => Math.fround(v - c(f)), rises: () => true }
+        : { of: (v, f) => Math.fround(c(f) - v), rises: () => false },
     "nn.mul": { of: (v, f) => Math.fround(v * c(f)), rises: (f) => c(f) > 0 },
-    ...(constant === 1 && { "nn.div": { of: (v: number, f: number) => Math.fround(v / c(f)), rises: (f: number) => c(f) > 0 } }),
+    ...(constant === 1 && {
+      "nn.div": { of: (v: number, f: number) => Math.fround(v / c(f)), rises: (f: number) => c(f) > 0 },
+    }),
   };
   const step = one[op.name];
   // A feature times nothing is no feature.
-  if (step === undefined || (op.name !== "nn.add" && op.name !== "nn.sub" && dense.data.some((v) => v === 0))) return undefined;
+  if (step === undefined || (op.name !== "nn.add" && op.name !== "nn.sub" && dense.data.some((v) => v === 0)))
+    return undefined;
   return { step, x };
 }
 
@@ -55,8 +67,14 @@ export interface Question {
   readonly relation: number;
 }
 
-/** The features in front of all scaling, and how a question about scaled ones is asked of them; `exchanged` where the answers change places. */
-export function beforeScaling(x: Value): { x: Value; ask: (q: Question) => Question & { readonly exchanged: boolean } } {
+/**
+ * The features in front of all scaling, and how a question about scaled ones is asked of them; `exchanged` where the
+ * answers change places.
+ */
+export function beforeScaling(x: Value): {
+  x: Value;
+  ask: (q: Question) => Question & { readonly exchanged: boolean };
+} {
   const steps: Step[] = [];
   for (let op = x.def; op !== undefined; op = x.def) {
     const found = stepOf(op);

@@ -21,12 +21,21 @@ export function flatGather(ctx: NodeContext, x: Value, at: readonly number[], sh
 export function pick(ctx: NodeContext, i: number, at: readonly number[], shape: readonly number[]): Value | Imported {
   const c = ctx.constant(i);
   ctx.checkSize(shape);
-  return c !== undefined ? known(shape, at.map((k) => c.data[k]!), c.integer) : flatGather(ctx, ctx.value(i), at, shape);
+  return c !== undefined
+    ? known(
+        shape,
+        at.map((k) => c.data[k]!),
+        c.integer,
+      )
+    : flatGather(ctx, ctx.value(i), at, shape);
 }
 
 /** Every point of `shape`, in row-major order. */
 export function points(shape: readonly number[]): number[][] {
-  return shape.reduce<number[][]>((list, n) => list.flatMap((p) => Array.from({ length: n }, (_, i) => [...p, i])), [[]]);
+  return shape.reduce<number[][]>(
+    (list, n) => list.flatMap((p) => Array.from({ length: n }, (_, i) => [...p, i])),
+    [[]],
+  );
 }
 
 function indexIn(ctx: NodeContext, v: number, n: number): number {
@@ -35,18 +44,37 @@ function indexIn(ctx: NodeContext, v: number, n: number): number {
   return k;
 }
 
-// --- where indices of each kind point to ----------------------------------------------------------------------------------
+// --- where indices of each kind point to
+//   ----------------------------------------------------------------------------------
 
 /** Positions in a tensor of shape `from`, of the elements that an index per element names along `axis`. */
-export function elementPositions(ctx: NodeContext, from: readonly number[], index: ConstTensor, axis: number): number[] {
+export function elementPositions(
+  ctx: NodeContext,
+  from: readonly number[],
+  index: ConstTensor,
+  axis: number,
+): number[] {
   const strides = rowMajorStrides(from);
   const own = rowMajorStrides(index.shape);
-  if (index.shape.length !== from.length) throw ctx.error(`its indices have rank ${index.shape.length}, its data ${from.length}`);
-  return Array.from(index.data, (v, i) => index.shape.reduce((sum, n, d) => sum + (d === axis ? indexIn(ctx, v, from[axis]!) : Math.floor(i / own[d]!) % n) * strides[d]!, 0));
+  if (index.shape.length !== from.length)
+    throw ctx.error(`its indices have rank ${index.shape.length}, its data ${from.length}`);
+  return Array.from(index.data, (v, i) =>
+    index.shape.reduce(
+      (sum, n, d) => sum + (d === axis ? indexIn(ctx, v, from[axis]!) : Math.floor(i / own[d]!) % n) * strides[d]!,
+      0,
+    ),
+  );
 }
 
-/** Positions of the slices that tuples of indices name, behind `batch` leading dimensions that indices and data share. */
-function tuplePositions(ctx: NodeContext, from: readonly number[], index: ConstTensor, batch: number): { at: number[]; slice: readonly number[] } {
+/**
+ * Positions of the slices that tuples of indices name, behind `batch` leading dimensions that indices and data share.
+ */
+function tuplePositions(
+  ctx: NodeContext,
+  from: readonly number[],
+  index: ConstTensor,
+  batch: number,
+): { at: number[]; slice: readonly number[] } {
   const depth = index.shape[index.shape.length - 1]!;
   if (batch + depth > from.length) throw ctx.error(`indices of ${depth} numbers for a tensor of rank ${from.length}`);
   const strides = rowMajorStrides(from);
@@ -57,7 +85,8 @@ function tuplePositions(ctx: NodeContext, from: readonly number[], index: ConstT
   const at: number[] = [];
   for (let t = 0; t < tuples; t++) {
     let start = Math.floor(t / perBatch) * count(from.slice(batch));
-    for (let k = 0; k < depth; k++) start += indexIn(ctx, index.data[t * depth + k]!, from[batch + k]!) * strides[batch + k]!;
+    for (let k = 0; k < depth; k++)
+      start += indexIn(ctx, index.data[t * depth + k]!, from[batch + k]!) * strides[batch + k]!;
     for (let s = 0; s < size; s++) at.push(start + s);
   }
   return { at, slice };
@@ -84,7 +113,8 @@ const gatherND: OperatorImporter = {
   },
 };
 
-// --- placing ------------------------------------------------------------------------------------------------------------
+// --- placing
+//   ------------------------------------------------------------------------------------------------------------
 
 const REDUCTIONS: Readonly<Record<string, { readonly op: string; readonly neutral: number }>> = {
   add: { op: "nn.add", neutral: 0 },
@@ -93,14 +123,19 @@ const REDUCTIONS: Readonly<Record<string, { readonly op: string; readonly neutra
   min: { op: "nn.min", neutral: Infinity },
 };
 
-/** The data with updates at positions `at`: one gather from both, or per repetition of a position one step of the reduction. */
+/**
+ * The data with updates at positions `at`: one gather from both, or per repetition of a position one step of the
+ * reduction.
+ */
 function placed(ctx: NodeContext, at: readonly number[]): Value {
   const shape = ctx.shape(0);
   const total = count(shape);
   ctx.checkSize(shape);
-  if (count(ctx.shape(2)) !== at.length) throw ctx.error(`${count(ctx.shape(2))} updates are given for ${at.length} positions`);
+  if (count(ctx.shape(2)) !== at.length)
+    throw ctx.error(`${count(ctx.shape(2))} updates are given for ${at.length} positions`);
   const updates = reshape(ctx, ctx.value(2), [at.length]);
-  const joined = (data: Value): Value => ctx.emit("nn.concat", [data, updates], [shapeOf(data)[0]! + at.length], { axis: 0 });
+  const joined = (data: Value): Value =>
+    ctx.emit("nn.concat", [data, updates], [shapeOf(data)[0]! + at.length], { axis: 0 });
   const flat = reshape(ctx, ctx.value(0), [total]);
   const own = Array.from({ length: total }, (_, i) => i);
   const kind = ctx.string("reduction", "none");
@@ -117,13 +152,22 @@ function placed(ctx: NodeContext, at: readonly number[]): Value {
     seen.set(p, round + 1);
     (rounds[round] ??= new Array<number>(total).fill(-1))[p] = u;
   });
-  return reshape(ctx, rounds.reduce((y, round) => {
-    // Where nothing is placed, the neutral element is, or of an extreme the element itself.
-    const finite = Number.isFinite(reduction.neutral);
-    const base = finite ? reshape(ctx, scalarOf(ctx, reduction.neutral, "neutral"), [1]) : y;
-    const other = flatGather(ctx, joined(base), round.map((u, p) => (u >= 0 ? shapeOf(base)[0]! + u : finite ? 0 : p)), [total]);
-    return ctx.emit(reduction.op, [y, other], [total]);
-  }, flat), shape);
+  return reshape(
+    ctx,
+    rounds.reduce((y, round) => {
+      // Where nothing is placed, the neutral element is, or of an extreme the element itself.
+      const finite = Number.isFinite(reduction.neutral);
+      const base = finite ? reshape(ctx, scalarOf(ctx, reduction.neutral, "neutral"), [1]) : y;
+      const other = flatGather(
+        ctx,
+        joined(base),
+        round.map((u, p) => (u >= 0 ? shapeOf(base)[0]! + u : finite ? 0 : p)),
+        [total],
+      );
+      return ctx.emit(reduction.op, [y, other], [total]);
+    }, flat),
+    shape,
+  );
 }
 
 function scatterElements(opType: string): OperatorImporter {
@@ -133,7 +177,10 @@ function scatterElements(opType: string): OperatorImporter {
     limits: "constant indices",
     import: (ctx) => {
       const from = ctx.shape(0);
-      return placed(ctx, elementPositions(ctx, from, ctx.needConstant(1, "the index"), ctx.axis(ctx.int("axis", 0), from.length)));
+      return placed(
+        ctx,
+        elementPositions(ctx, from, ctx.needConstant(1, "the index"), ctx.axis(ctx.int("axis", 0), from.length)),
+      );
     },
   };
 }
@@ -145,7 +192,8 @@ const scatterND: OperatorImporter = {
   import: (ctx) => placed(ctx, tuplePositions(ctx, ctx.shape(0), ctx.needConstant(1, "the index"), 0).at),
 };
 
-// --- other orders -------------------------------------------------------------------------------------------------------
+// --- other orders
+//   -------------------------------------------------------------------------------------------------------
 
 /** The first elements of each sequence turned around. */
 const reverseSequence: OperatorImporter = {
@@ -155,10 +203,19 @@ const reverseSequence: OperatorImporter = {
   import: (ctx) => {
     const from = ctx.shape(0);
     const lengths = ctx.needConstant(1, "the lengths").data;
-    const [time, batch] = [ctx.axis(ctx.int("time_axis", 0), from.length), ctx.axis(ctx.int("batch_axis", 1), from.length)];
-    if (time === batch || lengths.length !== from[batch]) throw ctx.error(`${lengths.length} lengths along axis ${batch} of [${from.join(", ")}]`);
+    const [time, batch] = [
+      ctx.axis(ctx.int("time_axis", 0), from.length),
+      ctx.axis(ctx.int("batch_axis", 1), from.length),
+    ];
+    if (time === batch || lengths.length !== from[batch])
+      throw ctx.error(`${lengths.length} lengths along axis ${batch} of [${from.join(", ")}]`);
     const strides = rowMajorStrides(from);
-    const at = points(from).map((p) => p.reduce((sum, i, d) => sum + (d === time && i < lengths[p[batch]!]! ? lengths[p[batch]!]! - 1 - i : i) * strides[d]!, 0));
+    const at = points(from).map((p) =>
+      p.reduce(
+        (sum, i, d) => sum + (d === time && i < lengths[p[batch]!]! ? lengths[p[batch]!]! - 1 - i : i) * strides[d]!,
+        0,
+      ),
+    );
     return pick(ctx, 0, at, from);
   },
 };
@@ -173,11 +230,26 @@ const compress: OperatorImporter = {
     const flat = !ctx.node.attribute.some((a) => a.name === "axis");
     const axis = flat ? 0 : ctx.axis(ctx.int("axis", 0), from.length);
     const shape = flat ? [count(from)] : from;
-    const kept = [...ctx.needConstant(1, "the condition").data].flatMap((v, i) => (v !== 0 && i < shape[axis]! ? [i] : []));
+    const kept = [...ctx.needConstant(1, "the condition").data].flatMap((v, i) =>
+      v !== 0 && i < shape[axis]! ? [i] : [],
+    );
     const strides = rowMajorStrides(shape);
     const to = shape.map((n, d) => (d === axis ? kept.length : n));
-    return pick(ctx, 0, points(to).map((p) => p.reduce((sum, i, d) => sum + (d === axis ? kept[i]! : i) * strides[d]!, 0)), to);
+    return pick(
+      ctx,
+      0,
+      points(to).map((p) => p.reduce((sum, i, d) => sum + (d === axis ? kept[i]! : i) * strides[d]!, 0)),
+      to,
+    );
   },
 };
 
-export const scatterOperators: readonly OperatorImporter[] = [gatherElements, gatherND, scatterElements("ScatterElements"), scatterElements("Scatter"), scatterND, reverseSequence, compress];
+export const scatterOperators: readonly OperatorImporter[] = [
+  gatherElements,
+  gatherND,
+  scatterElements("ScatterElements"),
+  scatterElements("Scatter"),
+  scatterND,
+  reverseSequence,
+  compress,
+];

@@ -15,7 +15,8 @@ export type PostTransform = (typeof POST_TRANSFORMS)[number];
 export function postTransform(ctx: NodeContext, name = ctx.string("post_transform", "NONE")): PostTransform {
   const found = POST_TRANSFORMS.find((t) => t === name);
   if (found === undefined) throw ctx.error(`post_transform is ${name}`, `it is one of ${POST_TRANSFORMS.join(", ")}`);
-  if (found === "SOFTMAX_ZERO" || found === "PROBIT") throw ctx.error(`post_transform ${found} is not supported`, "export with NONE, SOFTMAX or LOGISTIC");
+  if (found === "SOFTMAX_ZERO" || found === "PROBIT")
+    throw ctx.error(`post_transform ${found} is not supported`, "export with NONE, SOFTMAX or LOGISTIC");
   return found;
 }
 
@@ -41,8 +42,13 @@ export function labelType(strings: string): (ctx: NodeContext) => number {
 export function labelRemark(strings: string): (ctx: NodeContext) => string | undefined {
   return (ctx) => {
     const names = ctx.strings(strings) ?? [];
-    const shown = names.slice(0, SHOWN).map((n, i) => `${i} for "${printable(n, 40)}"`).join(", ");
-    return names.length === 0 ? undefined : `labels leave as numbers: ${shown}${names.length > SHOWN ? ` and so on for ${names.length} classes` : ""}`;
+    const shown = names
+      .slice(0, SHOWN)
+      .map((n, i) => `${i} for "${printable(n, 40)}"`)
+      .join(", ");
+    return names.length === 0
+      ? undefined
+      : `labels leave as numbers: ${shown}${names.length > SHOWN ? ` and so on for ${names.length} classes` : ""}`;
   };
 }
 const SHOWN = 20;
@@ -63,7 +69,11 @@ export function columns(ctx: NodeContext, parts: readonly Value[]): Value {
 
 export function column(ctx: NodeContext, x: Value, start: number, count = 1): Value {
   const shape = [...shapeOf(x).slice(0, -1), count];
-  return ctx.emit("nn.slice", [x], shape, { shape, starts: shape.map((_, d) => (d === shape.length - 1 ? start : 0)), steps: shape.map(() => 1) });
+  return ctx.emit("nn.slice", [x], shape, {
+    shape,
+    starts: shape.map((_, d) => (d === shape.length - 1 ? start : 0)),
+    steps: shape.map(() => 1),
+  });
 }
 
 /** Drops the last axis, of length 1. */
@@ -79,18 +89,27 @@ export function bestLabel(ctx: NodeContext, scores: Value, labels: Labels): Valu
 
 /** `score` above `limit` ? positive : negative, for a column of scores. */
 export function labelAbove(ctx: NodeContext, score: Value, limit: number, positive: number, negative: number): Value {
-  const below = limit === 0 ? ctx.emit("nn.neg", [score], shapeOf(score)) : ctx.emit("nn.sub", [scalarOf(ctx, limit, "limit"), score], shapeOf(score));
-  return perSample(ctx, selectNegative(ctx, below, scalarOf(ctx, positive, "positive"), scalarOf(ctx, negative, "negative")));
+  const below =
+    limit === 0
+      ? ctx.emit("nn.neg", [score], shapeOf(score))
+      : ctx.emit("nn.sub", [scalarOf(ctx, limit, "limit"), score], shapeOf(score));
+  return perSample(
+    ctx,
+    selectNegative(ctx, below, scalarOf(ctx, positive, "positive"), scalarOf(ctx, negative, "negative")),
+  );
 }
 
 /**
- * Two columns made of one score, as ONNX Runtime makes them: probabilities where a logistic function or the weights (none of
- * them negative) make it one, otherwise a margin and its opposite.
+ * Two columns made of one score, as ONNX Runtime makes them: probabilities where a logistic function or the weights
+ * (none of them negative) make it one, otherwise a margin and its opposite.
  */
 export function twoColumns(ctx: NodeContext, score: Value, post: PostTransform, probability: boolean): Value {
   const shape = shapeOf(score);
   // The logistic function of the opposite is what the function of the score leaves of one.
   const second = post === "LOGISTIC" ? ctx.emit("nn.unary", [score], shape, { fn: "sigmoid" }) : score;
-  const first = probability || post === "LOGISTIC" ? ctx.emit("nn.sub", [scalarOf(ctx, 1, "one"), second], shape) : ctx.emit("nn.neg", [score], shape);
+  const first =
+    probability || post === "LOGISTIC"
+      ? ctx.emit("nn.sub", [scalarOf(ctx, 1, "one"), second], shape)
+      : ctx.emit("nn.neg", [score], shape);
   return columns(ctx, [first, second]);
 }

@@ -22,7 +22,10 @@ function strided(c: ConstTensor, offset: number, strides: readonly number[], sha
 /** The same elements under another shape. */
 function reshapeTo(ctx: NodeContext, shape: readonly number[]): Value | Imported {
   const c = ctx.constant(0);
-  if (count(shape) !== count(ctx.shape(0))) throw ctx.error(`[${ctx.shape(0).join(", ")}] has ${count(ctx.shape(0))} elements, [${shape.join(", ")}] has ${count(shape)}`);
+  if (count(shape) !== count(ctx.shape(0)))
+    throw ctx.error(
+      `[${ctx.shape(0).join(", ")}] has ${count(ctx.shape(0))} elements, [${shape.join(", ")}] has ${count(shape)}`,
+    );
   if (c !== undefined) return known(shape, c.data, c.integer);
   const x = ctx.value(0);
   return shapeOf(x).join() === shape.join() ? x : ctx.emit("nn.reshape", [x], shape, { shape: [...shape] });
@@ -34,16 +37,22 @@ const reshape: OperatorImporter = {
   import: (ctx) => {
     const from = ctx.shape(0);
     const target = [...ctx.needConstant(1, "the target shape").data];
-    if (target.filter((d) => d === -1).length > 1) throw ctx.error(`the target shape [${target.join(", ")}] holds -1 twice`);
-    if (target.some((d) => d < -1 || !Number.isSafeInteger(d))) throw ctx.error(`the target shape is [${target.join(", ")}]`);
+    if (target.filter((d) => d === -1).length > 1)
+      throw ctx.error(`the target shape [${target.join(", ")}] holds -1 twice`);
+    if (target.some((d) => d < -1 || !Number.isSafeInteger(d)))
+      throw ctx.error(`the target shape is [${target.join(", ")}]`);
     const allowZero = ctx.int("allowzero", 0) !== 0;
     const rebatched = ctx.rebatchedShape();
     if (rebatched !== undefined) return reshapeTo(ctx, rebatched);
     const shape = target.map((d, i) => (d === 0 && !allowZero ? (from[i] ?? 0) : d));
     const rest = shape.filter((d) => d !== -1).reduce((n, d) => n * d, 1);
     const total = count(from);
-    if (shape.includes(-1) && (rest === 0 || total % rest !== 0)) throw ctx.error(`${total} elements do not fill [${target.join(", ")}]`);
-    return reshapeTo(ctx, shape.map((d) => (d === -1 ? total / rest : d)));
+    if (shape.includes(-1) && (rest === 0 || total % rest !== 0))
+      throw ctx.error(`${total} elements do not fill [${target.join(", ")}]`);
+    return reshapeTo(
+      ctx,
+      shape.map((d) => (d === -1 ? total / rest : d)),
+    );
   },
 };
 
@@ -62,10 +71,15 @@ const squeeze: OperatorImporter = {
   opType: "Squeeze",
   import: (ctx) => {
     const from = ctx.shape(0);
-    const axes = ctx.intsOrInput("axes", 1, "axes")?.map((a) => ctx.axis(a, from.length)) ?? from.flatMap((n, d) => (n === 1 ? [d] : []));
+    const axes =
+      ctx.intsOrInput("axes", 1, "axes")?.map((a) => ctx.axis(a, from.length)) ??
+      from.flatMap((n, d) => (n === 1 ? [d] : []));
     const wide = axes.find((a) => from[a] !== 1);
     if (wide !== undefined) throw ctx.error(`axis ${wide} has ${from[wide]} elements and cannot be squeezed`);
-    return reshapeTo(ctx, from.filter((_, d) => !axes.includes(d)));
+    return reshapeTo(
+      ctx,
+      from.filter((_, d) => !axes.includes(d)),
+    );
   },
 };
 
@@ -87,11 +101,19 @@ const transpose: OperatorImporter = {
   import: (ctx) => {
     const from = ctx.shape(0);
     const perm = ctx.ints("perm") ?? from.map((_, d) => from.length - 1 - d);
-    if ([...perm].sort((a, b) => a - b).join() !== from.map((_, d) => d).join()) throw ctx.error(`perm [${perm.join(", ")}] is no permutation of ${from.length} axes`);
+    if ([...perm].sort((a, b) => a - b).join() !== from.map((_, d) => d).join())
+      throw ctx.error(`perm [${perm.join(", ")}] is no permutation of ${from.length} axes`);
     const shape = perm.map((p) => from[p]!);
     const c = ctx.constant(0);
     const strides = rowMajorStrides(from);
-    return c === undefined ? ctx.emit("nn.transpose", [ctx.value(0)], shape, { perm }) : strided(c, 0, perm.map((p) => strides[p]!), shape);
+    return c === undefined
+      ? ctx.emit("nn.transpose", [ctx.value(0)], shape, { perm })
+      : strided(
+          c,
+          0,
+          perm.map((p) => strides[p]!),
+          shape,
+        );
   },
 };
 
@@ -100,7 +122,9 @@ const concat: OperatorImporter = {
   import: (ctx) => {
     const shapes = Array.from({ length: ctx.inputCount }, (_, i) => ctx.shape(i));
     const axis = ctx.axis(ctx.int("axis", 1), shapes[0]!.length);
-    for (const s of shapes) if (s.length !== shapes[0]!.length || s.some((n, d) => d !== axis && n !== shapes[0]![d])) throw ctx.error(`shapes [${shapes[0]!.join(", ")}] and [${s.join(", ")}] cannot be joined along axis ${axis}`);
+    for (const s of shapes)
+      if (s.length !== shapes[0]!.length || s.some((n, d) => d !== axis && n !== shapes[0]![d]))
+        throw ctx.error(`shapes [${shapes[0]!.join(", ")}] and [${s.join(", ")}] cannot be joined along axis ${axis}`);
     const shape = shapes[0]!.map((n, d) => (d === axis ? shapes.reduce((t, s) => t + s[axis]!, 0) : n));
     const used = shapes.flatMap((s, i) => (s[axis] === 0 ? [] : [i]));
     if (ctx.allConstant) {
@@ -117,15 +141,33 @@ const concat: OperatorImporter = {
       }
       return known(shape, data, ctx.constant(0)!.integer);
     }
-    return used.length === 1 ? ctx.input(used[0]!) : ctx.emit("nn.concat", used.map((i) => ctx.value(i)), shape, { axis });
+    return used.length === 1
+      ? ctx.input(used[0]!)
+      : ctx.emit(
+          "nn.concat",
+          used.map((i) => ctx.value(i)),
+          shape,
+          { axis },
+        );
   },
 };
 
 /** Elements start, start + step, ... of each axis. */
-function sliceTo(ctx: NodeContext, starts: readonly number[], steps: readonly number[], shape: readonly number[]): Value | Imported {
+function sliceTo(
+  ctx: NodeContext,
+  starts: readonly number[],
+  steps: readonly number[],
+  shape: readonly number[],
+): Value | Imported {
   const c = ctx.constant(0);
   const strides = rowMajorStrides(ctx.shape(0));
-  if (c !== undefined) return strided(c, starts.reduce((o, s, d) => o + s * strides[d]!, 0), strides.map((s, d) => s * steps[d]!), shape);
+  if (c !== undefined)
+    return strided(
+      c,
+      starts.reduce((o, s, d) => o + s * strides[d]!, 0),
+      strides.map((s, d) => s * steps[d]!),
+      shape,
+    );
   // Exporters slice to nothing and join the rest: an empty part is known.
   if (count(shape) === 0) return known(shape, [], false);
   return ctx.emit("nn.slice", [ctx.value(0)], shape, { starts: [...starts], steps: [...steps], shape: [...shape] });
@@ -135,9 +177,11 @@ const slice: OperatorImporter = {
   opType: "Slice",
   import: (ctx) => {
     const from = ctx.shape(0);
-    const given = (name: string, i: number): number[] | undefined => (ctx.opset < 10 ? ctx.ints(name) : ctx.has(i) ? [...ctx.needConstant(i, name).data] : undefined);
+    const given = (name: string, i: number): number[] | undefined =>
+      ctx.opset < 10 ? ctx.ints(name) : ctx.has(i) ? [...ctx.needConstant(i, name).data] : undefined;
     const [begins, ends] = [given("starts", 1), given("ends", 2)];
-    if (begins === undefined || ends === undefined || begins.length !== ends.length) throw ctx.error("starts and ends are missing or differ in length");
+    if (begins === undefined || ends === undefined || begins.length !== ends.length)
+      throw ctx.error("starts and ends are missing or differ in length");
     const axes = (given("axes", 3) ?? begins.map((_, i) => i)).map((a) => ctx.axis(a, from.length));
     const stepList = (ctx.opset < 10 ? undefined : given("steps", 4)) ?? begins.map(() => 1);
     const starts = from.map(() => 0);
@@ -164,13 +208,25 @@ const split: OperatorImporter = {
     const from = ctx.shape(0);
     const axis = ctx.axis(ctx.int("axis", 0), from.length);
     const parts = ctx.node.output.length;
-    if (ctx.int("num_outputs", parts) !== parts) throw ctx.error(`num_outputs is ${ctx.int("num_outputs", parts)}, but it has ${parts} outputs`);
-    if (ctx.opset < 18 && from[axis]! % parts !== 0 && !ctx.has(1) && ctx.ints("split") === undefined) throw ctx.error(`${from[axis]} elements of axis ${axis} do not split into ${parts} equal parts`);
-    const sizes = ctx.intsOrInput("split", 1, "sizes") ?? Array.from({ length: parts }, (_, i) => Math.min(Math.ceil(from[axis]! / parts), from[axis]! - i * Math.ceil(from[axis]! / parts)));
-    if (sizes.reduce((n, s) => n + s, 0) !== from[axis]) throw ctx.error(`parts of ${sizes.join(" + ")} do not make up the ${from[axis]} elements of axis ${axis}`);
+    if (ctx.int("num_outputs", parts) !== parts)
+      throw ctx.error(`num_outputs is ${ctx.int("num_outputs", parts)}, but it has ${parts} outputs`);
+    if (ctx.opset < 18 && from[axis]! % parts !== 0 && !ctx.has(1) && ctx.ints("split") === undefined)
+      throw ctx.error(`${from[axis]} elements of axis ${axis} do not split into ${parts} equal parts`);
+    const sizes =
+      ctx.intsOrInput("split", 1, "sizes") ??
+      Array.from({ length: parts }, (_, i) =>
+        Math.min(Math.ceil(from[axis]! / parts), from[axis]! - i * Math.ceil(from[axis]! / parts)),
+      );
+    if (sizes.reduce((n, s) => n + s, 0) !== from[axis])
+      throw ctx.error(`parts of ${sizes.join(" + ")} do not make up the ${from[axis]} elements of axis ${axis}`);
     let start = 0;
     return sizes.map((size) => {
-      const part = sliceTo(ctx, from.map((_, d) => (d === axis ? start : 0)), from.map(() => 1), from.map((n, d) => (d === axis ? size : n)));
+      const part = sliceTo(
+        ctx,
+        from.map((_, d) => (d === axis ? start : 0)),
+        from.map(() => 1),
+        from.map((n, d) => (d === axis ? size : n)),
+      );
       start += size;
       return part;
     });
@@ -193,7 +249,14 @@ const gather: OperatorImporter = {
     if (c === undefined) {
       // One index is a slice, which needs no selection.
       const taken = from.map((n, d) => (d === axis ? at.length : n));
-      const y = at.length === 1 ? ctx.emit("nn.slice", [ctx.value(0)], taken, { starts: from.map((_, d) => (d === axis ? at[0]! : 0)), steps: from.map(() => 1), shape: taken }) : ctx.emit("nn.gather", [ctx.value(0)], taken, { axis, indices: at });
+      const y =
+        at.length === 1
+          ? ctx.emit("nn.slice", [ctx.value(0)], taken, {
+              starts: from.map((_, d) => (d === axis ? at[0]! : 0)),
+              steps: from.map(() => 1),
+              shape: taken,
+            })
+          : ctx.emit("nn.gather", [ctx.value(0)], taken, { axis, indices: at });
       return index.shape.length === 1 ? y : ctx.emit("nn.reshape", [y], shape, { shape });
     }
     const [outer, inner] = [count(from.slice(0, axis)), count(from.slice(axis + 1))];
@@ -229,7 +292,11 @@ function padByIndex(ctx: NodeContext, mode: string, pads: readonly number[]): Va
   const to = from.map((n, d) => n + pads[d]! + pads[from.length + d]!);
   if (to.some((n) => n < 1)) throw ctx.error(`its result would have the shape [${to.join(", ")}]`);
   ctx.checkSize(to);
-  return gatherAxes(ctx, x, to.map((n, d) => Array.from({ length: n }, (_, i) => at(i - pads[d]!, from[d]!))));
+  return gatherAxes(
+    ctx,
+    x,
+    to.map((n, d) => Array.from({ length: n }, (_, i) => at(i - pads[d]!, from[d]!))),
+  );
 }
 
 /** Elements of `value` around x; negative pads take elements away. */
@@ -237,10 +304,25 @@ export function padded(ctx: NodeContext, x: Value, pads: readonly number[], valu
   const from = shapeOf(x);
   const [begin, end] = [pads.slice(0, from.length), pads.slice(from.length)];
   const cut = from.map((n, d) => n + Math.min(0, begin[d]!) + Math.min(0, end[d]!));
-  if (cut.some((n, d) => n < 0 || (n === 0 && from[d]! + begin[d]! + end[d]! > 0))) throw ctx.error(`pads [${pads.join(", ")}] leave nothing of the shape [${from.join(", ")}]`);
-  const inner = cut.join() === from.join() ? x : ctx.emit("nn.slice", [x], cut, { starts: begin.map((p) => Math.max(0, -p)), steps: cut.map(() => 1), shape: cut });
+  if (cut.some((n, d) => n < 0 || (n === 0 && from[d]! + begin[d]! + end[d]! > 0)))
+    throw ctx.error(`pads [${pads.join(", ")}] leave nothing of the shape [${from.join(", ")}]`);
+  const inner =
+    cut.join() === from.join()
+      ? x
+      : ctx.emit("nn.slice", [x], cut, {
+          starts: begin.map((p) => Math.max(0, -p)),
+          steps: cut.map(() => 1),
+          shape: cut,
+        });
   const grown = pads.map((p) => Math.max(0, p));
-  return grown.every((p) => p === 0) ? inner : ctx.emit("nn.pad", [inner], cut.map((n, d) => n + grown[d]! + grown[from.length + d]!), { pads: grown, value });
+  return grown.every((p) => p === 0)
+    ? inner
+    : ctx.emit(
+        "nn.pad",
+        [inner],
+        cut.map((n, d) => n + grown[d]! + grown[from.length + d]!),
+        { pads: grown, value },
+      );
 }
 
 const pad: OperatorImporter = {
@@ -250,15 +332,19 @@ const pad: OperatorImporter = {
     const from = ctx.shape(0);
     const mode = ctx.string("mode", "constant");
     const given = ctx.opset < 11 ? ctx.ints("pads") : [...ctx.needConstant(1, "pads").data];
-    const axes = ctx.has(3) ? [...ctx.needConstant(3, "axes").data].map((a) => ctx.axis(a, from.length)) : from.map((_, d) => d);
-    if (given === undefined || given.length !== 2 * axes.length) throw ctx.error(`pads has ${given?.length ?? 0} entries instead of ${2 * axes.length}`);
+    const axes = ctx.has(3)
+      ? [...ctx.needConstant(3, "axes").data].map((a) => ctx.axis(a, from.length))
+      : from.map((_, d) => d);
+    if (given === undefined || given.length !== 2 * axes.length)
+      throw ctx.error(`pads has ${given?.length ?? 0} entries instead of ${2 * axes.length}`);
     const pads = new Array<number>(2 * from.length).fill(0);
     axes.forEach((a, i) => {
       pads[a] = given[i]!;
       pads[from.length + a] = given[axes.length + i]!;
     });
     if (mode !== "constant") return padByIndex(ctx, mode, pads);
-    const value = ctx.opset < 11 ? ctx.float("value", 0) : ctx.has(2) ? (ctx.needConstant(2, "the pad value").data[0] ?? 0) : 0;
+    const value =
+      ctx.opset < 11 ? ctx.float("value", 0) : ctx.has(2) ? (ctx.needConstant(2, "the pad value").data[0] ?? 0) : 0;
     if (pads.every((p) => p === 0)) return ctx.input(0);
     if (!Number.isFinite(value)) throw ctx.error(`its pad value is ${value}`, "pad with a finite value");
     return padded(ctx, ctx.value(0), pads, value);
@@ -295,7 +381,13 @@ const eyeLike: OperatorImporter = {
     if (ctx.shape(0).length !== 2) throw ctx.error(`its input has rank ${ctx.shape(0).length} instead of 2`);
     ctx.checkSize(ctx.shape(0));
     const k = ctx.int("k", 0);
-    return known(ctx.shape(0), Float64Array.from({ length: rows! * columns! }, (_, i) => Number((i % columns!) - Math.floor(i / columns!) === k)), false);
+    return known(
+      ctx.shape(0),
+      Float64Array.from({ length: rows! * columns! }, (_, i) =>
+        Number((i % columns!) - Math.floor(i / columns!) === k),
+      ),
+      false,
+    );
   },
 };
 
@@ -309,9 +401,15 @@ const expand: OperatorImporter = {
     if (shape === undefined) throw ctx.error(`[${from.join(", ")}] does not broadcast to [${to.join(", ")}]`);
     ctx.checkSize(shape);
     const c = ctx.constant(0);
-    if (c === undefined) return shape.join() === from.join() ? ctx.input(0) : ctx.emit("nn.broadcast", [ctx.value(0)], shape, { shape });
+    if (c === undefined)
+      return shape.join() === from.join() ? ctx.input(0) : ctx.emit("nn.broadcast", [ctx.value(0)], shape, { shape });
     const strides = rowMajorStrides(from);
-    return strided(c, 0, shape.map((_, d) => ((from[from.length - rank + d] ?? 1) === 1 ? 0 : strides[from.length - rank + d]!)), shape);
+    return strided(
+      c,
+      0,
+      shape.map((_, d) => ((from[from.length - rank + d] ?? 1) === 1 ? 0 : strides[from.length - rank + d]!)),
+      shape,
+    );
   },
 };
 
@@ -329,7 +427,8 @@ const shape: OperatorImporter = {
 
 const constant: OperatorImporter = {
   opType: "Constant",
-  resultType: (ctx) => ctx.tensorType("value") ?? (ctx.node.attribute.some((a) => a.name.startsWith("value_int")) ? 7 : 1),
+  resultType: (ctx) =>
+    ctx.tensorType("value") ?? (ctx.node.attribute.some((a) => a.name.startsWith("value_int")) ? 7 : 1),
   import: (ctx) => {
     const t = ctx.tensor("value");
     if (t !== undefined) return { kind: "const", tensor: t };
@@ -346,7 +445,10 @@ const constant: OperatorImporter = {
 
 /** Elements that a range may have. */
 const MAX_RANGE = 2 ** 24;
-/** Elements that a few bytes of a file may ask for: the largest layers that there are, such as the 2^26.6 weights of VGG's first full one. */
+/**
+ * Elements that a few bytes of a file may ask for: the largest layers that there are, such as the 2^26.6 weights of
+ * VGG's first full one.
+ */
 const MAX_FILLED = 2 ** 27;
 
 const constantOfShape: OperatorImporter = {
@@ -354,7 +456,8 @@ const constantOfShape: OperatorImporter = {
   resultType: (ctx) => ctx.tensorType("value") ?? 1,
   import: (ctx) => {
     const s = [...ctx.needConstant(0, "the shape").data];
-    if (!(count(s) <= MAX_FILLED)) throw ctx.error(`a constant of ${s.join(" x ")} elements is too large`, `at most ${MAX_FILLED}`);
+    if (!(count(s) <= MAX_FILLED))
+      throw ctx.error(`a constant of ${s.join(" x ")} elements is too large`, `at most ${MAX_FILLED}`);
     const value = ctx.tensor("value");
     return known(s, new Float64Array(count(s)).fill(value?.data[0] ?? 0), value?.integer ?? false);
   },
@@ -364,12 +467,38 @@ const range: OperatorImporter = {
   opType: "Range",
   ignores: { stash_type: "the numbers are computed in double precision" },
   import: (ctx) => {
-    const [start, limit, delta] = [0, 1, 2].map((i) => ctx.needConstant(i, "a bound").data[0] ?? 0) as [number, number, number];
+    const [start, limit, delta] = [0, 1, 2].map((i) => ctx.needConstant(i, "a bound").data[0] ?? 0) as [
+      number,
+      number,
+      number,
+    ];
     if (delta === 0) throw ctx.error("its step is 0");
     const n = Math.max(0, Math.ceil((limit - start) / delta));
     if (n > MAX_RANGE) throw ctx.error(`a range of ${n} elements is too large`);
-    return known([n], Array.from({ length: n }, (_, i) => start + i * delta), ctx.constant(0)!.integer);
+    return known(
+      [n],
+      Array.from({ length: n }, (_, i) => start + i * delta),
+      ctx.constant(0)!.integer,
+    );
   },
 };
 
-export const shapeOperators: readonly OperatorImporter[] = [reshape, flatten, squeeze, unsqueeze, transpose, concat, slice, split, gather, pad, centerCropPad, eyeLike, expand, shape, constant, constantOfShape, range];
+export const shapeOperators: readonly OperatorImporter[] = [
+  reshape,
+  flatten,
+  squeeze,
+  unsqueeze,
+  transpose,
+  concat,
+  slice,
+  split,
+  gather,
+  pad,
+  centerCropPad,
+  eyeLike,
+  expand,
+  shape,
+  constant,
+  constantOfShape,
+  range,
+];

@@ -1,7 +1,7 @@
 /**
- * Ensembles of trees: TreeEnsembleClassifier, TreeEnsembleRegressor, and TreeEnsemble of ai.onnx.ml 5. Scores and labels are
- * made as ONNX Runtime makes them (core/providers/cpu/ml/tree_ensemble_aggregator.h). Values that are missing (NaN) have no
- * counterpart in fixed point, so `nodes_missing_value_tracks_true` is read and has no effect.
+ * Ensembles of trees: TreeEnsembleClassifier, TreeEnsembleRegressor, and TreeEnsemble of ai.onnx.ml 5. Scores and
+ * labels are made as ONNX Runtime makes them (core/providers/cpu/ml/tree_ensemble_aggregator.h). Values that are
+ * missing (NaN) have no counterpart in fixed point, so `nodes_missing_value_tracks_true` is read and has no effect.
  */
 import { Dense } from "../../ir/attributes.js";
 import type { Value } from "../../ir/core.js";
@@ -9,7 +9,19 @@ import { ensembleAttrs, ensembleProblem, leavesOf, readEnsemble, RELATIONS, type
 import { f32 } from "../../ir/types.js";
 import { shapeOf, type NodeContext, type OperatorImporter } from "../context.js";
 import { beforeScaling } from "./scaled-features.js";
-import { bestLabel, labelRemark, labelType, column, columns, labelAbove, labelsOf, postTransform, transformed, twoColumns, type PostTransform } from "./scores.js";
+import {
+  bestLabel,
+  labelRemark,
+  labelType,
+  column,
+  columns,
+  labelAbove,
+  labelsOf,
+  postTransform,
+  transformed,
+  twoColumns,
+  type PostTransform,
+} from "./scores.js";
 
 const DOUBLE = 11;
 
@@ -50,16 +62,34 @@ class EnsembleBuilder {
   }
 
   /** The operation; `scale` multiplies all values of leaves. */
-  emit(ctx: NodeContext, x: Value, outputs: number, aggregate: Ensemble["aggregate"], scale: number, double: boolean): Value {
+  emit(
+    ctx: NodeContext,
+    x: Value,
+    outputs: number,
+    aggregate: Ensemble["aggregate"],
+    scale: number,
+    double: boolean,
+  ): Value {
     const features = shapeOf(x).at(-1)!;
     if (!double && !this.relation.includes(RELATIONS.indexOf("eq"))) x = this.unscaled(x);
     const data = new Float64Array(this.leaves.length * outputs);
     this.leaves.forEach((leaf, i) => leaf.forEach((v, c) => (data[i * outputs + c] = v * scale)));
-    const lists = { feature: this.feature, threshold: this.threshold, relation: this.relation, onTrue: this.onTrue, onFalse: this.onFalse, roots: this.roots, aggregate };
+    const lists = {
+      feature: this.feature,
+      threshold: this.threshold,
+      relation: this.relation,
+      onTrue: this.onTrue,
+      onFalse: this.onFalse,
+      roots: this.roots,
+      aggregate,
+    };
     const trees = ensembleAttrs(lists, new Dense([this.leaves.length, outputs], f32, data));
     const problem = ensembleProblem(trees, features);
     if (problem !== undefined) throw ctx.error(problem);
-    if (aggregate !== "add" && this.leaves.some((l) => l.size !== outputs)) throw ctx.error(`a leaf has no value for some of ${outputs} targets, of which the ${aggregate === "min" ? "least" : "largest"} is asked for`);
+    if (aggregate !== "add" && this.leaves.some((l) => l.size !== outputs))
+      throw ctx.error(
+        `a leaf has no value for some of ${outputs} targets, of which the ${aggregate === "min" ? "least" : "largest"} is asked for`,
+      );
     const bad = data.findIndex((v) => !Number.isFinite(v));
     if (bad >= 0) throw ctx.error(`leaf ${Math.floor(bad / outputs)} has the value ${data[bad]}`);
     return ctx.emit("nn.trees", [x], [...shapeOf(x).slice(0, -1), outputs], { trees, ...(double && { double }) });
@@ -83,9 +113,24 @@ class EnsembleBuilder {
     if (values.some((v) => v !== 0)) this.roots.push(this.leaf(new Map(values.map((v, c) => [c, v]))));
   }
 
-  /** Whether an output gets a value from every sample (some tree has one in all its leaves), from none, or from some. */
+  /**
+   * Whether an output gets a value from every sample (some tree has one in all its leaves), from none, or from some.
+   */
   reached(outputs: number): ("always" | "never" | "sometimes")[] {
-    const e = readEnsemble(ensembleAttrs({ feature: this.feature, threshold: this.threshold, relation: this.relation, onTrue: this.onTrue, onFalse: this.onFalse, roots: this.roots, aggregate: "add" }, new Dense([this.leaves.length, 1], f32, new Float64Array(this.leaves.length))));
+    const e = readEnsemble(
+      ensembleAttrs(
+        {
+          feature: this.feature,
+          threshold: this.threshold,
+          relation: this.relation,
+          onTrue: this.onTrue,
+          onFalse: this.onFalse,
+          roots: this.roots,
+          aggregate: "add",
+        },
+        new Dense([this.leaves.length, 1], f32, new Float64Array(this.leaves.length)),
+      ),
+    );
     const perTree = this.roots.map((r) => leavesOf(e, r));
     return Array.from({ length: outputs }, (_, c) => {
       if (perTree.some((l) => l.every((k) => this.leaves[k]!.has(c)))) return "always";
@@ -106,7 +151,13 @@ function numbersOf(ctx: NodeContext, name: string): readonly number[] | undefine
 /** Nodes and leaves as ai.onnx.ml 1 to 3 list them; `kind` is target or class. */
 function readNodes(ctx: NodeContext, kind: "target" | "class", outputs: number): EnsembleBuilder {
   const b = new EnsembleBuilder();
-  const [tree, id, feature, yes, no] = ["nodes_treeids", "nodes_nodeids", "nodes_featureids", "nodes_truenodeids", "nodes_falsenodeids"].map((n) => listOf(ctx, n));
+  const [tree, id, feature, yes, no] = [
+    "nodes_treeids",
+    "nodes_nodeids",
+    "nodes_featureids",
+    "nodes_truenodeids",
+    "nodes_falsenodeids",
+  ].map((n) => listOf(ctx, n));
   const modes = ctx.strings("nodes_modes") ?? [];
   const values = numbersOf(ctx, "nodes_values") ?? [];
   // How often a node was visited, and where values that are missing go, decide nothing here.
@@ -115,7 +166,14 @@ function readNodes(ctx: NodeContext, kind: "target" | "class", outputs: number):
   ctx.ints("nodes_missing_value_tracks_true");
   const n = modes.length;
   if (n === 0) throw ctx.error("it has no nodes");
-  for (const [what, list] of Object.entries({ nodes_treeids: tree!, nodes_nodeids: id!, nodes_featureids: feature!, nodes_truenodeids: yes!, nodes_falsenodeids: no!, nodes_values: values })) {
+  for (const [what, list] of Object.entries({
+    nodes_treeids: tree!,
+    nodes_nodeids: id!,
+    nodes_featureids: feature!,
+    nodes_truenodeids: yes!,
+    nodes_falsenodeids: no!,
+    nodes_values: values,
+  })) {
     if (list.length !== n) throw ctx.error(`${what} has ${list.length} entries for ${n} nodes`);
   }
   const key = (t: number, k: number): string => `${t}:${k}`;
@@ -127,10 +185,13 @@ function readNodes(ctx: NodeContext, kind: "target" | "class", outputs: number):
   const leafValues = new Map<number, Map<number, number>>();
   const [wTree, wNode, wId] = [`${kind}_treeids`, `${kind}_nodeids`, `${kind}_ids`].map((name) => listOf(ctx, name));
   const weights = numbersOf(ctx, `${kind}_weights`) ?? [];
-  for (const list of [wTree!, wNode!, wId!]) if (list.length !== weights.length) throw ctx.error(`${kind}_treeids, ${kind}_nodeids, ${kind}_ids and ${kind}_weights differ in length`);
+  for (const list of [wTree!, wNode!, wId!])
+    if (list.length !== weights.length)
+      throw ctx.error(`${kind}_treeids, ${kind}_nodeids, ${kind}_ids and ${kind}_weights differ in length`);
   weights.forEach((w, i) => {
     const at = place.get(key(wTree![i]!, wNode![i]!));
-    if (at === undefined) throw ctx.error(`${kind}_weights name node ${wNode![i]} of tree ${wTree![i]}, which is not there`);
+    if (at === undefined)
+      throw ctx.error(`${kind}_weights name node ${wNode![i]} of tree ${wTree![i]}, which is not there`);
     const c = wId![i]!;
     if (c < 0 || c >= outputs) throw ctx.error(`${kind}_ids holds ${c}, there are ${outputs}`);
     const of = leafValues.get(at) ?? new Map<number, number>();
@@ -139,7 +200,11 @@ function readNodes(ctx: NodeContext, kind: "target" | "class", outputs: number):
   const number = modes.map((mode, i) => {
     if (mode === "LEAF") return b.leaf(leafValues.get(i) ?? new Map());
     const m = MODES[mode];
-    if (m === undefined) throw ctx.error(`node ${id![i]} of tree ${tree![i]} has mode ${mode}`, `it is one of ${Object.keys(MODES).join(", ")}, LEAF`);
+    if (m === undefined)
+      throw ctx.error(
+        `node ${id![i]} of tree ${tree![i]} has mode ${mode}`,
+        `it is one of ${Object.keys(MODES).join(", ")}, LEAF`,
+      );
     return b.node(feature![i]!, values[i]!, m[0]);
   });
   const child = new Set<number>();
@@ -147,7 +212,8 @@ function readNodes(ctx: NodeContext, kind: "target" | "class", outputs: number):
     if (mode === "LEAF") return;
     const to = [yes![i]!, no![i]!].map((k) => {
       const at = place.get(key(tree![i]!, k));
-      if (at === undefined) throw ctx.error(`node ${id![i]} of tree ${tree![i]} leads to node ${k}, which is not there`);
+      if (at === undefined)
+        throw ctx.error(`node ${id![i]} of tree ${tree![i]} leads to node ${k}, which is not there`);
       child.add(at);
       return number[at]!;
     });
@@ -156,7 +222,8 @@ function readNodes(ctx: NodeContext, kind: "target" | "class", outputs: number):
   const rootOf = new Map<number, number>();
   for (let i = 0; i < n; i++) {
     if (child.has(i)) continue;
-    if (rootOf.has(tree![i]!)) throw ctx.error(`tree ${tree![i]} has two roots, nodes ${id![rootOf.get(tree![i]!)!]} and ${id![i]}`);
+    if (rootOf.has(tree![i]!))
+      throw ctx.error(`tree ${tree![i]} has two roots, nodes ${id![rootOf.get(tree![i]!)!]} and ${id![i]}`);
     rootOf.set(tree![i]!, i);
   }
   const lost = tree!.find((t) => !rootOf.has(t));
@@ -166,7 +233,10 @@ function readNodes(ctx: NodeContext, kind: "target" | "class", outputs: number):
 }
 
 function isDouble(ctx: NodeContext): boolean {
-  return ctx.elementType(0) === DOUBLE && (ctx.tensorType("nodes_values_as_tensor") === DOUBLE || ctx.tensorType("nodes_splits") === DOUBLE);
+  return (
+    ctx.elementType(0) === DOUBLE &&
+    (ctx.tensorType("nodes_values_as_tensor") === DOUBLE || ctx.tensorType("nodes_splits") === DOUBLE)
+  );
 }
 
 function featuresOf(ctx: NodeContext): Value {
@@ -179,7 +249,14 @@ function featuresOf(ctx: NodeContext): Value {
 
 function plus(ctx: NodeContext, x: Value, values: readonly number[]): Value {
   if (values.every((v) => v === 0)) return x;
-  return ctx.emit("nn.add", [x, ctx.fromConstant({ shape: [values.length], data: Float64Array.from(values), integer: false }, `${ctx.name}_base`)], shapeOf(x));
+  return ctx.emit(
+    "nn.add",
+    [
+      x,
+      ctx.fromConstant({ shape: [values.length], data: Float64Array.from(values), integer: false }, `${ctx.name}_base`),
+    ],
+    shapeOf(x),
+  );
 }
 
 function averaged(ctx: NodeContext, name: string): { aggregate: Ensemble["aggregate"]; average: boolean } {
@@ -199,7 +276,8 @@ const regressor: OperatorImporter = {
     const x = featuresOf(ctx);
     const b = readNodes(ctx, "target", targets);
     const base = numbersOf(ctx, "base_values") ?? [];
-    if (base.length > 0 && base.length !== targets) throw ctx.error(`base_values has ${base.length} entries for ${targets} targets`);
+    if (base.length > 0 && base.length !== targets)
+      throw ctx.error(`base_values has ${base.length} entries for ${targets} targets`);
     const scale = average ? 1 / b.roots.length : 1;
     if (aggregate === "add") b.constant(base.map((v) => v / scale));
     const values = b.emit(ctx, x, targets, aggregate, scale, isDouble(ctx));
@@ -211,7 +289,8 @@ const regressor: OperatorImporter = {
 
 const classifier: OperatorImporter = {
   opType: "ai.onnx.ml::TreeEnsembleClassifier",
-  limits: "post_transform NONE, SOFTMAX or LOGISTIC; labels that are strings leave as their position; missing values (NaN) do not occur",
+  limits:
+    "post_transform NONE, SOFTMAX or LOGISTIC; labels that are strings leave as their position; missing values (NaN) do not occur",
   resultType: labelType("classlabels_strings"),
   remark: labelRemark("classlabels_strings"),
   import: (ctx) => {
@@ -224,9 +303,14 @@ const classifier: OperatorImporter = {
     const classes = new Set(ctx.ints("class_ids") ?? []);
     const positive = (numbersOf(ctx, "class_weights") ?? []).every((w) => w >= 0);
     if (count > 2) {
-      if (base.length > 0 && base.length !== count) throw ctx.error(`base_values has ${base.length} entries for ${count} classes`);
+      if (base.length > 0 && base.length !== count)
+        throw ctx.error(`base_values has ${base.length} entries for ${count} classes`);
       const some = b.reached(count).findIndex((r) => r !== "always");
-      if (some >= 0 && base.length === 0 && !positive) throw ctx.error(`class ${labels.names?.[some] ?? labels.values[some]} has a score in some leaves only, and scores may be negative`, "give every leaf a weight for every class");
+      if (some >= 0 && base.length === 0 && !positive)
+        throw ctx.error(
+          `class ${labels.names?.[some] ?? labels.values[some]} has a score in some leaves only, and scores may be negative`,
+          "give every leaf a weight for every class",
+        );
       b.constant(base);
       const scores = b.emit(ctx, x, count, "add", 1, isDouble(ctx));
       return [bestLabel(ctx, scores, labels), transformed(ctx, scores, post)];
@@ -251,7 +335,11 @@ function binaryScores(ctx: NodeContext, b: EnsembleBuilder, x: Value, c: Binary)
   const [, second] = b.reached(2);
   if (c.base.length === 1) b.constant(c.base);
   const sums = b.emit(ctx, x, c.count, "add", 1, isDouble(ctx));
-  if (second === "sometimes") throw ctx.error("the second of two classes has a score in some leaves only", "give every leaf a weight for both classes, or for one of them");
+  if (second === "sometimes")
+    throw ctx.error(
+      "the second of two classes has a score in some leaves only",
+      "give every leaf a weight for both classes, or for one of them",
+    );
   const [first, rest] = [column(ctx, sums, 0), c.count > 1 ? column(ctx, sums, 1) : undefined];
   let pair: readonly [Value, Value] | undefined = rest === undefined || second === "never" ? undefined : [first, rest];
   if (c.base.length === 2 && c.count === 2) {
@@ -260,14 +348,17 @@ function binaryScores(ctx: NodeContext, b: EnsembleBuilder, x: Value, c: Binary)
       pair = [ctx.emit("nn.neg", [margin], shapeOf(margin)), margin];
     } else pair = [plus(ctx, first, [c.base[0]!]), plus(ctx, rest!, [c.base[1]!])];
   } else if (c.base.length > 1) throw ctx.error(`base_values has ${c.base.length} entries for ${c.count} classes`);
-  const decisive = pair !== undefined && second === "always" ? pair[1] : pair?.[0] ?? first;
+  const decisive = pair !== undefined && second === "always" ? pair[1] : (pair?.[0] ?? first);
   const binary = c.one && c.count === 2;
-  const label = binary ? labelAbove(ctx, decisive, c.positive ? 0.5 : 0, c.labels[1]!, c.labels[0]!) : labelAbove(ctx, decisive, 0, 1, 0);
+  const label = binary
+    ? labelAbove(ctx, decisive, c.positive ? 0.5 : 0, c.labels[1]!, c.labels[0]!)
+    : labelAbove(ctx, decisive, 0, 1, 0);
   if (pair !== undefined) return [label, transformed(ctx, columns(ctx, pair), c.post)];
   return [label, twoColumns(ctx, first, c.post, c.positive && binary)];
 }
 
-// --- TreeEnsemble of ai.onnx.ml 5 -------------------------------------------------------------------------------------
+// --- TreeEnsemble of ai.onnx.ml 5
+//   -------------------------------------------------------------------------------------
 
 const MEMBER = 6;
 const MODE_NAMES = ["BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ"] as const;
@@ -280,16 +371,33 @@ function readTrees(ctx: NodeContext, targets: number): EnsembleBuilder {
     return [...t.data];
   };
   const [modes, splits, leafWeights] = [tensorOf("nodes_modes"), tensorOf("nodes_splits"), tensorOf("leaf_weights")];
-  const [feature, yes, no, yesLeaf, noLeaf, leafTarget, roots] = ["nodes_featureids", "nodes_truenodeids", "nodes_falsenodeids", "nodes_trueleafs", "nodes_falseleafs", "leaf_targetids", "tree_roots"].map((n) => listOf(ctx, n));
+  const [feature, yes, no, yesLeaf, noLeaf, leafTarget, roots] = [
+    "nodes_featureids",
+    "nodes_truenodeids",
+    "nodes_falsenodeids",
+    "nodes_trueleafs",
+    "nodes_falseleafs",
+    "leaf_targetids",
+    "tree_roots",
+  ].map((n) => listOf(ctx, n));
   ctx.tensor("nodes_hitrates");
   ctx.ints("nodes_missing_value_tracks_true");
   const n = modes.length;
-  for (const [what, list] of Object.entries({ nodes_splits: splits, nodes_featureids: feature!, nodes_truenodeids: yes!, nodes_falsenodeids: no!, nodes_trueleafs: yesLeaf!, nodes_falseleafs: noLeaf! })) {
+  for (const [what, list] of Object.entries({
+    nodes_splits: splits,
+    nodes_featureids: feature!,
+    nodes_truenodeids: yes!,
+    nodes_falsenodeids: no!,
+    nodes_trueleafs: yesLeaf!,
+    nodes_falseleafs: noLeaf!,
+  })) {
     if (list.length !== n) throw ctx.error(`${what} has ${list.length} entries for ${n} nodes`);
   }
-  if (leafTarget!.length !== leafWeights.length) throw ctx.error(`leaf_targetids has ${leafTarget!.length} entries for ${leafWeights.length} leaves`);
+  if (leafTarget!.length !== leafWeights.length)
+    throw ctx.error(`leaf_targetids has ${leafTarget!.length} entries for ${leafWeights.length} leaves`);
   const leaves = leafWeights.map((w, i) => {
-    if (leafTarget![i]! < 0 || leafTarget![i]! >= targets) throw ctx.error(`leaf ${i} is of target ${leafTarget![i]}, there are ${targets}`);
+    if (leafTarget![i]! < 0 || leafTarget![i]! >= targets)
+      throw ctx.error(`leaf ${i} is of target ${leafTarget![i]}, there are ${targets}`);
     return b.leaf(new Map([[leafTarget![i]!, w]]));
   });
   const sets = memberSets(ctx, modes.filter((m) => m === MEMBER).length);
@@ -303,7 +411,8 @@ function readTrees(ctx: NodeContext, targets: number): EnsembleBuilder {
   });
   const target = (to: number, leaf: number): number => {
     const found = leaf === 1 ? leaves[to] : rows[to]?.nodes[0];
-    if (found === undefined) throw ctx.error(`a node leads to ${leaf === 1 ? "leaf" : "node"} ${to}, which is not there`);
+    if (found === undefined)
+      throw ctx.error(`a node leads to ${leaf === 1 ? "leaf" : "node"} ${to}, which is not there`);
     return found;
   };
   rows.forEach(({ mode, nodes }, i) => {
@@ -332,7 +441,8 @@ function memberSets(ctx: NodeContext, count: number): number[][] {
     } else set.push(v);
   }
   if (set.length > 0) sets.push(set);
-  if (sets.length !== count || sets.some((s) => s.length === 0)) throw ctx.error(`membership_values holds ${sets.length} sets for ${count} nodes that ask for one`);
+  if (sets.length !== count || sets.some((s) => s.length === 0))
+    throw ctx.error(`membership_values holds ${sets.length} sets for ${count} nodes that ask for one`);
   return sets;
 }
 
@@ -341,10 +451,17 @@ const ensemble: OperatorImporter = {
   limits: "post_transform NONE; missing values (NaN) do not occur",
   import: (ctx) => {
     const targets = ctx.int("n_targets", 1);
-    const { aggregate, average } = averaged(ctx, ["AVERAGE", "SUM", "MIN", "MAX"][ctx.int("aggregate_function", 1)] ?? "unknown");
+    const { aggregate, average } = averaged(
+      ctx,
+      ["AVERAGE", "SUM", "MIN", "MAX"][ctx.int("aggregate_function", 1)] ?? "unknown",
+    );
     const post = ctx.int("post_transform", 0);
     // The standard numbers SOFTMAX 1 and LOGISTIC 2; ONNX Runtime (1.31) reads them the other way round.
-    if (post !== 0) throw ctx.error(`post_transform ${post} of TreeEnsemble means one thing in the standard and another in ONNX Runtime`, "export with post_transform 0, and Softmax or Sigmoid behind it");
+    if (post !== 0)
+      throw ctx.error(
+        `post_transform ${post} of TreeEnsemble means one thing in the standard and another in ONNX Runtime`,
+        "export with post_transform 0, and Softmax or Sigmoid behind it",
+      );
     const x = featuresOf(ctx);
     const b = readTrees(ctx, targets);
     return b.emit(ctx, x, targets, aggregate, average ? 1 / b.roots.length : 1, isDouble(ctx));

@@ -1,4 +1,7 @@
-/** Angles and their functions. Sine, cosine and tangent take any angle: whole turns are dropped exactly before the table. */
+/**
+ * Angles and their functions. Sine, cosine and tangent take any angle: whole turns are dropped exactly before the
+ * table.
+ */
 import type { Value } from "../../ir/core.js";
 import { unaryFunction } from "../../ir/nn/unary-table.js";
 import { known, shapeOf, type OperatorImporter } from "../context.js";
@@ -6,7 +9,13 @@ import { affine } from "./broadcast.js";
 import { fraction } from "./rounding.js";
 
 /** The table `fn` of the fraction of x / period + start. */
-function periodic(opType: string, f: (x: number) => number, fn: string, period: number, start: number): OperatorImporter {
+function periodic(
+  opType: string,
+  f: (x: number) => number,
+  fn: string,
+  period: number,
+  start: number,
+): OperatorImporter {
   return {
     opType,
     import: (ctx) => {
@@ -23,7 +32,9 @@ function plain(opType: string, fn: string): OperatorImporter {
     opType,
     import: (ctx) => {
       const c = ctx.constant(0);
-      return c === undefined ? ctx.emit("nn.unary", [ctx.value(0)], ctx.shape(0), { fn }) : known(c.shape, c.data.map(unaryFunction(fn)!), false);
+      return c === undefined
+        ? ctx.emit("nn.unary", [ctx.value(0)], ctx.shape(0), { fn })
+        : known(c.shape, c.data.map(unaryFunction(fn)!), false);
     },
   };
 }

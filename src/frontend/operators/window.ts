@@ -26,7 +26,8 @@ export function windowOf(ctx: NodeContext, size: readonly number[], kernel: read
   const extent = kernel.map((k, d) => (k - 1) * dilations[d]! + 1);
   let pads = list("pads", 0, 2 * n);
   if (pads.some((p) => Math.abs(p) > 2 ** 31)) throw ctx.error(`pads are [${pads.join(", ")}]`);
-  if (pads.some((p) => p < 0)) throw ctx.error(`pads are [${pads.join(", ")}]; negative ones are not supported`, "slice the input instead");
+  if (pads.some((p) => p < 0))
+    throw ctx.error(`pads are [${pads.join(", ")}]; negative ones are not supported`, "slice the input instead");
   const autoPad = ctx.string("auto_pad", "NOTSET");
   if (autoPad === "SAME_UPPER" || autoPad === "SAME_LOWER") {
     const total = size.map((s, d) => Math.max(0, (Math.ceil(s / strides[d]!) - 1) * strides[d]! + extent[d]! - s));
@@ -39,7 +40,8 @@ export function windowOf(ctx: NodeContext, size: readonly number[], kernel: read
   const ceil = ctx.int("ceil_mode", 0) !== 0;
   const out = size.map((s, d) => {
     const room = s + pads[d]! + pads[n + d]! - extent[d]!;
-    if (room < 0) throw ctx.error(`a kernel of ${extent[d]} does not fit an input of ${s} with pads ${pads[d]} and ${pads[n + d]}`);
+    if (room < 0)
+      throw ctx.error(`a kernel of ${extent[d]} does not fit an input of ${s} with pads ${pads[d]} and ${pads[n + d]}`);
     let count = Math.floor(room / strides[d]!) + 1;
     if (ceil) {
       count = Math.ceil(room / strides[d]!) + 1;

@@ -55,7 +55,11 @@ export interface OperatorSchema {
 }
 
 /** Domains under other names, and those whose operators QONNX took over. */
-const ALIASES: Readonly<Record<string, string>> = { "ai.onnx": "", "onnx.brevitas": "qonnx.custom_op.general", "finn.custom_op.general": "qonnx.custom_op.general" };
+const ALIASES: Readonly<Record<string, string>> = {
+  "ai.onnx": "",
+  "onnx.brevitas": "qonnx.custom_op.general",
+  "finn.custom_op.general": "qonnx.custom_op.general",
+};
 
 /** The domain under whose name the tables have it. */
 export function tableDomain(domain: string): string {
@@ -78,7 +82,10 @@ function versions(domain: string, name: string): readonly SchemaRow[] {
   return rows.get(`${key}::${name}`) ?? [];
 }
 
-/** Operator sets in which an operator got a new version, ascending; those long replaced are not known. Empty for unknown operators. */
+/**
+ * Operator sets in which an operator got a new version, ascending; those long replaced are not known. Empty for unknown
+ * operators.
+ */
 export function schemaVersions(domain: string, name: string): readonly number[] {
   return versions(domain, name).map((r) => r[1]);
 }
@@ -87,7 +94,9 @@ const parsed = new Map<SchemaRow, OperatorSchema>();
 
 /** The version of a schema that holds at an operator set; undefined where the operator is unknown or came later. */
 export function operatorSchema(domain: string, name: string, opset: number): OperatorSchema | undefined {
-  const row = versions(domain, name).filter((r) => r[1] <= opset).at(-1);
+  const row = versions(domain, name)
+    .filter((r) => r[1] <= opset)
+    .at(-1);
   if (row === undefined) return undefined;
   let schema = parsed.get(row);
   if (schema === undefined) parsed.set(row, (schema = parseRow(tableDomain(domain), row)));
@@ -99,10 +108,30 @@ export function allSchemas(): OperatorSchema[] {
   return Object.entries(TABLES).flatMap(([domain, table]) => table.map((row) => parseRow(domain, row)));
 }
 
-function parseRow(domain: string, [name, since, attributes, inputs, outputs, types, deprecated]: SchemaRow): OperatorSchema {
-  const variables = new Map(words(types).map((t): [string, number[]] => [t.slice(0, t.indexOf("=")), elementTypes(t.slice(t.indexOf("=") + 1))]));
+function parseRow(
+  domain: string,
+  [name, since, attributes, inputs, outputs, types, deprecated]: SchemaRow,
+): OperatorSchema {
+  const variables = new Map(
+    words(types).map((t): [string, number[]] => [
+      t.slice(0, t.indexOf("=")),
+      elementTypes(t.slice(t.indexOf("=") + 1)),
+    ]),
+  );
   const parameters = (text: string): ParameterSchema[] => words(text).map((p) => parseParameter(p, variables));
-  return { domain, name, since, attributes: new Map(words(attributes).map(parseAttribute).map((a) => [a.name, a])), inputs: parameters(inputs), outputs: parameters(outputs), deprecated: deprecated === 1 };
+  return {
+    domain,
+    name,
+    since,
+    attributes: new Map(
+      words(attributes)
+        .map(parseAttribute)
+        .map((a) => [a.name, a]),
+    ),
+    inputs: parameters(inputs),
+    outputs: parameters(outputs),
+    deprecated: deprecated === 1,
+  };
 }
 
 function words(text: string): string[] {
@@ -116,7 +145,13 @@ function elementTypes(letters: string): number[] {
 
 function parseAttribute(text: string): AttributeSchema {
   const m = /^(\w+):([a-zA-Z])(!)?(?:=(.*?))?(?:\{(.*)\})?$/.exec(text)!;
-  return { name: m[1]!, kind: m[2]!, required: m[3] !== undefined, fallback: m[4] === undefined ? undefined : (JSON.parse(m[4]) as AttributeValue), values: m[5]?.split(",") };
+  return {
+    name: m[1]!,
+    kind: m[2]!,
+    required: m[3] !== undefined,
+    fallback: m[4] === undefined ? undefined : (JSON.parse(m[4]) as AttributeValue),
+    values: m[5]?.split(","),
+  };
 }
 
 function parseParameter(text: string, variables: ReadonlyMap<string, readonly number[]>): ParameterSchema {

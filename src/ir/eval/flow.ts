@@ -1,7 +1,7 @@
 /**
- * Reference interpreter of flow: runs every kernel over its whole iteration space, schedule ignored, because values cannot
- * depend on it. It is also the fast bit-exact model behind `onnx-hls run`, so each kernel is compiled to one JavaScript
- * loop nest with hoisted addresses.
+ * Reference interpreter of flow: runs every kernel over its whole iteration space, schedule ignored, because values
+ * cannot depend on it. It is also the fast bit-exact model behind `onnx-hls run`, so each kernel is compiled to one
+ * JavaScript loop nest with hoisted addresses.
  */
 import type { AffineExpr } from "../affine.js";
 import { affineRange } from "../affine.js";
@@ -9,7 +9,14 @@ import { allocate, type DenseData } from "../attributes.js";
 import type { Module, Op, Value } from "../core.js";
 import { denseAttr } from "../define-op.js";
 import { descend, readEnsemble } from "../trees.js";
-import { isFeatureIterator, linearAccess, linearResult, readKernel, type Iterator, type KernelSpec } from "../flow/kernel.js";
+import {
+  isFeatureIterator,
+  linearAccess,
+  linearResult,
+  readKernel,
+  type Iterator,
+  type KernelSpec,
+} from "../flow/kernel.js";
 import { elementCount, isWide, NUMBER_WIDTH, wideRange, type FixedType, type StreamType } from "../types.js";
 import { Bindings, emitBody, isInt32, runtimeHelpers, stored } from "./fx-js.js";
 
@@ -39,7 +46,10 @@ export function prepareFlow(module: Module): FlowProgram {
         break;
       case "flow.kernel": {
         const t = op.result.type as StreamType;
-        const out = t.elem.kind === "fixed" && isWide(t.elem) ? new Array<bigint>(elementCount(t.shape)).fill(0n) : allocate(t.elem, elementCount(t.shape));
+        const out =
+          t.elem.kind === "fixed" && isWide(t.elem)
+            ? new Array<bigint>(elementCount(t.shape)).fill(0n)
+            : allocate(t.elem, elementCount(t.shape));
         buffers.set(op.result, out);
         steps.push({ op, fn: compileKernel(op), inputs: op.operands.map(source), out });
         break;
@@ -56,7 +66,10 @@ export function prepareFlow(module: Module): FlowProgram {
     run(inputs) {
       func.body.args.forEach((a, i) => buffers.set(a, inputs[i]!));
       for (const s of steps) {
-        s.fn(s.inputs.map((v) => buffers.get(v)!), s.out);
+        s.fn(
+          s.inputs.map((v) => buffers.get(v)!),
+          s.out,
+        );
         program.observe?.(s.op, Array.isArray(s.out) ? Float64Array.from(s.out, Number) : s.out);
       }
       return results.map((v) => (buffers.get(v) as DenseData).slice());
@@ -85,21 +98,39 @@ const MAX_INLINED = 16;
 /** All points of some iterators, as values by iterator index. */
 function pointsOf(iterators: readonly Iterator[], spec: KernelSpec): Map<number, number>[] {
   return iterators.reduce<Map<number, number>[]>(
-    (points, it) => points.flatMap((p) => Array.from({ length: it.extent }, (_, v) => new Map(p).set(spec.iterators.indexOf(it), v))),
+    (points, it) =>
+      points.flatMap((p) => Array.from({ length: it.extent }, (_, v) => new Map(p).set(spec.iterators.indexOf(it), v))),
     [new Map()],
   );
 }
 
-/** A function that gives a leaf's value, from the features at an address, for a tree and an output; and where the output's number comes from. */
+/**
+ * A function that gives a leaf's value, from the features at an address, for a tree and an output; and where the
+ * output's number comes from.
+ */
 function treeOf(spec: KernelSpec, bindings: Bindings): { name: string; column: AffineExpr } {
   const e = readEnsemble(spec.trees!);
   const access = linearAccess(spec.operands[0]!);
-  const offsets = pointsOf(spec.iterators.filter((_, i) => isFeatureIterator(spec, i)), spec).map((p) => [...p].reduce((a, [i, v]) => a + v * access.coeffs[i]!, 0));
+  const offsets = pointsOf(
+    spec.iterators.filter((_, i) => isFeatureIterator(spec, i)),
+    spec,
+  ).map((p) => [...p].reduce((a, [i, v]) => a + v * access.coeffs[i]!, 0));
   const [features, target] = [spec.operands[0]!.map.results.at(-1)!, new Array<number>(offsets.length)];
-  pointsOf(spec.iterators.filter((_, i) => isFeatureIterator(spec, i)), spec).forEach((p, k) => (target[[...p].reduce((a, [i, v]) => a + v * features.coeffs[i]!, features.offset)] = offsets[k]!));
+  pointsOf(
+    spec.iterators.filter((_, i) => isFeatureIterator(spec, i)),
+    spec,
+  ).forEach(
+    (p, k) => (target[[...p].reduce((a, [i, v]) => a + v * features.coeffs[i]!, features.offset)] = offsets[k]!),
+  );
   const feature = Int32Array.from(e.feature, (f) => target[f]!);
   const moved = { ...e, feature };
-  return { name: bindings.add((x: ArrayLike<number>, at: number, tree: number, column: number) => e.values[descend(moved, e.roots[tree]!, x, at) * e.outputs + column]), column: spec.operands[1]!.map.results[0]! };
+  return {
+    name: bindings.add(
+      (x: ArrayLike<number>, at: number, tree: number, column: number) =>
+        e.values[descend(moved, e.roots[tree]!, x, at) * e.outputs + column],
+    ),
+    column: spec.operands[1]!.map.results[0]!,
+  };
 }
 
 /** What operand `i` is outside its view, as a literal of its store. */
@@ -112,9 +143,11 @@ function padOf(spec: KernelSpec, i: number): string {
 function kernelSource(op: Op, spec: KernelSpec, bindings: Bindings): string {
   const parallel = spec.iterators.filter((i) => i.kind === "parallel");
   const reduction = spec.iterators.filter((it, i) => it.kind === "reduction" && !isFeatureIterator(spec, i));
-  // The innermost reduction loops, kernel windows mostly, are written out: loops of three trips cost more than their bodies.
+  // The innermost reduction loops, kernel windows mostly, are written out: loops of three trips cost more than their
+  // bodies.
   const inlined: Iterator[] = [];
-  for (let i = reduction.length - 1, points = 1; i >= 0 && (points *= reduction[i]!.extent) <= MAX_INLINED; i--) inlined.unshift(reduction[i]!);
+  for (let i = reduction.length - 1, points = 1; i >= 0 && (points *= reduction[i]!.extent) <= MAX_INLINED; i--)
+    inlined.unshift(reduction[i]!);
   const looped = reduction.slice(0, reduction.length - inlined.length);
   const loops = [...parallel, ...looped];
   const lines: string[] = ["function kernel(inputs, out) {"];
@@ -130,7 +163,10 @@ function kernelSource(op: Op, spec: KernelSpec, bindings: Bindings): string {
     sum(`a${i}`, linearAccess(o));
     const checks: string[] = [];
     o.map.results.forEach((r, d) => {
-      const reach = affineRange(r, spec.iterators.map((it) => it.extent));
+      const reach = affineRange(
+        r,
+        spec.iterators.map((it) => it.extent),
+      );
       if (reach.lo >= 0 && reach.hi < o.view.shape[d]!) return;
       sum(`d${i}_${d}`, r);
       checks.push(`d${i}_${d}$ >= 0 && d${i}_${d}$ < ${o.view.shape[d]}`);
@@ -145,7 +181,9 @@ function kernelSource(op: Op, spec: KernelSpec, bindings: Bindings): string {
     for (const s of sums) {
       const c = s.expr.coeffs[i]!;
       const prev = at(s.name, level - 1);
-      lines.push(`const ${at(s.name, level)} = ${c === 0 ? prev : `(${prev} + ${c === 1 ? "" : `${c} * `}i${level}) | 0`};`);
+      lines.push(
+        `const ${at(s.name, level)} = ${c === 0 ? prev : `(${prev} + ${c === 1 ? "" : `${c} * `}i${level}) | 0`};`,
+      );
     }
   };
   /** `name` at `level`, moved on by the inlined iterators' values `point` (by iterator index). */
@@ -157,7 +195,9 @@ function kernelSource(op: Op, spec: KernelSpec, bindings: Bindings): string {
   const read = (i: number, level: number, point: ReadonlyMap<number, number>): string => {
     const element = `x${i}[${moved(`a${i}`, level, point)}]`;
     if (guards[i]!.length === 0) return element;
-    const test = guards[i]!.map((g) => g.replace(/(\w+)\$/g, (_, name: string) => moved(name, level, point))).join(" && ");
+    const test = guards[i]!.map((g) => g.replace(/(\w+)\$/g, (_, name: string) => moved(name, level, point))).join(
+      " && ",
+    );
     return `(${test} ? ${element} : ${padOf(spec, i)})`;
   };
   const nowhere: ReadonlyMap<number, number> = new Map();
@@ -188,21 +228,32 @@ function kernelSource(op: Op, spec: KernelSpec, bindings: Bindings): string {
     for (const point of pointsOf(inlined, spec)) {
       lines.push("{");
       let result: string;
-      if (tree !== undefined) result = `${tree.name}(x0, ${moved("a0", inner, point)}, ${read(1, inner, point)}, ${moved("column", inner, point)})`;
+      if (tree !== undefined)
+        result = `${tree.name}(x0, ${moved("a0", inner, point)}, ${read(1, inner, point)}, ${moved("column", inner, point)})`;
       else {
         const body = emitBody(op.regions[0]!, bindReads(phaseReads("body", inner, point), "b"), bindings, "t");
         result = body.result;
         lines.push(...body.statements);
       }
-      if (spill > 1) lines.push(`part += ${result}; if (++parts === ${spill}) { acc += BigInt(part); part = parts = 0; }`);
-      else if (spec.combiner === "add") lines.push(int ? `acc = (acc + ${result}) | 0;` : `acc += ${stored(result, term, spec.accType)};`);
-      else lines.push(`if (${result} ${spec.combiner === "max" ? ">" : "<"} acc) acc = ${stored(result, term, spec.accType)};`);
+      if (spill > 1)
+        lines.push(`part += ${result}; if (++parts === ${spill}) { acc += BigInt(part); part = parts = 0; }`);
+      else if (spec.combiner === "add")
+        lines.push(int ? `acc = (acc + ${result}) | 0;` : `acc += ${stored(result, term, spec.accType)};`);
+      else
+        lines.push(
+          `if (${result} ${spec.combiner === "max" ? ">" : "<"} acc) acc = ${stored(result, term, spec.accType)};`,
+        );
       lines.push("}");
     }
     looped.forEach(() => lines.push("}"));
     if (spill > 1) lines.push("acc += BigInt(part);");
   }
-  const { statements, result } = emitBody(op.regions[1]!, ["acc", ...bindReads(phaseReads("epilogue", outer), "e")], bindings, "u");
+  const { statements, result } = emitBody(
+    op.regions[1]!,
+    ["acc", ...bindReads(phaseReads("epilogue", outer), "e")],
+    bindings,
+    "u",
+  );
   lines.push(...statements, `out[${at("ao", outer)}] = ${result};`);
   parallel.forEach(() => lines.push("}"));
   lines.push("}");

@@ -1,6 +1,6 @@
 /**
- * Scalar fixed-point bodies as JavaScript source. Raw integers are int32 where the type allows it, doubles up to 53 bits,
- * and bigints beyond; all give the same integers.
+ * Scalar fixed-point bodies as JavaScript source. Raw integers are int32 where the type allows it, doubles up to 53
+ * bits, and bigints beyond; all give the same integers.
  */
 import type { Block, Op, Value } from "../core.js";
 import { denseAttr, intAttr, strAttr } from "../define-op.js";
@@ -39,7 +39,12 @@ export class Bindings {
  * Statements that compute the body; `args` are the JavaScript expressions of the block arguments.
  * Returns the statements and the expression that the block yields.
  */
-export function emitBody(block: Block, args: readonly string[], bindings: Bindings, prefix: string): { statements: string[]; result: string } {
+export function emitBody(
+  block: Block,
+  args: readonly string[],
+  bindings: Bindings,
+  prefix: string,
+): { statements: string[]; result: string } {
   const names = new Map<Value, string>();
   block.args.forEach((a, i) => names.set(a, args[i]!));
   const statements: string[] = [];
@@ -50,7 +55,11 @@ export function emitBody(block: Block, args: readonly string[], bindings: Bindin
       result = names.get(op.operand(0))!;
       break;
     }
-    const source = emitOp(op, op.operands.map((v) => names.get(v)!), bindings);
+    const source = emitOp(
+      op,
+      op.operands.map((v) => names.get(v)!),
+      bindings,
+    );
     if (op.name === "fx.constant") {
       names.set(op.result, source);
     } else {
@@ -126,7 +135,9 @@ function emitWide(op: Op, x: readonly string[], from: readonly FixedType[], to: 
       return result(at(0));
     case "fx.requantize": {
       const [rounding, overflow] = [strAttr(op, "rounding"), strAttr(op, "overflow")];
-      return result(`requantizeWide(${big(0)}, ${bindings.add(from[0])}, ${bindings.add(to)}, "${rounding}", "${overflow}")`);
+      return result(
+        `requantizeWide(${big(0)}, ${bindings.add(from[0])}, ${bindings.add(to)}, "${rounding}", "${overflow}")`,
+      );
     }
     default:
       throw new Error(`no scalar meaning for ${op.name} on ${showType(to)}`);
@@ -161,7 +172,8 @@ export function emitRequantize(x: string, from: FixedType, to: FixedType, roundi
     bounds = { lo: Math.floor(range.lo * down), hi: Math.ceil(range.hi * down) };
     const narrow = isInt32({ ...from, width: from.width + 1 }) && shift < 31;
     if (rounding === "floor") rounded = narrow ? `${x} >> ${shift}` : `Math.floor(${x} * ${down})`;
-    else if (rounding === "half-up") rounded = narrow ? `(${x} + ${2 ** (shift - 1)}) >> ${shift}` : `Math.floor(${x} * ${down} + 0.5)`;
+    else if (rounding === "half-up")
+      rounded = narrow ? `(${x} + ${2 ** (shift - 1)}) >> ${shift}` : `Math.floor(${x} * ${down} + 0.5)`;
     else if (rounding === "half-even") rounded = `roundHalfEven(${x} * ${down})`;
     else if (rounding === "biased-half-even") rounded = `roundHalfEven(${x} * ${down} - 0.5)`;
     else throw new Error(`unknown rounding ${rounding}`);

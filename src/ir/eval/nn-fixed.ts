@@ -1,10 +1,12 @@
 /**
- * Reference interpreter of nn on fixed point: exact, except where the program itself rounds (`nn.quantize`, `nn.unary`).
+ * Reference interpreter of nn on fixed point: exact, except where the program itself rounds (`nn.quantize`,
+ * `nn.unary`).
  *
- * Values travel as doubles that are exact multiples of their type's LSB (see nn-kernels.ts), those of more than 53 bits as
- * bigints as well, which the doubles then only approximate (nn-wide.ts). Raw integers of others appear at the
- * ports and in the two rounding operations. The same engine evaluates float modules in double precision, which is what
- * calibration and the comparison layer by layer use: `prepareNn` takes and returns values, `prepareNnFixed` raw integers.
+ * Values travel as doubles that are exact multiples of their type's LSB (see nn-kernels.ts), those of more than 53 bits
+ * as bigints as well, which the doubles then only approximate (nn-wide.ts). Raw integers of others appear at the ports
+ * and in the two rounding operations. The same engine evaluates float modules in double precision, which is what
+ * calibration and the comparison layer by layer use: `prepareNn` takes and returns values, `prepareNnFixed` raw
+ * integers.
  */
 import { CompilerBug } from "../../diagnostics/index.js";
 import { allocate, type Dense, type DenseData } from "../attributes.js";
@@ -12,16 +14,39 @@ import type { Module, Op, Value } from "../core.js";
 import { boolAttr, denseAttr, intAttr, intsAttr, lookupOp, numAttr, strAttr } from "../define-op.js";
 import { checkWidth, type Overflow, overflowTo, type Rounding, roundTo, roundWhole } from "../fixed-arith.js";
 import { unaryFunction, unaryRaw, unaryTable } from "../nn/unary-table.js";
-import { elementCount, type FixedType, isWide, NUMBER_WIDTH, outerRange, rawRange, rowMajorStrides, showType, type TensorType } from "../types.js";
-import { binary, broadcastStrides, concat, conv, elementwise, matmul, offsets, permuted, pool, reduce, softmax, type Kernel } from "./nn-kernels.js";
+import {
+  elementCount,
+  type FixedType,
+  isWide,
+  NUMBER_WIDTH,
+  outerRange,
+  rawRange,
+  rowMajorStrides,
+  showType,
+  type TensorType,
+} from "../types.js";
+import {
+  binary,
+  broadcastStrides,
+  concat,
+  conv,
+  elementwise,
+  matmul,
+  offsets,
+  permuted,
+  pool,
+  reduce,
+  softmax,
+  type Kernel,
+} from "./nn-kernels.js";
 import { approximate, hasWide, wideKernel } from "./nn-wide.js";
 
 /** Evaluates one sample; arrays hold real values in row-major order and are overwritten by the next run. */
 export interface NnProgram {
   run(inputs: readonly ArrayLike<number>[]): Float64Array[];
   /**
-   * Called with each operation's result as it is computed, constants excepted. What the observer writes to `data` is what the
-   * operations behind it read.
+   * Called with each operation's result as it is computed, constants excepted. What the observer writes to `data` is
+   * what the operations behind it read.
    */
   observe: ((value: Value, data: Float64Array) => void) | undefined;
 }
@@ -52,7 +77,13 @@ export function prepareNn(module: Module): NnProgram {
   const func = module.func;
   const buffers = new Map<Value, Float64Array>();
   const wide = new Map<Value, bigint[]>();
-  const steps: { kernel: Kernel; inputs: Float64Array[]; result: Value; out: Float64Array; accept: (() => void) | undefined }[] = [];
+  const steps: {
+    kernel: Kernel;
+    inputs: Float64Array[];
+    result: Value;
+    out: Float64Array;
+    accept: (() => void) | undefined;
+  }[] = [];
   const buffer = (v: Value): Float64Array => {
     const found = buffers.get(v);
     if (found === undefined) throw new CompilerBug(`nn interpreter: %${v.hint ?? v.id} is used before it is defined`);
@@ -75,7 +106,13 @@ export function prepareNn(module: Module): NnProgram {
     buffers.set(op.result, out);
     if (elem !== undefined && isWide(elem)) wide.set(op.result, new Array<bigint>(out.length).fill(0n));
     const kernel = hasWide(op) ? wideKernel(op, kernelOf(op), wide) : kernelOf(op);
-    steps.push({ kernel, inputs: op.operands.map(buffer), result: op.result, out, accept: acceptance(op.result, out, wide.get(op.result)) });
+    steps.push({
+      kernel,
+      inputs: op.operands.map(buffer),
+      result: op.result,
+      out,
+      accept: acceptance(op.result, out, wide.get(op.result)),
+    });
   }
   const args = func.body.args.map(buffer);
   const program: NnProgram = {
@@ -99,7 +136,8 @@ function acceptance(v: Value, out: Float64Array, raws: bigint[] | undefined): ((
   if (raws === undefined) return undefined;
   const type = fixedOf(v)!;
   return () => {
-    for (let i = 0; i < out.length; i++) if (out[i] !== approximate(raws[i]!, type)) raws[i] = BigInt(Math.floor(out[i]! * 2 ** type.frac));
+    for (let i = 0; i < out.length; i++)
+      if (out[i] !== approximate(raws[i]!, type)) raws[i] = BigInt(Math.floor(out[i]! * 2 ** type.frac));
   };
 }
 
@@ -107,8 +145,12 @@ export function prepareNnFixed(module: Module): FixedProgram {
   const inner = prepareNn(module);
   const port = (v: Value): FixedType => {
     const t = fixedOf(v);
-    if (t === undefined) throw new CompilerBug(`port %${v.hint ?? v.id} has type ${showType(v.type)}: the module is not quantized`);
-    if (isWide(t)) throw new CompilerBug(`port %${v.hint ?? v.id} has type ${showType(t)}, and a port has at most ${NUMBER_WIDTH} bits`);
+    if (t === undefined)
+      throw new CompilerBug(`port %${v.hint ?? v.id} has type ${showType(v.type)}: the module is not quantized`);
+    if (isWide(t))
+      throw new CompilerBug(
+        `port %${v.hint ?? v.id} has type ${showType(t)}, and a port has at most ${NUMBER_WIDTH} bits`,
+      );
     return t;
   };
   const ins = module.func.body.args.map(port);
@@ -157,14 +199,27 @@ function kernelOf(op: Op): Kernel {
   const two = binaryByName[op.name];
   if (two !== undefined) return binary(two, x, shapeOf(op.operand(1)), y);
   const spatialRank = x.length - 2;
-  const spatial = (key: string, fill: number): number[] => (op.attrs[key] === undefined ? new Array<number>(spatialRank).fill(fill) : intsAttr(op, key));
+  const spatial = (key: string, fill: number): number[] =>
+    op.attrs[key] === undefined ? new Array<number>(spatialRank).fill(fill) : intsAttr(op, key);
   switch (op.name) {
     case "nn.conv":
-      return conv({ x, w: shapeOf(op.operand(1)), y, strides: spatial("strides", 1), pads: op.attrs["pads"] === undefined ? spatial("pads", 0) : spatial("pads", 0).slice(0, spatialRank), dilations: spatial("dilations", 1), group: numAttr(op, "group", 1), padValue: hasWide(op) ? 0 : numAttr(op, "pad_value", 0) });
+      return conv({
+        x,
+        w: shapeOf(op.operand(1)),
+        y,
+        strides: spatial("strides", 1),
+        pads: op.attrs["pads"] === undefined ? spatial("pads", 0) : spatial("pads", 0).slice(0, spatialRank),
+        dilations: spatial("dilations", 1),
+        group: numAttr(op, "group", 1),
+        padValue: hasWide(op) ? 0 : numAttr(op, "pad_value", 0),
+      });
     case "nn.matmul":
       return matmul(x, shapeOf(op.operand(1)), y);
     case "nn.leaky_relu": {
-      const slope = fixedOf(op.operand(0)) === undefined ? numAttr(op, "slope", 0.01) : intAttr(op, "slope_raw") * 2 ** -intAttr(op, "slope_frac");
+      const slope =
+        fixedOf(op.operand(0)) === undefined
+          ? numAttr(op, "slope", 0.01)
+          : intAttr(op, "slope_raw") * 2 ** -intAttr(op, "slope_frac");
       return elementwise((v) => (v < 0 ? v * slope : v));
     }
     case "nn.clip": {
@@ -203,15 +258,31 @@ function kernelOf(op: Op): Kernel {
     case "nn.unary":
       return unary(op);
     case "nn.quantize":
-      return quantize(fixedOf(op.operand(0)), fixedOf(op.result)!, strAttr(op, "rounding") as Rounding, strAttr(op, "overflow") as Overflow);
+      return quantize(
+        fixedOf(op.operand(0)),
+        fixedOf(op.result)!,
+        strAttr(op, "rounding") as Rounding,
+        strAttr(op, "overflow") as Overflow,
+      );
     case "nn.softmax":
       return softmax(x, axisAt(intAttr(op, "axis"), x.length));
     case "nn.reduce":
-      return reduce(strAttr(op, "kind") as "sum" | "mean" | "max" | "min", x, intsAttr(op, "axes").map((a) => axisAt(a, x.length)));
+      return reduce(
+        strAttr(op, "kind") as "sum" | "mean" | "max" | "min",
+        x,
+        intsAttr(op, "axes").map((a) => axisAt(a, x.length)),
+      );
     case "nn.pool":
       return pool(
         strAttr(op, "kind") as "max" | "average" | "sum",
-        { x, y, kernel: intsAttr(op, "kernel"), strides: spatial("strides", 1), pads: spatial("pads", 0).slice(0, spatialRank), dilations: spatial("dilations", 1) },
+        {
+          x,
+          y,
+          kernel: intsAttr(op, "kernel"),
+          strides: spatial("strides", 1),
+          pads: spatial("pads", 0).slice(0, spatialRank),
+          dilations: spatial("dilations", 1),
+        },
         boolAttr(op, "count_include_pad"),
       );
     case "nn.concat":
@@ -228,19 +299,37 @@ function view(op: Op, x: readonly number[], y: readonly number[]): Kernel {
     case "nn.reshape":
       return ([v], out) => out.set(v!);
     case "nn.transpose":
-      return permuted(offsets(y, intsAttr(op, "perm").map((p) => strides[p]!)));
+      return permuted(
+        offsets(
+          y,
+          intsAttr(op, "perm").map((p) => strides[p]!),
+        ),
+      );
     case "nn.broadcast":
       return permuted(offsets(y, broadcastStrides(x, y)));
     case "nn.slice": {
       const [starts, steps] = [intsAttr(op, "starts"), intsAttr(op, "steps")];
       const first = starts.reduce((n, s, d) => n + s * strides[d]!, 0);
-      return permuted(offsets(y, strides.map((s, d) => s * steps[d]!), first));
+      return permuted(
+        offsets(
+          y,
+          strides.map((s, d) => s * steps[d]!),
+          first,
+        ),
+      );
     }
     case "nn.pad": {
       const pads = intsAttr(op, "pads");
       const from = offsets(y, strides, -x.reduce((n, _, d) => n + pads[d]! * strides[d]!, 0));
-      const positions = y.map((_, d) => offsets(y, y.map((__, e) => (d === e ? 1 : 0))));
-      const inside = from.map((at, i) => (positions.every((p, d) => p[i]! >= pads[d]! && p[i]! < pads[d]! + x[d]!) ? at : -1));
+      const positions = y.map((_, d) =>
+        offsets(
+          y,
+          y.map((__, e) => (d === e ? 1 : 0)),
+        ),
+      );
+      const inside = from.map((at, i) =>
+        positions.every((p, d) => p[i]! >= pads[d]! && p[i]! < pads[d]! + x[d]!) ? at : -1,
+      );
       return permuted(inside, numAttr(op, "value", 0));
     }
     case "nn.gather": {
@@ -250,7 +339,8 @@ function view(op: Op, x: readonly number[], y: readonly number[]): Kernel {
       const indices = intsAttr(op, "indices");
       const from = new Int32Array(elementCount(y));
       let n = 0;
-      for (const o of outer) for (const i of indices) for (const r of inner) from[n++] = o + axisAt(i, x[axis]!) * strides[axis]! + r;
+      for (const o of outer)
+        for (const i of indices) for (const r of inner) from[n++] = o + axisAt(i, x[axis]!) * strides[axis]! + r;
       return permuted(from);
     }
     default:
@@ -262,7 +352,13 @@ function quantize(from: FixedType | undefined, to: FixedType, rounding: Rounding
   const [scale, unit] = [2 ** to.frac, 2 ** -to.frac];
   // Wide ones are computed elsewhere, and of this kernel only the type is needed.
   const { lo, hi } = outerRange(to);
-  if (rounding === "half-up" && overflow === "saturate" && from !== undefined && from.width <= 50 && from.frac - to.frac <= 50) {
+  if (
+    rounding === "half-up" &&
+    overflow === "saturate" &&
+    from !== undefined &&
+    from.width <= 50 &&
+    from.frac - to.frac <= 50
+  ) {
     // The common case, without calls: the sum with 1/2 is exact at these widths.
     return ([x], out) => {
       for (let i = 0; i < out.length; i++) {

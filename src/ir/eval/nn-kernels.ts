@@ -1,9 +1,9 @@
 /**
  * The arithmetic of nn operations on doubles: straightforward loops over row-major arrays.
  *
- * Fixed-point values are doubles as well: raw x 2^-frac with a raw integer of at most 53 bits. Sums, products and maxima
- * whose result type is at most 53 bits wide are then exact in double arithmetic, partial sums included, because those
- * types are sized for partial sums too. So one set of kernels serves float and fixed point.
+ * Fixed-point values are doubles as well: raw x 2^-frac with a raw integer of at most 53 bits. Sums, products and
+ * maxima whose result type is at most 53 bits wide are then exact in double arithmetic, partial sums included, because
+ * those types are sized for partial sums too. So one set of kernels serves float and fixed point.
  */
 import { rowMajorStrides } from "../types.js";
 
@@ -34,7 +34,12 @@ export function elementwise(f: (x: number) => number): Kernel {
   };
 }
 
-export function binary(f: (a: number, b: number) => number, a: readonly number[], b: readonly number[], shape: readonly number[]): Kernel {
+export function binary(
+  f: (a: number, b: number) => number,
+  a: readonly number[],
+  b: readonly number[],
+  shape: readonly number[],
+): Kernel {
   const [ia, ib] = [offsets(shape, broadcastStrides(a, shape)), offsets(shape, broadcastStrides(b, shape))];
   return ([x, y], out) => {
     for (let i = 0; i < out.length; i++) out[i] = f(x![ia[i]!]!, y![ib[i]!]!);
@@ -66,7 +71,8 @@ export interface ConvShape {
 
 /** 1-D to 3-D; a third operand is the bias. One pass over the output rows per weight. */
 export function conv(c: ConvShape): Kernel {
-  const lift = (v: readonly number[], fill: number): [number, number, number] => [...new Array<number>(3 - v.length).fill(fill), ...v] as [number, number, number];
+  const lift = (v: readonly number[], fill: number): [number, number, number] =>
+    [...new Array<number>(3 - v.length).fill(fill), ...v] as [number, number, number];
   const [d, h, w] = lift(c.x.slice(2), 1);
   const [od, oh, ow] = lift(c.y.slice(2), 1);
   const [kd, kh, kw] = lift(c.w.slice(2), 1);
@@ -76,7 +82,16 @@ export function conv(c: ConvShape): Kernel {
   const [batch, cin, cout, inGroup] = [c.x[0]!, c.x[1]!, c.w[0]!, c.w[1]!];
   const [outGroup, outs, terms] = [cout / c.group, od * oh * ow, inGroup * kd * kh * kw];
   /** Adds the products of one weight, at (kz, ky, kx), from the volume at i0 to the one at o0. */
-  const accumulate = (x: Float64Array, out: Float64Array, i0: number, o0: number, kz: number, ky: number, kx: number, weight: number): void => {
+  const accumulate = (
+    x: Float64Array,
+    out: Float64Array,
+    i0: number,
+    o0: number,
+    kz: number,
+    ky: number,
+    kx: number,
+    weight: number,
+  ): void => {
     const shift = kx * dx - px;
     const from = shift < 0 ? Math.ceil(-shift / sx) : 0;
     const to = Math.min(ow, Math.floor((w - 1 - shift) / sx) + 1);
@@ -97,7 +112,8 @@ export function conv(c: ConvShape): Kernel {
       for (let co = 0; co < cout; co++) {
         const o0 = (n * cout + co) * outs;
         // x is its padding everywhere, and x - padding inside.
-        const every = c.padValue === 0 ? 0 : c.padValue * k!.subarray(co * terms, (co + 1) * terms).reduce((sum, v) => sum + v, 0);
+        const every =
+          c.padValue === 0 ? 0 : c.padValue * k!.subarray(co * terms, (co + 1) * terms).reduce((sum, v) => sum + v, 0);
         out.fill((b === undefined ? 0 : b[co]!) + every, o0, o0 + outs);
         const first = Math.floor(co / outGroup) * inGroup;
         for (let ci = 0; ci < inGroup; ci++) {
@@ -126,7 +142,10 @@ export function matmul(a: readonly number[], b: readonly number[], y: readonly n
   const batch = y.slice(0, Math.max(left.length, right.length) - 2);
   const starts = (shape: readonly number[]): Int32Array => {
     const step = shape[shape.length - 2]! * shape[shape.length - 1]!;
-    return offsets(batch, broadcastStrides(shape.slice(0, -2), batch).map((s) => s * step));
+    return offsets(
+      batch,
+      broadcastStrides(shape.slice(0, -2), batch).map((s) => s * step),
+    );
   };
   const [sa, sb] = [starts(left), starts(right)];
   return ([p, q], out) => {
@@ -146,7 +165,9 @@ export function matmul(a: readonly number[], b: readonly number[], y: readonly n
 }
 
 /** How a fold goes over its elements: start value and step. */
-export const folds: Readonly<Record<"sum" | "max" | "min", { readonly start: number; readonly step: (acc: number, v: number) => number }>> = {
+export const folds: Readonly<
+  Record<"sum" | "max" | "min", { readonly start: number; readonly step: (acc: number, v: number) => number }>
+> = {
   sum: { start: 0, step: (acc, v) => acc + v },
   max: { start: -Infinity, step: (acc, v) => (v > acc ? v : acc) },
   min: { start: Infinity, step: (acc, v) => (v < acc ? v : acc) },
@@ -170,7 +191,10 @@ export function reduce(kind: Fold | "mean", shape: readonly number[], axes: read
   const strides = rowMajorStrides(shape);
   const keep = shape.map((_, d) => d).filter((d) => !axes.includes(d));
   const order = [...keep, ...axes];
-  const from = offsets(order.map((d) => shape[d]!), order.map((d) => strides[d]!));
+  const from = offsets(
+    order.map((d) => shape[d]!),
+    order.map((d) => strides[d]!),
+  );
   const length = axes.reduce((n, d) => n * shape[d]!, 1);
   return folded(kind === "mean" ? "sum" : kind, from, length, () => (kind === "mean" ? 1 / length : 1));
 }
@@ -184,14 +208,17 @@ export interface PoolShape {
   readonly dilations: readonly number[];
 }
 
-/** Pooling over the spatial axes. `average` divides by the window, or by its part inside x where `countPad` is false. */
+/**
+ * Pooling over the spatial axes. `average` divides by the window, or by its part inside x where `countPad` is false.
+ */
 export function pool(kind: Fold | "average", p: PoolShape, countPad: boolean): Kernel {
   const rank = p.kernel.length;
   const [xs, ys] = [p.x.slice(2), p.y.slice(2)];
   const planes = p.x[0]! * p.x[1]!;
   const planeSize = xs.reduce((n, d) => n * d, 1);
   const steps = rowMajorStrides(xs);
-  const points = (shape: readonly number[]): number[][] => shape.reduce<number[][]>((list, n) => list.flatMap((q) => Array.from({ length: n }, (_, i) => [...q, i])), [[]]);
+  const points = (shape: readonly number[]): number[][] =>
+    shape.reduce<number[][]>((list, n) => list.flatMap((q) => Array.from({ length: n }, (_, i) => [...q, i])), [[]]);
   const window = points(p.kernel);
   const plane = points(ys).flatMap((o) =>
     window.map((k) => {
@@ -205,15 +232,22 @@ export function pool(kind: Fold | "average", p: PoolShape, countPad: boolean): K
     }),
   );
   const from = new Int32Array(planes * plane.length);
-  for (let c = 0; c < planes; c++) plane.forEach((at, i) => (from[c * plane.length + i] = at < 0 ? -1 : c * planeSize + at));
+  for (let c = 0; c < planes; c++)
+    plane.forEach((at, i) => (from[c * plane.length + i] = at < 0 ? -1 : c * planeSize + at));
   const size = window.length;
   const outs = plane.length / size;
-  const inside = Array.from({ length: outs }, (_, o) => plane.slice(o * size, (o + 1) * size).filter((at) => at >= 0).length);
+  const inside = Array.from(
+    { length: outs },
+    (_, o) => plane.slice(o * size, (o + 1) * size).filter((at) => at >= 0).length,
+  );
   const average = kind === "average";
   return folded(average ? "sum" : kind, from, size, (o) => (average ? 1 / (countPad ? size : inside[o % outs]!) : 1));
 }
 
-/** Softmax along one axis (not negative), after subtraction of the maximum. Rows of -Inf alone, which ONNX leaves undefined, are 0. */
+/**
+ * Softmax along one axis (not negative), after subtraction of the maximum. Rows of -Inf alone, which ONNX leaves
+ * undefined, are 0.
+ */
 export function softmax(shape: readonly number[], axis: number): Kernel {
   const step = shape.slice(axis + 1).reduce((n, d) => n * d, 1);
   const n = shape[axis]!;

@@ -1,9 +1,10 @@
 /**
  * nn operations with an operand or a result of more than 53 bits, on raw integers as bigints.
  *
- * Loops over tensors stay those of nn-kernels.ts, in double arithmetic. Operations that are linear, or linear in each of two
- * operands, run once per limb (per pair of limbs) of so few bits that every sum is exact, and the results are put together.
- * Operations that only choose among elements run on the ranks of the elements. What works on single numbers is written out.
+ * Loops over tensors stay those of nn-kernels.ts, in double arithmetic. Operations that are linear, or linear in each
+ * of two operands, run once per limb (per pair of limbs) of so few bits that every sum is exact, and the results are
+ * put together. Operations that only choose among elements run on the ranks of the elements. What works on single
+ * numbers is written out.
  */
 import { CompilerBug, UserError } from "../../diagnostics/index.js";
 import type { Op, Value } from "../core.js";
@@ -35,13 +36,18 @@ export function approximate(raw: bigint, type: FixedType): number {
   return Number(raw) * 2 ** -type.frac;
 }
 
-/** The kernel of `op` on values as the interpreter keeps them, and for wide results on `wide`; `plain` is the one on doubles. */
+/**
+ * The kernel of `op` on values as the interpreter keeps them, and for wide results on `wide`; `plain` is the one on
+ * doubles.
+ */
 export function wideKernel(op: Op, plain: Kernel, wide: WideValues): Kernel {
   const compute = computation(op, plain);
   const to = typeOf(op.result);
   const target = wide.get(op.result);
   return (inputs, out) => {
-    const raws = op.operands.map((v, i) => wide.get(v) ?? Array.from(inputs[i]!, (x) => BigInt(x * 2 ** typeOf(v).frac)));
+    const raws = op.operands.map(
+      (v, i) => wide.get(v) ?? Array.from(inputs[i]!, (x) => BigInt(x * 2 ** typeOf(v).frac)),
+    );
     const result = compute(raws);
     for (let i = 0; i < out.length; i++) {
       if (target !== undefined) target[i] = result[i]!;
@@ -57,8 +63,12 @@ function computation(op: Op, plain: Kernel): Computation {
   const from = op.operands.map(typeOf);
   const n = elementCount(shapeOf(op.result));
   const up = (raw: bigint, frac: number): bigint => raw << BigInt(to.frac - frac);
-  const each = (f: (raw: bigint) => bigint): Computation => ([x]) => x!.map(f);
-  const aligned: (c: Computation) => Computation = (c) => (xs) => c(xs.map((x, i) => (from[i]!.frac === to.frac ? x : x.map((raw) => up(raw, from[i]!.frac)))));
+  const each =
+    (f: (raw: bigint) => bigint): Computation =>
+    ([x]) =>
+      x!.map(f);
+  const aligned: (c: Computation) => Computation = (c) => (xs) =>
+    c(xs.map((x, i) => (from[i]!.frac === to.frac ? x : x.map((raw) => up(raw, from[i]!.frac)))));
   const x = from[0]!;
   switch (op.name) {
     case "nn.add":
@@ -68,7 +78,13 @@ function computation(op: Op, plain: Kernel): Computation {
     case "nn.reduce":
     case "nn.pool":
       if (strAttr(op, "kind") !== "sum") return choice(plain, n);
-      return aligned(linear(plain, n, op.name === "nn.pool" ? elementCount(intsAttr(op, "kernel")) : elementCount(shapeOf(op.operand(0))) / n));
+      return aligned(
+        linear(
+          plain,
+          n,
+          op.name === "nn.pool" ? elementCount(intsAttr(op, "kernel")) : elementCount(shapeOf(op.operand(0))) / n,
+        ),
+      );
     case "nn.mul":
       return rescaled(bilinear(plain, n, 1), from[0]!.frac + from[1]!.frac, to);
     case "nn.matmul":
@@ -88,7 +104,9 @@ function computation(op: Op, plain: Kernel): Computation {
       return each((v) => up(v < lo ? BigInt(lo) : v > hi ? BigInt(hi) : v, x.frac));
     }
     case "nn.quantize":
-      return each((v) => requantizeWide(v, x, to, strAttr(op, "rounding") as Rounding, strAttr(op, "overflow") as Overflow));
+      return each((v) =>
+        requantizeWide(v, x, to, strAttr(op, "rounding") as Rounding, strAttr(op, "overflow") as Overflow),
+      );
     case "nn.round": {
       const [lo, hi, zero] = [BigInt(intAttr(op, "lo")), BigInt(intAttr(op, "hi")), BigInt(numAttr(op, "zero", 0))];
       return each((v) => {
@@ -97,7 +115,11 @@ function computation(op: Op, plain: Kernel): Computation {
       });
     }
     case "nn.select_neg":
-      return ([c, ...rest]) => choice((ranks, out) => plain([Float64Array.from(c!, (v) => (v < 0n ? -1 : 0)), ...ranks], out), n)(rest.map((r, i) => r.map((v) => up(v, from[i + 1]!.frac))));
+      return ([c, ...rest]) =>
+        choice(
+          (ranks, out) => plain([Float64Array.from(c!, (v) => (v < 0n ? -1 : 0)), ...ranks], out),
+          n,
+        )(rest.map((r, i) => r.map((v) => up(v, from[i + 1]!.frac))));
     case "nn.pad":
       return choice(plain, n, numAttr(op, "value", 0), BigInt(numAttr(op, "value", 0) * 2 ** to.frac));
     case "nn.max":
@@ -110,7 +132,14 @@ function computation(op: Op, plain: Kernel): Computation {
     case "nn.gather":
       return aligned(choice(plain, n));
     default:
-      throw UserError.of("QU005", { what: op.loc.nodes[0] ?? op.name, reason: `${op.name} has no form for ${[...from, to].filter(isWide).map(showType).join(", ")}, more than ${NUMBER_WIDTH} bits` }, placeOf(op.loc));
+      throw UserError.of(
+        "QU005",
+        {
+          what: op.loc.nodes[0] ?? op.name,
+          reason: `${op.name} has no form for ${[...from, to].filter(isWide).map(showType).join(", ")}, more than ${NUMBER_WIDTH} bits`,
+        },
+        placeOf(op.loc),
+      );
   }
 }
 
@@ -136,7 +165,9 @@ function accumulate(sum: bigint[], part: Float64Array, shift: number): void {
   for (let i = 0; i < part.length; i++) sum[i]! += BigInt(part[i]!) << BigInt(shift);
 }
 
-/** A kernel that is linear in all operands together; every element of the result is a sum of up to `terms` of theirs. */
+/**
+ * A kernel that is linear in all operands together; every element of the result is a sum of up to `terms` of theirs.
+ */
 function linear(kernel: Kernel, n: number, terms: number): Computation {
   const bits = bitsBelow(terms);
   return (operands) => {
@@ -144,14 +175,19 @@ function linear(kernel: Kernel, n: number, terms: number): Computation {
     const sum = new Array<bigint>(n).fill(0n);
     const out = new Float64Array(n);
     for (let l = 0; l < Math.max(...limbs.map((x) => x.length)); l++) {
-      kernel(limbs.map((x) => x[l] ?? new Float64Array(x[0]!.length)), out);
+      kernel(
+        limbs.map((x) => x[l] ?? new Float64Array(x[0]!.length)),
+        out,
+      );
       accumulate(sum, out, l * bits);
     }
     return sum;
   };
 }
 
-/** A kernel that is linear in each of its two operands; every element of the result is a sum of up to `terms` products. */
+/**
+ * A kernel that is linear in each of its two operands; every element of the result is a sum of up to `terms` products.
+ */
 function bilinear(kernel: Kernel, n: number, terms: number): Computation {
   const bits = Math.floor(bitsBelow(terms) / 2);
   return ([a, b]) => {
@@ -182,21 +218,36 @@ function convolution(op: Op, kernel: Kernel, n: number): Computation {
   const plane = elementCount(y.slice(2));
   const frac = x.frac + typeOf(op.operand(1)).frac;
   const scale = op.operands.length > 2 ? BigInt(frac - typeOf(op.operand(2)).frac) : 0n;
-  return rescaled(([data, weights, bias]) => {
-    const sums = products([pad === 0n ? data! : data!.map((v) => v - pad), weights!]);
-    const added = Array.from({ length: w[0]! }, (_, c) => (bias === undefined ? 0n : bias[c]! << scale) + pad * weights!.slice(c * terms, (c + 1) * terms).reduce((s, v) => s + v, 0n));
-    return sums.map((v, i) => v + added[Math.floor(i / plane) % w[0]!]!);
-  }, frac, typeOf(op.result));
+  return rescaled(
+    ([data, weights, bias]) => {
+      const sums = products([pad === 0n ? data! : data!.map((v) => v - pad), weights!]);
+      const added = Array.from(
+        { length: w[0]! },
+        (_, c) =>
+          (bias === undefined ? 0n : bias[c]! << scale) +
+          pad * weights!.slice(c * terms, (c + 1) * terms).reduce((s, v) => s + v, 0n),
+      );
+      return sums.map((v, i) => v + added[Math.floor(i / plane) % w[0]!]!);
+    },
+    frac,
+    typeOf(op.result),
+  );
 }
 
-/** A kernel whose results are among the elements of its operands, which all have the result's format, or `fill`, which stands for `fillRaw`. */
+/**
+ * A kernel whose results are among the elements of its operands, which all have the result's format, or `fill`, which
+ * stands for `fillRaw`.
+ */
 function choice(kernel: Kernel, n: number, fill?: number, fillRaw = 0n): Computation {
   const first = fill === undefined ? 0 : Math.ceil(fill) + 1;
   return (operands) => {
     const ordered = [...new Set(operands.flat())].sort((a, b) => (a < b ? -1 : 1));
     const ranks = new Map(ordered.map((v, i) => [v, first + i]));
     const out = new Float64Array(n);
-    kernel(operands.map((x) => Float64Array.from(x, (v) => ranks.get(v)!)), out);
+    kernel(
+      operands.map((x) => Float64Array.from(x, (v) => ranks.get(v)!)),
+      out,
+    );
     return Array.from(out, (r) => {
       if (r === fill) return fillRaw;
       const v = ordered[r - first];

@@ -1,4 +1,6 @@
-/** A hierarchy of rtl modules as one net list: instances are dissolved, combinational nodes are in order of evaluation. */
+/**
+ * A hierarchy of rtl modules as one net list: instances are dissolved, combinational nodes are in order of evaluation.
+ */
 import { CompilerBug } from "../../diagnostics/index.js";
 import type { Module, Op, Value } from "../core.js";
 import { bitsOf } from "../rtl/index.js";
@@ -24,7 +26,9 @@ export interface NetList {
 
 /** Whether the results of `op` are registers: they change at a clock edge alone. */
 export function isClocked(op: Op): boolean {
-  return op.name === "rtl.reg" || ((op.name === "rtl.memory" || op.name === "rtl.rom") && op.attrs["read_latency"] === 1);
+  return (
+    op.name === "rtl.reg" || ((op.name === "rtl.memory" || op.name === "rtl.rom") && op.attrs["read_latency"] === 1)
+  );
 }
 
 class Flattener {
@@ -48,7 +52,8 @@ class Flattener {
     for (const op of m.body.ops) for (const r of op.results) ids.set(r, this.fresh(bitsOf(r.type)));
     const idOf = (v: Value): number => {
       const id = ids.get(v);
-      if (id === undefined) throw new CompilerBug(`%${v.hint ?? v.id} is not a value of module ${String(m.attrs["sym"])}`);
+      if (id === undefined)
+        throw new CompilerBug(`%${v.hint ?? v.id} is not a value of module ${String(m.attrs["sym"])}`);
       return id;
     };
     let outputs: number[] = [];
@@ -97,7 +102,9 @@ function levelize(nodes: readonly Node[], values: number): Node[] {
   const order: Node[] = [];
   for (const root of comb) {
     if (state.has(root)) continue;
-    const stack: { node: Node; inputs: readonly number[]; next: number }[] = [{ node: root, inputs: sources(root), next: 0 }];
+    const stack: { node: Node; inputs: readonly number[]; next: number }[] = [
+      { node: root, inputs: sources(root), next: 0 },
+    ];
     state.set(root, "open");
     while (stack.length > 0) {
       const top = stack[stack.length - 1]!;
@@ -109,7 +116,8 @@ function levelize(nodes: readonly Node[], values: number): Node[] {
       }
       const input = driver[top.inputs[top.next++]!];
       if (input === undefined || state.get(input) === "done") continue;
-      if (state.get(input) === "open") throw new CompilerBug(`combinational loop through ${input.op.name} %${input.op.results[0]?.hint ?? ""}`);
+      if (state.get(input) === "open")
+        throw new CompilerBug(`combinational loop through ${input.op.name} %${input.op.results[0]?.hint ?? ""}`);
       state.set(input, "open");
       stack.push({ node: input, inputs: sources(input), next: 0 });
     }

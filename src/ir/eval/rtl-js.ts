@@ -39,7 +39,9 @@ export const runtime = {
   /** Stores the low `w` bits of x. */
   save: (W: Int32Array, at: number, w: number, x: bigint): void => {
     const n = Math.ceil(w / 32);
-    const hex = BigInt.asUintN(w, x).toString(16).padStart(8 * n, "0");
+    const hex = BigInt.asUintN(w, x)
+      .toString(16)
+      .padStart(8 * n, "0");
     for (let i = 0; i < n; i++) W[at + i] = Number.parseInt(hex.slice(8 * (n - 1 - i), 8 * (n - i)), 16);
   },
 };
@@ -122,7 +124,11 @@ export class JsWriter {
         return this.choice(id, [node.operands[2]!, node.operands[1]!], this.names.num(node.operands[0]!));
       case "rtl.select": {
         const index = node.operands[0]!;
-        return this.choice(id, node.operands.slice(1), this.store(index) === "W" ? `Number(${this.big(index)})` : this.names.num(index));
+        return this.choice(
+          id,
+          node.operands.slice(1),
+          this.store(index) === "W" ? `Number(${this.big(index)})` : this.names.num(index),
+        );
       }
       default:
         return this.wiring(id, t, this.pieces(node, t));
@@ -153,16 +159,28 @@ export class JsWriter {
 
   private bitwise(node: Node, t: BitsType, sign: string): { number: string } | { statements: string } {
     const [a, b] = node.operands as readonly [number, number];
-    if (t.width <= 32) return { number: this.wrapNumber(`${this.names.num(a)} ${sign} ${this.names.num(b)}`, bitsRange({ kind: "bits", signed: true, width: 33 }), t) };
+    if (t.width <= 32)
+      return {
+        number: this.wrapNumber(
+          `${this.names.num(a)} ${sign} ${this.names.num(b)}`,
+          bitsRange({ kind: "bits", signed: true, width: 33 }),
+          t,
+        ),
+      };
     if (storeOf(t) === "F") return this.fromBig(node.results[0]!, t, `${this.big(a)} ${sign} ${this.big(b)}`);
     return this.perWord(node.results[0]!, t, (i) => `W[${this.names.at(a) + i}] ${sign} W[${this.names.at(b) + i}]`);
   }
 
   private complement(node: Node, t: BitsType): { number: string } | { statements: string } {
     const x = node.operands[0]!;
-    if (storeOf(t) !== "W") return { number: this.wrapNumber(`-1 - ${this.names.num(x)}`, bitsRange({ kind: "bits", signed: true, width: 54 }), t) };
+    if (storeOf(t) !== "W")
+      return {
+        number: this.wrapNumber(`-1 - ${this.names.num(x)}`, bitsRange({ kind: "bits", signed: true, width: 54 }), t),
+      };
     const top = t.width % 32;
-    return this.perWord(node.results[0]!, t, (i) => (i === wordsOf(t) - 1 && top > 0 ? `~W[${this.names.at(x) + i}] & ${2 ** top - 1}` : `~W[${this.names.at(x) + i}]`));
+    return this.perWord(node.results[0]!, t, (i) =>
+      i === wordsOf(t) - 1 && top > 0 ? `~W[${this.names.at(x) + i}] & ${2 ** top - 1}` : `~W[${this.names.at(x) + i}]`,
+    );
   }
 
   private perWord(id: number, t: BitsType, word: (i: number) => string): { statements: string } {
@@ -176,7 +194,10 @@ export class JsWriter {
     if (!wide) return { number: `${this.names.num(a)} ${sign} ${this.names.num(b)} ? 1 : 0` };
     const [ta, tb] = [this.type(a), this.type(b)];
     if ((sign === "===" || sign === "!==") && ta.width === tb.width && ta.signed === tb.signed) {
-      const equal = Array.from({ length: wordsOf(ta) }, (_, i) => `W[${this.names.at(a) + i}] === W[${this.names.at(b) + i}]`).join(" && ");
+      const equal = Array.from(
+        { length: wordsOf(ta) },
+        (_, i) => `W[${this.names.at(a) + i}] === W[${this.names.at(b) + i}]`,
+      ).join(" && ");
       return { number: sign === "===" ? `${equal} ? 1 : 0` : `${equal} ? 0 : 1` };
     }
     return { number: `${this.big(a)} ${sign} ${this.big(b)} ? 1 : 0` };
@@ -186,10 +207,15 @@ export class JsWriter {
   private choice(id: number, values: readonly number[], index: string): { number: string } | { statements: string } {
     const wide = this.store(id) === "W";
     const tree = (from: number, to: number): string => {
-      if (to - from === 1) return wide ? this.copyWords(this.names.at(id), this.names.at(values[from]!), wordsOf(this.type(id))) : this.names.num(values[from]!);
+      if (to - from === 1)
+        return wide
+          ? this.copyWords(this.names.at(id), this.names.at(values[from]!), wordsOf(this.type(id)))
+          : this.names.num(values[from]!);
       const middle = (from + to) >> 1;
       const [low, high] = [tree(from, middle), tree(middle, to)];
-      return wide ? `if (${index} < ${middle}) { ${low} } else { ${high} }` : `(${index} < ${middle} ? ${low} : ${high})`;
+      return wide
+        ? `if (${index} < ${middle}) { ${low} } else { ${high} }`
+        : `(${index} < ${middle} ? ${low} : ${high})`;
     };
     const text = tree(0, values.length);
     return wide ? { statements: text } : { number: text };
@@ -200,7 +226,8 @@ export class JsWriter {
     return Array.from({ length: n }, (_, i) => `W[${to + i}] = W[${from + i}];`).join(" ");
   }
 
-  // --- wiring: results that are made of bits of the operands -----------------------------------------------------------
+  // --- wiring: results that are made of bits of the operands
+  //   -----------------------------------------------------------
 
   /** Least significant first; together as wide as the result. */
   private pieces(node: Node, t: BitsType): Piece[] {
@@ -227,15 +254,20 @@ export class JsWriter {
     const has = Math.max(0, Math.min(width, this.type(id).width - lo));
     const pieces: Piece[] = [];
     if (has > 0) pieces.push({ id, lo, width: has });
-    if (has < width) pieces.push(this.type(id).signed ? { id, lo: 0, width: width - has, fill: true } : { lo: 0, width: width - has });
+    if (has < width)
+      pieces.push(this.type(id).signed ? { id, lo: 0, width: width - has, fill: true } : { lo: 0, width: width - has });
     return pieces;
   }
 
   private wiring(id: number, t: BitsType, pieces: readonly Piece[]): { number: string } | { statements: string } {
     const direct = this.shortcut(t, pieces);
     if (direct !== undefined) return { number: direct };
-    if (storeOf(t) === "W") return this.perWord(id, t, (i) => this.word(pieces, 32 * i, Math.min(32, t.width - 32 * i)));
-    if (t.width <= 32) return { number: this.wrapNumber(this.word(pieces, 0, t.width), bitsRange({ kind: "bits", signed: true, width: 33 }), t) };
+    if (storeOf(t) === "W")
+      return this.perWord(id, t, (i) => this.word(pieces, 32 * i, Math.min(32, t.width - 32 * i)));
+    if (t.width <= 32)
+      return {
+        number: this.wrapNumber(this.word(pieces, 0, t.width), bitsRange({ kind: "bits", signed: true, width: 33 }), t),
+      };
     const high = t.width - 32;
     const pattern = `(${this.word(pieces, 32, high)}) * 4294967296 + ((${this.word(pieces, 0, 32)}) >>> 0)`;
     return { number: t.signed ? `R.ws(${pattern}, ${2 ** t.width})` : pattern };
@@ -244,10 +276,22 @@ export class JsWriter {
   /** Bits of a single number, as arithmetic. */
   private shortcut(t: BitsType, pieces: readonly Piece[]): string | undefined {
     const first = pieces[0]!;
-    if (first.id === undefined || first.fill === true || pieces.length > 2 || this.store(first.id) === "W" || storeOf(t) === "W") return undefined;
+    if (
+      first.id === undefined ||
+      first.fill === true ||
+      pieces.length > 2 ||
+      this.store(first.id) === "W" ||
+      storeOf(t) === "W"
+    )
+      return undefined;
     const from = this.type(first.id);
     if (pieces[1]?.id !== undefined && pieces[1].fill !== true) return undefined;
-    const shifted = first.lo === 0 ? this.names.num(first.id) : this.store(first.id) === "I" ? `${this.names.num(first.id)} >> ${first.lo}` : `Math.floor(${this.names.num(first.id)} / ${2 ** first.lo})`;
+    const shifted =
+      first.lo === 0
+        ? this.names.num(first.id)
+        : this.store(first.id) === "I"
+          ? `${this.names.num(first.id)} >> ${first.lo}`
+          : `Math.floor(${this.names.num(first.id)} / ${2 ** first.lo})`;
     const r = bitsRange(from);
     return this.wrapNumber(shifted, { lo: r.lo >> BigInt(first.lo), hi: r.hi >> BigInt(first.lo) }, t);
   }
@@ -260,7 +304,8 @@ export class JsWriter {
       const from = Math.max(lo, base);
       const to = Math.min(lo + width, base + p.width);
       if (from < to && p.id !== undefined) {
-        const bits = p.fill === true ? this.signBits(p.id, to - from) : this.someBits(p.id, p.lo + from - base, to - from);
+        const bits =
+          p.fill === true ? this.signBits(p.id, to - from) : this.someBits(p.id, p.lo + from - base, to - from);
         parts.push(from === lo ? bits : `${bits} << ${from - lo}`);
       }
       base += p.width;
@@ -288,7 +333,9 @@ export class JsWriter {
         const at = this.names.at(id) + Math.floor(lo / 32);
         const r = lo % 32;
         if (r === 0) return masked(`W[${at}]`);
-        return r + width <= 32 ? masked(`(W[${at}] >>> ${r})`) : masked(`(W[${at}] >>> ${r} | W[${at + 1}] << ${32 - r})`);
+        return r + width <= 32
+          ? masked(`(W[${at}] >>> ${r})`)
+          : masked(`(W[${at}] >>> ${r} | W[${at + 1}] << ${32 - r})`);
       }
     }
   }

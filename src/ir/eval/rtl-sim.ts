@@ -1,9 +1,9 @@
 /**
- * Reference interpreter of rtl: dissolves the hierarchy, puts the combinational operations in order and compiles them to
- * JavaScript functions that work on typed arrays.
+ * Reference interpreter of rtl: dissolves the hierarchy, puts the combinational operations in order and compiles them
+ * to JavaScript functions that work on typed arrays.
  *
- * Before `reset`, and for what has no reset, state is zero; hardware may start with anything there. An address beyond the
- * end of a memory or rom reads zero and writes nothing.
+ * Before `reset`, and for what has no reset, state is zero; hardware may start with anything there. An address beyond
+ * the end of a memory or rom reads zero and writes nothing.
  */
 import { CompilerBug } from "../../diagnostics/index.js";
 import type { Module } from "../core.js";
@@ -135,7 +135,9 @@ class Layout {
       if (n.op.name === "rtl.rom") this.addTable(n, romWords(n, net.types[n.results[0]!]!));
     }
     const clocked = new Set(net.state.filter((n) => isClocked(n.op)).flatMap((n) => n.results));
-    for (const n of net.state) for (const o of n.operands) if (clocked.has(o) && !this.shadow.has(o)) this.shadow.set(o, this.place(net.types[o]!));
+    for (const n of net.state)
+      for (const o of n.operands)
+        if (clocked.has(o) && !this.shadow.has(o)) this.shadow.set(o, this.place(net.types[o]!));
   }
   private place(t: BitsType): number {
     const store = storeOf(t);
@@ -165,14 +167,18 @@ function romWords(n: Node, t: BitsType): Table {
       continue;
     }
     let word = 0n;
-    for (let k = per - 1; k >= 0; k--) word = (word << BigInt(width)) | BigInt.asUintN(width, BigInt(data[d * per + k]!));
+    for (let k = per - 1; k >= 0; k--)
+      word = (word << BigInt(width)) | BigInt.asUintN(width, BigInt(data[d * per + k]!));
     if (storeOf(t) === "W") runtime.save(table as Int32Array, d * wordsOf(t), t.width, word);
     else table[d] = Number(wrap(word, t));
   }
   return table;
 }
 
-/** Cuts the net list into functions of bounded size. Numbers live in local constants; what other functions need is stored. */
+/**
+ * Cuts the net list into functions of bounded size. Numbers live in local constants; what other functions need is
+ * stored.
+ */
 class ChunkCompiler {
   private readonly constants = new Map<number, bigint>();
   /** Values that are read from the stores by someone else than the defining function. */
@@ -223,7 +229,11 @@ class ChunkCompiler {
       const w = new JsWriter(f);
       for (const [id, at] of group) {
         const t = this.net.types[id]!;
-        f.lines.push(storeOf(t) === "W" ? w.copyWords(at, this.layout.index[id]!, wordsOf(t)) : `${storeOf(t)}[${at}] = ${storeOf(t)}[${this.layout.index[id]!}];`);
+        f.lines.push(
+          storeOf(t) === "W"
+            ? w.copyWords(at, this.layout.index[id]!, wordsOf(t))
+            : `${storeOf(t)}[${at}] = ${storeOf(t)}[${this.layout.index[id]!}];`,
+        );
       }
       return f.compile();
     });
@@ -244,7 +254,8 @@ class ChunkCompiler {
     const depth = n.op.name === "rtl.rom" ? denseAttr(n.op, "values").shape[0]! : intAttr(n.op, "depth");
     const a = f.num(addr);
     const complete = depth === 2 ** this.net.types[addr]!.width;
-    if (storeOf(t) !== "W") return f.define(result, complete ? `M[${m}][${a}]` : `${a} < ${depth} ? M[${m}][${a}] : 0`, true);
+    if (storeOf(t) !== "W")
+      return f.define(result, complete ? `M[${m}][${a}]` : `${a} < ${depth} ? M[${m}][${a}] : 0`, true);
     const words = wordsOf(t);
     const at = this.layout.index[result]!;
     const body = `for (let i = 0, a = ${a} * ${words}; i < ${words}; i++) W[${at} + i] = M[${m}][a + i];`;
@@ -270,7 +281,10 @@ class ChunkCompiler {
     const [next, enable] = n.operands as readonly [number, number | undefined];
     const q = n.results[0]!;
     const t = this.net.types[q]!;
-    const copy = storeOf(t) === "W" ? w.copyWords(this.layout.index[q]!, f.at(next), wordsOf(t)) : `${storeOf(t)}[${this.layout.index[q]!}] = ${f.num(next)};`;
+    const copy =
+      storeOf(t) === "W"
+        ? w.copyWords(this.layout.index[q]!, f.at(next), wordsOf(t))
+        : `${storeOf(t)}[${this.layout.index[q]!}] = ${f.num(next)};`;
     f.lines.push(enable === undefined ? copy : `if (${f.num(enable)} === 1) { ${copy} }`);
   }
 
@@ -282,7 +296,10 @@ class ChunkCompiler {
     const a = f.num(waddr);
     const guard = depth === 2 ** this.net.types[waddr]!.width ? "" : ` && ${a} < ${depth}`;
     const words = wordsOf(t);
-    const body = storeOf(t) === "W" ? `for (let i = 0, a = ${a} * ${words}; i < ${words}; i++) M[${m}][a + i] = W[${f.at(wdata)} + i];` : `M[${m}][${a}] = ${f.num(wdata)};`;
+    const body =
+      storeOf(t) === "W"
+        ? `for (let i = 0, a = ${a} * ${words}; i < ${words}; i++) M[${m}][a + i] = W[${f.at(wdata)} + i];`
+        : `M[${m}][${a}] = ${f.num(wdata)};`;
     f.lines.push(`if (${f.num(wen)} === 1${guard}) { ${body} }`);
   }
 }

@@ -3,9 +3,9 @@
  *
  * A kernel runs over an iteration space of parallel and reduction iterators. At each point it reads one scalar per body
  * operand, through an affine map into a view of that operand (outside the view: the pad value), and applies the body.
- * The combiner folds the body's results over the reduction iterators; the epilogue turns the folded value and the epilogue
- * operands (which depend on parallel iterators alone) into the result element. Unrolled iterators are lanes of hardware,
- * the others a loop nest of steps.
+ * The combiner folds the body's results over the reduction iterators; the epilogue turns the folded value and the
+ * epilogue operands (which depend on parallel iterators alone) into the result element. Unrolled iterators are lanes of
+ * hardware, the others a loop nest of steps.
  */
 import { affineExpr, affineMap, type AffineExpr, type AffineMap } from "../affine.js";
 import type { Attr, AttrRecord } from "../attributes.js";
@@ -19,7 +19,9 @@ export interface Iterator {
   readonly kind: "parallel" | "reduction";
 }
 
-/** How a kernel sees an operand: element = offset + sum of strides[d] x index[d]; an index outside `shape` reads `pad`. */
+/**
+ * How a kernel sees an operand: element = offset + sum of strides[d] x index[d]; an index outside `shape` reads `pad`.
+ */
 export interface View {
   readonly offset: number;
   readonly strides: readonly number[];
@@ -43,7 +45,10 @@ export interface Schedule {
   readonly order: readonly string[];
   /** Lanes per iterator; 1 where absent. Iterator value = step x unroll + lane. */
   readonly unroll: Readonly<Record<string, number>>;
-  /** What forms the products: shifted additions where weights are fixed, multiplier blocks; the cheaper one where absent. */
+  /**
+   * What forms the products: shifted additions where weights are fixed, multiplier blocks; the cheaper one where
+   * absent.
+   */
   readonly multiply?: "logic" | "dsp";
 }
 
@@ -60,21 +65,29 @@ export interface KernelSpec {
   readonly resultElem: FixedType;
   readonly schedule: Schedule | undefined;
   /**
-   * An ensemble of trees, where the body asks for one (`fx.tree`): operand 0 holds the features along the last dimension of
-   * its view, operand 1 numbers of trees by output and term. Thresholds are raw integers of operand 0, all relations `le` or `eq`.
+   * An ensemble of trees, where the body asks for one (`fx.tree`): operand 0 holds the features along the last
+   * dimension of its view, operand 1 numbers of trees by output and term. Thresholds are raw integers of operand 0, all
+   * relations `le` or `eq`.
    */
   readonly trees?: AttrRecord;
 }
 
 /** Iterators over the features of an ensemble: they are lanes altogether, and no terms of a sum. */
 export function isFeatureIterator(spec: KernelSpec, index: number): boolean {
-  return spec.trees !== undefined && spec.iterators[index]!.kind === "reduction" && spec.operands[0]!.map.results.some((r) => r.coeffs[index] !== 0);
+  return (
+    spec.trees !== undefined &&
+    spec.iterators[index]!.kind === "reduction" &&
+    spec.operands[0]!.map.results.some((r) => r.coeffs[index] !== 0)
+  );
 }
 
 /** Iterators that must be lanes altogether: features, and outputs of an ensemble, whose trees differ. */
 export function isWholeIterator(spec: KernelSpec, index: number): boolean {
   if (spec.trees === undefined) return false;
-  return isFeatureIterator(spec, index) || (spec.iterators[index]!.kind === "parallel" && spec.operands[0]!.map.results.every((r) => r.coeffs[index] === 0));
+  return (
+    isFeatureIterator(spec, index) ||
+    (spec.iterators[index]!.kind === "parallel" && spec.operands[0]!.map.results.every((r) => r.coeffs[index] === 0))
+  );
 }
 
 export function rowMajorView(shape: readonly number[], pad = 0): View {
@@ -115,46 +128,66 @@ export function kernelMacs(op: Op, spec: KernelSpec): number {
 // --- reading and writing the operation ------------------------------------------------------------------------------
 
 export function buildKernel(b: Builder, spec: KernelSpec, body: Block, epilogue: Block, loc: Location): Op {
-  return b.create("flow.kernel", spec.operands.map((o) => o.value), [stream(spec.resultShape, spec.resultElem)], kernelAttrs(spec), {
-    regions: [body, epilogue],
-    hints: [spec.name],
-    loc,
-  });
+  return b.create(
+    "flow.kernel",
+    spec.operands.map((o) => o.value),
+    [stream(spec.resultShape, spec.resultElem)],
+    kernelAttrs(spec),
+    {
+      regions: [body, epilogue],
+      hints: [spec.name],
+      loc,
+    },
+  );
 }
 
 export function kernelAttrs(spec: KernelSpec): Record<string, Attr> {
   return {
     sym: spec.name,
     iterators: spec.iterators.map((i): AttrRecord => ({ name: i.name, extent: i.extent, kind: i.kind })),
-    access: spec.operands.map((o): AttrRecord => ({
-      map: o.map,
-      offset: o.view.offset,
-      strides: [...o.view.strides],
-      shape: [...o.view.shape],
-      pad: o.view.pad,
-      phase: o.phase,
-    })),
+    access: spec.operands.map(
+      (o): AttrRecord => ({
+        map: o.map,
+        offset: o.view.offset,
+        strides: [...o.view.strides],
+        shape: [...o.view.shape],
+        pad: o.view.pad,
+        phase: o.phase,
+      }),
+    ),
     combiner: spec.combiner,
     acc: typeAttr(spec.accType),
     out: spec.out,
     ...(spec.trees && { trees: spec.trees }),
-    ...(spec.schedule && { schedule: { order: [...spec.schedule.order], unroll: { ...spec.schedule.unroll }, ...(spec.schedule.multiply && { multiply: spec.schedule.multiply }) } }),
+    ...(spec.schedule && {
+      schedule: {
+        order: [...spec.schedule.order],
+        unroll: { ...spec.schedule.unroll },
+        ...(spec.schedule.multiply && { multiply: spec.schedule.multiply }),
+      },
+    }),
   };
 }
 
 export function readKernel(op: Op): KernelSpec {
   const acc = op.attrs["acc"];
-  if (!isTypeAttr(acc) || acc.type.kind !== "fixed") throw new Error(`kernel ${String(op.attrs["sym"])}: no accumulator type`);
+  if (!isTypeAttr(acc) || acc.type.kind !== "fixed")
+    throw new Error(`kernel ${String(op.attrs["sym"])}: no accumulator type`);
   const result = op.result.type as StreamType;
   const access = op.attrs["access"] as readonly AttrRecord[];
   const schedule = op.attrs["schedule"] as AttrRecord | undefined;
   return {
     name: op.attrs["sym"] as string,
-    iterators: (op.attrs["iterators"] as readonly AttrRecord[]) as unknown as readonly Iterator[],
+    iterators: op.attrs["iterators"] as readonly AttrRecord[] as unknown as readonly Iterator[],
     operands: access.map((a, i) => ({
       value: op.operand(i),
       map: a["map"] as AffineMap,
-      view: { offset: a["offset"] as number, strides: a["strides"] as number[], shape: a["shape"] as number[], pad: a["pad"] as number },
+      view: {
+        offset: a["offset"] as number,
+        strides: a["strides"] as number[],
+        shape: a["shape"] as number[],
+        pad: a["pad"] as number,
+      },
       phase: a["phase"] as "body" | "epilogue",
     })),
     combiner: op.attrs["combiner"] as Combiner,
@@ -209,7 +242,8 @@ export function substituteMap(
       r.coeffs.forEach((c, i) => {
         if (c === 0) return;
         const old = map.dims[i]!;
-        for (const p of parts.get(old) ?? [{ name: old, factor: 1 }]) terms[p.name] = (terms[p.name] ?? 0) + c * p.factor;
+        for (const p of parts.get(old) ?? [{ name: old, factor: 1 }])
+          terms[p.name] = (terms[p.name] ?? 0) + c * p.factor;
       });
       return affineExpr(dims, terms, r.offset);
     }),

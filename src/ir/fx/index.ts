@@ -46,48 +46,105 @@ function verifyExact(op: Op, report: Report): void {
 }
 
 function binary(name: string, summary: string): OpDef {
-  return { name, summary, operands: ["a", "b"], results: ["y"], traits: ["pure"], attrs: { range_checked: { kind: "bool", optional: true, doc: "the width was derived from the values of constants" } }, verify: verifyExact };
+  return {
+    name,
+    summary,
+    operands: ["a", "b"],
+    results: ["y"],
+    traits: ["pure"],
+    attrs: {
+      range_checked: { kind: "bool", optional: true, doc: "the width was derived from the values of constants" },
+    },
+    verify: verifyExact,
+  };
 }
 
 const ops: readonly OpDef[] = [
-  { name: "fx.constant", summary: "A raw integer of the result type.", operands: [], results: ["y"], traits: ["pure"], attrs: { raw: { kind: "int" } },
+  {
+    name: "fx.constant",
+    summary: "A raw integer of the result type.",
+    operands: [],
+    results: ["y"],
+    traits: ["pure"],
+    attrs: { raw: { kind: "int" } },
     verify: (op, report) => {
       const t = fixedOf(op.result.type);
       if (t === undefined) return report("result must be a fixed-point scalar");
       const r = wideRange(t);
       const raw = intAttr(op, "raw");
       if (raw < r.lo || raw > r.hi) report(`raw value ${raw} is outside [${r.lo}, ${r.hi}]`);
-    } },
+    },
+  },
   binary("fx.add", "Exact sum."),
   binary("fx.sub", "Exact difference."),
   binary("fx.mul", "Exact product."),
   binary("fx.max", "The larger value."),
   binary("fx.min", "The smaller value."),
-  { name: "fx.select_neg", summary: "a where x is negative, otherwise b.", operands: ["x", "a", "b"], results: ["y"], traits: ["pure"],
+  {
+    name: "fx.select_neg",
+    summary: "a where x is negative, otherwise b.",
+    operands: ["x", "a", "b"],
+    results: ["y"],
+    traits: ["pure"],
     verify: (op, report) => {
       const types = fixedOperands(op, report);
       if (types === undefined) return;
       const to = types[3]!;
       if (to.frac < Math.max(types[1]!.frac, types[2]!.frac)) report("result drops fractional bits of a branch");
-    } },
-  { name: "fx.cast", summary: "The same value in a type that can hold it; the builder has proven the range.", operands: ["x"], results: ["y"], traits: ["pure"],
+    },
+  },
+  {
+    name: "fx.cast",
+    summary: "The same value in a type that can hold it; the builder has proven the range.",
+    operands: ["x"],
+    results: ["y"],
+    traits: ["pure"],
     verify: (op, report) => {
       const types = fixedOperands(op, report);
       if (types !== undefined && types[1]!.frac < types[0]!.frac) report("result drops fractional bits");
-    } },
-  { name: "fx.requantize", summary: "Rounds and limits to the result type.", operands: ["x"], results: ["y"], traits: ["pure"],
-    attrs: { rounding: { kind: "string", oneOf: ["half-up", "half-even", "floor", "biased-half-even"], doc: "biased: one half has been added before" }, overflow: { kind: "string", oneOf: ["saturate", "wrap"] } },
-    verify: (op, report) => void fixedOperands(op, report) },
-  { name: "fx.table", summary: "Table lookup: entry number raw(x) - min raw(x).", operands: ["x"], results: ["y"], traits: ["pure"], attrs: { values: { kind: "dense" } },
+    },
+  },
+  {
+    name: "fx.requantize",
+    summary: "Rounds and limits to the result type.",
+    operands: ["x"],
+    results: ["y"],
+    traits: ["pure"],
+    attrs: {
+      rounding: {
+        kind: "string",
+        oneOf: ["half-up", "half-even", "floor", "biased-half-even"],
+        doc: "biased: one half has been added before",
+      },
+      overflow: { kind: "string", oneOf: ["saturate", "wrap"] },
+    },
+    verify: (op, report) => void fixedOperands(op, report),
+  },
+  {
+    name: "fx.table",
+    summary: "Table lookup: entry number raw(x) - min raw(x).",
+    operands: ["x"],
+    results: ["y"],
+    traits: ["pure"],
+    attrs: { values: { kind: "dense" } },
     verify: (op, report) => {
       const types = fixedOperands(op, report);
       if (types === undefined) return;
       const values = denseAttr(op, "values");
-      if (values.data.length !== 2 ** types[0]!.width) report(`${values.data.length} entries for a ${types[0]!.width}-bit index`);
+      if (values.data.length !== 2 ** types[0]!.width)
+        report(`${values.data.length} entries for a ${types[0]!.width}-bit index`);
       if (!sameType(values.elem, types[1]!)) report("entries and result differ in type");
-    } },
-  { name: "fx.tree", summary: "Value of the leaf in which tree number `tree` of the kernel's ensemble ends, for the output at hand; x stands for all features.", operands: ["x", "tree"], results: ["y"], traits: ["pure"],
-    verify: (op, report) => void fixedOperands(op, report) },
+    },
+  },
+  {
+    name: "fx.tree",
+    summary:
+      "Value of the leaf in which tree number `tree` of the kernel's ensemble ends, for the output at hand; x stands for all features.",
+    operands: ["x", "tree"],
+    results: ["y"],
+    traits: ["pure"],
+    verify: (op, report) => void fixedOperands(op, report),
+  },
   { name: "fx.yield", summary: "Result of a body.", operands: ["x"], results: [], traits: ["terminator"] },
 ];
 

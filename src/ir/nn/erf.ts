@@ -16,7 +16,7 @@ export function erf(x: number): number {
   }
   if (a > 6) return Math.sign(x);
   let f = 0;
-  for (let k = 80; k > 0; k--) f = (k / 2) / (a + f);
+  for (let k = 80; k > 0; k--) f = k / 2 / (a + f);
   const tail = Math.exp(-a * a) / (Math.sqrt(Math.PI) * (a + f));
   return Math.sign(x) * (1 - tail);
 }

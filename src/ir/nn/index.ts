@@ -6,4 +6,7 @@ import { reduceOps } from "./reduce.js";
 import { shapeOps } from "./shape.js";
 import { treeOps } from "./trees.js";
 
-export const nnDialect: Dialect = { name: "nn", ops: [...linearOps, ...elementwiseOps, ...reduceOps, ...shapeOps, ...treeOps] };
+export const nnDialect: Dialect = {
+  name: "nn",
+  ops: [...linearOps, ...elementwiseOps, ...reduceOps, ...shapeOps, ...treeOps],
+};

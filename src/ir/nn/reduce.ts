@@ -17,7 +17,13 @@ function pooledShape(op: Op): number[] {
   const [kernel, strides, pads] = [intsAttr(op, "kernel"), intsAttr(op, "strides"), intsAttr(op, "pads")];
   const dilations = op.attrs["dilations"] === undefined ? kernel.map(() => 1) : intsAttr(op, "dilations");
   const n = kernel.length;
-  return [x[0]!, x[1]!, ...kernel.map((k, d) => Math.floor((x[2 + d]! + pads[d]! + pads[n + d]! - (k - 1) * dilations[d]! - 1) / strides[d]!) + 1)];
+  return [
+    x[0]!,
+    x[1]!,
+    ...kernel.map(
+      (k, d) => Math.floor((x[2 + d]! + pads[d]! + pads[n + d]! - (k - 1) * dilations[d]! - 1) / strides[d]!) + 1,
+    ),
+  ];
 }
 
 /** Sums grow, extremes keep their format; a mean has none of its own: it is split before quantization. */
@@ -36,7 +42,11 @@ export const reduceOps: readonly OpDef[] = [
     operands: ["x"],
     results: ["y"],
     traits: ["pure"],
-    attrs: { kind: { kind: "string", oneOf: ["sum", "mean", "max", "min"] }, axes: { kind: "list" }, keepdims: { kind: "bool" } },
+    attrs: {
+      kind: { kind: "string", oneOf: ["sum", "mean", "max", "min"] },
+      axes: { kind: "list" },
+      keepdims: { kind: "bool" },
+    },
     inferTypes: (op) => {
       const x = shapeOf(op.operand(0));
       const terms = intsAttr(op, "axes").reduce((n, a) => n * x[a]!, 1);
@@ -48,7 +58,8 @@ export const reduceOps: readonly OpDef[] = [
       if (bad !== undefined) return report(`axis ${bad} of a tensor of rank ${rank}`);
       const elem = fixedElem(op.operand(0));
       // Lanes beyond the edge read the largest value, which must be a number.
-      if (strAttr(op, "kind") === "min" && elem !== undefined && isWide(elem)) report(`a minimum of ${showType(elem)}: round to at most ${NUMBER_WIDTH} bits before`);
+      if (strAttr(op, "kind") === "min" && elem !== undefined && isWide(elem))
+        report(`a minimum of ${showType(elem)}: round to at most ${NUMBER_WIDTH} bits before`);
       checkShape(op, reducedShape(op), report);
     },
   },
@@ -67,7 +78,15 @@ export const reduceOps: readonly OpDef[] = [
       dilations: { kind: "list", optional: true },
       count_include_pad: { kind: "bool", optional: true, doc: "of averages: padding counts as elements" },
     },
-    inferTypes: (op) => typed(op, pooledShape(op), () => foldFormat(op, strAttr(op, "kind"), intsAttr(op, "kernel").reduce((n, k) => n * k, 1), false)),
+    inferTypes: (op) =>
+      typed(op, pooledShape(op), () =>
+        foldFormat(
+          op,
+          strAttr(op, "kind"),
+          intsAttr(op, "kernel").reduce((n, k) => n * k, 1),
+          false,
+        ),
+      ),
     verify: (op, report) => checkShape(op, pooledShape(op), report),
   },
   {
@@ -82,8 +101,10 @@ export const reduceOps: readonly OpDef[] = [
     verify: (op, report) => {
       checkShape(op, shapeOf(op.operand(0)), report);
       const axis = intAttr(op, "axis");
-      if (axis < 0 || axis >= shapeOf(op.operand(0)).length) report(`axis ${axis} of a tensor of rank ${shapeOf(op.operand(0)).length}`);
-      if (fixedElem(op.operand(0)) !== undefined) report("nn.softmax has no fixed-point form; decompose-softmax splits it");
+      if (axis < 0 || axis >= shapeOf(op.operand(0)).length)
+        report(`axis ${axis} of a tensor of rank ${shapeOf(op.operand(0)).length}`);
+      if (fixedElem(op.operand(0)) !== undefined)
+        report("nn.softmax has no fixed-point form; decompose-softmax splits it");
     },
   },
 ];

@@ -26,13 +26,17 @@ function sumFormat(op: Op): FixedType {
 export const treeOps: readonly OpDef[] = [
   {
     name: "nn.trees",
-    summary: "An ensemble of decision trees over the last axis: nodes compare a feature with a constant, the values of the leaves that are reached are added, or their extreme is taken.",
+    summary:
+      "An ensemble of decision trees over the last axis: nodes compare a feature with a constant, the values of the leaves that are reached are added, or their extreme is taken.",
     source: "ONNX ai.onnx.ml TreeEnsemble-5, TreeEnsembleClassifier-3, TreeEnsembleRegressor-3",
     operands: ["x"],
     results: ["y"],
     traits: ["pure"],
     attrs: {
-      trees: { kind: "record", doc: "per node feature, threshold, relation (0: <=, 1: <, 2: ==), onTrue, onFalse (-1 - k is leaf k); roots; values by leaf and output, integers on fixed point; aggregate" },
+      trees: {
+        kind: "record",
+        doc: "per node feature, threshold, relation (0: <=, 1: <, 2: ==), onTrue, onFalse (-1 - k is leaf k); roots; values by leaf and output, integers on fixed point; aggregate",
+      },
       double: { kind: "bool", optional: true, doc: "in float, features are compared in double precision" },
     },
     inferTypes: (op) => typed(op, resultShape(op), () => sumFormat(op)),
@@ -42,7 +46,8 @@ export const treeOps: readonly OpDef[] = [
       const problem = ensembleProblem(op.attrs["trees"] as AttrRecord, shape[shape.length - 1]!);
       if (problem !== undefined) return report(problem);
       checkShape(op, resultShape(op), report);
-      if (fixedElem(op.operand(0)) !== undefined && treesOf(op).dense.elem.kind !== "fixed") report("on fixed point, the values of the leaves must be integers");
+      if (fixedElem(op.operand(0)) !== undefined && treesOf(op).dense.elem.kind !== "fixed")
+        report("on fixed point, the values of the leaves must be integers");
     },
     evaluate: (op) => {
       const e = treesOf(op);
@@ -52,7 +57,8 @@ export const treeOps: readonly OpDef[] = [
       const single = fixedElem(op.operand(0)) === undefined && !boolAttr(op, "double");
       return ([x], out) => {
         const seen = single ? Float32Array.from(x!) : x!;
-        for (let row = 0; row * features < seen.length; row++) evaluateEnsemble(e, seen, row * features, out, row * e.outputs);
+        for (let row = 0; row * features < seen.length; row++)
+          evaluateEnsemble(e, seen, row * features, out, row * e.outputs);
         if (unit !== 1) for (let i = 0; i < out.length; i++) out[i]! *= unit;
       };
     },

@@ -50,7 +50,8 @@ export function broadcastShapes(a: readonly number[], b: readonly number[]): num
 export function checkShape(op: Op, expected: readonly number[] | undefined, report: Report): void {
   if (expected === undefined) return;
   const have = shapeOf(op.result);
-  if (have.join() !== expected.join()) report(`result has shape [${have.join(", ")}], [${expected.join(", ")}] follows from the operands`);
+  if (have.join() !== expected.join())
+    report(`result has shape [${have.join(", ")}], [${expected.join(", ")}] follows from the operands`);
   const operandsFixed = op.operands.length > 0 && op.operands.every((v) => fixedElem(v) !== undefined);
   if (operandsFixed && fixedElem(op.result) === undefined) report("operands are in fixed point, the result is not");
 }

@@ -12,7 +12,9 @@ function softplus(x: number): number {
   return Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
 }
 
-/** A number of turns, so that the argument of sine and cosine can be any: what lies beyond a turn is dropped exactly. */
+/**
+ * A number of turns, so that the argument of sine and cosine can be any: what lies beyond a turn is dropped exactly.
+ */
 const turns = (t: number): number => 2 * Math.PI * (t - Math.round(t));
 
 export const unaryFunctions: Readonly<Record<string, (x: number) => number>> = {
@@ -60,8 +62,8 @@ export function unaryFunction(fn: string): ((x: number) => number) | undefined {
 const TAIL = 2 ** -9;
 
 /**
- * Whether the lowest argument stands for everything below it, of which exp is 0. A softmax adds up what is far below its maximum:
- * there may be any number of it.
+ * Whether the lowest argument stands for everything below it, of which exp is 0. A softmax adds up what is far below
+ * its maximum: there may be any number of it.
  */
 function isTail(fn: string, raw: number, from: FixedType): boolean {
   if (fn !== "exp_tail") return false;

@@ -1,6 +1,7 @@
 /**
  * Builds rtl modules. Results are as wide as they need to be unless a type is given; constants are folded and trivial
- * operations vanish on the way, so that generators can be written without special cases. Equal operations are built once.
+ * operations vanish on the way, so that generators can be written without special cases. Equal operations are built
+ * once.
  *
  * ```ts
  * const m = new RtlModuleBuilder(module, "counter", [{ name: "enable", type: u(1) }]);
@@ -10,7 +11,7 @@
  * ```
  */
 import { CompilerBug } from "../../diagnostics/index.js";
-import { Dense, type Attr } from "../attributes.js";
+import type { Dense, Attr } from "../attributes.js";
 import { Block, Op, unknownLoc, type Location, type Module, type Value } from "../core.js";
 import { bits, sameType, showType, type BitsType } from "../types.js";
 import { bitsOf, romWordType } from "./index.js";
@@ -57,12 +58,24 @@ export class RtlModuleBuilder {
   private readonly inputNames: readonly string[];
   private readonly open = new Set<Value>();
 
-  /** Appends the module to `module`. `attrs`: `clock` and `resetn` of a top module, or notes with a dot in their names. */
-  constructor(module: Module, name: string, inputs: readonly Port[], options: { loc?: Location; attrs?: Readonly<Record<string, Attr>> } = {}) {
+  /**
+   * Appends the module to `module`. `attrs`: `clock` and `resetn` of a top module, or notes with a dot in their names.
+   */
+  constructor(
+    module: Module,
+    name: string,
+    inputs: readonly Port[],
+    options: { loc?: Location; attrs?: Readonly<Record<string, Attr>> } = {},
+  ) {
     this.loc = options.loc ?? unknownLoc;
     this.inputNames = inputs.map((p) => p.name);
     for (const p of inputs) this.block.addArg(p.type, p.name);
-    this.op = new Op({ name: "rtl.module", attrs: { sym: name, inputs: this.inputNames, outputs: [], ...options.attrs }, regions: [this.block], loc: this.loc });
+    this.op = new Op({
+      name: "rtl.module",
+      attrs: { sym: name, inputs: this.inputNames, outputs: [], ...options.attrs },
+      regions: [this.block],
+      loc: this.loc,
+    });
     module.body.append(this.op);
   }
 
@@ -77,7 +90,9 @@ export class RtlModuleBuilder {
   finish(outputs: Readonly<Record<string, Value>>): Op {
     if (this.open.size > 0) {
       const hints = [...this.open].map((v) => v.hint ?? "?").slice(0, 5);
-      throw new CompilerBug(`module ${String(this.op.attrs["sym"])}: ${this.open.size} declared values were never connected (${hints.join(", ")})`);
+      throw new CompilerBug(
+        `module ${String(this.op.attrs["sym"])}: ${this.open.size} declared values were never connected (${hints.join(", ")})`,
+      );
     }
     this.op.attrs["outputs"] = Object.keys(outputs);
     this.block.append(new Op({ name: "rtl.output", operands: Object.values(outputs), loc: this.loc }));
@@ -186,11 +201,20 @@ export class RtlModuleBuilder {
   any(values: readonly Value[], hint?: string): Value {
     return this.balanced(values, (a, b, h) => this.or(a, b, h), 0, hint);
   }
-  private balanced(values: readonly Value[], join: (a: Value, b: Value, hint?: string) => Value, neutral: number, hint: string | undefined): Value {
+  private balanced(
+    values: readonly Value[],
+    join: (a: Value, b: Value, hint?: string) => Value,
+    neutral: number,
+    hint: string | undefined,
+  ): Value {
     if (values.length === 0) return this.constant(neutral, u(1));
     if (values.length === 1) return values[0]!;
     const half = values.length >> 1;
-    return join(this.balanced(values.slice(0, half), join, neutral, undefined), this.balanced(values.slice(half), join, neutral, undefined), hint);
+    return join(
+      this.balanced(values.slice(0, half), join, neutral, undefined),
+      this.balanced(values.slice(half), join, neutral, undefined),
+      hint,
+    );
   }
   /** Most significant first. */
   concat(values: readonly Value[], hint?: string): Value {
@@ -212,33 +236,62 @@ export class RtlModuleBuilder {
   // --- state --------------------------------------------------------------------------------------------------------
 
   /** A register. */
-  reg(next: Value, options: { enable?: Value | undefined; reset?: number | undefined; hint?: string | undefined } = {}): Value {
+  reg(
+    next: Value,
+    options: { enable?: Value | undefined; reset?: number | undefined; hint?: string | undefined } = {},
+  ): Value {
     const operands = options.enable === undefined ? [next] : [next, options.enable];
-    return this.append("rtl.reg", operands, [bitsOf(next.type)], options.reset === undefined ? {} : { reset: options.reset }, [options.hint ?? next.hint])[0]!;
+    return this.append(
+      "rtl.reg",
+      operands,
+      [bitsOf(next.type)],
+      options.reset === undefined ? {} : { reset: options.reset },
+      [options.hint ?? next.hint],
+    )[0]!;
   }
   /** A register whose input is given later by `connect`. */
   regDeclare(type: BitsType, options: { reset?: number | undefined; hint?: string | undefined } = {}): Value {
-    const q = this.append("rtl.reg", [], [type], options.reset === undefined ? {} : { reset: options.reset }, [options.hint])[0]!;
+    const q = this.append("rtl.reg", [], [type], options.reset === undefined ? {} : { reset: options.reset }, [
+      options.hint,
+    ])[0]!;
     this.open.add(q);
     return q;
   }
   /** Gives a declared register its input (cast to its type), and an enable. */
   connect(reg: Value, next: Value, enable?: Value): void {
-    if (!this.open.delete(reg) || reg.def?.name !== "rtl.reg") throw new CompilerBug(`%${reg.hint ?? reg.id} is not a register that waits for its input`);
+    if (!this.open.delete(reg) || reg.def?.name !== "rtl.reg")
+      throw new CompilerBug(`%${reg.hint ?? reg.id} is not a register that waits for its input`);
     reg.def.addOperand(this.cast(next, bitsOf(reg.type)));
     if (enable !== undefined) reg.def.addOperand(enable);
   }
   /** `x` after `cycles` registers. */
   delay(x: Value, cycles: number, options: { reset?: number | undefined; hint?: string | undefined } = {}): Value {
     let v = x;
-    for (let i = 1; i <= cycles; i++) v = this.reg(v, { reset: options.reset, hint: options.hint ?? delayedName(x.hint, i) });
+    for (let i = 1; i <= cycles; i++)
+      v = this.reg(v, { reset: options.reset, hint: options.hint ?? delayedName(x.hint, i) });
     return v;
   }
   /** One result per read address. Addresses and data are cast to the types called for. */
   memory(o: MemoryOptions): Value[] {
     const address = u(addressWidth(o.depth));
-    const operands = [this.cast(o.waddr, address), this.cast(o.wdata, o.word), o.wen, ...o.raddr.map((r) => this.cast(r, address))];
-    return this.append("rtl.memory", operands, o.raddr.map(() => o.word), { depth: o.depth, read_latency: o.readLatency, style: o.style ?? "auto", ...(o.disjoint === true && { disjoint: true }) }, o.raddr.map(() => o.hint));
+    const operands = [
+      this.cast(o.waddr, address),
+      this.cast(o.wdata, o.word),
+      o.wen,
+      ...o.raddr.map((r) => this.cast(r, address)),
+    ];
+    return this.append(
+      "rtl.memory",
+      operands,
+      o.raddr.map(() => o.word),
+      {
+        depth: o.depth,
+        read_latency: o.readLatency,
+        style: o.style ?? "auto",
+        ...(o.disjoint === true && { disjoint: true }),
+      },
+      o.raddr.map(() => o.hint),
+    );
   }
   /** `values[addr]`; shape [depth] or, for words of several elements (element 0 least significant), [depth, n]. */
   rom(addr: Value, values: Dense, options: { readLatency: 0 | 1; style?: StorageStyle; hint?: string }): Value {
@@ -254,15 +307,23 @@ export class RtlModuleBuilder {
   instance(module: Op, sym: string, inputs: Readonly<Record<string, Value>>): Record<string, Value> {
     const names = module.attrs["inputs"] as readonly string[];
     const extra = Object.keys(inputs).find((n) => !names.includes(n));
-    if (extra !== undefined) throw new CompilerBug(`instance ${sym}: ${String(module.attrs["sym"])} has no input ${extra}`);
+    if (extra !== undefined)
+      throw new CompilerBug(`instance ${sym}: ${String(module.attrs["sym"])} has no input ${extra}`);
     const operands = names.map((n, i) => {
       const v = inputs[n];
-      if (v === undefined) throw new CompilerBug(`instance ${sym}: input ${n} of ${String(module.attrs["sym"])} is not connected`);
+      if (v === undefined)
+        throw new CompilerBug(`instance ${sym}: input ${n} of ${String(module.attrs["sym"])} is not connected`);
       return this.cast(v, bitsOf(module.body.args[i]!.type));
     });
     const outputs = module.attrs["outputs"] as readonly string[];
     const types = module.body.terminator.operands.map((v) => bitsOf(v.type));
-    const results = this.append("rtl.instance", operands, types, { module: module.attrs["sym"]!, sym }, outputs.map((n) => `${sym}_${n}`));
+    const results = this.append(
+      "rtl.instance",
+      operands,
+      types,
+      { module: module.attrs["sym"]!, sym },
+      outputs.map((n) => `${sym}_${n}`),
+    );
     return Object.fromEntries(outputs.map((n, i) => [n, results[i]!]));
   }
   /** A value that is defined later by `resolve`: for loops through instances. */
@@ -273,7 +334,8 @@ export class RtlModuleBuilder {
   }
   /** Replaces a forward value by `value`, cast to its type. */
   resolve(forward: Value, value: Value): void {
-    if (!this.open.delete(forward) || forward.def?.name !== "rtl.forward") throw new CompilerBug(`%${forward.hint ?? forward.id} is not a forward value`);
+    if (!this.open.delete(forward) || forward.def?.name !== "rtl.forward")
+      throw new CompilerBug(`%${forward.hint ?? forward.id} is not a forward value`);
     const v = this.cast(value, bitsOf(forward.type));
     if (v === forward) throw new CompilerBug(`%${forward.hint ?? forward.id} would be defined by itself`);
     forward.replaceAllUsesWith(v);
@@ -284,12 +346,24 @@ export class RtlModuleBuilder {
 
   // --- the machinery ------------------------------------------------------------------------------------------------
 
-  private append(name: string, operands: readonly Value[], types: readonly BitsType[], attrs: Readonly<Record<string, Attr>>, hints: readonly (string | undefined)[]): readonly Value[] & Value[] {
+  private append(
+    name: string,
+    operands: readonly Value[],
+    types: readonly BitsType[],
+    attrs: Readonly<Record<string, Attr>>,
+    hints: readonly (string | undefined)[],
+  ): readonly Value[] & Value[] {
     const op = this.block.append(new Op({ name, operands, resultTypes: types, attrs, hints, loc: this.loc }));
     return op.results as Value[];
   }
 
-  private build(name: Known, operands: readonly Value[], type: BitsType, attrs: Readonly<Record<string, Attr>>, hint: string | undefined): Value {
+  private build(
+    name: Known,
+    operands: readonly Value[],
+    type: BitsType,
+    attrs: Readonly<Record<string, Attr>>,
+    hint: string | undefined,
+  ): Value {
     const result = simplify(name, operands, type, attrs);
     if (result !== undefined) {
       if (result.kind === "constant") return this.constant(result.value, type);
@@ -303,7 +377,13 @@ export class RtlModuleBuilder {
   }
 
   /** An operation without state; the same one as before if it is built a second time. */
-  private pure(name: string, operands: readonly Value[], type: BitsType, attrs: Readonly<Record<string, Attr>>, hint: string | undefined): Value {
+  private pure(
+    name: string,
+    operands: readonly Value[],
+    type: BitsType,
+    attrs: Readonly<Record<string, Attr>>,
+    hint: string | undefined,
+  ): Value {
     const parameter = attrs["amount"] ?? attrs["lo"] ?? attrs["value"] ?? "";
     const key = `${name} ${showType(type)} ${String(parameter)} ${operands.map((v) => v.id).join(" ")}`;
     const before = this.known.get(key);
@@ -324,7 +404,10 @@ function delayedName(hint: string | undefined, cycles: number): string | undefin
 function productType(a: BitsType, b: BitsType): BitsType {
   const [ra, rb] = [bitsRange(a), bitsRange(b)];
   const corners = [ra.lo * rb.lo, ra.lo * rb.hi, ra.hi * rb.lo, ra.hi * rb.hi];
-  return typeOfBitsRange({ lo: corners.reduce((m, c) => (c < m ? c : m)), hi: corners.reduce((m, c) => (c > m ? c : m)) });
+  return typeOfBitsRange({
+    lo: corners.reduce((m, c) => (c < m ? c : m)),
+    hi: corners.reduce((m, c) => (c > m ? c : m)),
+  });
 }
 
 /** The smallest type that holds every number of the types of `values`. */
@@ -335,5 +418,8 @@ function commonType(values: readonly Value[]): BitsType {
     const c = constantOf(v);
     return c === undefined ? bitsRange(bitsOf(v.type)) : { lo: c, hi: c };
   });
-  return typeOfBitsRange({ lo: ranges.reduce((m, r) => (r.lo < m ? r.lo : m), ranges[0]!.lo), hi: ranges.reduce((m, r) => (r.hi > m ? r.hi : m), ranges[0]!.hi) });
+  return typeOfBitsRange({
+    lo: ranges.reduce((m, r) => (r.lo < m ? r.lo : m), ranges[0]!.lo),
+    hi: ranges.reduce((m, r) => (r.hi > m ? r.hi : m), ranges[0]!.hi),
+  });
 }

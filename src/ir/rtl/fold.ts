@@ -1,4 +1,6 @@
-/** Local simplification of rtl operations: constants, neutral elements, multiplication by a power of two, no-op wiring. */
+/**
+ * Local simplification of rtl operations: constants, neutral elements, multiplication by a power of two, no-op wiring.
+ */
 import type { Attr } from "../attributes.js";
 import type { Value } from "../core.js";
 import { sameType, type BitsType } from "../types.js";
@@ -10,7 +12,12 @@ export type Known = CombinationalName;
 export type Simplified =
   | { readonly kind: "constant"; readonly value: bigint }
   | { readonly kind: "value"; readonly value: Value }
-  | { readonly kind: "op"; readonly name: Known; readonly operands: readonly Value[]; readonly attrs?: Readonly<Record<string, Attr>> };
+  | {
+      readonly kind: "op";
+      readonly name: Known;
+      readonly operands: readonly Value[];
+      readonly attrs?: Readonly<Record<string, Attr>>;
+    };
 
 /** Integer of a constant value. */
 export function constantOf(v: Value): bigint | undefined {
@@ -24,11 +31,19 @@ export function rangeOf(v: Value): BitsRange {
 }
 
 /** A simpler form of operation `name` with result `type`; undefined where there is none. */
-export function simplify(name: Known, operands: readonly Value[], type: BitsType, attrs: Readonly<Record<string, Attr>>): Simplified | undefined {
+export function simplify(
+  name: Known,
+  operands: readonly Value[],
+  type: BitsType,
+  attrs: Readonly<Record<string, Attr>>,
+): Simplified | undefined {
   const values = operands.map(constantOf);
   if (values.every((v) => v !== undefined)) {
     const parameter = Number(attrs["amount"] ?? attrs["lo"] ?? 0);
-    return { kind: "constant", value: evaluateRtl(name, { values, types: operands.map((o) => o.type as BitsType), result: type, parameter }) };
+    return {
+      kind: "constant",
+      value: evaluateRtl(name, { values, types: operands.map((o) => o.type as BitsType), result: type, parameter }),
+    };
   }
   const [a, b] = operands as [Value, Value];
   const [ca, cb] = values;
@@ -91,7 +106,14 @@ function times(x: Value, c: bigint, type: BitsType): Simplified | undefined {
   return n > 0 ? { kind: "op", name: "rtl.shl", operands: [x], attrs: { amount: n } } : undefined;
 }
 
-function bitwise(name: Known, a: Value, b: Value, ca: bigint | undefined, cb: bigint | undefined, type: BitsType): Simplified | undefined {
+function bitwise(
+  name: Known,
+  a: Value,
+  b: Value,
+  ca: bigint | undefined,
+  cb: bigint | undefined,
+  type: BitsType,
+): Simplified | undefined {
   if (a === b) return name === "rtl.xor" ? zero : same(a, type);
   const [x, c] = ca !== undefined ? [b, ca] : [a, cb];
   if (c === undefined) return undefined;

@@ -37,7 +37,8 @@ function sameWidths(op: Op, report: Report): void {
 /** Operands from `first` on must have the type of the result. */
 function branchesAgree(op: Op, first: number, report: Report): void {
   const odd = op.operands.slice(first).find((v) => !sameType(v.type, op.result.type));
-  if (odd !== undefined) report(`a branch of type ${showType(odd.type)} for a result of type ${showType(op.result.type)}`);
+  if (odd !== undefined)
+    report(`a branch of type ${showType(odd.type)} for a result of type ${showType(op.result.type)}`);
 }
 
 function arithmetic(name: string, summary: string): OpDef {
@@ -47,11 +48,23 @@ function bitwise(name: string, summary: string): OpDef {
   return { name, summary, operands: ["a", "b"], results: ["y"], traits: ["pure"], verify: sameWidths };
 }
 function comparison(name: string, summary: string): OpDef {
-  return { name, summary, operands: ["a", "b"], results: ["y"], traits: ["pure"], inferTypes: () => [u1], verify: bitsOnly };
+  return {
+    name,
+    summary,
+    operands: ["a", "b"],
+    results: ["y"],
+    traits: ["pure"],
+    inferTypes: () => [u1],
+    verify: bitsOnly,
+  };
 }
 function shift(name: string, summary: string): OpDef {
   return {
-    name, summary, operands: ["x"], results: ["y"], traits: ["pure"],
+    name,
+    summary,
+    operands: ["x"],
+    results: ["y"],
+    traits: ["pure"],
     attrs: { amount: { kind: "int", doc: "bits, not negative" } },
     verify: (op, report) => {
       if (allBits(op, report) && intAttr(op, "amount") < 0) report("amount is negative");
@@ -59,7 +72,11 @@ function shift(name: string, summary: string): OpDef {
   };
 }
 
-const style: AttrSpec = { kind: "string", oneOf: ["auto", "block", "distributed", "registers"], doc: "how synthesis is to build it" };
+const style: AttrSpec = {
+  kind: "string",
+  oneOf: ["auto", "block", "distributed", "registers"],
+  doc: "how synthesis is to build it",
+};
 const readLatency: AttrSpec = { kind: "int", doc: "0: read in the same cycle; 1: registered read" };
 const symbol: AttrSpec = { kind: "string" };
 const names: AttrSpec = { kind: "list", doc: "port names, in order" };
@@ -72,7 +89,8 @@ function checkLatency(op: Op, report: Report): void {
 function checkAddress(op: Op, index: number, depth: number, report: Report): void {
   const type = bitsOf(op.operand(index).type);
   const width = addressWidth(depth);
-  if (type.signed || type.width !== width) report(`address of type ${showType(type)} where ${depth} words call for u${width}`);
+  if (type.signed || type.width !== width)
+    report(`address of type ${showType(type)} where ${depth} words call for u${width}`);
 }
 
 function verifyModule(op: Op, report: Report): void {
@@ -82,12 +100,14 @@ function verifyModule(op: Op, report: Report): void {
   if (ports.some((p) => typeof p !== "string" || p === "")) return report("a port name is not a string");
   const twice = ports.find((p, i) => ports.indexOf(p) !== i);
   if (twice !== undefined) report(`two ports are called "${String(twice)}"`);
-  if (inputs.length !== op.body.args.length) report(`${inputs.length} input names for ${op.body.args.length} arguments`);
+  if (inputs.length !== op.body.args.length)
+    report(`${inputs.length} input names for ${op.body.args.length} arguments`);
   const odd = op.body.args.find((a) => a.type.kind !== "bits");
   if (odd !== undefined) report(`an input of type ${showType(odd.type)}, which is not a type of the rtl level`);
   const end = op.body.ops.at(-1);
   if (end?.name !== "rtl.output") report("does not end with rtl.output");
-  else if (end.operands.length !== outputs.length) report(`${outputs.length} output names for ${end.operands.length} values`);
+  else if (end.operands.length !== outputs.length)
+    report(`${outputs.length} output names for ${end.operands.length} values`);
 }
 
 function verifyMemory(op: Op, report: Report): void {
@@ -112,14 +132,18 @@ function verifyRom(op: Op, report: Report): void {
 }
 
 /** Word of a rom with these values: an element, or for rank 2 the elements of a row, element 0 least significant. */
-export function romWordType(shape: readonly number[], elem: { readonly width: number; readonly signed: boolean }): BitsType {
+export function romWordType(
+  shape: readonly number[],
+  elem: { readonly width: number; readonly signed: boolean },
+): BitsType {
   return shape.length === 1 ? bits(elem.width, elem.signed) : bits(elem.width * shape[1]!);
 }
 
 function verifyReg(op: Op, report: Report): void {
   if (!allBits(op, report)) return;
   const enable = op.operands[1];
-  if (enable !== undefined && !sameType(enable.type, u1)) report(`enable of type ${showType(enable.type)} instead of u1`);
+  if (enable !== undefined && !sameType(enable.type, u1))
+    report(`enable of type ${showType(enable.type)} instead of u1`);
   const reset = op.attrs["reset"];
   if (typeof reset !== "number") return;
   const type = bitsOf(op.result.type);
@@ -131,76 +155,167 @@ function verifyReg(op: Op, report: Report): void {
 export const CELL_FILE = "cell.file";
 
 const ops: readonly OpDef[] = [
-  { name: "rtl.module", summary: "A hardware module; clock and reset are implicit.", operands: [], results: [], regions: 1, traits: ["graph"],
+  {
+    name: "rtl.module",
+    summary: "A hardware module; clock and reset are implicit.",
+    operands: [],
+    results: [],
+    regions: 1,
+    traits: ["graph"],
     attrs: {
-      sym: symbol, inputs: names, outputs: names,
+      sym: symbol,
+      inputs: names,
+      outputs: names,
       clock: { kind: "string", optional: true, doc: "port name of the clock; of the top module" },
       resetn: { kind: "string", optional: true, doc: "port name of the active-low reset; of the top module" },
     },
-    verify: verifyModule },
-  { name: "rtl.output", summary: "The values of the output ports.", operands: ["values*"], results: [], traits: ["terminator"], verify: bitsOnly },
-  { name: "rtl.constant", summary: "An integer.", operands: [], results: ["y"], traits: ["pure"], attrs: { value: { kind: "string", doc: "decimal" } },
+    verify: verifyModule,
+  },
+  {
+    name: "rtl.output",
+    summary: "The values of the output ports.",
+    operands: ["values*"],
+    results: [],
+    traits: ["terminator"],
+    verify: bitsOnly,
+  },
+  {
+    name: "rtl.constant",
+    summary: "An integer.",
+    operands: [],
+    results: ["y"],
+    traits: ["pure"],
+    attrs: { value: { kind: "string", doc: "decimal" } },
     verify: (op, report) => {
       if (!allBits(op, report)) return;
       const text = op.attrs["value"] as string;
       if (!/^-?\d+$/.test(text)) return report(`value "${text}" is not a decimal integer`);
       const { lo, hi } = bitsRange(bitsOf(op.result.type));
       if (BigInt(text) < lo || BigInt(text) > hi) report(`value ${text} is not a ${showType(op.result.type)}`);
-    } },
+    },
+  },
   arithmetic("rtl.add", "Sum, wrapped to the result type."),
   arithmetic("rtl.sub", "Difference, wrapped to the result type."),
   arithmetic("rtl.mul", "Product, wrapped to the result type."),
   bitwise("rtl.and", "Bitwise and."),
   bitwise("rtl.or", "Bitwise or."),
   bitwise("rtl.xor", "Bitwise exclusive or."),
-  { name: "rtl.not", summary: "Bitwise complement.", operands: ["x"], results: ["y"], traits: ["pure"], verify: sameWidths },
+  {
+    name: "rtl.not",
+    summary: "Bitwise complement.",
+    operands: ["x"],
+    results: ["y"],
+    traits: ["pure"],
+    verify: sameWidths,
+  },
   shift("rtl.shl", "x * 2^amount, wrapped to the result type."),
   shift("rtl.shr", "floor(x / 2^amount), wrapped to the result type: arithmetic on signed operands."),
   comparison("rtl.eq", "Whether two numbers are equal."),
   comparison("rtl.ne", "Whether two numbers differ."),
   comparison("rtl.lt", "Whether a is below b, by value."),
   comparison("rtl.le", "Whether a is at most b, by value."),
-  { name: "rtl.mux", summary: "a where sel is 1, else b.", operands: ["sel", "a", "b"], results: ["y"], traits: ["pure"],
+  {
+    name: "rtl.mux",
+    summary: "a where sel is 1, else b.",
+    operands: ["sel", "a", "b"],
+    results: ["y"],
+    traits: ["pure"],
     verify: (op, report) => {
       if (!allBits(op, report)) return;
       if (!sameType(op.operand(0).type, u1)) report(`selector of type ${showType(op.operand(0).type)} instead of u1`);
       branchesAgree(op, 1, report);
-    } },
-  { name: "rtl.select", summary: "The value number index; the last one for an index beyond the end.", operands: ["index", "v0", "values*"], results: ["y"], traits: ["pure"],
+    },
+  },
+  {
+    name: "rtl.select",
+    summary: "The value number index; the last one for an index beyond the end.",
+    operands: ["index", "v0", "values*"],
+    results: ["y"],
+    traits: ["pure"],
     verify: (op, report) => {
       if (!allBits(op, report)) return;
       if (bitsOf(op.operand(0).type).signed) report("index is signed");
       branchesAgree(op, 1, report);
-    } },
-  { name: "rtl.concat", summary: "The bits of all operands, most significant first.", operands: ["x", "more*"], results: ["y"], traits: ["pure"],
-    inferTypes: (op) => [bits(op.operands.reduce((n, v) => n + bitsOf(v.type).width, 0))] },
-  { name: "rtl.extract", summary: "Bits from lo upwards; the result type says how many.", operands: ["x"], results: ["y"], traits: ["pure"], attrs: { lo: { kind: "int" } },
+    },
+  },
+  {
+    name: "rtl.concat",
+    summary: "The bits of all operands, most significant first.",
+    operands: ["x", "more*"],
+    results: ["y"],
+    traits: ["pure"],
+    inferTypes: (op) => [bits(op.operands.reduce((n, v) => n + bitsOf(v.type).width, 0))],
+  },
+  {
+    name: "rtl.extract",
+    summary: "Bits from lo upwards; the result type says how many.",
+    operands: ["x"],
+    results: ["y"],
+    traits: ["pure"],
+    attrs: { lo: { kind: "int" } },
     verify: (op, report) => {
       if (!allBits(op, report)) return;
       const lo = intAttr(op, "lo");
       const to = lo + bitsOf(op.result.type).width;
       const width = bitsOf(op.operand(0).type).width;
       if (lo < 0 || to > width) report(`bits ${lo} to ${to - 1} of ${width}`);
-    } },
-  { name: "rtl.cast", summary: "The same number in the result type: extended by the operand's sign, or wrapped.", operands: ["x"], results: ["y"], traits: ["pure"], verify: bitsOnly },
-  { name: "rtl.reg", summary: "A register: the value of next one cycle earlier. Without reset it is part of a data path, and undefined until first written.",
-    operands: ["next", "enable?"], results: ["q"], attrs: { reset: { kind: "int", optional: true, doc: "value under reset, which goes before enable" } },
-    inferTypes: (op) => [op.operand(0).type], verify: verifyReg },
-  { name: "rtl.memory", summary: "Words with one write port and a read port per raddr. A registered read gives the old word when the same word is written in that cycle; contents are undefined until written, addresses are below depth.",
-    operands: ["waddr", "wdata", "wen", "raddr*"], results: ["rdata*"],
-    attrs: { depth: { kind: "int" }, read_latency: readLatency, style, disjoint: { kind: "bool", optional: true, doc: "what is read while it is written is never used" } },
-    inferTypes: (op) => op.operands.slice(3).map(() => op.operand(1).type), verify: verifyMemory },
-  { name: "rtl.rom", summary: "Constant words. Rank 2: a word is a row of values, element 0 least significant. Addresses are below the depth.",
-    operands: ["addr"], results: ["data"],
+    },
+  },
+  {
+    name: "rtl.cast",
+    summary: "The same number in the result type: extended by the operand's sign, or wrapped.",
+    operands: ["x"],
+    results: ["y"],
+    traits: ["pure"],
+    verify: bitsOnly,
+  },
+  {
+    name: "rtl.reg",
+    summary:
+      "A register: the value of next one cycle earlier. Without reset it is part of a data path, and undefined until first written.",
+    operands: ["next", "enable?"],
+    results: ["q"],
+    attrs: { reset: { kind: "int", optional: true, doc: "value under reset, which goes before enable" } },
+    inferTypes: (op) => [op.operand(0).type],
+    verify: verifyReg,
+  },
+  {
+    name: "rtl.memory",
+    summary:
+      "Words with one write port and a read port per raddr. A registered read gives the old word when the same word is written in that cycle; contents are undefined until written, addresses are below depth.",
+    operands: ["waddr", "wdata", "wen", "raddr*"],
+    results: ["rdata*"],
+    attrs: {
+      depth: { kind: "int" },
+      read_latency: readLatency,
+      style,
+      disjoint: { kind: "bool", optional: true, doc: "what is read while it is written is never used" },
+    },
+    inferTypes: (op) => op.operands.slice(3).map(() => op.operand(1).type),
+    verify: verifyMemory,
+  },
+  {
+    name: "rtl.rom",
+    summary:
+      "Constant words. Rank 2: a word is a row of values, element 0 least significant. Addresses are below the depth.",
+    operands: ["addr"],
+    results: ["data"],
     attrs: { values: { kind: "dense" }, read_latency: readLatency, style },
     inferTypes: (op) => {
       const { shape, elem } = denseAttr(op, "values");
       if (elem.kind !== "fixed") throw new Error("values are not fixed-point numbers");
       return [romWordType(shape, elem)];
     },
-    verify: verifyRom },
-  { name: "rtl.instance", summary: "An instance of a module of this program; operands and results are its ports, in order.",
-    operands: ["inputs*"], results: ["outputs*"], attrs: { module: symbol, sym: symbol }, verify: bitsOnly },
+    verify: verifyRom,
+  },
+  {
+    name: "rtl.instance",
+    summary: "An instance of a module of this program; operands and results are its ports, in order.",
+    operands: ["inputs*"],
+    results: ["outputs*"],
+    attrs: { module: symbol, sym: symbol },
+    verify: bitsOnly,
+  },
 ];
 
 export const rtlDialect: Dialect = { name: "rtl", ops };

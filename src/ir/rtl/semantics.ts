@@ -34,8 +34,24 @@ export function wrap(value: bigint, type: BitsType): bigint {
 
 /** Operations without state or names: their result follows from operand values, attributes and types alone. */
 export const COMBINATIONAL = [
-  "rtl.add", "rtl.sub", "rtl.mul", "rtl.and", "rtl.or", "rtl.xor", "rtl.not", "rtl.shl", "rtl.shr",
-  "rtl.eq", "rtl.ne", "rtl.lt", "rtl.le", "rtl.mux", "rtl.select", "rtl.concat", "rtl.extract", "rtl.cast",
+  "rtl.add",
+  "rtl.sub",
+  "rtl.mul",
+  "rtl.and",
+  "rtl.or",
+  "rtl.xor",
+  "rtl.not",
+  "rtl.shl",
+  "rtl.shr",
+  "rtl.eq",
+  "rtl.ne",
+  "rtl.lt",
+  "rtl.le",
+  "rtl.mux",
+  "rtl.select",
+  "rtl.concat",
+  "rtl.extract",
+  "rtl.cast",
 ] as const;
 export type CombinationalName = (typeof COMBINATIONAL)[number];
 
@@ -89,7 +105,10 @@ function exact(name: CombinationalName, a: bigint, b: bigint, e: Evaluation): bi
       return e.values[1 + Number(a < last ? a : last)]!;
     }
     case "rtl.concat":
-      return e.values.reduce((acc, v, i) => (acc << BigInt(e.types[i]!.width)) | BigInt.asUintN(e.types[i]!.width, v), 0n);
+      return e.values.reduce(
+        (acc, v, i) => (acc << BigInt(e.types[i]!.width)) | BigInt.asUintN(e.types[i]!.width, v),
+        0n,
+      );
     case "rtl.cast":
       return a;
   }

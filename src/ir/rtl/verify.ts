@@ -28,26 +28,56 @@ export function verifyRtl(module: Module): RtlProblem[] {
 function checkInstances(m: Op, modules: ReadonlyMap<string, Op>, problems: RtlProblem[]): void {
   const symbols = new Set<string>();
   for (const op of m.body.ops) {
-    if (op.name === "rtl.forward") problems.push({ op, message: `%${op.result.hint ?? "?"} was declared and never resolved` });
+    if (op.name === "rtl.forward")
+      problems.push({ op, message: `%${op.result.hint ?? "?"} was declared and never resolved` });
     if (op.name !== "rtl.instance") continue;
     const sym = String(op.attrs["sym"]);
     if (symbols.has(sym)) problems.push({ op, message: `a second instance called "${sym}"` });
     symbols.add(sym);
     const target = modules.get(String(op.attrs["module"]));
     if (target === undefined) {
-      problems.push({ op, message: `instance "${sym}" of module "${String(op.attrs["module"])}", which does not exist` });
+      problems.push({
+        op,
+        message: `instance "${sym}" of module "${String(op.attrs["module"])}", which does not exist`,
+      });
       continue;
     }
-    comparePorts(op, `instance "${sym}": input`, op.operands, target.body.args, target.attrs["inputs"] as readonly string[], problems);
-    comparePorts(op, `instance "${sym}": output`, op.results, target.body.terminator.operands, target.attrs["outputs"] as readonly string[], problems);
+    comparePorts(
+      op,
+      `instance "${sym}": input`,
+      op.operands,
+      target.body.args,
+      target.attrs["inputs"] as readonly string[],
+      problems,
+    );
+    comparePorts(
+      op,
+      `instance "${sym}": output`,
+      op.results,
+      target.body.terminator.operands,
+      target.attrs["outputs"] as readonly string[],
+      problems,
+    );
   }
 }
 
-function comparePorts(op: Op, what: string, actual: readonly Value[], formal: readonly Value[], names: readonly string[], problems: RtlProblem[]): void {
-  if (actual.length !== formal.length) problems.push({ op, message: `${what}s: ${actual.length} instead of ${formal.length}` });
+function comparePorts(
+  op: Op,
+  what: string,
+  actual: readonly Value[],
+  formal: readonly Value[],
+  names: readonly string[],
+  problems: RtlProblem[],
+): void {
+  if (actual.length !== formal.length)
+    problems.push({ op, message: `${what}s: ${actual.length} instead of ${formal.length}` });
   formal.forEach((f, i) => {
     const a = actual[i];
-    if (a !== undefined && !sameType(a.type, f.type)) problems.push({ op, message: `${what} "${names[i]}" has type ${showType(a.type)} where the module has ${showType(f.type)}` });
+    if (a !== undefined && !sameType(a.type, f.type))
+      problems.push({
+        op,
+        message: `${what} "${names[i]}" has type ${showType(a.type)} where the module has ${showType(f.type)}`,
+      });
   });
 }
 
@@ -60,7 +90,8 @@ function definitionOrder(modules: ReadonlyMap<string, Op>, problems: RtlProblem[
     for (const op of m.body.ops) {
       if (op.name !== "rtl.instance") continue;
       const target = modules.get(String(op.attrs["module"]))!;
-      if (state.get(target) === "open") problems.push({ op, message: `module "${String(target.attrs["sym"])}" contains itself` });
+      if (state.get(target) === "open")
+        problems.push({ op, message: `module "${String(target.attrs["sym"])}" contains itself` });
       else if (!state.has(target)) visit(target);
     }
     state.set(m, "done");
@@ -71,7 +102,11 @@ function definitionOrder(modules: ReadonlyMap<string, Op>, problems: RtlProblem[
 }
 
 /** Values that a result depends on in the same cycle. */
-export function combinationalInputs(op: Op, result: number, instancePaths: (target: string) => readonly bigint[] | undefined): readonly Value[] {
+export function combinationalInputs(
+  op: Op,
+  result: number,
+  instancePaths: (target: string) => readonly bigint[] | undefined,
+): readonly Value[] {
   switch (op.name) {
     case "rtl.reg":
       return [];
@@ -89,7 +124,12 @@ export function combinationalInputs(op: Op, result: number, instancePaths: (targ
 }
 
 /** For each output of `m`, the set of inputs (bit i = input i) that reach it within a cycle. Reports loops. */
-function combinationalPaths(m: Op, modules: ReadonlyMap<string, Op>, paths: ReadonlyMap<Op, readonly bigint[]>, problems: RtlProblem[]): readonly bigint[] {
+function combinationalPaths(
+  m: Op,
+  modules: ReadonlyMap<string, Op>,
+  paths: ReadonlyMap<Op, readonly bigint[]>,
+  problems: RtlProblem[],
+): readonly bigint[] {
   const reach = new Map<Value, bigint>();
   const open = new Set<Value>();
   const pathsOf = (target: string): readonly bigint[] | undefined => paths.get(modules.get(target)!);
@@ -123,7 +163,10 @@ function combinationalPaths(m: Op, modules: ReadonlyMap<string, Op>, paths: Read
         top.next++;
       } else if (open.has(input)) {
         const cycle = stack.slice(stack.findIndex((f) => f.value === input)).map((f) => nameOf(f.value));
-        problems.push({ op: input.def!, message: `combinational loop in module "${String(m.attrs["sym"])}": ${[...cycle, cycle[0]].slice(0, 12).join(" <- ")}` });
+        problems.push({
+          op: input.def!,
+          message: `combinational loop in module "${String(m.attrs["sym"])}": ${[...cycle, cycle[0]].slice(0, 12).join(" <- ")}`,
+        });
         top.next++;
       } else enter(input);
     }

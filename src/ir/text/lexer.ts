@@ -14,10 +14,21 @@ export const Word = createToken({ name: "Word", pattern: Lexer.NA, label: "a nam
 /** Any type; abstract. */
 export const TypeToken = createToken({ name: "TypeToken", pattern: Lexer.NA, label: "a type" });
 
-export const Identifier = createToken({ name: "Identifier", pattern: /[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*/, categories: [Word], label: "a name" });
+export const Identifier = createToken({
+  name: "Identifier",
+  pattern: /[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*/,
+  categories: [Word],
+  label: "a name",
+});
 
 function keyword(text: string): TokenType {
-  return createToken({ name: `Kw_${text}`, pattern: text, longer_alt: Identifier, categories: [Word], label: `"${text}"` });
+  return createToken({
+    name: `Kw_${text}`,
+    pattern: text,
+    longer_alt: Identifier,
+    categories: [Word],
+    label: `"${text}"`,
+  });
 }
 export const KwModule = keyword("module");
 export const KwAttributes = keyword("attributes");
@@ -34,13 +45,33 @@ const WIDE_SCALAR = String.raw`(?:u?fixed<\s*\d+\s*,\s*-?\d+\s*>|float<\s*\d+\s*
 const SCALAR = `(?:f32|${WIDE_SCALAR})`;
 
 /** `f32`, `s12`, `u1`: types that could be names. */
-export const ShortType = createToken({ name: "ShortType", pattern: /f32|[su]\d+/, longer_alt: Identifier, categories: [TypeToken, Word], label: "a type" });
-export const ScalarTypeToken = createToken({ name: "ScalarType", pattern: new RegExp(WIDE_SCALAR), categories: [TypeToken], label: "a type" });
-export const ShapedType = createToken({ name: "ShapedType", pattern: new RegExp(`(?:tensor|stream)<\\s*(?:\\d+x)*${SCALAR}\\s*>`), categories: [TypeToken], label: "a type" });
+export const ShortType = createToken({
+  name: "ShortType",
+  pattern: /f32|[su]\d+/,
+  longer_alt: Identifier,
+  categories: [TypeToken, Word],
+  label: "a type",
+});
+export const ScalarTypeToken = createToken({
+  name: "ScalarType",
+  pattern: new RegExp(WIDE_SCALAR),
+  categories: [TypeToken],
+  label: "a type",
+});
+export const ShapedType = createToken({
+  name: "ShapedType",
+  pattern: new RegExp(`(?:tensor|stream)<\\s*(?:\\d+x)*${SCALAR}\\s*>`),
+  categories: [TypeToken],
+  label: "a type",
+});
 
 export const ValueName = createToken({ name: "ValueName", pattern: /%\w+/, label: "a value (%name)" });
 export const Digest = createToken({ name: "Digest", pattern: /@[0-9a-f]+/, label: "a digest (@0123...)" });
-export const NumberToken = createToken({ name: "Number", pattern: /-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/, label: "a number" });
+export const NumberToken = createToken({
+  name: "Number",
+  pattern: /-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/,
+  label: "a number",
+});
 
 /** Scans by hand: a regular expression would run out of stack on the megabytes of a resource. */
 function matchString(text: string, offset: number): CustomPatternMatcherReturn | null {
@@ -53,7 +84,13 @@ function matchString(text: string, offset: number): CustomPatternMatcherReturn |
   }
   return null;
 }
-export const StringToken = createToken({ name: "String", pattern: matchString, line_breaks: false, start_chars_hint: ['"'], label: "a string" });
+export const StringToken = createToken({
+  name: "String",
+  pattern: matchString,
+  line_breaks: false,
+  start_chars_hint: ['"'],
+  label: "a string",
+});
 
 function punctuation(name: string, text: string): TokenType {
   return createToken({ name, pattern: text, label: `"${text}"` });
@@ -79,10 +116,44 @@ const WhiteSpace = createToken({ name: "WhiteSpace", pattern: /[ \t\r\n]+/, grou
 const Comment = createToken({ name: "Comment", pattern: /\/\/[^\n]*/, group: Lexer.SKIPPED });
 
 export const allTokens: TokenType[] = [
-  WhiteSpace, Comment, ValueName, NumberToken, StringToken, Digest, ShapedType, ScalarTypeToken, ShortType,
-  KwModule, KwAttributes, KwResources, KwLoc, KwAffine, KwDense, KwTrue, KwFalse, KwInf, KwNan, Identifier,
-  Arrow, LParen, RParen, LBrace, RBrace, LBracket, RBracket, Less, Greater, Comma, Colon, Equals, Caret, Star, Plus, Minus,
-  Word, TypeToken,
+  WhiteSpace,
+  Comment,
+  ValueName,
+  NumberToken,
+  StringToken,
+  Digest,
+  ShapedType,
+  ScalarTypeToken,
+  ShortType,
+  KwModule,
+  KwAttributes,
+  KwResources,
+  KwLoc,
+  KwAffine,
+  KwDense,
+  KwTrue,
+  KwFalse,
+  KwInf,
+  KwNan,
+  Identifier,
+  Arrow,
+  LParen,
+  RParen,
+  LBrace,
+  RBrace,
+  LBracket,
+  RBracket,
+  Less,
+  Greater,
+  Comma,
+  Colon,
+  Equals,
+  Caret,
+  Star,
+  Plus,
+  Minus,
+  Word,
+  TypeToken,
 ];
 
 export const hirLexer = new Lexer(allTokens, { ensureOptimizations: true, positionTracking: "onlyStart" });
@@ -96,14 +167,17 @@ export function unquote(image: string): string | undefined {
   const body = image.slice(1, -1);
   if (!body.includes("\\")) return body;
   let ok = true;
-  const text = body.replace(/\\(?:u\{([0-9a-fA-F]{1,6})\}|([\s\S]))/g, (_, hex: string | undefined, letter: string | undefined) => {
-    if (hex !== undefined) {
-      const code = Number.parseInt(hex, 16);
-      if (code <= 0x10ffff) return String.fromCodePoint(code);
-    } else if (letter !== undefined && ESCAPES[letter] !== undefined) return ESCAPES[letter];
-    ok = false;
-    return "";
-  });
+  const text = body.replace(
+    /\\(?:u\{([0-9a-fA-F]{1,6})\}|([\s\S]))/g,
+    (_, hex: string | undefined, letter: string | undefined) => {
+      if (hex !== undefined) {
+        const code = Number.parseInt(hex, 16);
+        if (code <= 0x10ffff) return String.fromCodePoint(code);
+      } else if (letter !== undefined && ESCAPES[letter] !== undefined) return ESCAPES[letter];
+      ok = false;
+      return "";
+    },
+  );
   return ok ? text : undefined;
 }
 

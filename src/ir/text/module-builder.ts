@@ -1,4 +1,7 @@
-/** Semantic half of the parser: from tokens to values, operations and constants, with the checks that need names and types. */
+/**
+ * Semantic half of the parser: from tokens to values, operations and constants, with the checks that need names and
+ * types.
+ */
 import type { IToken } from "chevrotain";
 import type { Code, ParamsOf } from "../../diagnostics/codes.js";
 import { nearestName } from "../../diagnostics/nearest.js";
@@ -79,7 +82,18 @@ export class ModuleBuilder {
 
   operation(p: ParsedOperation): void {
     const name = p.name.image;
-    if (lookupOp(name) === undefined) this.report("TX002", { op: name, nearest: nearestName(name, registeredOps().map((d) => d.name)) }, p.name);
+    if (lookupOp(name) === undefined)
+      this.report(
+        "TX002",
+        {
+          op: name,
+          nearest: nearestName(
+            name,
+            registeredOps().map((d) => d.name),
+          ),
+        },
+        p.name,
+      );
     const operandsMatch = this.checkCount("operands", p.operands, p.operandTypes, p.name);
     const resultsMatch = this.checkCount("results", p.results, p.resultTypes, p.name);
     const loc: Location = {
@@ -90,7 +104,13 @@ export class ModuleBuilder {
       column: p.name.startColumn!,
     };
     const waiting: { index: number; token: IToken; declared: Type }[] = [];
-    const operands = operandsMatch ? p.operands.map((token, index) => this.operandValue(token, p.operandTypes[index]!, () => waiting.push({ index, token, declared: p.operandTypes[index]! }))) : [];
+    const operands = operandsMatch
+      ? p.operands.map((token, index) =>
+          this.operandValue(token, p.operandTypes[index]!, () =>
+            waiting.push({ index, token, declared: p.operandTypes[index]! }),
+          ),
+        )
+      : [];
     const op = new Op({
       name,
       operands,
@@ -155,7 +175,7 @@ export class ModuleBuilder {
 
   string(token: IToken): string {
     const text = unquote(token.image);
-    if (text === undefined) this.problem("unknown escape in a string: use \\n \\t \\r \\\" \\\\ or \\u{HEX}", token);
+    if (text === undefined) this.problem('unknown escape in a string: use \\n \\t \\r \\" \\\\ or \\u{HEX}', token);
     return text ?? "";
   }
 
@@ -196,7 +216,10 @@ export class ModuleBuilder {
     if (i >= 0) return i;
     const names = dims.map((d) => d.image);
     const nearest = nearestName(token.image, names);
-    this.problem(`"${token.image}" is not a dimension of this map${nearest === undefined ? ` (${names.join(", ")})` : `; did you mean "${nearest}"?`}`, token);
+    this.problem(
+      `"${token.image}" is not a dimension of this map${nearest === undefined ? ` (${names.join(", ")})` : `; did you mean "${nearest}"?`}`,
+      token,
+    );
     return 0;
   }
 
@@ -216,9 +239,15 @@ export class ModuleBuilder {
       }
       data = found;
     } else {
-      data = (type.elem.kind === "float" || content.length === count) && !(type.elem.kind === "fixed" && isWide(type.elem)) ? denseData(type.elem, content) : Float64Array.from(content);
+      data =
+        (type.elem.kind === "float" || content.length === count) && !(type.elem.kind === "fixed" && isWide(type.elem))
+          ? denseData(type.elem, content)
+          : Float64Array.from(content);
     }
-    const reason = data.length !== count ? `${data.length} values in a constant of type ${showType(type)}, which has ${count}` : dataProblem(type.elem, isToken(content) ? data : content);
+    const reason =
+      data.length !== count
+        ? `${data.length} values in a constant of type ${showType(type)}, which has ${count}`
+        : dataProblem(type.elem, isToken(content) ? data : content);
     if (reason !== undefined) {
       this.problem(reason, start);
       return false;
@@ -297,7 +326,8 @@ export function dataProblem(elem: ScalarType, data: ArrayLike<number>): string |
   const { lo, hi } = rawRange(elem);
   for (let i = 0; i < data.length; i++) {
     const v = data[i]!;
-    if (!Number.isInteger(v) || v < lo || v > hi) return `element ${i} of the constant is ${v}: ${showType(elem)} holds raw integers from ${lo} to ${hi}`;
+    if (!Number.isInteger(v) || v < lo || v > hi)
+      return `element ${i} of the constant is ${v}: ${showType(elem)} holds raw integers from ${lo} to ${hi}`;
   }
   return undefined;
 }

@@ -3,24 +3,28 @@
  *
  * ```
  * file      = "module" STRING ("attributes" record)? "{" op* "}" resources?
- * op        = (VALUE ("," VALUE)* "=")? NAME "(" VALUE,* ")" record? ("(" region,* ")")? ":" "(" TYPE,* ")" "->" results loc?
- * results   = TYPE | "(" TYPE,* ")"
- * region    = "{" ("^" "(" (VALUE ":" TYPE),* ")" ":")? op* "}"
- * record    = "{" (key "=" attr),* "}"
- * attr      = "true" | "false" | NUMBER | STRING | TYPE | "[" attr,* "]" | record | affine | dense
- * affine    = "affine" "<" "(" NAME,* ")" "->" "(" expr,* ")" ">"
- * dense     = "dense" "<" ("[" NUMBER,* "]" | DIGEST) ">" ":" TYPE
- * loc       = "loc" "(" STRING,* (":" STRING)? ")"
- * resources = "resources" "{" (DIGEST "=" NAME STRING)* "}"
+ * op        = (VALUE ("," VALUE)* "=")? NAME "(" VALUE,* ")" record? ("(" region,* ")")? ":" "(" TYPE,* ")" "->"
+ * results loc? results   = TYPE | "(" TYPE,* ")" region    = "{" ("^" "(" (VALUE ":" TYPE),* ")" ":")? op* "}" record
+ * = "{" (key "=" attr),* "}" attr      = "true" | "false" | NUMBER | STRING | TYPE | "[" attr,* "]" | record | affine |
+ * dense affine    = "affine" "<" "(" NAME,* ")" "->" "(" expr,* ")" ">" dense     = "dense" "<" ("[" NUMBER,* "]" |
+ * DIGEST) ">" ":" TYPE loc       = "loc" "(" STRING,* (":" STRING)? ")" resources = "resources" "{" (DIGEST "=" NAME
+ * STRING)* "}"
  * ```
  *
  * The parser ends at the first syntax error, but reports all unknown names, operations and types of a text at once.
  */
-import { EmbeddedActionsParser, type IParserErrorMessageProvider, type IToken, type TokenType, tokenLabel, tokenMatcher } from "chevrotain";
+import {
+  EmbeddedActionsParser,
+  type IParserErrorMessageProvider,
+  type IToken,
+  type TokenType,
+  tokenLabel,
+  tokenMatcher,
+} from "chevrotain";
 import type { Sink } from "../../diagnostics/index.js";
 import type { AffineExpr } from "../affine.js";
 import type { Attr, AttrRecord, DenseData } from "../attributes.js";
-import { Module } from "../core.js";
+import type { Module } from "../core.js";
 import type { Type } from "../types.js";
 import { ModuleBuilder, type Named, type RegionScope } from "./module-builder.js";
 import * as t from "./lexer.js";
@@ -42,7 +46,11 @@ export function parseModule(text: string, file: string, sink: Sink, options: Par
   const bad = lexed.errors[0];
   if (bad !== undefined) {
     const found = JSON.stringify(text.slice(bad.offset, bad.offset + 1));
-    sink.report("TX001", { expected: text[bad.offset] === '"' ? "a string that ends on its line" : "IR text", found }, { file, line: bad.line ?? 1, column: bad.column ?? 1 });
+    sink.report(
+      "TX001",
+      { expected: text[bad.offset] === '"' ? "a string that ends on its line" : "IR text", found },
+      { file, line: bad.line ?? 1, column: bad.column ?? 1 },
+    );
     return undefined;
   }
   const build = new ModuleBuilder(file, sink, new Map(options.resources));
@@ -82,9 +90,16 @@ function run(text: string, file: string, sink: Sink, tokens: IToken[], rule: () 
   if (error === undefined) return true;
   const last = tokens[tokens.length - 1];
   const token = Number.isNaN(error.token.startOffset) ? undefined : error.token;
-  const found = token === undefined ? "the end of the text" : JSON.stringify(/^\S*/.exec(text.slice(token.startOffset, token.startOffset + 40))![0]);
+  const found =
+    token === undefined
+      ? "the end of the text"
+      : JSON.stringify(/^\S*/.exec(text.slice(token.startOffset, token.startOffset + 40))![0]);
   const at = token ?? last;
-  sink.report("TX001", { expected: error.message, found }, { file, line: at?.startLine ?? 1, column: at?.startColumn ?? 1 });
+  sink.report(
+    "TX001",
+    { expected: error.message, found },
+    { file, line: at?.startLine ?? 1, column: at?.startColumn ?? 1 },
+  );
   return false;
 }
 
@@ -92,8 +107,10 @@ function run(text: string, file: string, sink: Sink, tokens: IToken[], rule: () 
 const expectations: IParserErrorMessageProvider = {
   buildMismatchTokenMessage: ({ expected }) => tokenLabel(expected),
   buildNotAllInputParsedMessage: () => "the end of the text",
-  buildNoViableAltMessage: ({ expectedPathsPerAlt, customUserDescription }) => customUserDescription ?? labels(expectedPathsPerAlt.flat()),
-  buildEarlyExitMessage: ({ expectedIterationPaths, customUserDescription }) => customUserDescription ?? labels(expectedIterationPaths),
+  buildNoViableAltMessage: ({ expectedPathsPerAlt, customUserDescription }) =>
+    customUserDescription ?? labels(expectedPathsPerAlt.flat()),
+  buildEarlyExitMessage: ({ expectedIterationPaths, customUserDescription }) =>
+    customUserDescription ?? labels(expectedIterationPaths),
 };
 function labels(paths: readonly TokenType[][]): string {
   return [...new Set(paths.map((p) => tokenLabel(p[0]!)))].join(" or ");
@@ -156,14 +173,13 @@ class HirParser extends EmbeddedActionsParser {
     const operandTypes = this.SUBRULE(this.typeList);
     this.CONSUME(t.Arrow);
     const resultTypes = this.OR({
-      DEF: [
-        { ALT: () => this.SUBRULE1(this.typeList) },
-        { ALT: () => [this.SUBRULE(this.type)] },
-      ],
+      DEF: [{ ALT: () => this.SUBRULE1(this.typeList) }, { ALT: () => [this.SUBRULE(this.type)] }],
       ERR_MSG: "a type",
     });
     const loc = this.OPTION3(() => this.SUBRULE(this.location));
-    this.ACTION(() => this.b.operation({ name, results, operands, attrs: attrs ?? {}, regions, operandTypes, resultTypes, loc }));
+    this.ACTION(() =>
+      this.b.operation({ name, results, operands, attrs: attrs ?? {}, regions, operandTypes, resultTypes, loc }),
+    );
   });
 
   private readonly region = this.RULE("region", (): RegionScope => {
@@ -209,7 +225,10 @@ class HirParser extends EmbeddedActionsParser {
     this.MANY_SEP({
       SEP: t.Comma,
       DEF: () => {
-        const token = this.OR({ DEF: [{ ALT: () => this.CONSUME(t.Word) }, { ALT: () => this.CONSUME(t.StringToken) }], ERR_MSG: "an attribute name" });
+        const token = this.OR({
+          DEF: [{ ALT: () => this.CONSUME(t.Word) }, { ALT: () => this.CONSUME(t.StringToken) }],
+          ERR_MSG: "an attribute name",
+        });
         this.CONSUME(t.Equals);
         const value = this.SUBRULE(this.attr);
         entries.push({ token, value });
@@ -219,21 +238,33 @@ class HirParser extends EmbeddedActionsParser {
     return this.ACTION(() => this.b.record(entries));
   });
 
-  private readonly attr = this.RULE("attr", (): Attr =>
-    this.OR<Attr>({
-      DEF: [
-        { ALT: () => (this.CONSUME(t.KwTrue), true) },
-        { ALT: () => (this.CONSUME(t.KwFalse), false) },
-        { ALT: () => this.SUBRULE(this.number) },
-        { ALT: () => { const s = this.CONSUME(t.StringToken); return this.ACTION(() => this.b.string(s)); } },
-        { ALT: () => { const type = this.SUBRULE(this.type); return { kind: "type", type }; } },
-        { ALT: () => this.SUBRULE(this.list) },
-        { ALT: () => this.SUBRULE(this.record) },
-        { ALT: () => this.SUBRULE(this.affine) },
-        { ALT: () => this.SUBRULE(this.dense) },
-      ],
-      ERR_MSG: "an attribute value",
-    }),
+  private readonly attr = this.RULE(
+    "attr",
+    (): Attr =>
+      this.OR<Attr>({
+        DEF: [
+          { ALT: () => (this.CONSUME(t.KwTrue), true) },
+          { ALT: () => (this.CONSUME(t.KwFalse), false) },
+          { ALT: () => this.SUBRULE(this.number) },
+          {
+            ALT: () => {
+              const s = this.CONSUME(t.StringToken);
+              return this.ACTION(() => this.b.string(s));
+            },
+          },
+          {
+            ALT: () => {
+              const type = this.SUBRULE(this.type);
+              return { kind: "type", type };
+            },
+          },
+          { ALT: () => this.SUBRULE(this.list) },
+          { ALT: () => this.SUBRULE(this.record) },
+          { ALT: () => this.SUBRULE(this.affine) },
+          { ALT: () => this.SUBRULE(this.dense) },
+        ],
+        ERR_MSG: "an attribute value",
+      }),
   );
 
   private readonly list = this.RULE("list", (): Attr => {
@@ -247,7 +278,12 @@ class HirParser extends EmbeddedActionsParser {
   private readonly number = this.RULE("number", (): number =>
     this.OR({
       DEF: [
-        { ALT: () => { const n = this.CONSUME(t.NumberToken); return this.ACTION(() => Number(n.image)); } },
+        {
+          ALT: () => {
+            const n = this.CONSUME(t.NumberToken);
+            return this.ACTION(() => Number(n.image));
+          },
+        },
         { ALT: () => (this.CONSUME(t.KwInf), Infinity) },
         { ALT: () => (this.CONSUME(t.Minus), this.CONSUME1(t.KwInf), -Infinity) },
         { ALT: () => (this.CONSUME(t.KwNan), NaN) },

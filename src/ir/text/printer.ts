@@ -145,7 +145,9 @@ class Printer {
     const defined = [...block.args, ...block.ops.flatMap((op) => op.results)];
     this.names.within(defined, () => {
       if (block.args.length > 0) {
-        this.out.push(`${indent.slice(2)}^(${block.args.map((a) => `%${this.names.get(a)}: ${this.type(a)}`).join(", ")}):\n`);
+        this.out.push(
+          `${indent.slice(2)}^(${block.args.map((a) => `%${this.names.get(a)}: ${this.type(a)}`).join(", ")}):\n`,
+        );
       }
       for (const op of block.ops) this.op(op, indent);
     });
@@ -161,7 +163,8 @@ class Printer {
       op.regions.forEach((r, i) => this.region(r, indent, i > 0));
       this.out.push(")");
     }
-    const resultTypes = op.results.length === 1 ? this.type(op.results[0]!) : `(${op.results.map((r) => this.type(r)).join(", ")})`;
+    const resultTypes =
+      op.results.length === 1 ? this.type(op.results[0]!) : `(${op.results.map((r) => this.type(r)).join(", ")})`;
     this.out.push(` : (${op.operands.map((v) => this.type(v)).join(", ")}) -> ${resultTypes}`);
     if (this.options.locations !== false) this.out.push(showLoc(op.loc));
     this.out.push("\n");
@@ -200,7 +203,8 @@ class Printer {
 
   private dense(dense: Dense): string {
     const type = showType(tensor(dense.shape, dense.elem));
-    if (dense.data.length <= this.denseLimit) return `dense<[${Array.from(dense.data, printNumber).join(", ")}]> : ${type}`;
+    if (dense.data.length <= this.denseLimit)
+      return `dense<[${Array.from(dense.data, printNumber).join(", ")}]> : ${type}`;
     this.resources.set(dense.digest, dense.data);
     return `dense<@${dense.digest}> : ${type}`;
   }

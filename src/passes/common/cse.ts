@@ -12,8 +12,10 @@ export const cse = definePass({
   semantics: "bit-exact",
   doc: "Operations with regions are left alone, and so is everything that is not `pure`: two registers with the same input stay two registers, which placement may want.",
   example: {
-    before: "%0 = nn.relu(%x) : (tensor<4xf32>) -> tensor<4xf32>\n%1 = nn.relu(%x) : (tensor<4xf32>) -> tensor<4xf32>\n%2 = nn.add(%0, %1) : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>",
-    after: "%0 = nn.relu(%x) : (tensor<4xf32>) -> tensor<4xf32>\n%1 = nn.add(%0, %0) : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>",
+    before:
+      "%0 = nn.relu(%x) : (tensor<4xf32>) -> tensor<4xf32>\n%1 = nn.relu(%x) : (tensor<4xf32>) -> tensor<4xf32>\n%2 = nn.add(%0, %1) : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>",
+    after:
+      "%0 = nn.relu(%x) : (tensor<4xf32>) -> tensor<4xf32>\n%1 = nn.add(%0, %0) : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>",
   },
   run: (module) => mergeEqual(module.body, undefined),
 });
@@ -56,7 +58,14 @@ function mergeEqual(block: Block, outer: Known | undefined): void {
 
 function keyOf(op: Op): string | undefined {
   if (op.results.length === 0 || op.regions.length > 0 || !hasTrait(op, "pure")) return undefined;
-  const attrs = Object.keys(op.attrs).sort().map((k) => `${k}=${printAttr(op.attrs[k]!)}`);
+  const attrs = Object.keys(op.attrs)
+    .sort()
+    .map((k) => `${k}=${printAttr(op.attrs[k]!)}`);
   const name = (v: Value): number => v.id;
-  return [op.name, op.operands.map(name).join(","), attrs.join(";"), op.results.map((r) => showType(r.type)).join(",")].join("|");
+  return [
+    op.name,
+    op.operands.map(name).join(","),
+    attrs.join(";"),
+    op.results.map((r) => showType(r.type)).join(","),
+  ].join("|");
 }

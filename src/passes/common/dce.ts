@@ -1,4 +1,7 @@
-/** Removes operations whose results nobody reads. Liveness is traced from the operations with effects, so that dead cycles of a graph region go as well. */
+/**
+ * Removes operations whose results nobody reads. Liveness is traced from the operations with effects, so that dead
+ * cycles of a graph region go as well.
+ */
 import { walk, type Block, type Op } from "../../ir/core.js";
 import { hasTrait } from "../../ir/define-op.js";
 import { definePass } from "../define-pass.js";

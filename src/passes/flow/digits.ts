@@ -1,4 +1,6 @@
-/** Iteration spaces as mixed-radix numbers: the iterators of a bijective linear map are the digits of the element index. */
+/**
+ * Iteration spaces as mixed-radix numbers: the iterators of a bijective linear map are the digits of the element index.
+ */
 import type { AffineExpr } from "../../ir/affine.js";
 import type { Iterator } from "../../ir/flow/kernel.js";
 
@@ -11,7 +13,11 @@ export interface Digit {
  * The iterators in `chosen` as digits of `linear`, least significant first; undefined unless they are exactly a
  * mixed-radix system (strides 1, n0, n0 n1, ...) and no other iterator takes part.
  */
-export function digitsOf(all: readonly Iterator[], linear: AffineExpr, chosen: readonly Iterator[]): Digit[] | undefined {
+export function digitsOf(
+  all: readonly Iterator[],
+  linear: AffineExpr,
+  chosen: readonly Iterator[],
+): Digit[] | undefined {
   if (linear.offset !== 0) return undefined;
   const digits: Digit[] = [];
   for (let i = 0; i < all.length; i++) {
@@ -50,16 +56,30 @@ export function commonRefinement(first: readonly Digit[], second: readonly Digit
   const cuts = [...new Set([...first, ...second].map((d) => d.stride))].sort((a, b) => a - b);
   for (let i = 0; i + 1 < cuts.length; i++) if (cuts[i + 1]! % cuts[i]! !== 0) return undefined;
   const extentAt = (i: number): number => (cuts[i + 1] ?? total) / cuts[i]!;
-  const covered = (d: Digit): number[] => cuts.flatMap((c, i) => (c >= d.stride && c < d.stride * d.iterator.extent ? [i] : []));
+  const covered = (d: Digit): number[] =>
+    cuts.flatMap((c, i) => (c >= d.stride && c < d.stride * d.iterator.extent ? [i] : []));
   const names = new Array<string>(cuts.length);
   for (const d of first) {
     const inside = covered(d);
-    inside.forEach((c, k) => (names[c] = inside.length === 1 ? d.iterator.name : `${d.iterator.name}${inside.length - 1 - k}`));
+    inside.forEach(
+      (c, k) => (names[c] = inside.length === 1 ? d.iterator.name : `${d.iterator.name}${inside.length - 1 - k}`),
+    );
   }
   const compose = (ds: readonly Digit[]): Parts =>
-    new Map(ds.map((d) => [d.iterator.name, covered(d).reverse().map((c) => ({ name: names[c]!, factor: cuts[c]! / d.stride }))]));
+    new Map(
+      ds.map((d) => [
+        d.iterator.name,
+        covered(d)
+          .reverse()
+          .map((c) => ({ name: names[c]!, factor: cuts[c]! / d.stride })),
+      ]),
+    );
   const iterators: Iterator[] = first
-    .flatMap((d) => covered(d).reverse().map((c) => ({ name: names[c]!, extent: extentAt(c), kind: d.iterator.kind, cut: c })))
+    .flatMap((d) =>
+      covered(d)
+        .reverse()
+        .map((c) => ({ name: names[c]!, extent: extentAt(c), kind: d.iterator.kind, cut: c })),
+    )
     .sort((a, b) => b.cut - a.cut)
     .map(({ name, extent, kind }) => ({ name, extent, kind }));
   return { iterators, first: compose(first), second: compose(second) };

@@ -1,5 +1,6 @@
 /**
- * Rounding without an adder of its own: the half that rounding to nearest adds goes into the constant that is added before.
+ * Rounding without an adder of its own: the half that rounding to nearest adds goes into the constant that is added
+ * before.
  *
  *   requantize(acc + bias) {half-up}   ->   requantize(acc + (bias + half)) {floor}
  *
@@ -34,7 +35,12 @@ function foldKernel(kernel: Op): void {
     const rounding = round.attrs["rounding"];
     const shift = (sum.type as FixedType).frac + scale - (round.result.type as FixedType).frac;
     if (shift <= 0 || (rounding !== "half-up" && rounding !== "half-even")) continue;
-    const i = add.operands.findIndex((v) => v.uses.length === 1 && constantOperand(kernel, v) !== undefined && (v.type as FixedType).frac === (sum.type as FixedType).frac);
+    const i = add.operands.findIndex(
+      (v) =>
+        v.uses.length === 1 &&
+        constantOperand(kernel, v) !== undefined &&
+        (v.type as FixedType).frac === (sum.type as FixedType).frac,
+    );
     if (i < 0 || !fitsConstant(kernel, add.operand(i), 2 ** (shift - 1))) continue;
     addToConstant(kernel, add.operand(i), 2 ** (shift - 1));
     add.result.type = addType(ranged(add.operand(0).type as FixedType), ranged(add.operand(1).type as FixedType));
@@ -45,8 +51,9 @@ function foldKernel(kernel: Op): void {
 }
 
 /**
- * The number that `round` rounds, behind operations that leave its integer as it is: casts to the accumulator's type, products
- * with a power of two (counted in `scale`), and the relu that a conversion to an unsigned format makes superfluous.
+ * The number that `round` rounds, behind operations that leave its integer as it is: casts to the accumulator's type,
+ * products with a power of two (counted in `scale`), and the relu that a conversion to an unsigned format makes
+ * superfluous.
  */
 function behind(round: Op): { sum: Value; scale: number } {
   const limits = !(round.result.type as FixedType).signed && round.attrs["overflow"] === "saturate";
@@ -54,10 +61,13 @@ function behind(round: Op): { sum: Value; scale: number } {
   let scale = 0;
   for (;;) {
     const op = sum.def;
-    const other = (test: (c: Op) => boolean): number => op!.operands.findIndex((v) => v.def?.name === "fx.constant" && test(v.def));
+    const other = (test: (c: Op) => boolean): number =>
+      op!.operands.findIndex((v) => v.def?.name === "fx.constant" && test(v.def));
     if (op === undefined || sum.uses.length !== 1) return { sum, scale };
-    if (op.name === "fx.cast" && (op.operand(0).type as FixedType).frac === (sum.type as FixedType).frac) sum = op.operand(0);
-    else if (op.name === "fx.max" && limits && other((c) => intAttr(c, "raw") === 0) >= 0) sum = op.operand(1 - other((c) => intAttr(c, "raw") === 0));
+    if (op.name === "fx.cast" && (op.operand(0).type as FixedType).frac === (sum.type as FixedType).frac)
+      sum = op.operand(0);
+    else if (op.name === "fx.max" && limits && other((c) => intAttr(c, "raw") === 0) >= 0)
+      sum = op.operand(1 - other((c) => intAttr(c, "raw") === 0));
     else if (op.name === "fx.mul" && other((c) => intAttr(c, "raw") === 1) >= 0) {
       const k = other((c) => intAttr(c, "raw") === 1);
       scale += (op.operand(k).type as FixedType).frac;
@@ -101,6 +111,15 @@ function addToConstant(kernel: Op, arg: Value, half: number): void {
   data.set(raw);
   const builder = Builder.before(before);
   builder.loc = before.loc;
-  kernel.setOperand(index, builder.value("flow.constant", [], tensor(dense.shape, elem), { value: new Dense(dense.shape, elem, data) }, before.result.hint));
+  kernel.setOperand(
+    index,
+    builder.value(
+      "flow.constant",
+      [],
+      tensor(dense.shape, elem),
+      { value: new Dense(dense.shape, elem, data) },
+      before.result.hint,
+    ),
+  );
   arg.type = elem;
 }

@@ -4,11 +4,22 @@
  *
  *   %c = flow.kernel conv ...; %r = flow.kernel relu(%c)   ->   %r = flow.kernel conv ... epilogue { ...; relu }
  *
- * Both iteration spaces are brought to their common refinement first (81 = 9 x 9), so a reshape in between does not hinder.
+ * Both iteration spaces are brought to their common refinement first (81 = 9 x 9), so a reshape in between does not
+ * hinder.
  */
 import { affineRange } from "../../ir/affine.js";
 import { Block, Builder, cloneOp, fuseLocs, type Module, type Op, type Value } from "../../ir/core.js";
-import { buildKernel, linearAccess, linearResult, readKernel, substituteIterators, substituteMap, iteratorNames, type Iterator, type KernelSpec } from "../../ir/flow/kernel.js";
+import {
+  buildKernel,
+  linearAccess,
+  linearResult,
+  readKernel,
+  substituteIterators,
+  substituteMap,
+  iteratorNames,
+  type Iterator,
+  type KernelSpec,
+} from "../../ir/flow/kernel.js";
 import { commonRefinement, digitsOf } from "./digits.js";
 
 export function fuseElementwise(module: Module): void {
@@ -24,14 +35,21 @@ function isElementwise(spec: KernelSpec): boolean {
   return spec.combiner === "none" && spec.iterators.every((i) => i.kind === "parallel");
 }
 
-/** Tries the operands of `consumer`, folding kernels first, then the most recent one: the other operands arrive earlier. */
+/**
+ * Tries the operands of `consumer`, folding kernels first, then the most recent one: the other operands arrive earlier.
+ */
 function fuseIntoProducer(consumer: Op): boolean {
   const spec = readKernel(consumer);
   if (!isElementwise(spec)) return false;
   const ops = consumer.parent!.ops;
   const candidates = spec.operands
     .map((o, index) => ({ index, producer: o.value.def }))
-    .filter((c): c is { index: number; producer: Op } => c.producer?.name === "flow.kernel" && c.producer.result.uses.length === 1 && spec.operands[c.index]!.phase === "body")
+    .filter(
+      (c): c is { index: number; producer: Op } =>
+        c.producer?.name === "flow.kernel" &&
+        c.producer.result.uses.length === 1 &&
+        spec.operands[c.index]!.phase === "body",
+    )
     .map((c) => ({ ...c, folds: readKernel(c.producer).combiner !== "none", position: ops.indexOf(c.producer) }))
     .sort((a, b) => Number(b.folds) - Number(a.folds) || b.position - a.position);
   return candidates.some((c) => fuse(c.producer, consumer, c.index));
@@ -78,7 +96,8 @@ function fuse(producer: Op, consumer: Op, index: number): boolean {
   const epilogueOperands = e.operands.flatMap((o, i) => (o.phase === "epilogue" ? [i] : []));
   for (const o of others) {
     const k = bodyOperands.indexOf(o.arg);
-    const target = k >= 0 ? consumer.regions[0]!.args[k]! : consumer.regions[1]!.args[1 + epilogueOperands.indexOf(o.arg)]!;
+    const target =
+      k >= 0 ? consumer.regions[0]!.args[k]! : consumer.regions[1]!.args[1 + epilogueOperands.indexOf(o.arg)]!;
     map.set(target, epilogue.addArg(target.type, target.hint));
   }
   map.set(consumer.regions[0]!.args[bodyOperands.indexOf(index)]!, folded);

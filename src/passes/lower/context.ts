@@ -4,7 +4,16 @@ import type { AttrRecord, Dense } from "../../ir/attributes.js";
 import { Block, Builder, type Location, type Op, type Value } from "../../ir/core.js";
 import { denseAttr } from "../../ir/define-op.js";
 import { buildKernel, iteratorNames, type Combiner, type Iterator } from "../../ir/flow/kernel.js";
-import { addRanges, checkWidth, maxRanges, minRanges, mulRanges, shiftRange, subRanges, unionRanges } from "../../ir/fixed-arith.js";
+import {
+  addRanges,
+  checkWidth,
+  maxRanges,
+  minRanges,
+  mulRanges,
+  shiftRange,
+  subRanges,
+  unionRanges,
+} from "../../ir/fixed-arith.js";
 import { tensor, typeOfRange, wideRange, type FixedType, type TensorType, type WideRange } from "../../ir/types.js";
 import { CompilerBug } from "../../diagnostics/index.js";
 import { wholeView, type Viewed } from "./views.js";
@@ -70,7 +79,10 @@ export class LoweringContext {
 
   /** A fresh kernel name that leads back to the ONNX node. */
   uniqueName(base: string): string {
-    const clean = base.replace(/[^A-Za-z0-9_]+/g, "_").replace(/^_+|_+$/g, "").slice(0, 60);
+    const clean = base
+      .replace(/[^A-Za-z0-9_]+/g, "_")
+      .replace(/^_+|_+$/g, "")
+      .slice(0, 60);
     const stem = /^[A-Za-z]/.test(clean) ? clean : `k_${clean}`;
     let n = this.names.get(stem) ?? 0;
     let name = n === 0 ? stem : `${stem}_${n}`;
@@ -85,17 +97,24 @@ export class LoweringContext {
   kernel(req: KernelRequest): Viewed {
     const iterators = req.iterators.filter((i) => i.extent > 1);
     const dims = iteratorNames(iterators);
-    const toMap = (index: readonly Index[]) => affineMap(dims, index.map((x) => affineExpr(dims, x.terms, x.offset ?? 0)));
+    const toMap = (index: readonly Index[]) =>
+      affineMap(
+        dims,
+        index.map((x) => affineExpr(dims, x.terms, x.offset ?? 0)),
+      );
     const body = new Block();
     const epilogue = new Block();
     // Constants of one value are part of the body; so that a kernel is left with an operand, not where all are such.
     const single = req.operands.map((o) => (staysInside(o, iterators) ? singleValue(o.of) : undefined));
-    const inlined = req.trees !== undefined || single.every((v) => v !== undefined) ? single.map(() => undefined) : single;
+    const inlined =
+      req.trees !== undefined || single.every((v) => v !== undefined) ? single.map(() => undefined) : single;
     const operands = req.operands.filter((_, i) => inlined[i] === undefined);
     const argsOf = (block: Block, phase: "body" | "epilogue"): Value[] =>
       req.operands.flatMap((o, i) => {
         if ((o.phase ?? "body") !== phase) return [];
-        return [inlined[i] === undefined ? block.addArg(o.of.elem) : new BodyBuilder(block).constant(inlined[i]!, o.of.elem)];
+        return [
+          inlined[i] === undefined ? block.addArg(o.of.elem) : new BodyBuilder(block).constant(inlined[i]!, o.of.elem),
+        ];
       });
     const bodyArgs = argsOf(body, "body");
     const term = req.body(new BodyBuilder(body), bodyArgs);
@@ -185,13 +204,20 @@ export class BodyBuilder {
   /** Where an operand is a constant, the width follows from its value. */
   mul(x: Value, y: Value): Value {
     const [a, b] = [x.type as FixedType, y.type as FixedType];
-    return this.b.value("fx.mul", [x, y], checkWidth(typeOfRange(mulRanges(valueRange(x), valueRange(y)), a.frac + b.frac), "a product"));
+    return this.b.value(
+      "fx.mul",
+      [x, y],
+      checkWidth(typeOfRange(mulRanges(valueRange(x), valueRange(y)), a.frac + b.frac), "a product"),
+    );
   }
   /** x < 0 ? whenNegative : otherwise, in a type that holds both. */
   selectNegative(x: Value, whenNegative: Value, otherwise: Value): Value {
     const [a, b] = [whenNegative.type as FixedType, otherwise.type as FixedType];
     const frac = Math.max(a.frac, b.frac);
-    const both = unionRanges(shiftRange(valueRange(whenNegative), frac - a.frac), shiftRange(valueRange(otherwise), frac - b.frac));
+    const both = unionRanges(
+      shiftRange(valueRange(whenNegative), frac - a.frac),
+      shiftRange(valueRange(otherwise), frac - b.frac),
+    );
     return this.b.value("fx.select_neg", [x, whenNegative, otherwise], checkWidth(typeOfRange(both, frac), "a choice"));
   }
   /** Sum of values of which at most one is not zero, hence again of type `to`. */

@@ -18,7 +18,10 @@ export function label(op: Op): string {
 }
 /** Iterators d0, d1, ... over a shape, and their indices. */
 export function gridOf(shape: readonly number[]): { iterators: Iterator[]; index: Index[] } {
-  return { iterators: shape.map((n, d) => parallel(`d${d}`, n)), index: shape.map((n, d) => (n === 1 ? at0 : along(`d${d}`))) };
+  return {
+    iterators: shape.map((n, d) => parallel(`d${d}`, n)),
+    index: shape.map((n, d) => (n === 1 ? at0 : along(`d${d}`))),
+  };
 }
 /** Reads a view with numpy broadcasting at the point of `shape`'s grid. */
 export function broadcastAccess(v: Viewed, shape: readonly number[]): Access {
@@ -26,7 +29,12 @@ export function broadcastAccess(v: Viewed, shape: readonly number[]): Access {
 }
 
 /** An elementwise kernel over the broadcast shape of its operands. */
-export function elementwise(op: Op, ctx: LoweringContext, compute: (b: BodyBuilder, args: readonly Value[]) => Value, operands: readonly Value[] = op.operands): void {
+export function elementwise(
+  op: Op,
+  ctx: LoweringContext,
+  compute: (b: BodyBuilder, args: readonly Value[]) => Value,
+  operands: readonly Value[] = op.operands,
+): void {
   const type = resultType(op);
   const { iterators, index } = gridOf(type.shape);
   const result = ctx.kernel({
@@ -41,4 +49,3 @@ export function elementwise(op: Op, ctx: LoweringContext, compute: (b: BodyBuild
   });
   ctx.setView(op.result, result);
 }
-

@@ -1,4 +1,7 @@
-/** Lists of indices as grids: a window partition, a roll or an interleaving is a few equidistant indices, repeated at equal distances. */
+/**
+ * Lists of indices as grids: a window partition, a roll or an interleaving is a few equidistant indices, repeated at
+ * equal distances.
+ */
 import type { Viewed } from "./views.js";
 
 /** Indices start + sum of i_k x step_k, the last dimension fastest. */
@@ -13,19 +16,28 @@ export function gridSize(g: IndexGrid): number {
 
 /** Lengths of the maximal lists of neighbours of one form whose starts are equidistant. */
 function equidistant(parts: readonly IndexGrid[]): number[] {
-  const same = (a: IndexGrid, b: IndexGrid): boolean => a.dims.length === b.dims.length && a.dims.every((d, k) => d.n === b.dims[k]!.n && d.step === b.dims[k]!.step);
+  const same = (a: IndexGrid, b: IndexGrid): boolean =>
+    a.dims.length === b.dims.length && a.dims.every((d, k) => d.n === b.dims[k]!.n && d.step === b.dims[k]!.step);
   const lengths: number[] = [];
   for (let i = 0; i < parts.length; ) {
     const step = i + 1 < parts.length ? parts[i + 1]!.start - parts[i]!.start : 0;
     let n = 1;
-    while (i + n < parts.length && same(parts[i]!, parts[i + n]!) && parts[i + n]!.start - parts[i + n - 1]!.start === step) n++;
+    while (
+      i + n < parts.length &&
+      same(parts[i]!, parts[i + n]!) &&
+      parts[i + n]!.start - parts[i + n - 1]!.start === step
+    )
+      n++;
     lengths.push(n);
     i += n;
   }
   return lengths;
 }
 
-/** Joins such neighbours, each list one dimension more; `even`: to equal lengths, where chance has made some longer than the others. */
+/**
+ * Joins such neighbours, each list one dimension more; `even`: to equal lengths, where chance has made some longer than
+ * the others.
+ */
 function join(parts: readonly IndexGrid[], even: boolean): IndexGrid[] {
   const found = equidistant(parts);
   const common = even ? found.reduce(gcd, 0) : 1;
@@ -44,7 +56,10 @@ function gcd(a: number, b: number): number {
 
 /** Maximal lists of equidistant indices, in order. */
 export function indexRuns(indices: readonly number[]): IndexGrid[] {
-  return join(indices.map((start) => ({ start, dims: [] })), false);
+  return join(
+    indices.map((start) => ({ start, dims: [] })),
+    false,
+  );
 }
 
 /** As few grids as joining level by level leaves, with lists of any or of equal lengths. */
@@ -63,6 +78,21 @@ export function indexGrids(indices: readonly number[]): IndexGrid[] {
 /** The elements of `v` that a grid picks along `axis`, its dimensions in the place of that axis. */
 export function gridView(v: Viewed, axis: number, g: IndexGrid): Viewed {
   const stride = v.strides[axis]!;
-  const put = (list: readonly number[], own: readonly number[]): number[] => [...list.slice(0, axis), ...own, ...list.slice(axis + 1)];
-  return { ...v, offset: v.offset + g.start * stride, shape: put(v.shape, g.dims.map((d) => d.n)), strides: put(v.strides, g.dims.map((d) => d.step * stride)) };
+  const put = (list: readonly number[], own: readonly number[]): number[] => [
+    ...list.slice(0, axis),
+    ...own,
+    ...list.slice(axis + 1),
+  ];
+  return {
+    ...v,
+    offset: v.offset + g.start * stride,
+    shape: put(
+      v.shape,
+      g.dims.map((d) => d.n),
+    ),
+    strides: put(
+      v.strides,
+      g.dims.map((d) => d.step * stride),
+    ),
+  };
 }

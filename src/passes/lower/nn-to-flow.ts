@@ -52,7 +52,8 @@ export function lowerToFlow(nn: Module): Module {
 function refuseConstantOutputs(source: Op): void {
   const names = source.attrs["outputs"] as readonly string[];
   const depends = new Set<Value>(source.body.args);
-  for (const op of source.body.ops) if (op.operands.some((v) => depends.has(v))) for (const r of op.results) depends.add(r);
+  for (const op of source.body.ops)
+    if (op.operands.some((v) => depends.has(v))) for (const r of op.results) depends.add(r);
   source.body.terminator.operands.forEach((v, i) => {
     if (!depends.has(v)) throw UserError.of("FL010", { name: names[i]! }, { tensor: names[i]! });
   });
@@ -75,7 +76,8 @@ function contiguous(v: Viewed, value: Value, ctx: LoweringContext): Value {
   const whole = v.value.type as TensorType;
   const count = (shape: readonly number[]): number => shape.reduce((n, d) => n * d, 1);
   const rowMajor = rowMajorStrides(v.shape).every((s, d) => v.shape[d] === 1 || s === v.strides[d]);
-  if (v.offset === 0 && rowMajor && count(whole.shape) === count(v.shape) && v.value.def?.name === "flow.kernel") return v.value;
+  if (v.offset === 0 && rowMajor && count(whole.shape) === count(v.shape) && v.value.def?.name === "flow.kernel")
+    return v.value;
   const index = v.shape.map((n, d) => (n === 1 ? at0 : along(`d${d}`)));
   return ctx.kernel({
     name: `${value.hint ?? "output"}_copy`,

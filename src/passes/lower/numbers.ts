@@ -20,7 +20,14 @@ export const lowerWhole: Lowering = (op, ctx) => {
       return b.requantize(v, typeOfRange({ lo: at(r.lo), hi: at(r.hi) }, 0), rounding, "saturate");
     };
     const up = (): Value => b.sub(b.constant(0, fixed(1, 0, false)), rounded(b.sub(zero, x!), "floor"));
-    let y = t.frac <= 0 ? b.cast(x!, typeOfRange({ lo: rawRange(t).lo * 2 ** -t.frac, hi: rawRange(t).hi * 2 ** -t.frac }, 0)) : mode === "ceil" ? up() : mode === "trunc" && t.signed ? b.selectNegative(x!, up(), rounded(x!, "floor")) : rounded(x!, mode === "half-even" ? mode : "floor");
+    let y =
+      t.frac <= 0
+        ? b.cast(x!, typeOfRange({ lo: rawRange(t).lo * 2 ** -t.frac, hi: rawRange(t).hi * 2 ** -t.frac }, 0))
+        : mode === "ceil"
+          ? up()
+          : mode === "trunc" && t.signed
+            ? b.selectNegative(x!, up(), rounded(x!, "floor"))
+            : rounded(x!, mode === "half-even" ? mode : "floor");
     const range = rawRange(y.type as FixedType);
     if (lo > range.lo) y = b.max(y, b.constant(lo, typeOfRange({ lo, hi: lo }, 0)));
     if (hi < range.hi) y = b.min(y, b.constant(hi, typeOfRange({ lo: hi, hi }, 0)));
@@ -31,7 +38,9 @@ export const lowerWhole: Lowering = (op, ctx) => {
 /** The bits behind the point. */
 export const lowerFraction: Lowering = (op, ctx) => {
   const to = fixedElem(resultType(op).elem);
-  elementwise(op, ctx, (b, [x]) => ((x!.type as FixedType).frac > 0 ? b.requantize(x!, to, "floor", "wrap") : b.constant(0, to)));
+  elementwise(op, ctx, (b, [x]) =>
+    (x!.type as FixedType).frac > 0 ? b.requantize(x!, to, "floor", "wrap") : b.constant(0, to),
+  );
 };
 
 /** One memory of all rows, addressed by row and column. */
@@ -46,7 +55,10 @@ export const lowerTake: Lowering = (op, ctx) => {
   for (let i = 0; i < entries.length; i++) entries[i] = data[Math.min(i, data.length - 1)]!;
   const wholeRow = typeOfRange({ lo: 0, hi: rows - 1 }, 0);
   const column = Float64Array.from({ length: columns }, (_, j) => j);
-  const place = ctx.constant(new Dense([columns], typeOfRange({ lo: 0, hi: columns - 1 }, 0), column), `${op.result.hint ?? "take"}_columns`);
+  const place = ctx.constant(
+    new Dense([columns], typeOfRange({ lo: 0, hi: columns - 1 }, 0), column),
+    `${op.result.hint ?? "take"}_columns`,
+  );
   ctx.setView(
     op.result,
     ctx.kernel({
@@ -62,8 +74,12 @@ export const lowerTake: Lowering = (op, ctx) => {
         const { lo, hi } = rawRange(at!.type as FixedType);
         const above = lo < 0 ? b.max(at!, b.constant(0, wholeRow)) : at!;
         const row = b.cast(hi > rows - 1 ? b.min(above, b.constant(rows - 1, wholeRow)) : above, wholeRow);
-        const scaled = columns === 1 ? row : b.mul(row, b.constant(columns, typeOfRange({ lo: columns, hi: columns }, 0)));
-        return b.table(b.requantize(b.add(scaled, j!), address, "floor", "wrap"), new Dense([entries.length], elem, entries));
+        const scaled =
+          columns === 1 ? row : b.mul(row, b.constant(columns, typeOfRange({ lo: columns, hi: columns }, 0)));
+        return b.table(
+          b.requantize(b.add(scaled, j!), address, "floor", "wrap"),
+          new Dense([entries.length], elem, entries),
+        );
       },
     }),
   );

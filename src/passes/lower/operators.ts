@@ -1,8 +1,26 @@
 /** One lowering per nn operation: nearly all are the structured kernel with other maps, the rest are views. */
 import type { Op, Value } from "../../ir/core.js";
 import { boolAttr, denseAttr, intAttr, intsAttr, numAttr, strAttr } from "../../ir/define-op.js";
-import { fixed, type FixedType, outerRange, rawRange, showType, type TensorType, typeOfRange, wideRange } from "../../ir/types.js";
-import { checkWidth, dataRange, dotType, ranged, sumType, weightedSumsRange, widened, type Ranged } from "../../ir/fixed-arith.js";
+import {
+  fixed,
+  type FixedType,
+  outerRange,
+  rawRange,
+  showType,
+  type TensorType,
+  typeOfRange,
+  wideRange,
+} from "../../ir/types.js";
+import {
+  checkWidth,
+  dataRange,
+  dotType,
+  ranged,
+  sumType,
+  weightedSumsRange,
+  widened,
+  type Ranged,
+} from "../../ir/fixed-arith.js";
 import { allocate, Dense } from "../../ir/attributes.js";
 import { CompilerBug } from "../../diagnostics/index.js";
 import { along, at0, fixedElem, type Access, type BodyBuilder, type Index, type LoweringContext } from "./context.js";
@@ -18,16 +36,28 @@ export type { Lowering };
 /** Format and raw value range of what a view reads: the actual values of constants. */
 function rangedOf(v: Viewed): Ranged {
   const def = v.value.def;
-  return def?.name === "flow.constant" ? { frac: v.elem.frac, range: widened(dataRange(denseAttr(def, "value").data)) } : ranged(v.elem);
+  return def?.name === "flow.constant"
+    ? { frac: v.elem.frac, range: widened(dataRange(denseAttr(def, "value").data)) }
+    : ranged(v.elem);
 }
 
 /**
  * Type that holds any sum of `terms` products of x and w. With constant weights the bound is the worst row of actual
  * weights, which is far tighter than the formats; `rows` groups weights that meet in one sum.
  */
-function accumulatorType(x: Viewed, w: Viewed, terms: number, rows: { readonly weights: ArrayLike<number>; readonly count: number; readonly rowOf: (i: number) => number } | undefined): FixedType {
+function accumulatorType(
+  x: Viewed,
+  w: Viewed,
+  terms: number,
+  rows:
+    | { readonly weights: ArrayLike<number>; readonly count: number; readonly rowOf: (i: number) => number }
+    | undefined,
+): FixedType {
   if (rows === undefined) return dotType(rangedOf(x), rangedOf(w), terms);
-  return checkWidth(typeOfRange(weightedSumsRange(rangedOf(x).range, rows.weights, rows.count, rows.rowOf), x.elem.frac + w.elem.frac), "a sum of products");
+  return checkWidth(
+    typeOfRange(weightedSumsRange(rangedOf(x).range, rows.weights, rows.count, rows.rowOf), x.elem.frac + w.elem.frac),
+    "a sum of products",
+  );
 }
 
 /** The product of the two arguments, aligned to nothing: its frac is the accumulator's. */
@@ -44,7 +74,12 @@ const lowerConv: Lowering = (op, ctx) => {
   const type = resultType(op);
   const rank = type.shape.length - 2;
   const names = SPATIAL.slice(3 - rank);
-  const [strides, dilations, pads, group] = [intsAttr(op, "strides"), intsAttr(op, "dilations"), intsAttr(op, "pads"), numAttr(op, "group", 1)];
+  const [strides, dilations, pads, group] = [
+    intsAttr(op, "strides"),
+    intsAttr(op, "dilations"),
+    intsAttr(op, "pads"),
+    numAttr(op, "group", 1),
+  ];
   const [outGroup, inGroup] = [w.shape[0]! / group, w.shape[1]!];
   const iterators = [
     parallel("n", type.shape[0]!),
@@ -54,11 +89,18 @@ const lowerConv: Lowering = (op, ctx) => {
     reduction("ci", inGroup),
     ...names.map((s, d) => reduction(`k${s}`, w.shape[2 + d]!)),
   ];
-  const spatial = names.map((s, d): Index => ({ terms: { [s]: strides[d]!, [`k${s}`]: dilations[d]! }, offset: -pads[d]! }));
+  const spatial = names.map(
+    (s, d): Index => ({ terms: { [s]: strides[d]!, [`k${s}`]: dilations[d]! }, offset: -pads[d]! }),
+  );
   const channel: Index = { terms: { g: outGroup, co: 1 } };
   const terms = w.shape.slice(1).reduce((n, d) => n * d, 1);
   const weights = w.value.def?.name === "flow.constant" ? denseAttr(w.value.def, "value").data : undefined;
-  const accType = accumulatorType(x, w, terms, weights && { weights, count: w.shape[0]!, rowOf: (i) => Math.floor(i / terms) });
+  const accType = accumulatorType(
+    x,
+    w,
+    terms,
+    weights && { weights, count: w.shape[0]!, rowOf: (i) => Math.floor(i / terms) },
+  );
   ctx.setView(
     op.result,
     ctx.kernel({
@@ -66,7 +108,11 @@ const lowerConv: Lowering = (op, ctx) => {
       loc: op.loc,
       iterators,
       operands: [
-        { of: x, index: [along("n"), { terms: { g: inGroup, ci: 1 } }, ...spatial], pad: numAttr(op, "pad_value", 0) * 2 ** x.elem.frac },
+        {
+          of: x,
+          index: [along("n"), { terms: { g: inGroup, ci: 1 } }, ...spatial],
+          pad: numAttr(op, "pad_value", 0) * 2 ** x.elem.frac,
+        },
         { of: w, index: [channel, along("ci"), ...names.map((s) => along(`k${s}`))] },
         ...(bias === undefined ? [] : [{ of: bias, index: [channel], phase: "epilogue" as const }]),
       ],
@@ -93,7 +139,10 @@ const lowerMatmul: Lowering = (op, ctx) => {
   const batch = type.shape.slice(0, batchRank);
   const batchIndex = batch.map((_, d) => along(`b${d}`));
   const extend = (v: Viewed): Viewed => broadcasted(v, [...batch, ...v.shape.slice(-2)]);
-  const constant = b.value.def?.name === "flow.constant" && b.shape.length === 2 && b.shape.every((d, i) => d === (b.value.type as TensorType).shape[i]);
+  const constant =
+    b.value.def?.name === "flow.constant" &&
+    b.shape.length === 2 &&
+    b.shape.every((d, i) => d === (b.value.type as TensorType).shape[i]);
   const weights = constant ? denseAttr(b.value.def!, "value").data : undefined;
   ctx.setView(
     op.result,
@@ -130,7 +179,13 @@ const lowerReduce: Lowering = (op, ctx) => {
       loc: op.loc,
       iterators,
       // Lanes beyond the edge read the pad value, which must not decide a maximum.
-      operands: [{ of: x, index: iterators.map((i) => along(i.name)), pad: kind === "sum" ? 0 : kind === "max" ? outerRange(x.elem).lo : rawRange(x.elem).hi }],
+      operands: [
+        {
+          of: x,
+          index: iterators.map((i) => along(i.name)),
+          pad: kind === "sum" ? 0 : kind === "max" ? outerRange(x.elem).lo : rawRange(x.elem).hi,
+        },
+      ],
       combiner: kind === "sum" ? "add" : (kind as "max" | "min"),
       accType: kind === "sum" ? sumType(rangedOf(x), terms, false) : x.elem,
       result: resultType(op),
@@ -144,7 +199,8 @@ const lowerPool: Lowering = (op, ctx) => {
   const x = ctx.view(op.operand(0));
   const type = resultType(op);
   const kind = strAttr(op, "kind");
-  if (kind !== "max" && kind !== "sum") throw new CompilerBug(`nn.pool of kind ${kind} reaches the lowering; quantization splits it`);
+  if (kind !== "max" && kind !== "sum")
+    throw new CompilerBug(`nn.pool of kind ${kind} reaches the lowering; quantization splits it`);
   const [kernel, strides, pads] = [intsAttr(op, "kernel"), intsAttr(op, "strides"), intsAttr(op, "pads")];
   const dilations = op.attrs["dilations"] === undefined ? kernel.map(() => 1) : intsAttr(op, "dilations");
   const names = SPATIAL.slice(3 - kernel.length);
@@ -163,7 +219,13 @@ const lowerPool: Lowering = (op, ctx) => {
       operands: [
         {
           of: x,
-          index: [along("n"), along("c"), ...names.map((s, d): Index => ({ terms: { [s]: strides[d]!, [`k${s}`]: dilations[d]! }, offset: -pads[d]! }))],
+          index: [
+            along("n"),
+            along("c"),
+            ...names.map(
+              (s, d): Index => ({ terms: { [s]: strides[d]!, [`k${s}`]: dilations[d]! }, offset: -pads[d]! }),
+            ),
+          ],
           pad: kind === "max" ? outerRange(x.elem).lo : 0,
         },
       ],
@@ -224,10 +286,21 @@ function concatViews(op: Op, parts: readonly Viewed[], axis: number, ctx: Loweri
 const lowerConcat: Lowering = (op, ctx) => {
   const axis = intAttr(op, "axis");
   const rank = resultType(op).shape.length;
-  ctx.setView(op.result, concatViews(op, op.operands.map((v) => ctx.view(v)), axis < 0 ? axis + rank : axis, ctx));
+  ctx.setView(
+    op.result,
+    concatViews(
+      op,
+      op.operands.map((v) => ctx.view(v)),
+      axis < 0 ? axis + rank : axis,
+      ctx,
+    ),
+  );
 };
 
-/** A gather reads equidistant indices, and equidistant repetitions of such, as one view; it is the concatenation of these. */
+/**
+ * A gather reads equidistant indices, and equidistant repetitions of such, as one view; it is the concatenation of
+ * these.
+ */
 const lowerGather: Lowering = (op, ctx) => {
   const v = ctx.view(op.operand(0));
   const rank = v.shape.length;
@@ -254,7 +327,8 @@ const lowerPad: Lowering = (op, ctx) => {
   const value = numAttr(op, "value", 0);
   const raw = value * 2 ** v.elem.frac;
   const range = wideRange(v.elem);
-  if (!Number.isInteger(raw) || raw < range.lo || raw > range.hi) throw new CompilerBug(`pad value ${value} is not a value of the operand's type`);
+  if (!Number.isInteger(raw) || raw < range.lo || raw > range.hi)
+    throw new CompilerBug(`pad value ${value} is not a value of the operand's type`);
   ctx.setView(
     op.result,
     ctx.kernel({
@@ -306,10 +380,14 @@ const lowerRound: Lowering = (op, ctx) => {
   const to = fixedElem(resultType(op).elem);
   const [lo, hi, zero] = [intAttr(op, "lo"), intAttr(op, "hi"), numAttr(op, "zero", 0)];
   const range = rawRange(to);
-  const moved = (b: BodyBuilder, x: Value): Value => (zero === 0 ? x : b.add(x, b.constant(zero, typeOfRange({ lo: zero, hi: zero }, 0))));
+  const moved = (b: BodyBuilder, x: Value): Value =>
+    zero === 0 ? x : b.add(x, b.constant(zero, typeOfRange({ lo: zero, hi: zero }, 0)));
   elementwise(op, ctx, (b, [x]) => {
     // An odd number in front of the rounding would turn ties around.
-    const first = zero % 2 === 0 ? moved(b, x!) : moved(b, b.requantize(x!, typeOfRange({ lo: lo - zero, hi: hi - zero }, 0), "half-even", "saturate"));
+    const first =
+      zero % 2 === 0
+        ? moved(b, x!)
+        : moved(b, b.requantize(x!, typeOfRange({ lo: lo - zero, hi: hi - zero }, 0), "half-even", "saturate"));
     let y = b.requantize(first, to, "half-even", "saturate");
     if (lo > range.lo) y = b.max(y, b.constant(lo, typeOfRange({ lo, hi: lo }, 0)));
     if (hi < range.hi) y = b.min(y, b.constant(hi, typeOfRange({ lo: hi, hi }, 0)));
@@ -337,9 +415,23 @@ export const lowerings = new Map<string, Lowering>([
   ["nn.mul", (op, ctx) => elementwise(op, ctx, (b, [x, y]) => b.mul(x!, y!))],
   ["nn.max", (op, ctx) => elementwise(op, ctx, (b, [x, y]) => b.max(x!, y!))],
   ["nn.min", (op, ctx) => elementwise(op, ctx, (b, [x, y]) => b.min(x!, y!))],
-  ["nn.relu", (op, ctx) => elementwise(op, ctx, (b, [x]) => b.max(x!, b.constant(0, fixed(1, (x!.type as FixedType).frac, false))))],
-  ["nn.neg", (op, ctx) => elementwise(op, ctx, (b, [x]) => b.sub(b.constant(0, fixed(1, (x!.type as FixedType).frac, false)), x!))],
-  ["nn.abs", (op, ctx) => elementwise(op, ctx, (b, [x]) => b.max(x!, b.sub(b.constant(0, fixed(1, (x!.type as FixedType).frac, false)), x!)))],
+  [
+    "nn.relu",
+    (op, ctx) =>
+      elementwise(op, ctx, (b, [x]) => b.max(x!, b.constant(0, fixed(1, (x!.type as FixedType).frac, false)))),
+  ],
+  [
+    "nn.neg",
+    (op, ctx) =>
+      elementwise(op, ctx, (b, [x]) => b.sub(b.constant(0, fixed(1, (x!.type as FixedType).frac, false)), x!)),
+  ],
+  [
+    "nn.abs",
+    (op, ctx) =>
+      elementwise(op, ctx, (b, [x]) =>
+        b.max(x!, b.sub(b.constant(0, fixed(1, (x!.type as FixedType).frac, false)), x!)),
+      ),
+  ],
   ["nn.leaky_relu", lowerLeakyRelu],
   ["nn.clip", lowerClip],
   ["nn.unary", lowerUnary],
@@ -351,10 +443,23 @@ export const lowerings = new Map<string, Lowering>([
   ["nn.take", lowerTake],
   ["nn.reduce", lowerReduce],
   ["nn.pool", lowerPool],
-  ["nn.quantize", (op, ctx) => elementwise(op, ctx, (b, [x]) => b.requantize(x!, fixedElem(resultType(op).elem), strAttr(op, "rounding"), strAttr(op, "overflow")))],
+  [
+    "nn.quantize",
+    (op, ctx) =>
+      elementwise(op, ctx, (b, [x]) =>
+        b.requantize(x!, fixedElem(resultType(op).elem), strAttr(op, "rounding"), strAttr(op, "overflow")),
+      ),
+  ],
   ["nn.reshape", lowerReshape],
   ["nn.transpose", (op, ctx) => ctx.setView(op.result, transposed(ctx.view(op.operand(0)), intsAttr(op, "perm")))],
-  ["nn.slice", (op, ctx) => ctx.setView(op.result, sliced(ctx.view(op.operand(0)), intsAttr(op, "starts"), intsAttr(op, "steps"), resultType(op).shape))],
+  [
+    "nn.slice",
+    (op, ctx) =>
+      ctx.setView(
+        op.result,
+        sliced(ctx.view(op.operand(0)), intsAttr(op, "starts"), intsAttr(op, "steps"), resultType(op).shape),
+      ),
+  ],
   ["nn.broadcast", (op, ctx) => ctx.setView(op.result, broadcasted(ctx.view(op.operand(0)), resultType(op).shape))],
   ["nn.concat", lowerConcat],
   ["nn.gather", lowerGather],

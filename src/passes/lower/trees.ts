@@ -37,22 +37,46 @@ class Nodes {
     return found;
   }
   ensemble(outputs: number, aggregate: Ensemble["aggregate"]): Ensemble {
-    return { feature: this.feature, threshold: this.threshold, relation: this.relation, onTrue: this.onTrue, onFalse: this.onFalse, roots: [], values: this.values.flat(), outputs, aggregate };
+    return {
+      feature: this.feature,
+      threshold: this.threshold,
+      relation: this.relation,
+      onTrue: this.onTrue,
+      onFalse: this.onFalse,
+      roots: [],
+      values: this.values.flat(),
+      outputs,
+      aggregate,
+    };
   }
 }
 
 const [LE, , EQ] = [0, 1, 2];
 
-/** Copies what `start` leads to into `nodes`, with thresholds as integers in the range of x and leaves changed by `change`. */
-function copy(e: Ensemble, nodes: Nodes, frac: number, range: RawRange, change: (values: number[]) => readonly number[]): (start: number) => number {
+/**
+ * Copies what `start` leads to into `nodes`, with thresholds as integers in the range of x and leaves changed by
+ * `change`.
+ */
+function copy(
+  e: Ensemble,
+  nodes: Nodes,
+  frac: number,
+  range: RawRange,
+  change: (values: number[]) => readonly number[],
+): (start: number) => number {
   const done = new Map<number, number>();
   const visit = (at: number): number => {
-    if (at < 0) return nodes.leaf(change(Array.from({ length: e.outputs }, (_, c) => e.values[leafOf(at) * e.outputs + c]!)));
+    if (at < 0)
+      return nodes.leaf(change(Array.from({ length: e.outputs }, (_, c) => e.values[leafOf(at) * e.outputs + c]!)));
     let found = done.get(at);
     if (found !== undefined) return found;
     const relation = RELATIONS[e.relation[at]!]!;
     const t = e.threshold[at]! * 2 ** frac;
-    if (relation === "eq") found = Number.isInteger(t) && t >= range.lo && t <= range.hi ? nodes.node(e.feature[at]!, t, EQ, visit(e.onTrue[at]!), visit(e.onFalse[at]!)) : visit(e.onFalse[at]!);
+    if (relation === "eq")
+      found =
+        Number.isInteger(t) && t >= range.lo && t <= range.hi
+          ? nodes.node(e.feature[at]!, t, EQ, visit(e.onTrue[at]!), visit(e.onFalse[at]!))
+          : visit(e.onFalse[at]!);
     else {
       const last = relation === "le" ? Math.floor(t) : Math.ceil(t) - 1;
       if (last < range.lo) found = visit(e.onFalse[at]!);
@@ -71,10 +95,15 @@ function columnOf(e: Ensemble, root: number, c: number): number[] {
 }
 
 /**
- * Trees by output. Of a sum, trees that give an output one value whatever the features are go into the leaves of another
- * tree. Returns the numbers of roots in `roots`, as many per output, and the number of a tree that changes nothing.
+ * Trees by output. Of a sum, trees that give an output one value whatever the features are go into the leaves of
+ * another tree. Returns the numbers of roots in `roots`, as many per output, and the number of a tree that changes
+ * nothing.
  */
-function treesByOutput(source: Ensemble, nodes: Nodes, starts: readonly number[]): { lists: number[][]; roots: number[]; idle: number } {
+function treesByOutput(
+  source: Ensemble,
+  nodes: Nodes,
+  starts: readonly number[],
+): { lists: number[][]; roots: number[]; idle: number } {
   const numbers = new Map<number, number>();
   const roots: number[] = [];
   const number = (root: number): number => {
@@ -105,12 +134,18 @@ function treesByOutput(source: Ensemble, nodes: Nodes, starts: readonly number[]
     else added.set(list[0]!, [...(added.get(list[0]!) ?? []), c]);
   });
   for (const [root, cs] of added) {
-    const changed = copy(nodes.ensemble(outputs, aggregate), nodes, 0, { lo: -Infinity, hi: Infinity }, (v) => v.map((x, c) => (cs.includes(c) ? x + constants[c]! : x)))(root);
+    const changed = copy(nodes.ensemble(outputs, aggregate), nodes, 0, { lo: -Infinity, hi: Infinity }, (v) =>
+      v.map((x, c) => (cs.includes(c) ? x + constants[c]! : x)),
+    )(root);
     for (const c of cs) perOutput[c]![0] = changed;
   }
   const idle = number(nodes.leaf(new Array<number>(outputs).fill(0)));
   const most = Math.max(1, ...perOutput.map((l) => l.length));
-  return { lists: perOutput.map((l) => Array.from({ length: most }, (_, t) => (t < l.length ? number(l[t]!) : idle))), roots, idle };
+  return {
+    lists: perOutput.map((l) => Array.from({ length: most }, (_, t) => (t < l.length ? number(l[t]!) : idle))),
+    roots,
+    idle,
+  };
 }
 
 export function lowerTrees(op: Op, ctx: LoweringContext, name: string): void {
@@ -144,7 +179,11 @@ export function lowerTrees(op: Op, ctx: LoweringContext, name: string): void {
       ],
       operands: [
         { of: x, index: [...rowIndex, along("f")] },
-        { of: ctx.constant(new Dense([e.outputs, terms], ids, idData), `${name}_trees`), index: [along("c"), along("t")], pad: idle },
+        {
+          of: ctx.constant(new Dense([e.outputs, terms], ids, idData), `${name}_trees`),
+          index: [along("c"), along("t")],
+          pad: idle,
+        },
       ],
       combiner: source.aggregate,
       accType: typeOfRange(ranges, frac),
@@ -172,7 +211,11 @@ function rangesOf(e: Ensemble, lists: readonly (readonly number[])[]): readonly 
     all.lo = Math.min(all.lo, sum.lo);
     all.hi = Math.max(all.hi, sum.hi);
   });
-  for (let i = 0; i < e.values.length; i++) term = { lo: Math.min(term.lo, e.values[i]!), hi: Math.max(term.hi, e.values[i]!) };
+  for (let i = 0; i < e.values.length; i++)
+    term = { lo: Math.min(term.lo, e.values[i]!), hi: Math.max(term.hi, e.values[i]!) };
   if (e.aggregate !== "add") return [term, typeOfRange(term, 0)];
-  return [{ lo: Math.min(all.lo, term.lo), hi: Math.max(all.hi, term.hi) }, Number.isFinite(term.lo) ? typeOfRange(term, 0) : ufixed(1, 0)];
+  return [
+    { lo: Math.min(all.lo, term.lo), hi: Math.max(all.hi, term.hi) },
+    Number.isFinite(term.lo) ? typeOfRange(term, 0) : ufixed(1, 0),
+  ];
 }

@@ -19,7 +19,12 @@ export function transposed(v: Viewed, perm: readonly number[]): Viewed {
   return { ...v, strides: perm.map((p) => v.strides[p]!), shape: perm.map((p) => v.shape[p]!) };
 }
 
-export function sliced(v: Viewed, starts: readonly number[], steps: readonly number[], shape: readonly number[]): Viewed {
+export function sliced(
+  v: Viewed,
+  starts: readonly number[],
+  steps: readonly number[],
+  shape: readonly number[],
+): Viewed {
   return {
     ...v,
     offset: v.offset + starts.reduce((o, s, d) => o + s * v.strides[d]!, 0),
@@ -37,7 +42,8 @@ export function broadcasted(v: Viewed, shape: readonly number[]): Viewed {
 
 /**
  * The same elements in row-major order under another shape; undefined where no strides express it (a transposed
- * view merged across the transposition). Runs of dimensions that are contiguous among themselves are split and merged freely.
+ * view merged across the transposition). Runs of dimensions that are contiguous among themselves are split and merged
+ * freely.
  */
 export function reshaped(v: Viewed, shape: readonly number[]): Viewed | undefined {
   const old = v.shape.map((n, d) => ({ n, s: v.strides[d]! })).filter((d) => d.n !== 1);

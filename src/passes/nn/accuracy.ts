@@ -15,7 +15,9 @@ export interface LayerError {
   readonly onnx_nodes: readonly string[];
   readonly format: string;
   readonly sqnr_db: number;
-  /** How much of the signal-to-noise ratio is lost here: the lowest ratio among what feeds the tensor, minus its own. */
+  /**
+   * How much of the signal-to-noise ratio is lost here: the lowest ratio among what feeds the tensor, minus its own.
+   */
   readonly loss_db: number;
   /** Share of values at the limits of the format, where the float value lies beyond them. */
   readonly saturated: number;
@@ -67,12 +69,15 @@ class Noise {
 }
 
 /**
- * Runs both modules on `samples`. A tensor is compared where it is rounded (see pairTensors), because everything between is
- * exact. `float` is the prepared module that quantization started from: it has the parts of decomposed operations.
+ * Runs both modules on `samples`. A tensor is compared where it is rounded (see pairTensors), because everything
+ * between is exact. `float` is the prepared module that quantization started from: it has the parts of decomposed
+ * operations.
  */
 export function measureAccuracy(float: Module, fixed: Module, samples: readonly Sample[]): Accuracy {
   const limitOf = countingLimits(float);
-  const pairs = new Map([...pairTensors(float, fixed)].map(([v, partner]) => [v, { float: partner, noise: new Noise(limitOf(partner)) }]));
+  const pairs = new Map(
+    [...pairTensors(float, fixed)].map(([v, partner]) => [v, { float: partner, noise: new Noise(limitOf(partner)) }]),
+  );
 
   const [reference, program] = [prepareNn(float), prepareNn(fixed)];
   const floatValues = new Map<Value, Float64Array>();
@@ -98,11 +103,22 @@ export function measureAccuracy(float: Module, fixed: Module, samples: readonly 
     const inputs = roundInputs(sample, ports, inputScales);
     fixed.func.body.args.forEach((a, i) => compare(a, inputs[i]!));
     const actual = program.run(inputs);
-    outputs.forEach((o, i) => o.add(expected[i]!, outputScales[i] === 1 ? actual[i]! : actual[i]!.map((v) => v * outputScales[i]!), stepOf(fixed.func.body.terminator.operand(i), outputScales[i]!)));
+    outputs.forEach((o, i) =>
+      o.add(
+        expected[i]!,
+        outputScales[i] === 1 ? actual[i]! : actual[i]!.map((v) => v * outputScales[i]!),
+        stepOf(fixed.func.body.terminator.operand(i), outputScales[i]!),
+      ),
+    );
   }
 
-  const layers = [...pairs].filter(([, p]) => p.noise.count > 0).map(([v, p]) => layerError(v, p.noise, (x) => pairs.get(x)?.noise.sqnrDb));
-  const worst = layers.reduce<LayerError | undefined>((w, l) => (w === undefined || l.loss_db > w.loss_db ? l : w), undefined);
+  const layers = [...pairs]
+    .filter(([, p]) => p.noise.count > 0)
+    .map(([v, p]) => layerError(v, p.noise, (x) => pairs.get(x)?.noise.sqnrDb));
+  const worst = layers.reduce<LayerError | undefined>(
+    (w, l) => (w === undefined || l.loss_db > w.loss_db ? l : w),
+    undefined,
+  );
   return {
     samples: samples.length,
     outputs: Object.fromEntries(names.map((n, i) => [n, outputs[i]!.result()])),
@@ -130,12 +146,21 @@ export function measureOutputs(measurements: readonly Measurement[]): Record<str
     const [reference, program] = [prepareNn(float), prepareNn(fixed)];
     const ports = fixed.func.body.args.map((a) => a.type);
     const inputScales = ports.map((_, i) => portScale(fixed.func, "input_scales", i));
-    const outputs = fixed.func.body.terminator.operands.map((v, i) => ({ scale: portScale(fixed.func, "output_scales", i), step: stepOf(v, portScale(fixed.func, "output_scales", i)) }));
+    const outputs = fixed.func.body.terminator.operands.map((v, i) => ({
+      scale: portScale(fixed.func, "output_scales", i),
+      step: stepOf(v, portScale(fixed.func, "output_scales", i)),
+    }));
     for (const sample of samples) {
       const expected = reference.run(sample);
       if (!expected.every((y) => y.every(Number.isFinite))) throw notFinite(float, sample);
       const actual = program.run(roundInputs(sample, ports, inputScales));
-      meters.forEach((m, i) => m.add(expected[i]!, outputs[i]!.scale === 1 ? actual[i]! : actual[i]!.map((v) => v * outputs[i]!.scale), outputs[i]!.step));
+      meters.forEach((m, i) =>
+        m.add(
+          expected[i]!,
+          outputs[i]!.scale === 1 ? actual[i]! : actual[i]!.map((v) => v * outputs[i]!.scale),
+          outputs[i]!.step,
+        ),
+      );
     }
   }
   return Object.fromEntries((first.attrs["outputs"] as readonly string[]).map((n, i) => [n, meters[i]!.result()]));
@@ -149,7 +174,9 @@ function notFinite(float: Module, sample: Sample): UserError {
     if (first === undefined && !data.every((x) => Number.isFinite(x))) first = v;
   };
   program.run(sample);
-  return first === undefined ? UserError.of("QU024", { what: "an output" }) : UserError.of("QU024", { what: describeValue(first) }, placeOfValue(first));
+  return first === undefined
+    ? UserError.of("QU024", { what: "an output" })
+    : UserError.of("QU024", { what: describeValue(first) }, placeOfValue(first));
 }
 
 function layerError(v: Value, noise: Noise, sqnrOf: (v: Value) => number | undefined): LayerError {

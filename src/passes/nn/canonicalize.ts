@@ -1,4 +1,6 @@
-/** Removes data movement that moves nothing, and merges chains of reshapes and transposes, which exporters leave behind. */
+/**
+ * Removes data movement that moves nothing, and merges chains of reshapes and transposes, which exporters leave behind.
+ */
 import type { Op, Value } from "../../ir/core.js";
 import { intsAttr } from "../../ir/define-op.js";
 import { sameType, type TensorType } from "../../ir/types.js";
@@ -10,7 +12,8 @@ function noEffect(name: string, op: string, isIdentity: (op: Op) => boolean = ()
   return {
     name,
     op,
-    apply: (o) => (o.operands.length === 1 && sameType(o.operand(0).type, o.result.type) && isIdentity(o) ? o.operand(0) : undefined),
+    apply: (o) =>
+      o.operands.length === 1 && sameType(o.operand(0).type, o.result.type) && isIdentity(o) ? o.operand(0) : undefined,
   };
 }
 
@@ -37,7 +40,10 @@ const transposeOfTranspose: Rule = {
     const inner = definedBy(op.operand(0), "nn.transpose");
     if (inner === undefined) return undefined;
     const p = intsAttr(inner, "perm");
-    return b.value("nn.transpose", [inner.operand(0)], op.result.type, { ...op.attrs, perm: intsAttr(op, "perm").map((q) => p[q]!) });
+    return b.value("nn.transpose", [inner.operand(0)], op.result.type, {
+      ...op.attrs,
+      perm: intsAttr(op, "perm").map((q) => p[q]!),
+    });
   },
 };
 

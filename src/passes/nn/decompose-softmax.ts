@@ -3,14 +3,15 @@
  *
  *     softmax(x) = e * (1 / sum(e))    with e = exp(x - (max(x) - c))
  *
- * The constant c cancels. It centres the argument of exp on 0, so that a signed table of w bits uses both halves: with the
- * maximum alone, half of the entries would never be read.
+ * The constant c cancels. It centres the argument of exp on 0, so that a signed table of w bits uses both halves: with
+ * the maximum alone, half of the entries would never be read.
  *
  * Where the result feeds only a matmul that contracts the softmax axis, the row factor moves behind it:
- * matmul(e * r, g) = matmul(e, g) * r, which saves a product per element of e, and lets the matmul start before the sum is known.
+ * matmul(e * r, g) = matmul(e, g) * r, which saves a product per element of e, and lets the matmul start before the sum
+ * is known.
  *
- * A mask of the scores becomes a predicate (`softmax-mask.ts`): positions that do not count are the lowest value in the search for
- * the maximum, and 0 in the sum.
+ * A mask of the scores becomes a predicate (`softmax-mask.ts`): positions that do not count are the lowest value in the
+ * search for the maximum, and 0 in the sum.
  */
 import { Dense } from "../../ir/attributes.js";
 import type { Builder, Op, Value } from "../../ir/core.js";
@@ -36,8 +37,8 @@ interface Parts {
 }
 
 /**
- * What stands for a score that does not count: exp of any difference to it is 0, and in fixed point it is the lowest value of the
- * scores' format.
+ * What stands for a score that does not count: exp of any difference to it is 0, and in fixed point it is the lowest
+ * value of the scores' format.
  */
 const LOWEST = -(2 ** 26);
 
@@ -47,10 +48,14 @@ function decompose(op: Op, b: Builder, span: number, sink: Sink): Parts {
   b.loc = op.loc;
   const shape = shapeOf(op.operand(0));
   const axis = (intAttr(op, "axis") + shape.length) % shape.length;
-  const row = tensor(shape.map((n, d) => (d === axis ? 1 : n)), f32);
+  const row = tensor(
+    shape.map((n, d) => (d === axis ? 1 : n)),
+    f32,
+  );
   const full = tensor(shape, f32);
   const name = (suffix: string): string => `${op.result.hint ?? "softmax"}_${suffix}`;
-  const number = (value: number, suffix: string): Value => b.value("nn.constant", [], tensor([], f32), { value: new Dense([], f32, Float64Array.of(value)) }, name(suffix));
+  const number = (value: number, suffix: string): Value =>
+    b.value("nn.constant", [], tensor([], f32), { value: new Dense([], f32, Float64Array.of(value)) }, name(suffix));
   const fold = { axes: [axis], keepdims: true };
   const top = span / 2 - TOP_MARGIN;
   const mask = readMask(op.operand(0), axis, b);
@@ -59,7 +64,10 @@ function decompose(op: Op, b: Builder, span: number, sink: Sink): Parts {
   let e: Value;
   if (mask !== undefined && mask.scores === undefined) e = broadcast(gates!.counts, full, b);
   else {
-    const scores = mask === undefined ? op.operand(0) : choose(gates!.competes, mask.scores!, number(LOWEST, "lowest"), full, b, name("open"));
+    const scores =
+      mask === undefined
+        ? op.operand(0)
+        : choose(gates!.competes, mask.scores!, number(LOWEST, "lowest"), full, b, name("open"));
     const largest = b.value("nn.reduce", [scores], row, { ...fold, kind: "max" }, name("max"));
     const offset = b.value("nn.sub", [largest, number(top, "centre")], row, {}, name("offset"));
     const argument = b.value("nn.sub", [scores, offset], full, {}, name("argument"));
@@ -99,7 +107,8 @@ function sinkRule(span: number, sink: Sink): Rule {
         const v = op.operand(side);
         const rank = shapeOf(v).length;
         const found = softmaxBehind(v);
-        if (found === undefined || rank < 2 || shapeOf(op.operand(1 - side)).length < 2 || op.operand(1 - side) === v) continue;
+        if (found === undefined || rank < 2 || shapeOf(op.operand(1 - side)).length < 2 || op.operand(1 - side) === v)
+          continue;
         const { softmax, transposes } = found;
         let axis = (intAttr(softmax, "axis") + rank) % rank;
         for (const t of transposes) axis = intsAttr(t, "perm").indexOf(axis);
@@ -108,11 +117,27 @@ function sinkRule(span: number, sink: Sink): Rule {
         let [e, r] = [parts.e, parts.r];
         for (const t of transposes) {
           const perm = intsAttr(t, "perm");
-          const move = (x: Value): Value => b.value("nn.transpose", [x], tensor(perm.map((p) => shapeOf(x)[p]!), f32), { perm }, x.hint);
+          const move = (x: Value): Value =>
+            b.value(
+              "nn.transpose",
+              [x],
+              tensor(
+                perm.map((p) => shapeOf(x)[p]!),
+                f32,
+              ),
+              { perm },
+              x.hint,
+            );
           [e, r] = [move(e), move(r)];
         }
         const operands = side === 0 ? [e, op.operand(1)] : [op.operand(0), e];
-        const product = b.value("nn.matmul", operands, op.result.type, op.attrs, `${op.result.hint ?? "attention"}_unscaled`);
+        const product = b.value(
+          "nn.matmul",
+          operands,
+          op.result.type,
+          op.attrs,
+          `${op.result.hint ?? "attention"}_unscaled`,
+        );
         return b.value("nn.mul", [product, r], op.result.type, {}, op.result.hint);
       }
       return undefined;
@@ -133,10 +158,13 @@ function plainRule(span: number, sink: Sink): Rule {
 
 export const decomposeSoftmax = definePass({
   name: "decompose-softmax",
-  summary: "Split softmax into maximum, exp, sum, reciprocal and product, and move the product behind a matmul that contracts the axis.",
+  summary:
+    "Split softmax into maximum, exp, sum, reciprocal and product, and move the product behind a matmul that contracts the axis.",
   level: "nn",
   semantics: "changes-values",
-  options: { span: number({ min: 1, max: 64, default: DEFAULT_SPAN, doc: "range below the maximum in which exp is resolved" }) },
+  options: {
+    span: number({ min: 1, max: 64, default: DEFAULT_SPAN, doc: "range below the maximum in which exp is resolved" }),
+  },
   doc: "Values change by rounding only. Softmax that becomes unused is removed by `dce`.",
   run: (module, { span }, ctx) => {
     applyRules(module, [sinkRule(span, ctx.sink)]);

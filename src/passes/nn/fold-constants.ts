@@ -15,10 +15,18 @@ export const foldConstants = definePass({
   level: "nn",
   semantics: "bit-exact",
   doc: "What is left over is unused afterwards; run `dce` behind it. An operation that would blow a small constant up, such as a broadcast, is left alone beyond `limit` elements.",
-  options: { limit: int({ min: 0, default: 4096, doc: "largest result, in elements, that may be larger than the operands together" }) },
+  options: {
+    limit: int({
+      min: 0,
+      default: 4096,
+      doc: "largest result, in elements, that may be larger than the operands together",
+    }),
+  },
   example: {
-    before: "%0 = nn.constant() {value = dense<[1, 2]> : tensor<2xf32>} : () -> tensor<2xf32>\n%1 = nn.neg(%0) : (tensor<2xf32>) -> tensor<2xf32>\n%2 = nn.add(%x, %1) : (tensor<2xf32>, tensor<2xf32>) -> tensor<2xf32>",
-    after: "%1 = nn.constant() {value = dense<[-1, -2]> : tensor<2xf32>} : () -> tensor<2xf32>\n%2 = nn.add(%x, %1) : (tensor<2xf32>, tensor<2xf32>) -> tensor<2xf32>",
+    before:
+      "%0 = nn.constant() {value = dense<[1, 2]> : tensor<2xf32>} : () -> tensor<2xf32>\n%1 = nn.neg(%0) : (tensor<2xf32>) -> tensor<2xf32>\n%2 = nn.add(%x, %1) : (tensor<2xf32>, tensor<2xf32>) -> tensor<2xf32>",
+    after:
+      "%1 = nn.constant() {value = dense<[-1, -2]> : tensor<2xf32>} : () -> tensor<2xf32>\n%2 = nn.add(%x, %1) : (tensor<2xf32>, tensor<2xf32>) -> tensor<2xf32>",
   },
   run: (module, { limit }) => {
     // In order of definition, so that one walk folds whole chains.
@@ -31,7 +39,8 @@ export const foldConstants = definePass({
 });
 
 function isFoldable(op: Op, limit: number): boolean {
-  if (op.dialect !== "nn" || op.results.length !== 1 || op.operands.length === 0 || op.result.uses.length === 0) return false;
+  if (op.dialect !== "nn" || op.results.length !== 1 || op.operands.length === 0 || op.result.uses.length === 0)
+    return false;
   if (!op.operands.every((v) => v.def?.name === "nn.constant")) return false;
   const size = (v: Value): number => elementCount((v.type as TensorType).shape);
   const result = size(op.result);

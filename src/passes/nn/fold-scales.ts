@@ -1,6 +1,6 @@
 /**
- * Moves constant factors and offsets into the weights and bias of a neighbouring conv or matmul, where they cost nothing:
- * what batch normalisation, averages and exported scalings leave behind.
+ * Moves constant factors and offsets into the weights and bias of a neighbouring conv or matmul, where they cost
+ * nothing: what batch normalisation, averages and exported scalings leave behind.
  */
 import { Dense } from "../../ir/attributes.js";
 import type { Builder, Op, Value } from "../../ir/core.js";
@@ -18,14 +18,30 @@ function constantOf(v: Value | undefined): Dense | undefined {
   // A mask is read in front of its softmax; in a bias it could not be told from one.
   return value?.elem.kind === "float" && !value.data.some((x) => x <= MASKED) ? value : undefined;
 }
-function makeConstant(b: Builder, shape: readonly number[], values: readonly number[] | Float32Array, hint: string | undefined): Value {
-  return b.value("nn.constant", [], tensor(shape, f32), { value: new Dense(shape, f32, Float32Array.from(values)) }, hint);
+function makeConstant(
+  b: Builder,
+  shape: readonly number[],
+  values: readonly number[] | Float32Array,
+  hint: string | undefined,
+): Value {
+  return b.value(
+    "nn.constant",
+    [],
+    tensor(shape, f32),
+    { value: new Dense(shape, f32, Float32Array.from(values)) },
+    hint,
+  );
 }
 function isLinear(op: Op | undefined): op is Op {
   // The products of integers are exact, and their scale is where it belongs.
   if (op === undefined || op.attrs[EXACT] === true || (op.name !== "nn.conv" && op.name !== "nn.matmul")) return false;
   const w = constantOf(op.operand(1));
-  return w !== undefined && (op.name === "nn.conv" ? op.operands[2] === undefined || constantOf(op.operand(2)) !== undefined : w.shape.length === 2);
+  return (
+    w !== undefined &&
+    (op.name === "nn.conv"
+      ? op.operands[2] === undefined || constantOf(op.operand(2)) !== undefined
+      : w.shape.length === 2)
+  );
 }
 /** Axis of the result that counts output channels. */
 function channelAxis(op: Op): number {
@@ -47,12 +63,27 @@ function perChannel(c: Dense, op: Op): number[] | undefined {
 }
 
 /** The linear operation with its weights times `scale` and its bias times `scale` plus `offset`, per output channel. */
-function rescaled(op: Op, b: Builder, scale: readonly number[] | undefined, offset: readonly number[] | undefined, result: Value): Value {
+function rescaled(
+  op: Op,
+  b: Builder,
+  scale: readonly number[] | undefined,
+  offset: readonly number[] | undefined,
+  result: Value,
+): Value {
   const w = constantOf(op.operand(1))!;
   const n = channels(op);
   const perRow = w.data.length / n;
-  const channelOf = op.name === "nn.conv" ? (i: number): number => Math.floor(i / perRow) : (i: number): number => i % n;
-  const weights = scale === undefined ? op.operand(1) : makeConstant(b, w.shape, Array.from(w.data, (v, i) => v * scale[channelOf(i)]!), op.operand(1).hint);
+  const channelOf =
+    op.name === "nn.conv" ? (i: number): number => Math.floor(i / perRow) : (i: number): number => i % n;
+  const weights =
+    scale === undefined
+      ? op.operand(1)
+      : makeConstant(
+          b,
+          w.shape,
+          Array.from(w.data, (v, i) => v * scale[channelOf(i)]!),
+          op.operand(1).hint,
+        );
   const old = constantOf(op.operands[2]);
   const operands = [op.operand(0), weights];
   if (old !== undefined || offset !== undefined) {
@@ -96,8 +127,30 @@ const scaleOverBias: Rule = {
     const [scale, bias] = [perChannel(outer.c, linear), perChannel(inner.c, linear)];
     if (scale === undefined || bias === undefined) return undefined;
     const product = rescaled(linear, b, scale, undefined, inner.x);
-    const shape = linear.name === "nn.conv" ? [bias.length, ...shapeOf(linear.result).slice(2).map(() => 1)] : [bias.length];
-    return b.value("nn.add", [product, makeConstant(b, shape, bias.map((v, i) => v * scale[i]!), undefined)], op.result.type, {}, op.result.hint);
+    const shape =
+      linear.name === "nn.conv"
+        ? [
+            bias.length,
+            ...shapeOf(linear.result)
+              .slice(2)
+              .map(() => 1),
+          ]
+        : [bias.length];
+    return b.value(
+      "nn.add",
+      [
+        product,
+        makeConstant(
+          b,
+          shape,
+          bias.map((v, i) => v * scale[i]!),
+          undefined,
+        ),
+      ],
+      op.result.type,
+      {},
+      op.result.hint,
+    );
   },
 };
 
@@ -107,7 +160,8 @@ const offsetAfterConv: Rule = {
   apply: (op, b) => {
     const parts = split(op);
     const linear = parts?.x.def;
-    if (parts === undefined || !isLinear(linear) || linear.name !== "nn.conv" || parts.x.uses.length !== 1) return undefined;
+    if (parts === undefined || !isLinear(linear) || linear.name !== "nn.conv" || parts.x.uses.length !== 1)
+      return undefined;
     const offset = perChannel(parts.c, linear);
     return offset === undefined ? undefined : rescaled(linear, b, undefined, offset, op.result);
   },
@@ -129,7 +183,12 @@ const offsetOfOffset: Rule = {
     if (outer === undefined || add?.name !== "nn.add" || outer.x.uses.length !== 1) return undefined;
     const inner = split(add);
     if (inner === undefined || trimmed(inner.c.shape) !== trimmed(outer.c.shape)) return undefined;
-    const sum = makeConstant(b, inner.c.shape, Array.from(inner.c.data, (v, i) => v + outer.c.data[i]!), undefined);
+    const sum = makeConstant(
+      b,
+      inner.c.shape,
+      Array.from(inner.c.data, (v, i) => v + outer.c.data[i]!),
+      undefined,
+    );
     return b.value("nn.add", [inner.x, sum], op.result.type, {}, op.result.hint);
   },
 };
@@ -151,12 +210,18 @@ function scaleBeforeLinear(name: string): Rule {
       }
       if (at.uses.length !== 1 || at.def?.name !== "nn.mul") return undefined;
       const parts = split(at.def);
-      if (parts === undefined || parts.c.data.length !== 1 || shapeOf(parts.x).join() !== shapeOf(at).join()) return undefined;
+      if (parts === undefined || parts.c.data.length !== 1 || shapeOf(parts.x).join() !== shapeOf(at).join())
+        return undefined;
       let x = parts.x;
       for (const move of path.reverse()) x = b.value(move.name, [x], move.result.type, move.attrs, move.result.hint);
       const s = parts.c.data[0]!;
       const w = constantOf(op.operand(1))!;
-      const weights = makeConstant(b, w.shape, Array.from(w.data, (v) => v * s), op.operand(1).hint);
+      const weights = makeConstant(
+        b,
+        w.shape,
+        Array.from(w.data, (v) => v * s),
+        op.operand(1).hint,
+      );
       return b.value(op.name, [x, weights, ...op.operands.slice(2)], op.result.type, op.attrs, op.result.hint);
     },
   };
@@ -164,9 +229,18 @@ function scaleBeforeLinear(name: string): Rule {
 
 export const foldScales = definePass({
   name: "fold-scales",
-  summary: "Fold multiplication and addition of constants into the weights and bias of neighbouring convolutions and matmuls.",
+  summary:
+    "Fold multiplication and addition of constants into the weights and bias of neighbouring convolutions and matmuls.",
   level: "nn",
   semantics: "changes-values",
   doc: "Works on float weights; values change by rounding only. Run `dce` behind it.",
-  run: (module) => applyRules(module, [scaleAfterLinear, scaleOverBias, offsetAfterConv, offsetOfOffset, scaleBeforeLinear("nn.conv"), scaleBeforeLinear("nn.matmul")]),
+  run: (module) =>
+    applyRules(module, [
+      scaleAfterLinear,
+      scaleOverBias,
+      offsetAfterConv,
+      offsetOfOffset,
+      scaleBeforeLinear("nn.conv"),
+      scaleBeforeLinear("nn.matmul"),
+    ]),
 });

@@ -6,8 +6,8 @@ const MAX_INTEGER = 32767;
 const MAX_STEPS = 1024;
 
 /**
- * The largest number of which all `values` are integer multiples, up to the rounding of float32; undefined where there is none.
- * 1 for all zeros.
+ * The largest number of which all `values` are integer multiples, up to the rounding of float32; undefined where there
+ * is none. 1 for all zeros.
  */
 export function gridOf(values: readonly number[]): number | undefined {
   const sizes = values.filter((v) => v !== 0).map(Math.abs);
@@ -40,7 +40,11 @@ function chunkExtremes(values: readonly number[], pick: (...v: number[]) => numb
 }
 
 /** One grid for all weights, or one per channel; undefined where some channel lies on none. */
-export function commonFactor(data: ArrayLike<number>, channels: number, channelOf: (i: number) => number): Float64Array | undefined {
+export function commonFactor(
+  data: ArrayLike<number>,
+  channels: number,
+  channelOf: (i: number) => number,
+): Float64Array | undefined {
   const all = gridOf(Array.from(data));
   if (all !== undefined) return Float64Array.of(all);
   const rows = Array.from({ length: channels }, (): number[] => []);

@@ -1,6 +1,7 @@
 /**
- * Softmax of integers, by integers. exp of the difference to the row's maximum is a table without rounding of its argument, or the
- * product of two tables, of the upper and the lower part of the difference; the quotient is a product with a reciprocal.
+ * Softmax of integers, by integers. exp of the difference to the row's maximum is a table without rounding of its
+ * argument, or the product of two tables, of the upper and the lower part of the difference; the quotient is a product
+ * with a reciprocal.
  *
  *     d = u - max(u),  e = exp(scale * d) * 2^EXP_BITS,  y = e / sum(e)
  *
@@ -15,7 +16,13 @@ import { reciprocalOfIntegers, RECIPROCAL_BITS } from "./integer-reciprocal.js";
 
 /** Builds operations that keep every bit. */
 export interface ExactBuilder {
-  readonly emit: (name: string, operands: readonly Value[], shape: readonly number[], attrs: Readonly<Record<string, Attr>>, hint: string) => Value;
+  readonly emit: (
+    name: string,
+    operands: readonly Value[],
+    shape: readonly number[],
+    attrs: Readonly<Record<string, Attr>>,
+    hint: string,
+  ) => Value;
   readonly number: (value: number, hint: string) => Value;
 }
 
@@ -36,17 +43,26 @@ export interface IntegerMask {
 }
 
 /**
- * softmax(scale * u) in units of 2^-SOFTMAX_BITS, for up to SOFTMAX_VALUES u in [lo, hi] along `axis`; undefined where a row is too
- * long. Rows in which nothing counts are 0.
+ * softmax(scale * u) in units of 2^-SOFTMAX_BITS, for up to SOFTMAX_VALUES u in [lo, hi] along `axis`; undefined where
+ * a row is too long. Rows in which nothing counts are 0.
  *
  * @param range limits of u
  */
-export function softmaxOfIntegers(b: ExactBuilder, all: Value, scale: number, range: { readonly lo: number; readonly hi: number }, axis: number, hint: string, mask?: IntegerMask): Value | undefined {
+export function softmaxOfIntegers(
+  b: ExactBuilder,
+  all: Value,
+  scale: number,
+  range: { readonly lo: number; readonly hi: number },
+  axis: number,
+  hint: string,
+  mask?: IntegerMask,
+): Value | undefined {
   const shape = (all.type as TensorType).shape;
   const row = shape.map((d, i) => (i === axis ? 1 : d));
   const fold = { axes: [axis], keepdims: true };
 
-  const masked = (v: Value, by: Value | undefined, nothing: number, name: string): Value => (by === undefined ? v : b.emit("nn.select_neg", [by, v, b.number(nothing, `${name}_nothing`)], shape, {}, name));
+  const masked = (v: Value, by: Value | undefined, nothing: number, name: string): Value =>
+    by === undefined ? v : b.emit("nn.select_neg", [by, v, b.number(nothing, `${name}_nothing`)], shape, {}, name);
   const u = masked(all, mask?.competes, range.lo, `${hint}_open`);
   const top = b.emit("nn.reduce", [u], row, { ...fold, kind: "max" }, `${hint}_max`);
   const below = b.emit("nn.sub", [u, top], shape, {}, `${hint}_argument`);
@@ -59,19 +75,34 @@ export function softmaxOfIntegers(b: ExactBuilder, all: Value, scale: number, ra
   const power = b.emit("nn.mul", [r.mantissa, r.power], row, {}, `${hint}_power_of_sum`);
   const unit = r.scale * 2 ** (EXP_BITS - RECIPROCAL_BITS + SOFTMAX_BITS);
   const inverse = rounded(b, power, unit, 0, 2 ** SOFTMAX_BITS, `${hint}_reciprocal`);
-  return rounded(b, b.emit("nn.mul", [e, inverse], shape, {}, `${hint}_quotient`), 2 ** -EXP_BITS, 0, 2 ** SOFTMAX_BITS, hint);
+  return rounded(
+    b,
+    b.emit("nn.mul", [e, inverse], shape, {}, `${hint}_quotient`),
+    2 ** -EXP_BITS,
+    0,
+    2 ** SOFTMAX_BITS,
+    hint,
+  );
 }
 
 function rounded(b: ExactBuilder, v: Value, factor: number, lo: number, hi: number, name: string): Value {
   const { shape } = v.type as TensorType;
-  return b.emit("nn.round", [b.emit("nn.mul", [v, b.number(factor, `${name}_shift`)], shape, {}, `${name}_scaled`)], shape, { lo, hi }, name);
+  return b.emit(
+    "nn.round",
+    [b.emit("nn.mul", [v, b.number(factor, `${name}_shift`)], shape, {}, `${name}_scaled`)],
+    shape,
+    { lo, hi },
+    name,
+  );
 }
 
 /** exp(scale * d) * 2^EXP_BITS for d in [-span, 0]. */
 function expOf(b: ExactBuilder, d: Value, scale: number, span: number, hint: string): Value {
   const { shape } = d.type as TensorType;
   const table = (v: Value, entries: number, step: number, bits: number, name: string): Value => {
-    const values = Float64Array.from({ length: entries }, (_, k) => Math.round(Math.exp(scale * step * (k - entries + 1)) * 2 ** bits));
+    const values = Float64Array.from({ length: entries }, (_, k) =>
+      Math.round(Math.exp(scale * step * (k - entries + 1)) * 2 ** bits),
+    );
     return b.emit("nn.lookup", [v], shape, { first: 1 - entries, values: new Dense([entries], f32, values) }, name);
   };
   if (span < MAX_TABLE) return table(d, span + 1, 1, EXP_BITS, `${hint}_exp`);
@@ -81,7 +112,22 @@ function expOf(b: ExactBuilder, d: Value, scale: number, span: number, hint: str
   const raised = b.emit("nn.add", [d, b.number((step - 1) / 2, `${hint}_half`)], shape, {}, `${hint}_raised`);
   const upper = rounded(b, raised, 1 / step, -most, 0, `${hint}_upper`);
   const whole = b.emit("nn.mul", [upper, b.number(step, `${hint}_step`)], shape, {}, `${hint}_whole`);
-  const lower = b.emit("nn.clip", [b.emit("nn.sub", [d, whole], shape, {}, `${hint}_rest_of_argument`)], shape, { lo: 1 - step, hi: 0 }, `${hint}_lower`);
-  const product = b.emit("nn.mul", [table(upper, most + 1, step, FACTOR_BITS, `${hint}_exp_upper`), table(lower, step, 1, FACTOR_BITS, `${hint}_exp_lower`)], shape, {}, `${hint}_exp_product`);
+  const lower = b.emit(
+    "nn.clip",
+    [b.emit("nn.sub", [d, whole], shape, {}, `${hint}_rest_of_argument`)],
+    shape,
+    { lo: 1 - step, hi: 0 },
+    `${hint}_lower`,
+  );
+  const product = b.emit(
+    "nn.mul",
+    [
+      table(upper, most + 1, step, FACTOR_BITS, `${hint}_exp_upper`),
+      table(lower, step, 1, FACTOR_BITS, `${hint}_exp_lower`),
+    ],
+    shape,
+    {},
+    `${hint}_exp_product`,
+  );
   return rounded(b, product, 2 ** (EXP_BITS - 2 * FACTOR_BITS), 0, 2 ** EXP_BITS, `${hint}_exp`);
 }

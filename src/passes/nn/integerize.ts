@@ -1,16 +1,17 @@
 /**
- * Quantized models compute with integers: what the model says with real numbers between DequantizeLinear and QuantizeLinear
- * is rewritten so that convolutions, matrix products and sums see the integers, and all scales meet in one factor in front
- * of the rounding.
+ * Quantized models compute with integers: what the model says with real numbers between DequantizeLinear and
+ * QuantizeLinear is rewritten so that convolutions, matrix products and sums see the integers, and all scales meet in
+ * one factor in front of the rounding.
  *
  *   round(relu(conv(u * sx + o, k * sw) + b) / sy)   ->   round(relu(conv(u, k) + (o sum(k) sw + b) / (sx sw)) * (sx sw / sy))
  *
- * u are the codes of the model, results of `nn.round` with their zero points; k the integers behind constant weights. What an
- * operation makes of u is again a scale, an offset and integers (`Scaled`), per tensor or per channel. A function of a single
- * tensor of few values, whatever it is made of, becomes a table of integers. What is left computes with real numbers, and the
- * record says why.
+ * u are the codes of the model, results of `nn.round` with their zero points; k the integers behind constant weights.
+ * What an operation makes of u is again a scale, an offset and integers (`Scaled`), per tensor or per channel. A
+ * function of a single tensor of few values, whatever it is made of, becomes a table of integers. What is left computes
+ * with real numbers, and the record says why.
  *
- * @source Jacob et al., "Quantization and training of neural networks for efficient integer-arithmetic-only inference" (CVPR 2018)
+ * @source Jacob et al., "Quantization and training of neural networks for efficient integer-arithmetic-only inference"
+ * (CVPR 2018)
  */
 import type { Attr } from "../../ir/attributes.js";
 import { Builder, type Module, type Op, type Value } from "../../ir/core.js";
@@ -22,7 +23,18 @@ import { isAll, map, ONE } from "./integerize/field.js";
 import { linear, type Refuse } from "./integerize/linear.js";
 import { concat, fold, softmax, view } from "./integerize/move.js";
 import { INTEGER_RECORD, recordOf, type IntegerRecord } from "./integerize/record.js";
-import { codes, constantOf, EXACT, IntegerBuilder, isCount, shapeOf, sumRange, fieldRange, type Range, type Scaled } from "./integerize/scaled.js";
+import {
+  codes,
+  constantOf,
+  EXACT,
+  IntegerBuilder,
+  isCount,
+  shapeOf,
+  sumRange,
+  fieldRange,
+  type Range,
+  type Scaled,
+} from "./integerize/scaled.js";
 import { MAX_TABLE, roundedTable } from "./integerize/table.js";
 
 export { EXACT } from "./integerize/scaled.js";
@@ -76,9 +88,13 @@ class Integerizer {
     return this.quantized ? recordOf(this.module, this.original, this.reasons) : undefined;
   }
 
-  // --- integers behind values -----------------------------------------------------------------------------------------
+  // --- integers behind values
+  //   -----------------------------------------------------------------------------------------
 
-  /** The integers behind the result of `op`, if it is a multiple of some; otherwise the reason is noted where an operand is one. */
+  /**
+   * The integers behind the result of `op`, if it is a multiple of some; otherwise the reason is noted where an operand
+   * is one.
+   */
   private derive(op: Op): Scaled | undefined {
     const refuse: Refuse = (reason) => {
       if (!this.reasons.has(op)) this.reasons.set(op, reason);
@@ -86,7 +102,12 @@ class Integerizer {
     };
     const s = this.form(op, refuse);
     if (s !== undefined) this.reasons.delete(op);
-    else if (op.operands.some((v) => this.scaled.has(v))) refuse(op.operands.every((v) => this.scaled.has(v) || constantOf(v) !== undefined) ? defaultReason(op) : "it joins the model's integers with real numbers");
+    else if (op.operands.some((v) => this.scaled.has(v)))
+      refuse(
+        op.operands.every((v) => this.scaled.has(v) || constantOf(v) !== undefined)
+          ? defaultReason(op)
+          : "it joins the model's integers with real numbers",
+      );
     return s;
   }
 
@@ -94,12 +115,16 @@ class Integerizer {
     const constant = op.operands.length === 2 && op.operands.some((v) => constantOf(v) !== undefined);
     switch (op.name) {
       case "nn.mul":
-        return constant ? byConstant(op, this.scaledOf, refuse) : product(this.b, op, this.scaledOf, this.squares, refuse);
+        return constant
+          ? byConstant(op, this.scaledOf, refuse)
+          : product(this.b, op, this.scaledOf, this.squares, refuse);
       case "nn.add":
       case "nn.sub":
         return constant ? byConstant(op, this.scaledOf, refuse) : sum(this.b, op, this.scaledOf);
       case "nn.div":
-        return constant ? byConstant(op, this.scaledOf, refuse) : quotient(this.b, op, this.scaledOf, this.squares, refuse);
+        return constant
+          ? byConstant(op, this.scaledOf, refuse)
+          : quotient(this.b, op, this.scaledOf, this.squares, refuse);
       case "nn.conv":
       case "nn.matmul":
         return linear(this.b, op, this.scaledOf, refuse);
@@ -132,7 +157,8 @@ class Integerizer {
     }
   }
 
-  // --- where integers end ---------------------------------------------------------------------------------------------
+  // --- where integers end
+  //   ---------------------------------------------------------------------------------------------
 
   private round(op: Op): void {
     if (op.operand(0).def !== undefined && !isInputScale(op.operand(0).def!)) this.quantized = true;
@@ -140,7 +166,9 @@ class Integerizer {
     this.scaled.set(op.result, this.rounded(op.operand(0), { lo, hi }, zeroOf(op, lo, hi), op.result.hint));
   }
 
-  /** round(x) within the limits, as codes: integers with `zero` added, so that they have no more bits than the model's. */
+  /**
+   * round(x) within the limits, as codes: integers with `zero` added, so that they have no more bits than the model's.
+   */
   private rounded(x: Value, range: Range, zero: number, hint: string | undefined): Scaled {
     const { lo, hi } = range;
     const s = this.scaled.get(x);
@@ -159,7 +187,8 @@ class Integerizer {
   /** nn.round of `y`, in front of the operations that only move elements: what they move is narrow then. */
   private roundBefore(y: Value, attrs: Record<string, Attr>, hint: string | undefined): Value {
     const op = y.def;
-    if (op === undefined || this.original.has(op) || y.uses.length > 0 || !MOVES.has(op.name)) return this.b.exact("nn.round", [y], shapeOf(y), attrs, hint);
+    if (op === undefined || this.original.has(op) || y.uses.length > 0 || !MOVES.has(op.name))
+      return this.b.exact("nn.round", [y], shapeOf(y), attrs, hint);
     const parts = op.operands.map((v) => this.roundBefore(v, attrs, hint));
     return this.b.emit(op.name, parts, shapeOf(y), op.attrs, hint);
   }
@@ -172,7 +201,10 @@ class Integerizer {
     return whole === undefined ? this.expander.expand(v, ONE) : this.b.multiply(whole.u, whole.scale, v.hint);
   }
 
-  /** Operations that are left with real numbers get them from the integers; last first, so that only what is read counts. */
+  /**
+   * Operations that are left with real numbers get them from the integers; last first, so that only what is read
+   * counts.
+   */
   private materialize(): void {
     const ops = this.module.func.body.ops;
     const live = new Set<Op>([ops[ops.length - 1]!]);
@@ -195,9 +227,13 @@ class Integerizer {
   }
 }
 
-/** What is added to the result of a rounding: the zero point of the model, where the codes have fewer bits than what was rounded. */
+/**
+ * What is added to the result of a rounding: the zero point of the model, where the codes have fewer bits than what was
+ * rounded.
+ */
 function zeroOf(op: Op, lo: number, hi: number): number {
-  const bits = (l: number, h: number): number => (l >= 0 ? Math.ceil(Math.log2(h + 1)) : Math.ceil(Math.log2(Math.max(-l, h + 1))) + 1);
+  const bits = (l: number, h: number): number =>
+    l >= 0 ? Math.ceil(Math.log2(h + 1)) : Math.ceil(Math.log2(Math.max(-l, h + 1))) + 1;
   const next = op.result.uses.length === 1 ? op.result.uses[0]!.op : undefined;
   const c = next?.name === "nn.add" ? constantOf(next.operand(1)) : undefined;
   const zero = c?.data.length === 1 && isCount(c.data[0]!) ? Math.round(c.data[0]!) : 0;
@@ -209,6 +245,7 @@ function isInputScale(op: Op): boolean {
 }
 
 function defaultReason(op: Op): string {
-  if (op.name === "nn.unary" || op.name === "nn.leaky_relu") return `it is a function of more than ${MAX_TABLE} values, or of several tensors`;
+  if (op.name === "nn.unary" || op.name === "nn.leaky_relu")
+    return `it is a function of more than ${MAX_TABLE} values, or of several tensors`;
   return "it has no form on integers of these scales";
 }

@@ -4,9 +4,11 @@
  *
  * - The noise of the tensor as it is in the running network: everything in front of it counts.
  * - The noise that its layer adds by itself: the layer reads the float network's tensors, requantized.
- * - What the layer's own noise consists of: rounding of the result, values beyond the format, and the rest, which is coarse
+ * - What the layer's own noise consists of: rounding of the result, values beyond the format, and the rest, which is
+ *   coarse
  *   weights and tables.
- * - What it does to the outputs: the layer's own noise is added to the float network at that place, and the error at the
+ * - What it does to the outputs: the layer's own noise is added to the float network at that place, and the error at
+ *   the
  *   outputs is measured. Noises of different layers hardly correlate, so these powers add up to about the whole.
  */
 import { CompilerBug } from "../../diagnostics/index.js";
@@ -89,7 +91,9 @@ export interface NoiseOptions {
   readonly samples: readonly Sample[];
   /** The first so many of them also tell what a layer does to the outputs. */
   readonly injected: number;
-  /** Fixed-point tensors with the float tensors that they stand for; found by what quantization has noted where absent. */
+  /**
+   * Fixed-point tensors with the float tensors that they stand for; found by what quantization has noted where absent.
+   */
   readonly pairs?: ReadonlyMap<Value, Value>;
   readonly progress?: (done: number, total: number) => void;
 }
@@ -140,7 +144,8 @@ export function measureNoise(float: Module, fixed: Module, options: NoiseOptions
     };
     program.run(inputs);
 
-    // Each layer by itself: behind every rounding, the float network's tensor on the format's grid takes the place of the result.
+    // Each layer by itself: behind every rounding, the float network's tensor on the format's grid takes the place of
+    // the result.
     const ideal = new Map<Layer, Float64Array>();
     reference.observe = (v, data) => {
       const l = byFloat.get(v);
@@ -160,7 +165,13 @@ export function measureNoise(float: Module, fixed: Module, options: NoiseOptions
       if (l === undefined) return void exact.set(v, data);
       const wanted = truth.get(l.float)!;
       const added = difference(data, ideal.get(l)!).map((e, i) => (counts(l, wanted[i]!) ? e : 0));
-      observeOwn(l, wanted, difference(data, wanted), added, ROUNDS.has(l.fixed.def!.name) ? difference(data, exact.get(l.fixed.def!.operand(0)) ?? data) : undefined);
+      observeOwn(
+        l,
+        wanted,
+        difference(data, wanted),
+        added,
+        ROUNDS.has(l.fixed.def!.name) ? difference(data, exact.get(l.fixed.def!.operand(0)) ?? data) : undefined,
+      );
       own.set(l, added);
       data.set(grid(l));
       exact.set(v, data);
@@ -173,13 +184,24 @@ export function measureNoise(float: Module, fixed: Module, options: NoiseOptions
 }
 
 /** Adds each layer's own noise to the float network, one layer at a time. */
-function inject(reference: ReturnType<typeof prepareNn>, float: Module, sample: Sample, expected: readonly Float64Array[], own: ReadonlyMap<Layer, Float64Array>): void {
+function inject(
+  reference: ReturnType<typeof prepareNn>,
+  float: Module,
+  sample: Sample,
+  expected: readonly Float64Array[],
+  own: ReadonlyMap<Layer, Float64Array>,
+): void {
   for (const [l, noise] of own) {
     if (noise.every((e) => e === 0)) continue;
     reference.observe = (v, data) => {
       if (v === l.float) for (let i = 0; i < data.length; i++) data[i]! += noise[i]!;
     };
-    const inputs = l.fixed.def === undefined ? sample.map((x, i) => (float.func.body.args[i] === l.float ? Float64Array.from(x, (v, k) => v + noise[k]!) : x)) : sample;
+    const inputs =
+      l.fixed.def === undefined
+        ? sample.map((x, i) =>
+            float.func.body.args[i] === l.float ? Float64Array.from(x, (v, k) => v + noise[k]!) : x,
+          )
+        : sample;
     reference.run(inputs).forEach((y, o) => {
       const power = meanSquare(expected[o]!) || 1;
       const error = meanSquare(difference(y, expected[o]!)) / power;
@@ -227,10 +249,16 @@ function observeRunning(l: Layer, expected: Float64Array, data: ArrayLike<number
 }
 
 /**
- * `error`: against the float tensor; `added`: without what the requantized inputs do; `last`: what the last rounding does,
- * undefined where the result comes from a table.
+ * `error`: against the float tensor; `added`: without what the requantized inputs do; `last`: what the last rounding
+ * does, undefined where the result comes from a table.
  */
-function observeOwn(l: Layer, expected: Float64Array, error: Float64Array, added: Float64Array, last: Float64Array | undefined): void {
+function observeOwn(
+  l: Layer,
+  expected: Float64Array,
+  error: Float64Array,
+  added: Float64Array,
+  last: Float64Array | undefined,
+): void {
   const s = l.stats;
   const half = 2 ** -l.type.frac / 2;
   const isInput = l.fixed.def === undefined;
@@ -246,7 +274,9 @@ function observeOwn(l: Layer, expected: Float64Array, error: Float64Array, added
 
 function layersOf(fixed: Module, pairs: ReadonlyMap<Value, Value>, limitOf: (v: Value) => number): Layer[] {
   const layers: Layer[] = [];
-  const inOrder = [...fixed.func.body.args, ...fixed.func.body.ops.flatMap((op) => op.results)].filter((v) => pairs.has(v));
+  const inOrder = [...fixed.func.body.args, ...fixed.func.body.ops.flatMap((op) => op.results)].filter((v) =>
+    pairs.has(v),
+  );
   for (const v of inOrder) {
     const partner = pairs.get(v)!;
     const type = fixedOf(v);
@@ -270,7 +300,17 @@ function layersOf(fixed: Module, pairs: ReadonlyMap<Value, Value>, limitOf: (v: 
 
 /** Operations whose operand is the exact value; the others are tables. */
 const ROUNDS = new Set(["nn.quantize", "nn.round"]);
-const MOVES = new Set(["nn.quantize", "nn.round", "nn.reshape", "nn.transpose", "nn.slice", "nn.gather", "nn.broadcast", "nn.pad", "nn.concat"]);
+const MOVES = new Set([
+  "nn.quantize",
+  "nn.round",
+  "nn.reshape",
+  "nn.transpose",
+  "nn.slice",
+  "nn.gather",
+  "nn.broadcast",
+  "nn.pad",
+  "nn.concat",
+]);
 
 function describe(l: Layer, layers: readonly Layer[]): LayerNoise {
   const s = l.stats;
@@ -285,7 +325,17 @@ function describe(l: Layer, layers: readonly Layer[]): LayerNoise {
   return {
     tensor: l.float.hint ?? l.fixed.hint ?? `%${l.fixed.id}`,
     nodes: [...new Set(l.ops.flatMap((op) => (op.name === "nn.quantize" && l.ops.length > 1 ? [] : op.loc.nodes)))],
-    operations: [...new Set(l.ops.filter((op) => !MOVES.has(op.name)).map((op) => (op.name === "nn.unary" || op.name === "nn.reduce" || op.name === "nn.pool" ? String(op.attrs["fn"] ?? `${op.attrs["kind"]} ${op.name.slice(3)}`) : op.name.slice(3))))],
+    operations: [
+      ...new Set(
+        l.ops
+          .filter((op) => !MOVES.has(op.name))
+          .map((op) =>
+            op.name === "nn.unary" || op.name === "nn.reduce" || op.name === "nn.pool"
+              ? String(op.attrs["fn"] ?? `${op.attrs["kind"]} ${op.name.slice(3)}`)
+              : op.name.slice(3),
+          ),
+      ),
+    ],
     format: l.type,
     min: s.count === 0 ? 0 : s.min,
     max: s.count === 0 ? 0 : s.max,
@@ -299,8 +349,19 @@ function describe(l: Layer, layers: readonly Layer[]): LayerNoise {
     noise: { rounding: power(s.rounding), saturation: power(s.saturation), arithmetic: power(s.arithmetic) },
     output_share: all === 0 ? 0 : s.atOutputs / all,
     macs: l.ops.reduce((n, op) => n + macsOf(op), 0),
-    weights: weighted.map((op) => ({ node: nodeOf(op), format: showType(fixedOf(op.operand(1))!), width: fixedOf(op.operand(1))!.width })),
-    ...(table !== undefined && { table: { node: nodeOf(table), fn: String(table.attrs["fn"]), argument: showType(fixedOf(table.operand(0))!), width: fixedOf(table.operand(0))!.width } }),
+    weights: weighted.map((op) => ({
+      node: nodeOf(op),
+      format: showType(fixedOf(op.operand(1))!),
+      width: fixedOf(op.operand(1))!.width,
+    })),
+    ...(table !== undefined && {
+      table: {
+        node: nodeOf(table),
+        fn: String(table.attrs["fn"]),
+        argument: showType(fixedOf(table.operand(0))!),
+        width: fixedOf(table.operand(0))!.width,
+      },
+    }),
     inputs: l.sources.map((x) => layers.findIndex((o) => o.fixed === x)),
   };
 }

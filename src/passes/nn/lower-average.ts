@@ -14,7 +14,13 @@ function isFloat(op: Op): boolean {
   return (op.result.type as TensorType).elem.kind === "float";
 }
 function constant(b: Builder, shape: readonly number[], values: ArrayLike<number>, hint: string): Value {
-  return b.value("nn.constant", [], tensor(shape, f32), { value: new Dense(shape, f32, Float32Array.from(values)) }, hint);
+  return b.value(
+    "nn.constant",
+    [],
+    tensor(shape, f32),
+    { value: new Dense(shape, f32, Float32Array.from(values)) },
+    hint,
+  );
 }
 
 const meanOfReduce: Rule = {
@@ -24,7 +30,13 @@ const meanOfReduce: Rule = {
     if (op.attrs["kind"] !== "mean" || !isFloat(op)) return undefined;
     const shape = shapeOf(op.operand(0));
     const count = intsAttr(op, "axes").reduce((n, a) => n * shape[(a + shape.length) % shape.length]!, 1);
-    const sum = b.value("nn.reduce", [op.operand(0)], op.result.type, { ...op.attrs, kind: "sum" }, `${op.result.hint ?? "mean"}_sum`);
+    const sum = b.value(
+      "nn.reduce",
+      [op.operand(0)],
+      op.result.type,
+      { ...op.attrs, kind: "sum" },
+      `${op.result.hint ?? "mean"}_sum`,
+    );
     return b.value("nn.mul", [sum, constant(b, [], [1 / count], "scale")], op.result.type, {}, op.result.hint);
   },
 };
@@ -36,11 +48,24 @@ const averagePool: Rule = {
     if (op.attrs["kind"] !== "average" || !isFloat(op)) return undefined;
     const kernel = intsAttr(op, "kernel");
     const { count_include_pad: _, ...rest } = op.attrs;
-    const sum = b.value("nn.pool", [op.operand(0)], op.result.type, { ...rest, kind: "sum" }, `${op.result.hint ?? "average"}_sum`);
+    const sum = b.value(
+      "nn.pool",
+      [op.operand(0)],
+      op.result.type,
+      { ...rest, kind: "sum" },
+      `${op.result.hint ?? "average"}_sum`,
+    );
     const window = elementCount(kernel);
     const inside = boolAttr(op, "count_include_pad") ? undefined : countsInside(op, kernel);
     const uniform = inside === undefined || inside.every((n) => n === inside[0]);
-    const factor = uniform ? constant(b, [], [1 / (inside?.[0] ?? window)], "scale") : constant(b, [1, 1, ...shapeOf(op.result).slice(2)], inside.map((n) => 1 / n), "scale");
+    const factor = uniform
+      ? constant(b, [], [1 / (inside?.[0] ?? window)], "scale")
+      : constant(
+          b,
+          [1, 1, ...shapeOf(op.result).slice(2)],
+          inside.map((n) => 1 / n),
+          "scale",
+        );
     return b.value("nn.mul", [sum, factor], op.result.type, {}, op.result.hint);
   },
 };
@@ -48,7 +73,8 @@ const averagePool: Rule = {
 /** Elements of each window that lie inside the input, by output position. */
 export function countsInside(op: Op, kernel: readonly number[]): number[] {
   const [xs, ys] = [shapeOf(op.operand(0)).slice(2), shapeOf(op.result).slice(2)];
-  const attr = (key: string, fill: number): number[] => (op.attrs[key] === undefined ? kernel.map(() => fill) : intsAttr(op, key));
+  const attr = (key: string, fill: number): number[] =>
+    op.attrs[key] === undefined ? kernel.map(() => fill) : intsAttr(op, key);
   const [strides, pads, dilations] = [attr("strides", 1), attr("pads", 0), attr("dilations", 1)];
   const perAxis = ys.map((n, d) =>
     Array.from({ length: n }, (_, o) => {
@@ -71,12 +97,23 @@ const divByConstant: Rule = {
     const [x, y] = [op.operand(0), op.operand(1)];
     if (y.def?.name === "nn.constant") {
       const value = denseAttr(y.def, "value");
-      const inverse = constant(b, value.shape, Array.from(value.data, (v) => 1 / v), `${y.hint ?? "divisor"}_inverse`);
+      const inverse = constant(
+        b,
+        value.shape,
+        Array.from(value.data, (v) => 1 / v),
+        `${y.hint ?? "divisor"}_inverse`,
+      );
       return b.value("nn.mul", [x, inverse], op.result.type, {}, op.result.hint);
     }
     // The root's reciprocal is one table, whose relative error does not grow with the root's.
     if (y.def?.name === "nn.unary" && y.def.attrs["fn"] === "sqrt") {
-      const inverseRoot = b.value("nn.unary", [y.def.operand(0)], y.type, { fn: "rsqrt" }, `${y.hint ?? "divisor"}_inverse`);
+      const inverseRoot = b.value(
+        "nn.unary",
+        [y.def.operand(0)],
+        y.type,
+        { fn: "rsqrt" },
+        `${y.hint ?? "divisor"}_inverse`,
+      );
       return b.value("nn.mul", [x, inverseRoot], op.result.type, {}, op.result.hint);
     }
     const inverse = b.value("nn.unary", [y], y.type, { fn: "reciprocal" }, `${y.hint ?? "divisor"}_inverse`);

@@ -1,4 +1,7 @@
-/** How far an output of a fixed-point network is from the float network's: errors, and agreement where an output is a choice. */
+/**
+ * How far an output of a fixed-point network is from the float network's: errors, and agreement where an output is a
+ * choice.
+ */
 import type { Value } from "../../ir/core.js";
 import { fixedOf, shapeOf } from "../../ir/eval/nn-fixed.js";
 import { argmax } from "./quantize/bounds.js";
@@ -12,22 +15,41 @@ export interface OutputError {
   /** Signal to quantization noise, 10 log10(sum x^2 / sum error^2); Infinity without error. */
   readonly sqnr_db: number;
   /**
-   * Share of rows whose largest element is at the same place; of elements that differ by less than the output's last bit any
-   * is right. Only for outputs that are one vector or a list of vectors.
+   * Share of rows whose largest element is at the same place; of elements that differ by less than the output's last
+   * bit any is right. Only for outputs that are one vector or a list of vectors.
    */
   readonly argmax_agreement?: number;
   /** Whether the rows look like scores: the float network's largest element stands out. */
   readonly scores?: boolean;
-  /** Of outputs that only take a few whole numbers (labels, indices, decisions): share of elements that are the same number. */
+  /**
+   * Of outputs that only take a few whole numbers (labels, indices, decisions): share of elements that are the same
+   * number.
+   */
   readonly equal?: number;
 }
 
 /** Operations that change elements one by one, so that the last axis stays what it was. */
-const ELEMENTWISE: ReadonlySet<string> = new Set(["nn.add", "nn.sub", "nn.mul", "nn.div", "nn.max", "nn.min", "nn.relu", "nn.neg", "nn.abs", "nn.leaky_relu", "nn.clip", "nn.unary", "nn.quantize", "nn.round", "nn.lookup"]);
+const ELEMENTWISE: ReadonlySet<string> = new Set([
+  "nn.add",
+  "nn.sub",
+  "nn.mul",
+  "nn.div",
+  "nn.max",
+  "nn.min",
+  "nn.relu",
+  "nn.neg",
+  "nn.abs",
+  "nn.leaky_relu",
+  "nn.clip",
+  "nn.unary",
+  "nn.quantize",
+  "nn.round",
+  "nn.lookup",
+]);
 
 /**
- * Elements of one row of scores in `output`: of a single vector all, of a list of vectors those of one, where it is a dense layer
- * that makes them. 0 for everything else: the last axis of an image says nothing about a choice.
+ * Elements of one row of scores in `output`: of a single vector all, of a list of vectors those of one, where it is a
+ * dense layer that makes them. 0 for everything else: the last axis of an image says nothing about a choice.
  */
 export function scoresOf(output: Value): number {
   const shape = shapeOf(output);
@@ -44,7 +66,10 @@ export function scoresOf(output: Value): number {
 
 /** More different numbers are no labels. */
 const LABELS = 256;
-/** Lead of the largest element, in standard deviations of its row, that half of all rows must have for a choice to mean something. */
+/**
+ * Lead of the largest element, in standard deviations of its row, that half of all rows must have for a choice to mean
+ * something.
+ */
 const LEAD = 0.05;
 
 export class OutputMeter {
@@ -81,12 +106,14 @@ export class OutputMeter {
       this.absolute += Math.abs(e);
       if (e > this.worst || -e > this.worst) this.worst = Math.abs(e);
       if (Math.abs(e) < 0.5) this.same++;
-      if (this.labels !== undefined && (!Number.isInteger(x) || this.labels.add(x).size > LABELS)) this.labels = undefined;
+      if (this.labels !== undefined && (!Number.isInteger(x) || this.labels.add(x).size > LABELS))
+        this.labels = undefined;
     }
     this.step = Math.max(this.step, step);
     if (this.width < 2) return;
     const [x, y] = [Float64Array.from(expected), Float64Array.from(actual)];
-    for (let r = 0; r < x.length; r += this.width) this.row(x.subarray(r, r + this.width), y.subarray(r, r + this.width), step);
+    for (let r = 0; r < x.length; r += this.width)
+      this.row(x.subarray(r, r + this.width), y.subarray(r, r + this.width), step);
   }
 
   private row(x: Float64Array, y: Float64Array, step: number): void {
@@ -112,7 +139,12 @@ export class OutputMeter {
       mae: this.absolute / Math.max(1, count),
       rmse: Math.sqrt(noise / Math.max(1, count)),
       // Of an output that is always zero there is no ratio: it is right to the last bit, or wrong.
-      sqnr_db: noise === 0 || (signal === 0 && this.worst <= this.step) ? Infinity : signal === 0 ? -Infinity : 10 * Math.log10(signal / noise),
+      sqnr_db:
+        noise === 0 || (signal === 0 && this.worst <= this.step)
+          ? Infinity
+          : signal === 0
+            ? -Infinity
+            : 10 * Math.log10(signal / noise),
       ...(rows > 0 && { argmax_agreement: this.agreeing / rows, scores: this.clear >= rows / 2 }),
       ...(isLabel && { equal: this.same / count }),
     };

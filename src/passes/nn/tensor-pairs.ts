@@ -1,6 +1,6 @@
 /**
- * Which tensor of the float network a tensor of the fixed-point network stands for. The pass `quantize` writes it to the
- * operation that rounds, so that it survives the textual form, in which names are simplified.
+ * Which tensor of the float network a tensor of the fixed-point network stands for. The pass `quantize` writes it to
+ * the operation that rounds, so that it survives the textual form, in which names are simplified.
  */
 import type { Module, Value } from "../../ir/core.js";
 import { shapeOf } from "../../ir/eval/nn-fixed.js";
@@ -23,10 +23,10 @@ function tensorsOf(module: Module): Value[] {
 }
 
 /**
- * Fixed-point tensors that are compared, in program order, with their float counterparts: the inputs, and the results of
- * roundings (nn.quantize, nn.unary, nn.round, nn.lookup). Everything between them is exact. Where that is not said (integers of a network that
- * was quantized before it was imported, modules made by hand), tensors of the same name belong together, if there is one of that
- * name only.
+ * Fixed-point tensors that are compared, in program order, with their float counterparts: the inputs, and the results
+ * of roundings (nn.quantize, nn.unary, nn.round, nn.lookup). Everything between them is exact. Where that is not said
+ * (integers of a network that was quantized before it was imported, modules made by hand), tensors of the same name
+ * belong together, if there is one of that name only.
  */
 export function pairTensors(float: Module, fixed: Module): Map<Value, Value> {
   const names = tensorNames(float);
@@ -43,13 +43,20 @@ export function pairTensors(float: Module, fixed: Module): Map<Value, Value> {
   const pairs = new Map<Value, Value>();
   const taken = new Set<Value>(float.func.body.args);
   // A port that takes integers has a scale of its own; the rounding to these integers is compared behind it.
-  fixed.func.body.args.forEach((a, i) => void (portScale(fixed.func, "input_scales", i) === 1 && pairs.set(a, float.func.body.args[i]!)));
+  fixed.func.body.args.forEach(
+    (a, i) => void (portScale(fixed.func, "input_scales", i) === 1 && pairs.set(a, float.func.body.args[i]!)),
+  );
   for (const op of fixed.func.body.ops) {
     const isInteger = op.name === "nn.round" || op.name === "nn.lookup";
     if (op.name !== "nn.quantize" && op.name !== "nn.unary" && !isInteger) continue;
     const stated = op.attrs[FLOAT_TENSOR];
     const hint = sanitizeHint(op.result.hint);
-    const partner = typeof stated === "string" ? byText.get(stated) : (states && !isInteger) || hint === undefined ? undefined : byHint.get(hint);
+    const partner =
+      typeof stated === "string"
+        ? byText.get(stated)
+        : (states && !isInteger) || hint === undefined
+          ? undefined
+          : byHint.get(hint);
     if (partner !== undefined && !taken.has(partner) && size(partner) === size(op.result)) {
       taken.add(partner);
       pairs.set(op.result, partner);

@@ -26,16 +26,39 @@ function roundedTo(v: number, bits: number): number {
 }
 
 /** Operations that a positive factor passes, whatever else they do. */
-const PASSED = new Set(["nn.relu", "nn.neg", "nn.abs", "nn.reshape", "nn.transpose", "nn.slice", "nn.gather", "nn.broadcast", "nn.concat"]);
+const PASSED = new Set([
+  "nn.relu",
+  "nn.neg",
+  "nn.abs",
+  "nn.reshape",
+  "nn.transpose",
+  "nn.slice",
+  "nn.gather",
+  "nn.broadcast",
+  "nn.concat",
+]);
 const PRODUCTS = new Set(["nn.mul", "nn.div", "nn.constant"]);
 /** Operations behind which a number beyond the limits of a rounding may be any other beyond them. */
-const KEEPS_LIMITS = new Set(["nn.mul", "nn.div", "nn.unary", "nn.relu", "nn.reshape", "nn.transpose", "nn.slice", "nn.gather", "nn.broadcast"]);
+const KEEPS_LIMITS = new Set([
+  "nn.mul",
+  "nn.div",
+  "nn.unary",
+  "nn.relu",
+  "nn.reshape",
+  "nn.transpose",
+  "nn.slice",
+  "nn.gather",
+  "nn.broadcast",
+]);
 const EXTREMES = new Set(["nn.max", "nn.min"]);
 
 /** An input in any order, or times a number: quantized at once. */
 function isScaledInput(v: Value): boolean {
   if (v.def === undefined) return true;
-  const passes = v.def.name === "nn.mul" ? constantOf(v.def.operand(1))?.data.length === 1 : ["nn.reshape", "nn.transpose", "nn.slice", "nn.gather", "nn.broadcast"].includes(v.def.name);
+  const passes =
+    v.def.name === "nn.mul"
+      ? constantOf(v.def.operand(1))?.data.length === 1
+      : ["nn.reshape", "nn.transpose", "nn.slice", "nn.gather", "nn.broadcast"].includes(v.def.name);
   return passes && isScaledInput(v.def.operand(0));
 }
 
@@ -75,26 +98,47 @@ export class Expander {
     // As kernels of integers compute it, in float32: what lies next to a tie then falls to the same side.
     const single = map(times(map(s.scale, Math.fround), f), Math.fround);
     const centred = results === undefined ? undefined : this.b.centredRange(s);
-    const factor = results === undefined || centred === undefined ? single : map(single, (v) => factorAsFloat32(v, centred, results));
+    const factor =
+      results === undefined || centred === undefined
+        ? single
+        : map(single, (v) => factorAsFloat32(v, centred, results));
     if (isAll(s.offset, 0)) return { y: this.b.multiply(s.u, factor, hint), rest: ZERO };
-    // Sums of products have their bias in front of the factor, where it is an integer as a rule; not where it dwarfs them.
-    const small = s.range === undefined || s.offset.data.every((o) => Math.abs(o) <= 4 * Math.max(-s.range!.lo, s.range!.hi) * s.scale.data.reduce((m, v) => Math.min(m, Math.abs(v)), Infinity));
+    // Sums of products have their bias in front of the factor, where it is an integer as a rule; not where it dwarfs
+    // them.
+    const small =
+      s.range === undefined ||
+      s.offset.data.every(
+        (o) =>
+          Math.abs(o) <=
+          4 * Math.max(-s.range!.lo, s.range!.hi) * s.scale.data.reduce((m, v) => Math.min(m, Math.abs(v)), Infinity),
+      );
     const whole = isCoarse(s.range) || !small ? undefined : this.b.centred(s);
     if (whole !== undefined) return { y: this.b.multiply(whole.u, factor, hint), rest: ZERO };
     return { y: this.b.multiply(s.u, factor, hint), rest: times(s.offset, f) };
   }
 
-  /** Real numbers that no integers are behind; those of an input enter with many bits more than the rounding in front of which they are. */
+  /**
+   * Real numbers that no integers are behind; those of an input enter with many bits more than the rounding in front of
+   * which they are.
+   */
   private leaf(v: Value, f: Field): Value {
     if (v.def !== undefined || this.inputLimit === undefined || only(f) === undefined) return this.b.multiply(v, f);
     const fine = this.b.multiply(v, scalar(only(f)! * 2 ** INPUT_BITS));
-    const rounded = this.b.exact("nn.round", [fine], shapeOf(v), { lo: -this.inputLimit, hi: this.inputLimit }, `${v.hint ?? "input"}_fine`);
+    const rounded = this.b.exact(
+      "nn.round",
+      [fine],
+      shapeOf(v),
+      { lo: -this.inputLimit, hi: this.inputLimit },
+      `${v.hint ?? "input"}_fine`,
+    );
     return this.b.multiply(rounded, scalar(2 ** -INPUT_BITS), v.hint);
   }
 
   /** A rounding of `v` to [lo, hi] behind operations on real numbers. */
   rounded(v: Value, lo: number, hi: number): Value {
-    this.inputLimit = isScaledInput(v) ? undefined : 2 ** (Math.ceil(Math.log2(hi - lo + 1)) + INPUT_BITS + INPUT_SPARE_BITS);
+    this.inputLimit = isScaledInput(v)
+      ? undefined
+      : 2 ** (Math.ceil(Math.log2(hi - lo + 1)) + INPUT_BITS + INPUT_SPARE_BITS);
     this.limits = { lo, hi };
     const s = this.scaledOf(v);
     const { y, rest } = s === undefined ? this.parts(v, ONE) : this.multiple(s, ONE, v.hint, { lo, hi });
@@ -109,7 +153,14 @@ export class Expander {
       const all = times(fieldOfDense(c), f);
       if (all.shape.length <= c.shape.length) {
         const lead = c.shape.length - all.shape.length;
-        return { y: this.b.constant(only(all) === undefined ? [...new Array<number>(lead).fill(1), ...all.shape] : c.shape, only(all) === undefined ? all.data : new Float64Array(c.data.length).fill(all.data[0]!), v.hint ?? "constant"), rest: ZERO };
+        return {
+          y: this.b.constant(
+            only(all) === undefined ? [...new Array<number>(lead).fill(1), ...all.shape] : c.shape,
+            only(all) === undefined ? all.data : new Float64Array(c.data.length).fill(all.data[0]!),
+            v.hint ?? "constant",
+          ),
+          rest: ZERO,
+        };
       }
       return { y: this.b.constant(all.shape, all.data, v.hint ?? "constant"), rest: ZERO };
     }
@@ -118,7 +169,8 @@ export class Expander {
     if (f.data.some((x) => x <= 0) && !PRODUCTS.has(op.name)) return undefined;
     const once = (y: Value): { y: Value; rest: Field } => ({ y, rest: ZERO });
     const inner = (i = 0): Value => this.expand(op.operand(i), f);
-    const emit = (name: string, operands: readonly Value[], attrs: Op["attrs"] = {}): { y: Value; rest: Field } => once(this.b.exact(name, operands, shapeOf(v), attrs, v.hint));
+    const emit = (name: string, operands: readonly Value[], attrs: Op["attrs"] = {}): { y: Value; rest: Field } =>
+      once(this.b.exact(name, operands, shapeOf(v), attrs, v.hint));
     switch (op.name) {
       case "nn.mul":
       case "nn.div": {
@@ -131,10 +183,18 @@ export class Expander {
       }
       case "nn.add":
       case "nn.sub": {
-        if (only(f) === undefined && !op.operands.every((x) => sameShape(x, v) || constantOf(x) !== undefined)) return undefined;
-        const [p, q] = op.operands.map((x) => (constantOf(x) === undefined ? this.parts(x, f) : { y: undefined, rest: times(fieldOfDense(constantOf(x)!), f) })) as [{ y?: Value; rest: Field }, { y?: Value; rest: Field }];
+        if (only(f) === undefined && !op.operands.every((x) => sameShape(x, v) || constantOf(x) !== undefined))
+          return undefined;
+        const [p, q] = op.operands.map((x) =>
+          constantOf(x) === undefined
+            ? this.parts(x, f)
+            : { y: undefined, rest: times(fieldOfDense(constantOf(x)!), f) },
+        ) as [{ y?: Value; rest: Field }, { y?: Value; rest: Field }];
         const rest = zip(p.rest, q.rest, (x, y) => (op.name === "nn.add" ? x + y : x - y));
-        if (p.y === undefined) return q.y === undefined || !sameShape(q.y, v) ? undefined : { y: op.name === "nn.add" ? q.y : this.b.exact("nn.neg", [q.y], shapeOf(v), {}, v.hint), rest };
+        if (p.y === undefined)
+          return q.y === undefined || !sameShape(q.y, v)
+            ? undefined
+            : { y: op.name === "nn.add" ? q.y : this.b.exact("nn.neg", [q.y], shapeOf(v), {}, v.hint), rest };
         if (q.y === undefined) return sameShape(p.y, v) ? { y: p.y, rest } : undefined;
         return { y: this.b.exact(op.name, [p.y, q.y], shapeOf(v), {}, v.hint), rest };
       }
@@ -143,12 +203,26 @@ export class Expander {
         return only(f) === undefined ? undefined : emit(op.name, [inner(0), inner(1)]);
       case "nn.leaky_relu": {
         const x = inner();
-        return emit("nn.select_neg", [x, this.expand(op.operand(0), map(f, (v) => v * numAttr(op, "slope", 0.01))), x]);
+        return emit("nn.select_neg", [
+          x,
+          this.expand(
+            op.operand(0),
+            map(f, (v) => v * numAttr(op, "slope", 0.01)),
+          ),
+          x,
+        ]);
       }
       case "nn.clip":
-        return only(f) === undefined ? undefined : emit("nn.clip", [inner()], { lo: numAttr(op, "lo", -Infinity) * only(f)!, hi: numAttr(op, "hi", Infinity) * only(f)! });
+        return only(f) === undefined
+          ? undefined
+          : emit("nn.clip", [inner()], {
+              lo: numAttr(op, "lo", -Infinity) * only(f)!,
+              hi: numAttr(op, "hi", Infinity) * only(f)!,
+            });
       case "nn.pad":
-        return only(f) === undefined ? undefined : emit("nn.pad", [inner()], { ...op.attrs, value: numAttr(op, "value", 0) * only(f)! });
+        return only(f) === undefined
+          ? undefined
+          : emit("nn.pad", [inner()], { ...op.attrs, value: numAttr(op, "value", 0) * only(f)! });
       case "nn.unary":
         return strAttr(op, "fn") !== "reciprocal" || only(f) === undefined ? undefined : this.reciprocal(op, only(f)!);
       case "nn.pool":
@@ -158,8 +232,18 @@ export class Expander {
         return op.name === "nn.reduce" ? this.sumOfReals(op, only(f)!) : undefined;
       }
       default:
-        if (!PASSED.has(op.name) || (only(f) === undefined && op.name !== "nn.relu" && op.name !== "nn.neg" && op.name !== "nn.abs")) return undefined;
-        return op.name !== "nn.concat" && op.result.uses.length !== 1 ? undefined : emit(op.name, op.operands.map((_, i) => inner(i)), op.attrs);
+        if (
+          !PASSED.has(op.name) ||
+          (only(f) === undefined && op.name !== "nn.relu" && op.name !== "nn.neg" && op.name !== "nn.abs")
+        )
+          return undefined;
+        return op.name !== "nn.concat" && op.result.uses.length !== 1
+          ? undefined
+          : emit(
+              op.name,
+              op.operands.map((_, i) => inner(i)),
+              op.attrs,
+            );
     }
   }
 
@@ -168,7 +252,8 @@ export class Expander {
     const x = this.scaledOf(op.operand(0));
     const s = x && this.b.centred(x);
     const scale = s && only(s.scale);
-    if (s?.range === undefined || s.range.lo < 0 || scale === undefined || scale <= 0 || this.limits === undefined) return undefined;
+    if (s?.range === undefined || s.range.lo < 0 || scale === undefined || scale <= 0 || this.limits === undefined)
+      return undefined;
     const most = this.limits.hi + 1;
     const numerator = f / scale;
     // From here down all results are beyond the limit.
@@ -183,20 +268,37 @@ export class Expander {
     const factor = numerator * r.scale * 2 ** -RECIPROCAL_BITS;
     const unit = 2 ** Math.ceil(Math.log2(factor));
     const limit = 2 ** (RECIPROCAL_BITS + 1);
-    const product = this.b.exact("nn.round", [this.b.multiply(r.mantissa, scalar(roundedTo(factor / unit, FACTOR_BITS)), hint)], shape, { lo: 0, hi: limit }, `${hint}_mantissa`);
-    return { y: this.b.multiply(this.b.exact("nn.mul", [product, r.power], shape, {}, hint), scalar(unit), hint), rest: ZERO };
+    const product = this.b.exact(
+      "nn.round",
+      [this.b.multiply(r.mantissa, scalar(roundedTo(factor / unit, FACTOR_BITS)), hint)],
+      shape,
+      { lo: 0, hi: limit },
+      `${hint}_mantissa`,
+    );
+    return {
+      y: this.b.multiply(this.b.exact("nn.mul", [product, r.power], shape, {}, hint), scalar(unit), hint),
+      rest: ZERO,
+    };
   }
 
   /** Sums of what is no integer: each term is rounded to a small part of the last bit of the result. */
   private sumOfReals(op: Op, f: number): { y: Value; rest: Field } {
     const x = op.operand(0);
-    const terms = elementCount(intsAttr(op, "axes").map((a) => shapeOf(x)[(a + shapeOf(x).length) % shapeOf(x).length]!));
+    const terms = elementCount(
+      intsAttr(op, "axes").map((a) => shapeOf(x)[(a + shapeOf(x).length) % shapeOf(x).length]!),
+    );
     // The rounding of the terms is that of an input, too.
     const limit = this.inputLimit;
     this.inputLimit = undefined;
     const fine = this.expand(x, scalar((f * 2 ** TERM_BITS) / (strAttr(op, "kind") === "mean" ? terms : 1)));
     this.inputLimit = limit;
-    const rounded = this.b.exact("nn.round", [fine], shapeOf(x), { lo: -(2 ** TERM_RANGE), hi: 2 ** TERM_RANGE }, `${op.result.hint ?? "sum"}_terms`);
+    const rounded = this.b.exact(
+      "nn.round",
+      [fine],
+      shapeOf(x),
+      { lo: -(2 ** TERM_RANGE), hi: 2 ** TERM_RANGE },
+      `${op.result.hint ?? "sum"}_terms`,
+    );
     const sum = this.b.exact("nn.reduce", [rounded], shapeOf(op.result), { ...op.attrs, kind: "sum" }, op.result.hint);
     return { y: this.b.multiply(sum, scalar(2 ** -TERM_BITS), op.result.hint), rest: ZERO };
   }

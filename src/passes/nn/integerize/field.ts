@@ -43,7 +43,10 @@ export function zip(a: Field, b: Field, fn: (x: number, y: number) => number): F
   const dim = (s: readonly number[], d: number): number => s[s.length - rank + d] ?? 1;
   const shape = Array.from({ length: rank }, (_, d) => Math.max(dim(a.shape, d), dim(b.shape, d)));
   const [i, j] = [a, b].map((f) => offsets(shape, broadcastStrides(f.shape, shape)));
-  return fieldOf(shape, Float64Array.from({ length: elementCount(shape) }, (_, k) => fn(a.data[i![k]!]!, b.data[j![k]!]!)));
+  return fieldOf(
+    shape,
+    Float64Array.from({ length: elementCount(shape) }, (_, k) => fn(a.data[i![k]!]!, b.data[j![k]!]!)),
+  );
 }
 export function times(a: Field, b: Field): Field {
   return zip(a, b, (x, y) => x * y);
@@ -59,13 +62,22 @@ export function variesAlong(f: Field, axis: number, rank: number): boolean {
   return fullShape(f, rank)[axis]! > 1;
 }
 
-/** Elements of a field in the order of another shape: `from[d]` is the dimension that result dimension d walks along, with a start and a step. */
+/**
+ * Elements of a field in the order of another shape: `from[d]` is the dimension that result dimension d walks along,
+ * with a start and a step.
+ */
 export function permute(f: Field, rank: number, perm: readonly number[]): Field {
   const full = fullShape(f, rank);
   const strides = rowMajorStrides(full);
   const shape = perm.map((p) => full[p]!);
-  const at = offsets(shape, perm.map((p) => (full[p] === 1 ? 0 : strides[p]!)));
-  return fieldOf(shape, Float64Array.from({ length: elementCount(shape) }, (_, k) => f.data[at[k]!]!));
+  const at = offsets(
+    shape,
+    perm.map((p) => (full[p] === 1 ? 0 : strides[p]!)),
+  );
+  return fieldOf(
+    shape,
+    Float64Array.from({ length: elementCount(shape) }, (_, k) => f.data[at[k]!]!),
+  );
 }
 
 /** Elements `indices` along `axis`; the field itself where it does not vary there. */
@@ -76,11 +88,15 @@ export function pick(f: Field, rank: number, axis: number, indices: readonly num
   const outer = elementCount(full.slice(0, axis));
   const data = new Float64Array(outer * indices.length * inner);
   let n = 0;
-  for (let o = 0; o < outer; o++) for (const i of indices) for (let k = 0; k < inner; k++) data[n++] = f.data[(o * full[axis]! + i) * inner + k]!;
+  for (let o = 0; o < outer; o++)
+    for (const i of indices) for (let k = 0; k < inner; k++) data[n++] = f.data[(o * full[axis]! + i) * inner + k]!;
   return fieldOf([...full.slice(0, axis), indices.length, ...full.slice(axis + 1)], data);
 }
 
-/** A field of a tensor of shape `from` after a reshape to `to`; undefined where a dimension along which it varies is split or merged. */
+/**
+ * A field of a tensor of shape `from` after a reshape to `to`; undefined where a dimension along which it varies is
+ * split or merged.
+ */
 export function reshape(f: Field, from: readonly number[], to: readonly number[]): Field | undefined {
   if (f.data.length === 1) return f;
   const full = fullShape(f, from.length);

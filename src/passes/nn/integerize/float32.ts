@@ -1,7 +1,8 @@
 /**
  * Factors in front of a rounding that fall on the side on which float32 falls. Kernels of integers compute
- * round(float32(u * factor)): a product next to a tie becomes the tie, which goes to the even neighbour. Products are exact here;
- * a factor that is off by a few of its last bits puts those that matter on the same side, and moves no other.
+ * round(float32(u * factor)): a product next to a tie becomes the tie, which goes to the even neighbour. Products are
+ * exact here; a factor that is off by a few of its last bits puts those that matter on the same side, and moves no
+ * other.
  */
 import type { Range } from "./scaled.js";
 
@@ -20,7 +21,8 @@ function roundHalfEven(v: number): number {
 }
 
 /**
- * A number next to `factor`, a float32, by which round(u * factor) agrees with float32 for as many integers u of a range as possible.
+ * A number next to `factor`, a float32, by which round(u * factor) agrees with float32 for as many integers u of a
+ * range as possible.
  *
  * @param u range of the integers
  * @param results range of the rounding's results
@@ -35,7 +37,8 @@ export function factorAsFloat32(factor: number, u: Range, results: Range): numbe
     const k = Math.round(tie / factor);
     if (k < u.lo || k > u.hi) continue;
     const distance = Math.abs(k * factor - tie);
-    if (distance <= Math.abs(k) * reach || distance <= Math.abs(tie) * 2 ** -24) near.push({ u: k, result: roundHalfEven(Math.fround(k * factor)) });
+    if (distance <= Math.abs(k) * reach || distance <= Math.abs(tie) * 2 ** -24)
+      near.push({ u: k, result: roundHalfEven(Math.fround(k * factor)) });
   }
   const wrong = (f: number): number => near.reduce((n, x) => n + (roundHalfEven(x.u * f) === x.result ? 0 : 1), 0);
   let best = { factor, wrong: wrong(factor) };

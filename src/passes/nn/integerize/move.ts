@@ -7,11 +7,37 @@ import { SOFTMAX_BITS, SOFTMAX_VALUES, softmaxOfIntegers } from "../integer-soft
 import { gatesOf, readMask } from "../softmax-mask.js";
 import { countsInside } from "../lower-average.js";
 import { biased, type Squares } from "./elementwise.js";
-import { fieldOf, isAll, map, only, permute, pick, reshape, scalar, times, variesAlong, ZERO, zip, type Field } from "./field.js";
+import {
+  fieldOf,
+  isAll,
+  map,
+  only,
+  permute,
+  pick,
+  reshape,
+  scalar,
+  times,
+  variesAlong,
+  ZERO,
+  zip,
+  type Field,
+} from "./field.js";
 import type { Refuse, ScaledOf } from "./linear.js";
-import { countsOf, isCount, shapeOf, sumRange, fieldRange, type IntegerBuilder, type Range, type Scaled } from "./scaled.js";
+import {
+  countsOf,
+  isCount,
+  shapeOf,
+  sumRange,
+  fieldRange,
+  type IntegerBuilder,
+  type Range,
+  type Scaled,
+} from "./scaled.js";
 
-/** Softmax of codes is exp by tables and a quotient of integers; a zero point cancels. A mask in front is read as what it says. */
+/**
+ * Softmax of codes is exp by tables and a quotient of integers; a zero point cancels. A mask in front is read as what
+ * it says.
+ */
 export function softmax(b: IntegerBuilder, op: Op, scaledOf: ScaledOf, refuse: Refuse): Scaled | undefined {
   const shape = shapeOf(op.result);
   const axis = (intAttr(op, "axis") + shape.length) % shape.length;
@@ -23,21 +49,51 @@ export function softmax(b: IntegerBuilder, op: Op, scaledOf: ScaledOf, refuse: R
   if (x === undefined || (mask?.deadRows ?? 0) > 0 || shapeOf(x.u).join() !== shape.join()) return undefined;
   const s = b.positive(x);
   const scale = s && only(s.scale);
-  if (s?.range === undefined || scale === undefined || only(s.offset) === undefined || s.range.hi - s.range.lo + 1 > SOFTMAX_VALUES) return refuse(`its argument is not one of up to ${SOFTMAX_VALUES} values: quantize it`);
+  if (
+    s?.range === undefined ||
+    scale === undefined ||
+    only(s.offset) === undefined ||
+    s.range.hi - s.range.lo + 1 > SOFTMAX_VALUES
+  )
+    return refuse(`its argument is not one of up to ${SOFTMAX_VALUES} values: quantize it`);
   const gates = mask && gatesOf(mask, axis, shape, b.at, (suffix) => `${hint}_${suffix}`);
   const closed = (open: Value): Value => b.at.value("nn.neg", [open], open.type, {}, `${hint}_closed`);
-  const u = softmaxOfIntegers(b.forFunctions(), s.u, scale, s.range, axis, hint, gates && { competes: closed(gates.competes), counts: closed(gates.counts) });
-  return u === undefined ? refuse("its rows are too long") : { u, scale: scalar(2 ** -SOFTMAX_BITS), offset: ZERO, range: { lo: 0, hi: 2 ** SOFTMAX_BITS } };
+  const u = softmaxOfIntegers(
+    b.forFunctions(),
+    s.u,
+    scale,
+    s.range,
+    axis,
+    hint,
+    gates && { competes: closed(gates.competes), counts: closed(gates.counts) },
+  );
+  return u === undefined
+    ? refuse("its rows are too long")
+    : { u, scale: scalar(2 ** -SOFTMAX_BITS), offset: ZERO, range: { lo: 0, hi: 2 ** SOFTMAX_BITS } };
 }
 
 /** Maxima and sums of integers; averages are sums whose scale has the count in it. */
-export function fold(b: IntegerBuilder, op: Op, scaledOf: ScaledOf, squares: Squares, refuse: Refuse): Scaled | undefined {
+export function fold(
+  b: IntegerBuilder,
+  op: Op,
+  scaledOf: ScaledOf,
+  squares: Squares,
+  refuse: Refuse,
+): Scaled | undefined {
   const x = scaledOf(op.operand(0));
   if (x === undefined) return undefined;
   const kind = strAttr(op, "kind");
   const [from, to] = [shapeOf(x.u), shapeOf(op.result)];
-  const folded = op.name === "nn.pool" ? from.flatMap((_, d) => (d >= 2 ? [d] : [])) : intsAttr(op, "axes").map((a) => (a + from.length) % from.length);
-  const across = (f: Field): Field | undefined => (folded.some((d) => variesAlong(f, d, from.length)) ? undefined : op.name === "nn.pool" ? f : reshapeKept(f, from, to, folded));
+  const folded =
+    op.name === "nn.pool"
+      ? from.flatMap((_, d) => (d >= 2 ? [d] : []))
+      : intsAttr(op, "axes").map((a) => (a + from.length) % from.length);
+  const across = (f: Field): Field | undefined =>
+    folded.some((d) => variesAlong(f, d, from.length))
+      ? undefined
+      : op.name === "nn.pool"
+        ? f
+        : reshapeKept(f, from, to, folded);
   const scale = across(x.scale);
   if (scale === undefined) return refuse("its input has scales that differ within what it folds");
   if (kind === "max" || kind === "min") {
@@ -46,7 +102,9 @@ export function fold(b: IntegerBuilder, op: Op, scaledOf: ScaledOf, squares: Squ
     const offset = across(s.offset);
     if (offset === undefined) {
       const c = b.centred(s);
-      return c === undefined ? refuse("its input has offsets that differ within what it folds") : { ...c, scale, u: b.exact(op.name, [c.u], to, op.attrs, op.result.hint) };
+      return c === undefined
+        ? refuse("its input has offsets that differ within what it folds")
+        : { ...c, scale, u: b.exact(op.name, [c.u], to, op.attrs, op.result.hint) };
     }
     return { ...s, scale: across(s.scale)!, offset, u: b.exact(op.name, [s.u], to, op.attrs, op.result.hint) };
   }
@@ -57,20 +115,41 @@ export function fold(b: IntegerBuilder, op: Op, scaledOf: ScaledOf, squares: Squ
   const terms = op.name === "nn.pool" ? elementCount(intsAttr(op, "kernel")) : elementCount(from) / elementCount(to);
   let count: Field = scalar(1);
   if (kind === "mean") count = scalar(terms);
-  else if (kind === "average") count = padded && op.attrs["count_include_pad"] !== true ? fieldOf(to.slice(2), Float64Array.from(countsInside(op, intsAttr(op, "kernel")))) : scalar(terms);
+  else if (kind === "average")
+    count =
+      padded && op.attrs["count_include_pad"] !== true
+        ? fieldOf(to.slice(2), Float64Array.from(countsInside(op, intsAttr(op, "kernel"))))
+        : scalar(terms);
   else if (kind !== "sum") return refuse(`its kind is ${kind}`);
   const { count_include_pad: _, ...rest } = op.attrs;
   const u = b.exact(op.name, [s.u], to, { ...rest, kind: "sum" }, op.result.hint);
   const squared = squares.get(s.u);
   if (squared !== undefined) squares.set(u, squared);
-  const range: Range | undefined = s.range && { lo: terms * Math.min(s.range.lo, padded ? 0 : s.range.lo), hi: terms * Math.max(s.range.hi, padded ? 0 : s.range.hi) };
+  const range: Range | undefined = s.range && {
+    lo: terms * Math.min(s.range.lo, padded ? 0 : s.range.lo),
+    hi: terms * Math.max(s.range.hi, padded ? 0 : s.range.hi),
+  };
   const share = (f: Field): Field => zip(f, count, (v, n) => v / n);
-  return { u, scale: share(scale), offset: isAll(s.offset, 0) ? ZERO : share(map(across(s.offset)!, (o) => o * terms)), range };
+  return {
+    u,
+    scale: share(scale),
+    offset: isAll(s.offset, 0) ? ZERO : share(map(across(s.offset)!, (o) => o * terms)),
+    range,
+  };
 }
 
-function reshapeKept(f: Field, from: readonly number[], to: readonly number[], folded: readonly number[]): Field | undefined {
+function reshapeKept(
+  f: Field,
+  from: readonly number[],
+  to: readonly number[],
+  folded: readonly number[],
+): Field | undefined {
   if (from.length === to.length) return f;
-  return reshape(f, from.map((d, i) => (folded.includes(i) ? 1 : d)), to);
+  return reshape(
+    f,
+    from.map((d, i) => (folded.includes(i) ? 1 : d)),
+    to,
+  );
 }
 
 /** Integers in another order; scales and zero points move along. */
@@ -80,7 +159,9 @@ export function view(b: IntegerBuilder, op: Op, scaledOf: ScaledOf, refuse: Refu
   const [scale, offset] = [movedField(op, s.scale), movedField(op, s.offset)];
   if (scale === undefined || offset === undefined) {
     const c = offset === undefined && scale !== undefined ? b.centred(s) : undefined;
-    return c === undefined || op.name === "nn.pad" ? refuse("it mixes scales that differ between channels") : { ...c, scale: scale!, u: b.exact(op.name, [c.u], shapeOf(op.result), op.attrs, op.result.hint) };
+    return c === undefined || op.name === "nn.pad"
+      ? refuse("it mixes scales that differ between channels")
+      : { ...c, scale: scale!, u: b.exact(op.name, [c.u], shapeOf(op.result), op.attrs, op.result.hint) };
   }
   const attrs: Record<string, Attr> = { ...op.attrs };
   let range = s.range;
@@ -103,11 +184,27 @@ function movedField(op: Op, f: Field): Field | undefined {
       return permute(f, from.length, intsAttr(op, "perm"));
     case "nn.slice": {
       const [starts, steps] = [intsAttr(op, "starts"), intsAttr(op, "steps")];
-      return to.reduce((g, n, d) => pick(g, to.length, d, Array.from({ length: n }, (_, i) => starts[d]! + i * steps[d]!)), f);
+      return to.reduce(
+        (g, n, d) =>
+          pick(
+            g,
+            to.length,
+            d,
+            Array.from({ length: n }, (_, i) => starts[d]! + i * steps[d]!),
+          ),
+        f,
+      );
     }
     case "nn.gather": {
       const axis = (intAttr(op, "axis") + from.length) % from.length;
-      return from.length !== to.length ? undefined : pick(f, from.length, axis, intsAttr(op, "indices").map((i) => (i + from[axis]!) % from[axis]!));
+      return from.length !== to.length
+        ? undefined
+        : pick(
+            f,
+            from.length,
+            axis,
+            intsAttr(op, "indices").map((i) => (i + from[axis]!) % from[axis]!),
+          );
     }
     case "nn.broadcast":
       return f;
@@ -125,11 +222,28 @@ export function concat(b: IntegerBuilder, op: Op, scaledOf: ScaledOf): Scaled | 
   const apart: Field[] = [];
   for (const p of parts) {
     if (p === undefined || only(p.scale) !== f) return undefined;
-    const counts = countsOf(times(map(p.offset, (v) => v - o), scalar(1 / f)));
+    const counts = countsOf(
+      times(
+        map(p.offset, (v) => v - o),
+        scalar(1 / f),
+      ),
+    );
     if (counts === undefined) return undefined;
     apart.push(counts);
   }
   const ranges = parts.map((p, i) => p!.range && sumRange(p!.range, fieldRange(apart[i]!)));
-  const range = ranges.every((r) => r !== undefined) ? { lo: Math.min(...ranges.map((r) => r!.lo)), hi: Math.max(...ranges.map((r) => r!.hi)) } : undefined;
-  return { ...first, range, u: b.exact(op.name, parts.map((p, i) => b.add(p!.u, apart[i]!)), shapeOf(op.result), op.attrs, op.result.hint) };
+  const range = ranges.every((r) => r !== undefined)
+    ? { lo: Math.min(...ranges.map((r) => r!.lo)), hi: Math.max(...ranges.map((r) => r!.hi)) }
+    : undefined;
+  return {
+    ...first,
+    range,
+    u: b.exact(
+      op.name,
+      parts.map((p, i) => b.add(p!.u, apart[i]!)),
+      shapeOf(op.result),
+      op.attrs,
+      op.result.hint,
+    ),
+  };
 }

@@ -54,7 +54,10 @@ export function sumRange(p: Range, q: Range): Range {
 }
 /** Limits of all numbers of a field. */
 export function fieldRange(f: Field): Range {
-  return { lo: f.data.reduce((m, v) => Math.min(m, v), Infinity), hi: f.data.reduce((m, v) => Math.max(m, v), -Infinity) };
+  return {
+    lo: f.data.reduce((m, v) => Math.min(m, v), Infinity),
+    hi: f.data.reduce((m, v) => Math.max(m, v), -Infinity),
+  };
 }
 
 /** Builds operations on integers at the place of the operation that is rewritten. */
@@ -62,10 +65,22 @@ export class IntegerBuilder {
   /** Where the next operation goes. */
   at!: Builder;
 
-  emit(name: string, operands: readonly Value[], shape: readonly number[], attrs: Readonly<Record<string, Attr>>, hint: string | undefined): Value {
+  emit(
+    name: string,
+    operands: readonly Value[],
+    shape: readonly number[],
+    attrs: Readonly<Record<string, Attr>>,
+    hint: string | undefined,
+  ): Value {
     return this.at.value(name, operands, tensor(shape, f32), attrs, hint);
   }
-  exact(name: string, operands: readonly Value[], shape: readonly number[], attrs: Readonly<Record<string, Attr>>, hint: string | undefined): Value {
+  exact(
+    name: string,
+    operands: readonly Value[],
+    shape: readonly number[],
+    attrs: Readonly<Record<string, Attr>>,
+    hint: string | undefined,
+  ): Value {
     return this.emit(name, operands, shape, { ...attrs, [EXACT]: true }, hint);
   }
   constant(shape: readonly number[], data: Float64Array, hint: string): Value {
@@ -74,18 +89,29 @@ export class IntegerBuilder {
 
   /** v * f; v itself for 1. */
   multiply(v: Value, f: Field, hint = v.hint): Value {
-    return isAll(f, 1) ? v : this.exact("nn.mul", [v, this.constant(f.shape, f.data, `${hint ?? "integer"}_factor`)], shapeOf(v), {}, hint);
+    return isAll(f, 1)
+      ? v
+      : this.exact("nn.mul", [v, this.constant(f.shape, f.data, `${hint ?? "integer"}_factor`)], shapeOf(v), {}, hint);
   }
   /** v + f; v itself for 0. */
   add(v: Value, f: Field, hint = v.hint): Value {
-    return isAll(f, 0) ? v : this.exact("nn.add", [v, this.constant(f.shape, f.data, `${hint ?? "integer"}_offset`)], shapeOf(v), {}, hint);
+    return isAll(f, 0)
+      ? v
+      : this.exact("nn.add", [v, this.constant(f.shape, f.data, `${hint ?? "integer"}_offset`)], shapeOf(v), {}, hint);
   }
 
   /** The same numbers as integers alone, without an offset; undefined where that is no multiple of the scale. */
   centred(s: Scaled): Scaled | undefined {
     if (isAll(s.offset, 0)) return s;
     const counts = countsOf(zip(s.offset, s.scale, (o, f) => o / f));
-    return counts && { u: this.shift(s.u, counts), scale: s.scale, offset: ZERO, range: s.range && sumRange(s.range, fieldRange(counts)) };
+    return (
+      counts && {
+        u: this.shift(s.u, counts),
+        scale: s.scale,
+        offset: ZERO,
+        range: s.range && sumRange(s.range, fieldRange(counts)),
+      }
+    );
   }
 
   /** The range of `centred`. */
@@ -99,11 +125,21 @@ export class IntegerBuilder {
     const conv = u.def?.name === "nn.conv" && u.def.operands.length === 2 && u.uses.length === 0 ? u.def : undefined;
     const channels = shapeOf(u)[1];
     const rank = shapeOf(u).length;
-    if (conv === undefined || (counts.shape.length !== 0 && !(counts.shape.length === rank - 1 && counts.data.length === channels))) return this.add(u, counts);
+    if (
+      conv === undefined ||
+      (counts.shape.length !== 0 && !(counts.shape.length === rank - 1 && counts.data.length === channels))
+    )
+      return this.add(u, counts);
     const data = counts.shape.length === 0 ? new Float64Array(channels!).fill(counts.data[0]!) : counts.data;
     const loc = this.at.loc;
     this.at.loc = conv.loc;
-    const biased = this.exact("nn.conv", [...conv.operands, this.constant([channels!], data, `${u.hint ?? "conv"}_bias`)], shapeOf(u), conv.attrs, u.hint);
+    const biased = this.exact(
+      "nn.conv",
+      [...conv.operands, this.constant([channels!], data, `${u.hint ?? "conv"}_bias`)],
+      shapeOf(u),
+      conv.attrs,
+      u.hint,
+    );
     this.at.loc = loc;
     return biased;
   }
@@ -112,7 +148,12 @@ export class IntegerBuilder {
   positive(s: Scaled): Scaled | undefined {
     if (s.scale.data.every((v) => v > 0)) return s;
     if (only(s.scale) === undefined) return undefined;
-    return { u: this.exact("nn.neg", [s.u], shapeOf(s.u), {}, s.u.hint), scale: map(s.scale, (v) => -v), offset: s.offset, range: s.range && { lo: -s.range.hi, hi: -s.range.lo } };
+    return {
+      u: this.exact("nn.neg", [s.u], shapeOf(s.u), {}, s.u.hint),
+      scale: map(s.scale, (v) => -v),
+      offset: s.offset,
+      range: s.range && { lo: -s.range.hi, hi: -s.range.lo },
+    };
   }
 
   forFunctions(): ExactBuilder {

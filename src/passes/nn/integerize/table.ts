@@ -14,7 +14,20 @@ const MAX_CHAIN = 32;
 /** Significant bits of a function's values that are computed on with. */
 const VALUE_BITS = 24;
 
-const ELEMENTWISE: ReadonlySet<string> = new Set(["nn.add", "nn.sub", "nn.mul", "nn.div", "nn.relu", "nn.clip", "nn.unary", "nn.leaky_relu", "nn.neg", "nn.abs", "nn.max", "nn.min"]);
+const ELEMENTWISE: ReadonlySet<string> = new Set([
+  "nn.add",
+  "nn.sub",
+  "nn.mul",
+  "nn.div",
+  "nn.relu",
+  "nn.clip",
+  "nn.unary",
+  "nn.leaky_relu",
+  "nn.neg",
+  "nn.abs",
+  "nn.max",
+  "nn.min",
+]);
 
 interface Tabulated {
   readonly root: Value;
@@ -43,17 +56,31 @@ function tabulated(x: Value, scaledOf: ScaledOf): Tabulated | undefined {
     chain.add(v.def);
     return v.def.operands.every((y) => visit(y));
   };
-  if (!visit(x) || root === undefined || range === undefined || range.hi - range.lo + 1 > MAX_TABLE || chain.size === 0) return undefined;
+  if (!visit(x) || root === undefined || range === undefined || range.hi - range.lo + 1 > MAX_TABLE || chain.size === 0)
+    return undefined;
   const found: Value = root;
   if (shapeOf(found).join() !== shapeOf(x).join()) return undefined;
   return { root: found, range, values: evaluate(x, found, scaledOf, range) };
 }
 
 /** What rounding `x` to [lo, hi] and adding `zero` gives, as a table. */
-export function roundedTable(b: IntegerBuilder, x: Value, scaledOf: ScaledOf, { lo, hi }: Range, zero: number, hint: string | undefined): Value | undefined {
+export function roundedTable(
+  b: IntegerBuilder,
+  x: Value,
+  scaledOf: ScaledOf,
+  { lo, hi }: Range,
+  zero: number,
+  hint: string | undefined,
+): Value | undefined {
   const t = tabulated(x, scaledOf);
   if (t === undefined || t.values.some(Number.isNaN)) return undefined;
-  return lookup(b, t, t.values.map((v) => Math.min(hi, Math.max(lo, roundHalfEven(v))) + zero), x, hint);
+  return lookup(
+    b,
+    t,
+    t.values.map((v) => Math.min(hi, Math.max(lo, roundHalfEven(v))) + zero),
+    x,
+    hint,
+  );
 }
 
 /** `x` itself as multiples of a small unit. */
@@ -63,12 +90,28 @@ export function fineTable(b: IntegerBuilder, x: Value, scaledOf: ScaledOf): Scal
   if (t === undefined || most === undefined || !Number.isFinite(most) || most === 0) return undefined;
   const unit = 2 ** (Math.ceil(Math.log2(most)) - VALUE_BITS);
   const integers = t.values.map((v) => Math.round(v / unit) + 0);
-  const range = { lo: integers.reduce((m, v) => Math.min(m, v), Infinity), hi: integers.reduce((m, v) => Math.max(m, v), -Infinity) };
+  const range = {
+    lo: integers.reduce((m, v) => Math.min(m, v), Infinity),
+    hi: integers.reduce((m, v) => Math.max(m, v), -Infinity),
+  };
   return { u: lookup(b, t, integers, x, x.hint), scale: scalar(unit), offset: ZERO, range };
 }
 
 function lookup(b: IntegerBuilder, t: Tabulated, values: Float64Array, x: Value, hint: string | undefined): Value {
-  return b.emit("nn.lookup", [t.root], shapeOf(x), { first: t.range.lo, values: new Dense([values.length], f32, values.map((v) => v + 0)) }, hint);
+  return b.emit(
+    "nn.lookup",
+    [t.root],
+    shapeOf(x),
+    {
+      first: t.range.lo,
+      values: new Dense(
+        [values.length],
+        f32,
+        values.map((v) => v + 0),
+      ),
+    },
+    hint,
+  );
 }
 
 function roundHalfEven(v: number): number {
@@ -77,7 +120,10 @@ function roundHalfEven(v: number): number {
   return d < 0.5 ? f : d > 0.5 ? f + 1 : f % 2 === 0 ? f : f + 1;
 }
 
-/** Values of the elementwise expression `x` for every integer of `root`; each step in float32, as the model says, which decides ties. */
+/**
+ * Values of the elementwise expression `x` for every integer of `root`; each step in float32, as the model says, which
+ * decides ties.
+ */
 function evaluate(x: Value, root: Value, scaledOf: ScaledOf, range: Range): Float64Array {
   const n = range.hi - range.lo + 1;
   const memo = new Map<Value, Float64Array>();
@@ -104,6 +150,12 @@ function evaluateElementwise(op: Op, operands: readonly Float64Array[], n: numbe
   const b = new Builder(block);
   b.create("return", [b.value(op.name, args, tensor([n], f32), op.attrs)], []);
   const module = new Module("table");
-  module.body.append(new Op({ name: "func", attrs: { sym: "table", inputs: args.map((a) => a.hint!), outputs: ["y"] }, regions: [block] }));
+  module.body.append(
+    new Op({
+      name: "func",
+      attrs: { sym: "table", inputs: args.map((a) => a.hint!), outputs: ["y"] },
+      regions: [block],
+    }),
+  );
   return Float64Array.from(prepareNn(module).run(operands)[0]!);
 }

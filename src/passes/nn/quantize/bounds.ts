@@ -6,7 +6,8 @@ import { UserError } from "../../../diagnostics/index.js";
 import { nearestName } from "../../../diagnostics/nearest.js";
 
 /**
- * - `mae`: mean absolute error; `rmse`: root mean square error; `max`: largest absolute error, in the unit of the output
+ * - `mae`: mean absolute error; `rmse`: root mean square error; `max`: largest absolute error, in the unit of the
+ *   output
  * - `sqnr`: signal-to-quantization-noise ratio in dB, at least
  * - `argmax`: share of samples in which the same element is the largest, at least
  */
@@ -31,13 +32,27 @@ export function boundOf(text: string, option: string): ErrorBound {
   const m = /^(?:(.+):)?\s*([a-z]+)\s*=\s*([^=]+)$/i.exec(text.trim());
   const metric = METRICS.find((k) => k === m?.[2]?.toLowerCase());
   if (m === null || metric === undefined) {
-    throw UserError.of("QU008", { option, text, reason: m === null ? "it is not METRIC=VALUE or OUTPUT:METRIC=VALUE" : `${m[2]} is not a metric`, nearest: m === null ? undefined : nearestName(m[2]!, METRICS) });
+    throw UserError.of("QU008", {
+      option,
+      text,
+      reason: m === null ? "it is not METRIC=VALUE or OUTPUT:METRIC=VALUE" : `${m[2]} is not a metric`,
+      nearest: m === null ? undefined : nearestName(m[2]!, METRICS),
+    });
   }
   const percent = m[3]!.trim().endsWith("%");
   const value = Number(m[3]!.trim().replace(/%$/, "")) / (percent ? 100 : 1);
   const isShare = metric === "argmax";
   if (!Number.isFinite(value) || (percent && !isShare) || (metric !== "sqnr" && value < 0) || (isShare && value > 1)) {
-    throw UserError.of("QU008", { option, text, reason: isShare ? "a share from 0 to 1 is needed, such as argmax=0.99 or argmax=99%" : metric === "sqnr" ? "a number of dB is needed" : "a number of at least 0 is needed", nearest: undefined });
+    throw UserError.of("QU008", {
+      option,
+      text,
+      reason: isShare
+        ? "a share from 0 to 1 is needed, such as argmax=0.99 or argmax=99%"
+        : metric === "sqnr"
+          ? "a number of dB is needed"
+          : "a number of at least 0 is needed",
+      nearest: undefined,
+    });
   }
   return { metric, value, ...(m[1] !== undefined && { output: m[1].trim() }) };
 }
@@ -54,11 +69,21 @@ export interface OutputBound extends ErrorBound {
 }
 
 /** One bound per output that is meant. @errors QU009 */
-export function bindBounds(bounds: readonly ErrorBound[], outputs: readonly string[], option = "--max-error"): OutputBound[] {
+export function bindBounds(
+  bounds: readonly ErrorBound[],
+  outputs: readonly string[],
+  option = "--max-error",
+): OutputBound[] {
   return bounds.flatMap((b) => {
     if (b.output === undefined) return outputs.map((output, index) => ({ ...b, output, index }));
     const index = outputs.indexOf(b.output);
-    if (index < 0) throw UserError.of("QU009", { option, name: b.output, known: outputs.join(", "), nearest: nearestName(b.output, outputs) });
+    if (index < 0)
+      throw UserError.of("QU009", {
+        option,
+        name: b.output,
+        known: outputs.join(", "),
+        nearest: nearestName(b.output, outputs),
+      });
     return [{ ...b, output: b.output, index }];
   });
 }
@@ -69,7 +94,13 @@ export function limitOf(b: ErrorBound): number {
 }
 /** An error in the unit in which its bound is stated. */
 export function statedValue(metric: Metric, error: number): number {
-  return metric === "sqnr" ? (error === 0 ? Infinity : -20 * Math.log10(error)) : metric === "argmax" ? 1 - error : error;
+  return metric === "sqnr"
+    ? error === 0
+      ? Infinity
+      : -20 * Math.log10(error)
+    : metric === "argmax"
+      ? 1 - error
+      : error;
 }
 export function showBound(b: ErrorBound, error: number): string {
   const v = statedValue(b.metric, error);
@@ -80,8 +111,8 @@ export interface MeasuredError {
   /** On these samples. */
   readonly point: number;
   /**
-   * Upper limit of a one-sided 95% confidence interval for samples of the same kind; for `max` what is expected as the largest
-   * of ten times as many samples, largest errors of samples being distributed as extremes are (Gumbel).
+   * Upper limit of a one-sided 95% confidence interval for samples of the same kind; for `max` what is expected as the
+   * largest of ten times as many samples, largest errors of samples being distributed as extremes are (Gumbel).
    */
   readonly upper: number;
 }
@@ -90,7 +121,11 @@ export interface MeasuredError {
 const Z = 1.645;
 
 /** The error of one output over samples. */
-export function measure(b: OutputBound, expected: readonly (readonly Float64Array[])[], actual: readonly (readonly Float64Array[])[]): MeasuredError {
+export function measure(
+  b: OutputBound,
+  expected: readonly (readonly Float64Array[])[],
+  actual: readonly (readonly Float64Array[])[],
+): MeasuredError {
   const n = expected.length;
   const perSample = new Float64Array(n);
   let [signal, elements] = [0, 1];
@@ -104,20 +139,37 @@ export function measure(b: OutputBound, expected: readonly (readonly Float64Arra
   const variance = perSample.reduce((a, v) => a + (v - mean) ** 2, 0) / Math.max(1, n - 1);
   if (b.metric === "max") {
     const worst = perSample.reduce((m, v) => Math.max(m, v), 0);
-    return { point: worst, upper: Math.max(worst, mean + ((Math.sqrt(6 * variance) / Math.PI) * Math.log(10 * n))) };
+    return { point: worst, upper: Math.max(worst, mean + (Math.sqrt(6 * variance) / Math.PI) * Math.log(10 * n)) };
   }
   const deviation = Math.sqrt(variance / n);
   const power = signal / (n * elements);
-  const shown = (v: number): number => (b.metric === "rmse" ? Math.sqrt(v) : b.metric === "sqnr" ? (v === 0 ? 0 : power === 0 ? Infinity : Math.sqrt(v / power)) : v);
+  const shown = (v: number): number =>
+    b.metric === "rmse"
+      ? Math.sqrt(v)
+      : b.metric === "sqnr"
+        ? v === 0
+          ? 0
+          : power === 0
+            ? Infinity
+            : Math.sqrt(v / power)
+        : v;
   const upper = shown(mean + Z * deviation);
-  return { point: shown(mean), upper: b.metric === "argmax" ? Math.max(upper, expectedFlips(b.index, expected, actual)) : upper };
+  return {
+    point: shown(mean),
+    upper: b.metric === "argmax" ? Math.max(upper, expectedFlips(b.index, expected, actual)) : upper,
+  };
 }
 
 /**
- * Share of samples in which noise of the size that is seen should change the largest element: the lead of the largest over
- * the second against the error of that lead. That none of 256 samples has changed does not mean that it happens in less than 1%.
+ * Share of samples in which noise of the size that is seen should change the largest element: the lead of the largest
+ * over the second against the error of that lead. That none of 256 samples has changed does not mean that it happens in
+ * less than 1%.
  */
-function expectedFlips(output: number, expected: readonly (readonly Float64Array[])[], actual: readonly (readonly Float64Array[])[]): number {
+function expectedFlips(
+  output: number,
+  expected: readonly (readonly Float64Array[])[],
+  actual: readonly (readonly Float64Array[])[],
+): number {
   const n = expected.length;
   let noise = 0;
   const leads = expected.map((sample, s) => {
@@ -132,7 +184,10 @@ function expectedFlips(output: number, expected: readonly (readonly Float64Array
   return leads.reduce((p, lead) => p + normalTail(lead / Math.sqrt(noise)) / n, 0);
 }
 
-/** Probability that a normally distributed number exceeds `x` >= 0. @source Abramowitz and Stegun 26.2.17, error below 1e-7 */
+/**
+ * Probability that a normally distributed number exceeds `x` >= 0. @source Abramowitz and Stegun 26.2.17, error below
+ * 1e-7
+ */
 function normalTail(x: number): number {
   if (x === Infinity) return 0;
   const t = 1 / (1 + 0.2316419 * x);

@@ -1,7 +1,8 @@
 /**
- * Builds the fixed-point module for a plan. Operations are converted one by one and stay exact; a value is rounded, once,
- * when something reads it that must be cheap per bit (products, tables, memories between layers) or that reads it several
- * times. What can go on with the exact result does: bias, residual sum, activation. So each group of operations rounds once.
+ * Builds the fixed-point module for a plan. Operations are converted one by one and stay exact; a value is rounded,
+ * once, when something reads it that must be cheap per bit (products, tables, memories between layers) or that reads it
+ * several times. What can go on with the exact result does: bias, residual sum, activation. So each group of operations
+ * rounds once.
  */
 import { CompilerBug, UserError } from "../../../diagnostics/index.js";
 import { allocate, Dense, type Attr } from "../../../ir/attributes.js";
@@ -28,13 +29,33 @@ export interface BuiltModule {
 }
 
 /** Operations on integers whose results are such, and most bits of them. */
-const COUNTING: ReadonlySet<string> = new Set(["nn.add", "nn.sub", "nn.mul", "nn.neg", "nn.abs", "nn.max", "nn.min", "nn.relu", "nn.clip", "nn.select_neg", "nn.concat", "nn.reshape", "nn.transpose", "nn.slice", "nn.gather", "nn.broadcast"]);
+const COUNTING: ReadonlySet<string> = new Set([
+  "nn.add",
+  "nn.sub",
+  "nn.mul",
+  "nn.neg",
+  "nn.abs",
+  "nn.max",
+  "nn.min",
+  "nn.relu",
+  "nn.clip",
+  "nn.select_neg",
+  "nn.concat",
+  "nn.reshape",
+  "nn.transpose",
+  "nn.slice",
+  "nn.gather",
+  "nn.broadcast",
+]);
 const COUNT_LIMIT = 24;
 /** Operands that become integers are rounded first beyond this width only. */
 const WHOLE_LIMIT = 50;
 /** Most significant bits of the slope of a leaky relu. */
 const MAX_SLOPE_BITS = 10;
-/** Significant bits of the smallest factor between scales beyond those of the integers that come out, and most bits of the largest. */
+/**
+ * Significant bits of the smallest factor between scales beyond those of the integers that come out, and most bits of
+ * the largest.
+ */
 const SCALE_GUARD_BITS = 12;
 /** Significant bits of constants that are chosen from. */
 const LIGHT_CONSTANT_BITS = 12;
@@ -65,7 +86,11 @@ class FixedBuilder extends FixedValues {
       if (this.exact.has(op.results[0]!)) continue;
       this.b.loc = op.loc;
       if (op.name === "return") {
-        this.b.create("return", op.operands.map((v, i) => this.output(v, outputScales, i)), []);
+        this.b.create(
+          "return",
+          op.operands.map((v, i) => this.output(v, outputScales, i)),
+          [],
+        );
         break;
       }
       if (op.name === "nn.constant") continue;
@@ -73,29 +98,63 @@ class FixedBuilder extends FixedValues {
     }
     const module = new Module(this.source.name);
     module.attrs = { ...this.source.attrs };
-    module.body.append(new Op({ name: "func", attrs: withScales(func.attrs, inputScales, outputScales), regions: [this.block], loc: func.loc }));
+    module.body.append(
+      new Op({
+        name: "func",
+        attrs: withScales(func.attrs, inputScales, outputScales),
+        regions: [this.block],
+        loc: func.loc,
+      }),
+    );
     return { module, roundings: this.roundings };
   }
 
   /**
-   * An input that is quantized at once, everywhere alike: its port takes the integers, and the host converts. Returns the
-   * scale of the integers, or undefined for other inputs.
+   * An input that is quantized at once, everywhere alike: its port takes the integers, and the host converts. Returns
+   * the scale of the integers, or undefined for other inputs.
    */
   private integerPort(arg: Value): number | undefined {
     const readers = arg.uses.map(({ op }) => {
       const c = op.name === "nn.mul" ? constantOf(op.operand(1)) : undefined;
-      const round = op.name === "nn.round" ? op : c?.data.length === 1 && op.result.uses.length === 1 ? op.result.uses[0]!.op : undefined;
+      const round =
+        op.name === "nn.round"
+          ? op
+          : c?.data.length === 1 && op.result.uses.length === 1
+            ? op.result.uses[0]!.op
+            : undefined;
       return round?.name === "nn.round" ? { op, round, factor: c?.data[0] ?? 1 } : undefined;
     });
     const first = readers[0];
-    const [lo, hi, zero] = ["lo", "hi", "zero"].map((key) => numAttr(first?.round ?? new Op({ name: "none" }), key, 0)) as [number, number, number];
-    if (first === undefined || !readers.every((r) => r !== undefined && r.factor === first.factor && numAttr(r.round, "lo", 0) === lo && numAttr(r.round, "hi", 0) === hi && numAttr(r.round, "zero", 0) === zero)) return undefined;
+    const [lo, hi, zero] = ["lo", "hi", "zero"].map((key) =>
+      numAttr(first?.round ?? new Op({ name: "none" }), key, 0),
+    ) as [number, number, number];
+    if (
+      first === undefined ||
+      !readers.every(
+        (r) =>
+          r !== undefined &&
+          r.factor === first.factor &&
+          numAttr(r.round, "lo", 0) === lo &&
+          numAttr(r.round, "hi", 0) === hi &&
+          numAttr(r.round, "zero", 0) === zero,
+      )
+    )
+      return undefined;
     // The host scales and rounds; the zero point and the limits are the hardware's.
     const type = typeOfRange({ lo: lo - zero, hi: hi - zero }, 0);
     const port = this.block.addArg(tensor(shapeOf(arg), type), arg.hint);
     const whole = rawRange(type);
     const codes = typeOfRange({ lo, hi }, 0);
-    const u = zero === 0 && whole.lo === lo && whole.hi === hi ? port : this.b.value("nn.round", [port], tensor(shapeOf(arg), codes), { lo, hi, ...(zero !== 0 && { zero }) }, `${arg.hint ?? "input"}_limited`);
+    const u =
+      zero === 0 && whole.lo === lo && whole.hi === hi
+        ? port
+        : this.b.value(
+            "nn.round",
+            [port],
+            tensor(shapeOf(arg), codes),
+            { lo, hi, ...(zero !== 0 && { zero }) },
+            `${arg.hint ?? "input"}_limited`,
+          );
     this.exact.set(arg, port);
     this.final.add(port).add(u);
     for (const r of readers) {
@@ -132,7 +191,9 @@ class FixedBuilder extends FixedValues {
       case "nn.min":
         return this.aligned(op);
       case "nn.mul":
-        return feedsWhole(y) ? this.phase(op) : this.emit(op.name, [this.factor(op.operand(0), op), this.factor(op.operand(1), op)], y, op.attrs);
+        return feedsWhole(y)
+          ? this.phase(op)
+          : this.emit(op.name, [this.factor(op.operand(0), op), this.factor(op.operand(1), op)], y, op.attrs);
       case "nn.take":
         return this.take(op);
       case "nn.whole":
@@ -165,7 +226,13 @@ class FixedBuilder extends FixedValues {
       default:
         if (VIEWS.has(op.name)) return this.view(op);
         // An operation that a program has added.
-        if (lookupOp(op.name)?.evaluate !== undefined) return this.emit(op.name, op.operands.map((v) => this.factor(v, op)), y, op.attrs);
+        if (lookupOp(op.name)?.evaluate !== undefined)
+          return this.emit(
+            op.name,
+            op.operands.map((v) => this.factor(v, op)),
+            y,
+            op.attrs,
+          );
         throw UserError.of("QU007", { op: op.name }, placeOf(op.loc));
     }
   }
@@ -178,11 +245,16 @@ class FixedBuilder extends FixedValues {
     const operands = op.operands.map((v) => {
       if (!this.isConstant(v)) return this.exactOf(v);
       if (op.name === "nn.conv" || op.name === "nn.matmul") return this.constantAt(v, 0);
-      return op.name === "nn.mul" ? this.fineConstant(v, this.elem(x).width, Math.max(SCALE_BITS, SCALE_GUARD_BITS + roundedBits(op))) : this.offsetConstant(v, this.elem(x).frac, this.elem(x).width);
+      return op.name === "nn.mul"
+        ? this.fineConstant(v, this.elem(x).width, Math.max(SCALE_BITS, SCALE_GUARD_BITS + roundedBits(op)))
+        : this.offsetConstant(v, this.elem(x).frac, this.elem(x).width);
     });
     let attrs = op.attrs;
     if (op.name === "nn.clip") {
-      const at = (key: "lo" | "hi", fill: number): number => (Number.isFinite(numAttr(op, key, fill)) ? Math.round(numAttr(op, key, fill) * 2 ** this.elem(x).frac) * 2 ** -this.elem(x).frac + 0 : fill);
+      const at = (key: "lo" | "hi", fill: number): number =>
+        Number.isFinite(numAttr(op, key, fill))
+          ? Math.round(numAttr(op, key, fill) * 2 ** this.elem(x).frac) * 2 ** -this.elem(x).frac + 0
+          : fill;
       attrs = { ...attrs, lo: at("lo", -Infinity), hi: at("hi", Infinity) };
     }
     if (op.name === "nn.pad") {
@@ -194,9 +266,21 @@ class FixedBuilder extends FixedValues {
     // The least of wide numbers, of which no number is the largest: see nn.reduce.
     const mirrored = op.name === "nn.reduce" && op.attrs["kind"] === "min" && isWide(this.elem(x));
     const y = mirrored
-      ? this.emit("nn.neg", [this.emit(op.name, [this.emit("nn.neg", [x], op.operand(0), {})], op.result, { ...attrs, kind: "max" })], op.result, {})
+      ? this.emit(
+          "nn.neg",
+          [this.emit(op.name, [this.emit("nn.neg", [x], op.operand(0), {})], op.result, { ...attrs, kind: "max" })],
+          op.result,
+          {},
+        )
       : this.emit(op.name, operands, op.result, attrs);
-    if (op.name === "nn.round" || op.name === "nn.lookup" || (this.final.has(x) && ["nn.relu", "nn.clip", "nn.pool", "nn.concat"].includes(op.name) && op.attrs["kind"] !== "sum")) this.final.add(y);
+    if (
+      op.name === "nn.round" ||
+      op.name === "nn.lookup" ||
+      (this.final.has(x) &&
+        ["nn.relu", "nn.clip", "nn.pool", "nn.concat"].includes(op.name) &&
+        op.attrs["kind"] !== "sum")
+    )
+      this.final.add(y);
     return y;
   }
 
@@ -206,7 +290,8 @@ class FixedBuilder extends FixedValues {
     if (rounded === undefined) {
       // Weights that are computed: a product of two activations.
       const operands = [x, this.narrow(op.operand(1))];
-      if (op.operands.length > 2) return this.biased(op, operands, op.operand(2), this.elem(x).frac + this.elem(operands[1]!).frac);
+      if (op.operands.length > 2)
+        return this.biased(op, operands, op.operand(2), this.elem(x).frac + this.elem(operands[1]!).frac);
       return this.emit(op.name, operands, op.result, op.attrs);
     }
     const view = linearView(op);
@@ -223,20 +308,38 @@ class FixedBuilder extends FixedValues {
     if (!shifts) return product;
     const next = op.result.uses.length === 1 ? op.result.uses[0]! : undefined;
     const offset = next?.op.name === "nn.add" ? constantOf(next.op.operand(1 - next.index)) : undefined;
-    if (next !== undefined && offset !== undefined && offset.data.length === rounded.biasShift.length && offset.shape[offset.shape.length - 1] === offset.data.length) {
+    if (
+      next !== undefined &&
+      offset !== undefined &&
+      offset.data.length === rounded.biasShift.length &&
+      offset.shape[offset.shape.length - 1] === offset.data.length
+    ) {
       this.pendingShift.set(next.op, rounded.biasShift);
       return product;
     }
     return this.emit("nn.add", [product, this.bias(undefined, frac, rounded.biasShift)], op.result, {});
   }
 
-  /** A convolution of accumulators with `frac` fractional bits, and its bias. One of that many bits that is too long for a constant is added behind. */
+  /**
+   * A convolution of accumulators with `frac` fractional bits, and its bias. One of that many bits that is too long for
+   * a constant is added behind.
+   */
   private biased(op: Op, operands: readonly Value[], v: Value | undefined, frac: number, shift?: Float64Array): Value {
     const bias = this.bias(v, frac, shift);
     if (this.elem(bias).frac === frac) return this.emit(op.name, [...operands, bias], op.result, op.attrs);
     const sum = this.emit(op.name, operands, op.result, op.attrs);
-    const shape = [shapeOf(bias)[0]!, ...shapeOf(op.result).slice(2).map(() => 1)];
-    return this.emit("nn.add", [sum, this.b.value("nn.reshape", [bias], tensor(shape, this.elem(bias)), { shape }, bias.hint)], op.result, {});
+    const shape = [
+      shapeOf(bias)[0]!,
+      ...shapeOf(op.result)
+        .slice(2)
+        .map(() => 1),
+    ];
+    return this.emit(
+      "nn.add",
+      [sum, this.b.value("nn.reshape", [bias], tensor(shape, this.elem(bias)), { shape }, bias.hint)],
+      op.result,
+      {},
+    );
   }
 
   /** add, sub, max, min: constants take the other operand's fractional bits. */
@@ -244,13 +347,20 @@ class FixedBuilder extends FixedValues {
     const [p, q] = [op.operand(0), op.operand(1)];
     if (this.isConstant(p) || this.isConstant(q)) {
       const x = this.operand(this.isConstant(p) ? q : p);
-      // A few bits more than a final format has, where x is one; and as many as the sum needs, where x is one of integers.
+      // A few bits more than a final format has, where x is one; and as many as the sum needs, where x is one of
+      // integers.
       const extreme = op.name === "nn.max" || op.name === "nn.min";
       const constant = this.isConstant(p) ? p : q;
       const place = (c: Value): Value => this.emit(op.name, this.isConstant(p) ? [c, x] : [x, c], op.result, op.attrs);
-      if (extreme && this.isNeutral(constant, op.name === "nn.max" ? -1 : 1)) return place(this.limited(constant, this.elem(x)));
-      if (op.name === "nn.sub" && comparesOnly(op.result)) return place(this.threshold(constant, this.elem(x).frac, this.isConstant(p)));
-      const frac = extreme ? this.elem(x).frac : this.final.has(x) ? this.elem(x).frac + 2 : Math.max(this.elem(x).frac, this.plan.format(op.result).frac);
+      if (extreme && this.isNeutral(constant, op.name === "nn.max" ? -1 : 1))
+        return place(this.limited(constant, this.elem(x)));
+      if (op.name === "nn.sub" && comparesOnly(op.result))
+        return place(this.threshold(constant, this.elem(x).frac, this.isConstant(p)));
+      const frac = extreme
+        ? this.elem(x).frac
+        : this.final.has(x)
+          ? this.elem(x).frac + 2
+          : Math.max(this.elem(x).frac, this.plan.format(op.result).frac);
       return place(this.constantAt(constant, frac, this.pendingShift.get(op)));
     }
     let [a, b] = [this.operand(p), p === q ? this.operand(p) : this.operand(q)];
@@ -270,10 +380,18 @@ class FixedBuilder extends FixedValues {
   private count(op: Op): Value | undefined {
     const terms = op.name === "nn.select_neg" ? op.operands.slice(1) : op.operands;
     if (!COUNTING.has(op.name) || !terms.some((v) => this.wholes.has(v))) return undefined;
-    const isWhole = (v: Value): boolean => this.wholes.has(v) || (constantOf(v) !== undefined && valuesOfDense(constantOf(v)!).every(Number.isInteger));
+    const isWhole = (v: Value): boolean =>
+      this.wholes.has(v) || (constantOf(v) !== undefined && valuesOfDense(constantOf(v)!).every(Number.isInteger));
     if (!terms.every(isWhole)) return undefined;
-    const condition = (v: Value): Value => (this.elem(this.exactOf(v)).width <= EXACT_LIMIT ? this.exactOf(v) : this.narrow(v));
-    const operands = op.operands.map((v, i) => (op.name === "nn.select_neg" && i === 0 ? condition(v) : this.isConstant(v) ? this.constantAt(v, 0) : this.exactOf(v)));
+    const condition = (v: Value): Value =>
+      this.elem(this.exactOf(v)).width <= EXACT_LIMIT ? this.exactOf(v) : this.narrow(v);
+    const operands = op.operands.map((v, i) =>
+      op.name === "nn.select_neg" && i === 0
+        ? condition(v)
+        : this.isConstant(v)
+          ? this.constantAt(v, 0)
+          : this.exactOf(v),
+    );
     const y = this.emit(op.name, operands, op.result, op.attrs);
     if (this.elem(y).width > COUNT_LIMIT) return y;
     this.wholes.add(op.result);
@@ -285,7 +403,13 @@ class FixedBuilder extends FixedValues {
   private phase(op: Op): Value {
     const c = op.operands.findIndex((v) => this.isConstant(v));
     const other = op.operand(c === 0 ? 1 : 0);
-    if (c < 0) return this.emit(op.name, op.operands.map((v) => this.factor(v, op)), op.result, op.attrs);
+    if (c < 0)
+      return this.emit(
+        op.name,
+        op.operands.map((v) => this.factor(v, op)),
+        op.result,
+        op.attrs,
+      );
     const exact = this.exactOf(other);
     const x = this.elem(exact).width <= SCALE_BITS ? exact : this.narrow(other);
     const factor = this.fineConstant(op.operand(c), this.elem(x).width, Math.max(SCALE_BITS, this.elem(x).width + 3));
@@ -295,7 +419,12 @@ class FixedBuilder extends FixedValues {
   /** Integers, and what they leave, of the exact operand. */
   private whole(op: Op): Value {
     const exact = this.exactOf(op.operand(0));
-    const y = this.emit(op.name, [this.elem(exact).width <= WHOLE_LIMIT ? exact : this.narrow(op.operand(0))], op.result, op.attrs);
+    const y = this.emit(
+      op.name,
+      [this.elem(exact).width <= WHOLE_LIMIT ? exact : this.narrow(op.operand(0))],
+      op.result,
+      op.attrs,
+    );
     if (op.name === "nn.whole") {
       this.final.add(y);
       this.wholes.add(op.result);
@@ -303,7 +432,10 @@ class FixedBuilder extends FixedValues {
     return y;
   }
 
-  /** Rows of a table, which is rounded to the width of what is read: all rows count, those that calibration has not seen too. */
+  /**
+   * Rows of a table, which is rounded to the width of what is read: all rows count, those that calibration has not seen
+   * too.
+   */
   private take(op: Op): Value {
     const table = this.constant(op.operand(1), this.plan.width(op.result));
     const y = this.emit(op.name, [this.exactOf(op.operand(0)), table], op.result, op.attrs);
@@ -318,13 +450,21 @@ class FixedBuilder extends FixedValues {
     const condition = this.exactOf(op.operand(0));
     const x = this.elem(condition).width <= EXACT_LIMIT ? condition : this.narrow(op.operand(0));
     const [a, b] = [this.isConstant(p) ? undefined : this.operand(p), this.isConstant(q) ? undefined : this.operand(q)];
-    const frac = (other: Value | undefined, v: Value): Value => (this.reachesBeyond(v) ? this.limited(v, other === undefined ? this.plan.format(op.result) : this.elem(other)) : other === undefined ? this.constant(v, LIGHT_CONSTANT_BITS) : this.constantAt(v, this.elem(other).frac));
+    const frac = (other: Value | undefined, v: Value): Value =>
+      this.reachesBeyond(v)
+        ? this.limited(v, other === undefined ? this.plan.format(op.result) : this.elem(other))
+        : other === undefined
+          ? this.constant(v, LIGHT_CONSTANT_BITS)
+          : this.constantAt(v, this.elem(other).frac);
     const y = this.emit(op.name, [x, a ?? frac(b, p), b ?? frac(a, q)], op.result, op.attrs);
     if ([a, b].every((v) => v === undefined || this.final.has(v))) this.final.add(y);
     return y;
   }
 
-  /** The slope gets as many fractional bits as keep its error below an eighth of the result's LSB: each one widens the product. */
+  /**
+   * The slope gets as many fractional bits as keep its error below an eighth of the result's LSB: each one widens the
+   * product.
+   */
   private leakyRelu(op: Op): Value {
     const slope = numAttr(op, "slope", 0.01);
     const x = this.operand(op.operand(0), EXACT_LIMIT - MAX_SLOPE_BITS);
@@ -342,7 +482,11 @@ class FixedBuilder extends FixedValues {
     const x = this.operand(op.operand(0));
     const unit = 2 ** -this.elem(x).frac;
     const at = (v: number): number => (Number.isFinite(v) ? Math.floor(v / unit + 0.5) * unit + 0 : v);
-    return this.emit(op.name, [x], op.result, { ...op.attrs, lo: at(numAttr(op, "lo", -Infinity)), hi: at(numAttr(op, "hi", Infinity)) });
+    return this.emit(op.name, [x], op.result, {
+      ...op.attrs,
+      lo: at(numAttr(op, "lo", -Infinity)),
+      hi: at(numAttr(op, "hi", Infinity)),
+    });
   }
 
   private unary(op: Op): Value {
@@ -360,7 +504,12 @@ class FixedBuilder extends FixedValues {
       else {
         const frac = numberFrac([segments[i]!.limit], this.elem(x).frac);
         const raw = Math.round(segments[i]!.limit * 2 ** frac);
-        const limit = this.dense([1], [raw], typeOfRange({ lo: 0, hi: raw }, frac), `${op.result.hint ?? "table"}_limit`);
+        const limit = this.dense(
+          [1],
+          [raw],
+          typeOfRange({ lo: 0, hi: raw }, frac),
+          `${op.result.hint ?? "table"}_limit`,
+        );
         y = this.emit("nn.select_neg", [this.emit("nn.sub", [x, limit], op.operand(0), {}), table, y], op.result, {});
       }
       if (fits) break;
@@ -373,9 +522,20 @@ class FixedBuilder extends FixedValues {
   /** The table of `op` for an argument that has been rounded; its error is that between `lo` and `hi`. */
   private table(op: Op, argument: Value, to: FixedType, lo: number, hi: number): Value {
     const stats = this.plan.statsOf(op.operand(0));
-    const range = { ...stats, min: Math.max(lo, stats.min), max: Math.min(hi, stats.max), values: stats.values.filter((v) => v >= lo && v < hi) };
+    const range = {
+      ...stats,
+      min: Math.max(lo, stats.min),
+      max: Math.min(hi, stats.max),
+      values: stats.values.filter((v) => v >= lo && v < hi),
+    };
     const error = largestTableError(strAttr(op, "fn"), range, this.elem(argument), to);
-    return this.b.value("nn.unary", [argument], tensor(shapeOf(op.result), to), { ...op.attrs, "quantize.table_error": error }, op.result.hint);
+    return this.b.value(
+      "nn.unary",
+      [argument],
+      tensor(shapeOf(op.result), to),
+      { ...op.attrs, "quantize.table_error": error },
+      op.result.hint,
+    );
   }
 
   /** Thresholds on the grid of the features, values of leaves as fine as their sum is output; sums stay exact. */
@@ -401,7 +561,8 @@ class FixedBuilder extends FixedValues {
   /** Reductions and pooling: sums are exact and can be rounded behind; a maximum is of its operand's format. */
   private fold(op: Op): Value {
     const kind = strAttr(op, "kind");
-    if (kind === "mean" || kind === "average") throw new CompilerBug(`${op.name} of kind ${kind} reaches quantize; lower-average splits it`);
+    if (kind === "mean" || kind === "average")
+      throw new CompilerBug(`${op.name} of kind ${kind} reaches quantize; lower-average splits it`);
     const x = this.narrow(op.operand(0));
     const y = this.emit(op.name, [x], op.result, op.attrs);
     if (kind !== "sum") this.final.add(y);
@@ -412,10 +573,16 @@ class FixedBuilder extends FixedValues {
   private concat(op: Op): Value {
     const planned = this.plan.format(op.result);
     // What has a final format, finer than the plan's, has it for a reason: scores that are compared, integers.
-    const finer = op.operands.flatMap((v) => (this.isConstant(v) ? [] : [this.exactOf(v)])).filter((x) => this.elem(x).width > planned.width || this.elem(x).frac > planned.frac);
+    const finer = op.operands
+      .flatMap((v) => (this.isConstant(v) ? [] : [this.exactOf(v)]))
+      .filter((x) => this.elem(x).width > planned.width || this.elem(x).frac > planned.frac);
     const frac = Math.max(planned.frac, ...finer.map((x) => this.elem(x).frac));
-    const whole = frac + Math.max(...finer.map((x) => this.elem(x).width - this.elem(x).frac), planned.width - planned.frac);
-    const type = finer.length > 0 && finer.every((x) => this.final.has(x)) && whole < EXACT_LIMIT ? { ...planned, width: whole, frac } : planned;
+    const whole =
+      frac + Math.max(...finer.map((x) => this.elem(x).width - this.elem(x).frac), planned.width - planned.frac);
+    const type =
+      finer.length > 0 && finer.every((x) => this.final.has(x)) && whole < EXACT_LIMIT
+        ? { ...planned, width: whole, frac }
+        : planned;
     const parts = op.operands.map((v) => {
       if (this.isConstant(v)) return this.constantAt(v, Math.min(type.frac, neededFraction(constantOf(v)!, type.frac)));
       const x = this.operand(v);
@@ -464,6 +631,14 @@ function roundedBits(op: Op): number {
 }
 
 /** Scales of the ports as attributes, where any is not 1. */
-function withScales(attrs: Record<string, Attr>, inputs: readonly number[], outputs: readonly number[]): Record<string, Attr> {
-  return { ...attrs, ...(inputs.some((s) => s !== 1) && { input_scales: [...inputs] }), ...(outputs.some((s) => s !== 1) && { output_scales: [...outputs] }) };
+function withScales(
+  attrs: Record<string, Attr>,
+  inputs: readonly number[],
+  outputs: readonly number[],
+): Record<string, Attr> {
+  return {
+    ...attrs,
+    ...(inputs.some((s) => s !== 1) && { input_scales: [...inputs] }),
+    ...(outputs.some((s) => s !== 1) && { output_scales: [...outputs] }),
+  };
 }

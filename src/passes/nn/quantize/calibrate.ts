@@ -1,4 +1,7 @@
-/** Statistics of every tensor of a float module over calibration samples: what range selection and weight rounding look at. */
+/**
+ * Statistics of every tensor of a float module over calibration samples: what range selection and weight rounding look
+ * at.
+ */
 import { UserError } from "../../../diagnostics/index.js";
 import type { Module, Op, Value } from "../../../ir/core.js";
 import { denseAttr } from "../../../ir/define-op.js";
@@ -26,7 +29,10 @@ const KEPT = 8192;
 /** Samples that are evaluated; more change the formats of the example networks no further. */
 export const MAX_SAMPLES = 256;
 
-/** Collects a spread of values from a stream of unknown order: steps of pseudo-random length with the mean that fills the array. */
+/**
+ * Collects a spread of values from a stream of unknown order: steps of pseudo-random length with the mean that fills
+ * the array.
+ */
 class Collector {
   min = Infinity;
   max = -Infinity;
@@ -63,7 +69,8 @@ class Collector {
     return 1 + Math.floor(((this.seed >>> 8) / 2 ** 24) * (2 * this.step - 1));
   }
   stats(): TensorStats {
-    if (this.limit !== Infinity && this.kept.length === 0) return { min: 0, max: 0, values: new Float64Array(0), spread: 0 };
+    if (this.limit !== Infinity && this.kept.length === 0)
+      return { min: 0, max: 0, values: new Float64Array(0), spread: 0 };
     return { min: this.min, max: this.max, values: Float64Array.from([this.min, this.max, ...this.kept]), spread: 0 };
   }
 }
@@ -74,18 +81,48 @@ export function spread(samples: readonly Sample[], count: number): readonly Samp
   return Array.from({ length: count }, (_, i) => samples[Math.floor((i * samples.length) / count)]!);
 }
 
-/** Constants from here on are chosen where a value must not count: they stand for the lowest or highest value of a format. */
+/**
+ * Constants from here on are chosen where a value must not count: they stand for the lowest or highest value of a
+ * format.
+ */
 export const BEYOND = 2 ** 23;
 
 /** Operations that hand on that a value does not count. */
-const HANDS_ON: ReadonlySet<string> = new Set(["nn.add", "nn.sub", "nn.max", "nn.min", "nn.neg", "nn.reduce", "nn.pool", "nn.reshape", "nn.transpose", "nn.slice", "nn.gather", "nn.broadcast", "nn.pad", "nn.concat", "nn.relu", "nn.clip"]);
+const HANDS_ON: ReadonlySet<string> = new Set([
+  "nn.add",
+  "nn.sub",
+  "nn.max",
+  "nn.min",
+  "nn.neg",
+  "nn.reduce",
+  "nn.pool",
+  "nn.reshape",
+  "nn.transpose",
+  "nn.slice",
+  "nn.gather",
+  "nn.broadcast",
+  "nn.pad",
+  "nn.concat",
+  "nn.relu",
+  "nn.clip",
+]);
 
-/** Values some elements of which do not count: a choice from a constant beyond all formats, and what follows from it. */
+/**
+ * Values some elements of which do not count: a choice from a constant beyond all formats, and what follows from it.
+ */
 export function maskedValues(module: Module): Set<Value> {
   const masked = new Set<Value>();
   for (const op of module.func.body.ops) {
-    const choice = op.name === "nn.select_neg" && op.operands.slice(1).some((v) => v.def?.name === "nn.constant" && denseAttr(v.def, "value").data.some((c) => Math.abs(c) >= BEYOND));
-    const follows = HANDS_ON.has(op.name) ? op.operands.some((v) => masked.has(v)) : op.name === "nn.select_neg" && op.operands.slice(1).some((v) => masked.has(v));
+    const choice =
+      op.name === "nn.select_neg" &&
+      op.operands
+        .slice(1)
+        .some(
+          (v) => v.def?.name === "nn.constant" && denseAttr(v.def, "value").data.some((c) => Math.abs(c) >= BEYOND),
+        );
+    const follows = HANDS_ON.has(op.name)
+      ? op.operands.some((v) => masked.has(v))
+      : op.name === "nn.select_neg" && op.operands.slice(1).some((v) => masked.has(v));
     if (choice || follows) masked.add(op.result);
   }
   return masked;
@@ -108,7 +145,8 @@ export function calibrate(module: Module, samples: readonly Sample[]): Map<Value
   const limitOf = countingLimits(module);
   const collect = (v: Value, data: Float64Array): void => {
     let c = collectors.get(v);
-    if (c === undefined) collectors.set(v, (c = new Collector(Math.max(1, Math.floor((data.length * used.length) / KEPT)), limitOf(v))));
+    if (c === undefined)
+      collectors.set(v, (c = new Collector(Math.max(1, Math.floor((data.length * used.length) / KEPT)), limitOf(v))));
     c.add(data);
   };
   const program = prepareNn(module);
@@ -120,15 +158,32 @@ export function calibrate(module: Module, samples: readonly Sample[]): Map<Value
   }
   const result = new Map<Value, TensorStats>();
   for (const [v, c] of collectors) {
-    const stats = v.def === undefined ? inputStats(v, c.stats(), used.map((s) => s[args.indexOf(v)]!), samples.map((s) => s[args.indexOf(v)]!)) : c.stats();
-    if (!Number.isFinite(stats.min) || !Number.isFinite(stats.max)) throw UserError.of("QU006", { what: describeValue(v) }, placeOfValue(v));
+    const stats =
+      v.def === undefined
+        ? inputStats(
+            v,
+            c.stats(),
+            used.map((s) => s[args.indexOf(v)]!),
+            samples.map((s) => s[args.indexOf(v)]!),
+          )
+        : c.stats();
+    if (!Number.isFinite(stats.min) || !Number.isFinite(stats.max))
+      throw UserError.of("QU006", { what: describeValue(v) }, placeOfValue(v));
     result.set(v, stats);
   }
   return result;
 }
 
-/** What is looked at in inputs alone, sample by sample: decisions in all samples, as one bit more is cheap and a wrong one is not. */
-function inputStats(v: Value, stats: TensorStats, used: readonly ArrayLike<number>[], all: readonly ArrayLike<number>[]): TensorStats {
+/**
+ * What is looked at in inputs alone, sample by sample: decisions in all samples, as one bit more is cheap and a wrong
+ * one is not.
+ */
+function inputStats(
+  v: Value,
+  stats: TensorStats,
+  used: readonly ArrayLike<number>[],
+  all: readonly ArrayLike<number>[],
+): TensorStats {
   const decisions = decisionGrid(v, all);
   return { ...stats, spread: featureSpread(v, used), ...(decisions && { decisions }) };
 }
@@ -137,14 +192,16 @@ function inputStats(v: Value, stats: TensorStats, used: readonly ArrayLike<numbe
 const UNEVEN = 16;
 
 /**
- * log2 of the largest feature's range over that of the tenth smallest in a hundred. Tables of features come as they were
- * measured, lengths beside counts; pixels of an image have one scale, however dark some corner is.
+ * log2 of the largest feature's range over that of the tenth smallest in a hundred. Tables of features come as they
+ * were measured, lengths beside counts; pixels of an image have one scale, however dark some corner is.
  */
 function featureSpread(arg: Value, samples: readonly ArrayLike<number>[]): number {
   const shape = (arg.type as TensorType).shape;
   if (shape.length > 2) return 0;
   const size = shape.reduce((n, d) => n * d, 1);
-  const ranges = Array.from({ length: size }, (_, i) => samples.reduce((m, s) => Math.max(m, Math.abs(s[i]!)), 0)).filter((r) => r > 0).sort((a, b) => a - b);
+  const ranges = Array.from({ length: size }, (_, i) => samples.reduce((m, s) => Math.max(m, Math.abs(s[i]!)), 0))
+    .filter((r) => r > 0)
+    .sort((a, b) => a - b);
   if (ranges.length < 2) return 0;
   const ratio = ranges[ranges.length - 1]! / ranges[Math.floor(ranges.length / 10)]!;
   return ratio < UNEVEN ? 0 : Math.ceil(Math.log2(ratio));
@@ -164,7 +221,13 @@ export function placeOfValue(v: Value): ReturnType<typeof placeOf> {
  * Rows that meet the weights of a linear operation: for conv the patches of one group (inGroup x kernel values each),
  * for matmul the rows of its first operand. At most `limit` rows per group.
  */
-export function inputRows(module: Module, ops: readonly Op[], samples: readonly Sample[], extract: (op: Op, x: Float64Array) => Float64Array[][], limit: number): Map<Op, Float64Array[][]> {
+export function inputRows(
+  module: Module,
+  ops: readonly Op[],
+  samples: readonly Sample[],
+  extract: (op: Op, x: Float64Array) => Float64Array[][],
+  limit: number,
+): Map<Op, Float64Array[][]> {
   const used = spread(samples, 64);
   const program = prepareNn(module);
   const latest = new Map<Value, Float64Array>();
@@ -182,7 +245,8 @@ export function inputRows(module: Module, ops: readonly Op[], samples: readonly 
       groups.forEach((g, i) => {
         // An even share of each sample's rows.
         const share = Math.ceil((limit * (s + 1)) / used.length) - all[i]!.length;
-        for (let k = 0; k < Math.min(share, g.length); k++) all[i]!.push(g[Math.floor(((k + 0.5) * g.length) / Math.min(share, g.length))]!);
+        for (let k = 0; k < Math.min(share, g.length); k++)
+          all[i]!.push(g[Math.floor(((k + 0.5) * g.length) / Math.min(share, g.length))]!);
       });
     }
   });

@@ -1,13 +1,16 @@
 /**
- * Widths for a network that the usual ones do not do for: more bits where the noise at the outputs comes from, and there where
- * they cost least. The search of `--max-error` goes down from wide formats and is thorough; this one goes up from the usual
- * widths, in a few measurements.
+ * Widths for a network that the usual ones do not do for: more bits where the noise at the outputs comes from, and
+ * there where they cost least. The search of `--max-error` goes down from wide formats and is thorough; this one goes
+ * up from the usual widths, in a few measurements.
  *
- * 1. What each layer's own noise does to the outputs is measured in the float network (layer-noise.ts), by cause: rounding and
+ * 1. What each layer's own noise does to the outputs is measured in the float network (layer-noise.ts), by cause:
+ * rounding and
  *    saturation are the tensor's, the rest is its weights' or its table's.
- * 2. A bit is worth a factor of 4 in power. Bit by bit goes where it takes most noise per hardware (area.ts), until the sum
+ * 2. A bit is worth a factor of 4 in power. Bit by bit goes where it takes most noise per hardware (area.ts), until the
+ * sum
  *    is below what is allowed.
- * 3. The network with these widths is measured, and the model scaled to what is seen, until the bounds are kept on the samples
+ * 3. The network with these widths is measured, and the model scaled to what is seen, until the bounds are kept on the
+ * samples
  *    of the search and on others.
  */
 import type { Module, Op, Value } from "../../../ir/core.js";
@@ -50,7 +53,9 @@ const AIM = 0.5;
 /** Part of the noise that widths must be able to lower. */
 const USEFUL = 0.1;
 
-/** Wider formats for `float`, the module that quantization starts from. Undefined where no width would change anything. */
+/**
+ * Wider formats for `float`, the module that quantization starts from. Undefined where no width would change anything.
+ */
 export function cure(float: Module, options: SearchOptions): Cure | undefined {
   return new Raising(float, options).run();
 }
@@ -74,14 +79,20 @@ class Raising {
     private readonly options: SearchOptions,
   ) {
     this.trials = new Trials(float, options.samples, options.quantize, options.weights);
-    const elements = (n: number, v: Value): number => n + (v.type as { shape: readonly number[] }).shape.reduce((a, d) => a * d, 1);
+    const elements = (n: number, v: Value): number =>
+      n + (v.type as { shape: readonly number[] }).shape.reduce((a, d) => a * d, 1);
     const work = float.func.body.ops.reduce((n, op) => n + macsOf(op) + OVERHEAD * op.results.reduce(elements, 0), 1);
     const count = Math.max(LEAST_SAMPLES, Math.min(MOST_SAMPLES, Math.round(EVALUATION_WORK / work)));
     this.all = this.trials.reference(spread(options.samples, count));
     this.validation = this.trials.reference(spread(options.validation, count));
     const built = this.trials.build(options.base);
-    this.injected = Math.floor(Math.min(MOST_SAMPLES / 8, INJECTION_WORK / (work * Math.max(1, built.roundings.length))));
-    const tensors = new Set([...built.roundings.map((r) => r.float), ...float.func.body.ops.filter((op) => op.name === "nn.concat").map((op) => op.result)]);
+    this.injected = Math.floor(
+      Math.min(MOST_SAMPLES / 8, INJECTION_WORK / (work * Math.max(1, built.roundings.length))),
+    );
+    const tensors = new Set([
+      ...built.roundings.map((r) => r.float),
+      ...float.func.body.ops.filter((op) => op.name === "nn.concat").map((op) => op.result),
+    ]);
     this.space = new SearchSpace(float, [...tensors], this.trials.stats, options.base, true);
     this.base = this.space.widthsOf(this.trials.plan(options.base));
   }
@@ -113,7 +124,9 @@ class Raising {
       if (less !== undefined && this.worst(less) <= 1) widths = less;
       break;
     }
-    const raised = this.space.variables.flatMap((v, i): RaisedWidth[] => (widths[i]! > this.base[i]! ? [{ name: v.name, kind: v.kind, from: this.base[i]!, to: widths[i]! }] : []));
+    const raised = this.space.variables.flatMap((v, i): RaisedWidth[] =>
+      widths[i]! > this.base[i]! ? [{ name: v.name, kind: v.kind, from: this.base[i]!, to: widths[i]! }] : [],
+    );
     return raised.length === 0 ? undefined : { precision: this.spec(widths), raised, kept: excess <= 1 };
   }
 
@@ -126,14 +139,17 @@ class Raising {
     return { ...this.options.base, layers };
   }
 
-  /** Noise at the outputs over what is allowed, in power: of the worst bound. Infinite where the widths cannot be built. */
+  /**
+   * Noise at the outputs over what is allowed, in power: of the worst bound. Infinite where the widths cannot be built.
+   */
   private excess(on: Reference, widths: Widths): number {
     const built = this.trials.tryBuild(this.spec(widths));
     if (built === undefined) return Infinity;
     const actual = outputsOf(built.module, on.samples);
     return this.options.bounds.reduce((worst, b) => {
       const e = measure(b, on.expected, actual);
-      // Of a few samples the size of errors is known well; how often a choice changes is not, and is taken as it is seen.
+      // Of a few samples the size of errors is known well; how often a choice changes is not, and is taken as it is
+      // seen.
       const error = b.metric === "argmax" || on.samples.length < LEAST_SAMPLES ? e.point : e.upper;
       const limit = limitOf(b);
       return Math.max(worst, error === 0 ? 0 : limit === 0 ? Infinity : (error / limit) ** 2);
@@ -141,7 +157,10 @@ class Raising {
   }
 
   private worst(widths: Widths): number {
-    return Math.max(this.excess(this.all, widths), this.validation.samples.length === 0 ? 0 : this.excess(this.validation, widths));
+    return Math.max(
+      this.excess(this.all, widths),
+      this.validation.samples.length === 0 ? 0 : this.excess(this.validation, widths),
+    );
   }
 
   /** What each width contributes to the noise at the outputs, up to a common factor. */
@@ -153,7 +172,9 @@ class Raising {
     const count = Math.max(LEAST_SAMPLES, this.injected);
     const others = spread(this.options.validation, Math.ceil(count / 2));
     const own = spread(this.options.samples, count - others.length);
-    const samples = Array.from({ length: Math.max(own.length, others.length) }, (_, i) => [others[i], own[i]]).flat().filter((s) => s !== undefined);
+    const samples = Array.from({ length: Math.max(own.length, others.length) }, (_, i) => [others[i], own[i]])
+      .flat()
+      .filter((s) => s !== undefined);
     const pairs = new Map(built.roundings.map((r) => [r.fixed, r.float]));
     const layers = measureNoise(this.float, built.module, { samples, injected: this.injected, pairs });
     for (const l of layers) this.attribute(l, new Set(pairs.values()), noise);
@@ -166,7 +187,8 @@ class Raising {
     if (total === 0 || own.output_share === 0) return;
     const tensor = this.space.tensorVariable(float);
     const inner = [...new Set(opsSince(float, rounded).flatMap((op) => this.space.innerVariables(op)))];
-    const add = (variables: readonly number[], share: number): void => variables.forEach((i) => (into[i]! += (own.output_share * share) / variables.length));
+    const add = (variables: readonly number[], share: number): void =>
+      variables.forEach((i) => (into[i]! += (own.output_share * share) / variables.length));
     const outer = tensor === undefined ? [] : [tensor];
     add(outer.length > 0 ? outer : inner, (rounding + saturation) / total);
     add(inner.length > 0 ? inner : outer, arithmetic / total);

@@ -1,6 +1,6 @@
 /**
- * Formats for tensors that are only compared with constants, as the features of trees are: what counts is not how small an
- * error is, but on which side of each constant a value falls.
+ * Formats for tensors that are only compared with constants, as the features of trees are: what counts is not how small
+ * an error is, but on which side of each constant a value falls.
  */
 import type { Value } from "../../../ir/core.js";
 import { boolAttr, intAttr, intsAttr } from "../../../ir/define-op.js";
@@ -18,9 +18,14 @@ export interface DecisionGrid {
   readonly exact: boolean;
 }
 
-/** Most bits that are given to decisions: some more than the significant bits of single precision, as numbers differ in size. */
+/**
+ * Most bits that are given to decisions: some more than the significant bits of single precision, as numbers differ in
+ * size.
+ */
 const MAX_BITS = 32;
-/** Bits by which values of leaves are finer than their sum is output, beyond those that the number of trees asks for. */
+/**
+ * Bits by which values of leaves are finer than their sum is output, beyond those that the number of trees asks for.
+ */
 const GUARD_BITS = 2;
 /** Thresholds that exceed all samples and nine of ten thresholds so many times count as infinite. */
 const FAR = 4;
@@ -48,7 +53,8 @@ function thresholdsMet(v: Value): Met {
   for (const { op, index } of v.uses) {
     if (op.name === "nn.trees") {
       const e = treesOf(op);
-      for (let i = 0; i < e.feature.length; i++) if (Number.isFinite(e.threshold[i]!)) sets[e.feature[i]!]!.add(e.threshold[i]!);
+      for (let i = 0; i < e.feature.length; i++)
+        if (Number.isFinite(e.threshold[i]!)) sets[e.feature[i]!]!.add(e.threshold[i]!);
       single &&= !boolAttr(op, "double");
       continue;
     }
@@ -60,13 +66,17 @@ function thresholdsMet(v: Value): Met {
     alone &&= next.alone;
     single &&= next.single;
     const last = shapeOf(v).length - 1;
-    const axis = op.attrs["axis"] === undefined ? undefined : (intAttr(op, "axis") + shapeOf(v).length) % shapeOf(v).length;
+    const axis =
+      op.attrs["axis"] === undefined ? undefined : (intAttr(op, "axis") + shapeOf(v).length) % shapeOf(v).length;
     if (op.name === "nn.concat" && axis === last) {
       const start = op.operands.slice(0, index).reduce((n, o) => n + shapeOf(o).at(-1)!, 0);
       sets.forEach((_, i) => add(i, next.sets[start + i]!));
-    } else if (op.name === "nn.gather" && axis === last) intsAttr(op, "indices").forEach((i, k) => add((i + features) % features, next.sets[k]!));
-    else if (op.name === "nn.slice") next.sets.forEach((s, k) => add(intsAttr(op, "starts")[last]! + k * intsAttr(op, "steps")[last]!, s));
-    else if ((op.name === "nn.reshape" || op.name === "nn.concat") && next.sets.length === features) next.sets.forEach((s, i) => add(i, s));
+    } else if (op.name === "nn.gather" && axis === last)
+      intsAttr(op, "indices").forEach((i, k) => add((i + features) % features, next.sets[k]!));
+    else if (op.name === "nn.slice")
+      next.sets.forEach((s, k) => add(intsAttr(op, "starts")[last]! + k * intsAttr(op, "steps")[last]!, s));
+    else if ((op.name === "nn.reshape" || op.name === "nn.concat") && next.sets.length === features)
+      next.sets.forEach((s, i) => add(i, s));
     // Whatever else moves: any element may meet any threshold.
     else sets.forEach((_, i) => next.sets.forEach((s) => add(i, s)));
   }
@@ -76,7 +86,9 @@ function thresholdsMet(v: Value): Met {
 /** Thresholds per feature, ascending; undefined where no trees read `v`. */
 function thresholdsOf(v: Value): { thresholds: Float64Array[]; alone: boolean; single: boolean } | undefined {
   const { sets, alone, single } = thresholdsMet(v);
-  return sets.every((s) => s.size === 0) ? undefined : { thresholds: sets.map((s) => Float64Array.from(s).sort()), alone, single };
+  return sets.every((s) => s.size === 0)
+    ? undefined
+    : { thresholds: sets.map((s) => Float64Array.from(s).sort()), alone, single };
 }
 
 /** Index of the first of `sorted` that is above `x`. */
@@ -92,10 +104,14 @@ function upperBound(sorted: Float64Array, x: number): number {
 
 /**
  * The grid for features that trees read, or undefined where no trees read `v`. Its step is the coarsest at which no
- * sample shares a grid point with a threshold that it differs from, with a bit to spare; or that of the samples, where they
- * have a coarser one. Its range is that of the thresholds: what lies beyond saturates without changing sides.
+ * sample shares a grid point with a threshold that it differs from, with a bit to spare; or that of the samples, where
+ * they have a coarser one. Its range is that of the thresholds: what lies beyond saturates without changing sides.
  */
-export function decisionGrid(v: Value, samples: readonly ArrayLike<number>[], bits = MAX_BITS): DecisionGrid | undefined {
+export function decisionGrid(
+  v: Value,
+  samples: readonly ArrayLike<number>[],
+  bits = MAX_BITS,
+): DecisionGrid | undefined {
   const found = thresholdsOf(v);
   if (found === undefined) return undefined;
   const { thresholds, alone, single } = found;
@@ -125,10 +141,20 @@ export function decisionGrid(v: Value, samples: readonly ArrayLike<number>[], bi
   const reach = FAR * Math.max(largest, sizes[Math.floor(0.9 * sizes.length)] ?? 0);
   const all = thresholds.flatMap((t) => [...t.filter((v) => Math.abs(v) <= reach)]);
   // What else reads the tensor wants it without saturation.
-  const [lo, hi] = bounds([...(all.length === 0 ? [0] : all), ...(alone ? [] : [HEADROOM * smallest, HEADROOM * largest])]);
+  const [lo, hi] = bounds([
+    ...(all.length === 0 ? [0] : all),
+    ...(alone ? [] : [HEADROOM * smallest, HEADROOM * largest]),
+  ]);
   let frac = exact ? own : apart;
   // A step beyond the thresholds on both sides; below 0 only where there are such samples or thresholds.
-  const typeAt = (f: number): FixedType => typeOfRange({ lo: smallest < 0 || lo < 0 ? Math.min(0, Math.floor(lo * 2 ** f) - 1) : 0, hi: Math.max(1, Math.ceil(hi * 2 ** f) + 1) }, f);
+  const typeAt = (f: number): FixedType =>
+    typeOfRange(
+      {
+        lo: smallest < 0 || lo < 0 ? Math.min(0, Math.floor(lo * 2 ** f) - 1) : 0,
+        hi: Math.max(1, Math.ceil(hi * 2 ** f) + 1),
+      },
+      f,
+    );
   while (typeAt(frac).width > bits) frac--;
   return { type: typeAt(frac), exact: exact && frac >= own };
 }
@@ -143,17 +169,26 @@ function bounds(values: readonly number[]): [number, number] {
 }
 
 /**
- * A threshold as a multiple of the step of `type`. Where values lie on the grid, any threshold between them does; otherwise it
- * is rounded as they are, so that one that equals it still does.
+ * A threshold as a multiple of the step of `type`. Where values lie on the grid, any threshold between them does;
+ * otherwise it is rounded as they are, so that one that equals it still does.
  */
-export function thresholdOnGrid(t: number, relation: number, type: FixedType, exact: boolean): { threshold: number; relation: number } {
+export function thresholdOnGrid(
+  t: number,
+  relation: number,
+  type: FixedType,
+  exact: boolean,
+): { threshold: number; relation: number } {
   // On one side of everything.
   if (!Number.isFinite(t)) return { threshold: t, relation };
   const { lo, hi } = rawRange(type);
   const unit = 2 ** -type.frac;
   const scaled = t / unit;
   const name = RELATIONS[relation]!;
-  if (exact) return { threshold: name === "le" ? Math.floor(scaled) * unit : name === "lt" ? Math.ceil(scaled) * unit : t, relation };
+  if (exact)
+    return {
+      threshold: name === "le" ? Math.floor(scaled) * unit : name === "lt" ? Math.ceil(scaled) * unit : t,
+      relation,
+    };
   return { threshold: Math.min(hi, Math.max(lo, roundTo(scaled, "half-even"))) * unit, relation };
 }
 
@@ -175,7 +210,10 @@ export function statedGrid(v: Value, width: number): FixedType | undefined {
 /** Fractional bits of the values of leaves whose sums, up to `largest` in size, are output with `bits` bits. */
 export function leafFraction(values: ArrayLike<number>, trees: number, largest: number, bits: number): number {
   // Rounding errors of the trees add up as their root; an output's own rounding shall stay the larger part.
-  let frac = largest === 0 ? 0 : bits - 1 - Math.ceil(Math.log2(largest)) + Math.ceil(Math.log2(Math.max(1, trees)) / 2) + GUARD_BITS;
+  let frac =
+    largest === 0
+      ? 0
+      : bits - 1 - Math.ceil(Math.log2(largest)) + Math.ceil(Math.log2(Math.max(1, trees)) / 2) + GUARD_BITS;
   const all = Array.from(values);
   while (frac > -30 && all.every((x) => Number.isInteger(x * 2 ** (frac - 1)))) frac--;
   return frac;

@@ -1,16 +1,28 @@
 /**
- * What building a fixed-point module knows of values: the exact counterpart of each float value, the rounded one, constants on a
- * grid, and how an operation is created whose type follows from its operands.
+ * What building a fixed-point module knows of values: the exact counterpart of each float value, the rounded one,
+ * constants on a grid, and how an operation is created whose type follows from its operands.
  */
 import { CompilerBug, UserError } from "../../../diagnostics/index.js";
 import { allocate, Dense, type Attr } from "../../../ir/attributes.js";
-import { Block, Builder, Module, Op, type Value } from "../../../ir/core.js";
+import { Block, Builder, type Module, type Op, type Value } from "../../../ir/core.js";
 import { lookupOp } from "../../../ir/define-op.js";
 import { dataRange, MAX_WIDTH, shiftRange, unionRanges } from "../../../ir/fixed-arith.js";
 import { fixedOf, shapeOf, valuesOfDense } from "../../../ir/eval/nn-fixed.js";
 import "../../../ir/dialects.js";
 import { placeOf } from "../../../ir/verify.js";
-import { fixed, isWide, NUMBER_WIDTH, rawRange, sameType, showType, tensor, typeOfRange, wideRange, type FixedType, type Type } from "../../../ir/types.js";
+import {
+  fixed,
+  isWide,
+  NUMBER_WIDTH,
+  rawRange,
+  sameType,
+  showType,
+  tensor,
+  typeOfRange,
+  wideRange,
+  type FixedType,
+  type Type,
+} from "../../../ir/types.js";
 import { BEYOND, describeValue, placeOfValue } from "./calibrate.js";
 import { spreadBits } from "./formats.js";
 import { constantOf } from "./linear.js";
@@ -44,7 +56,10 @@ export abstract class FixedValues {
   /** Values in a format that is final: rounded ones and views of such. */
   protected readonly final = new Set<Value>();
   protected readonly roundings: Rounding[] = [];
-  /** Integers that the network reads or makes, and what it computes of them alone: positions and counts, of which every bit counts. */
+  /**
+   * Integers that the network reads or makes, and what it computes of them alone: positions and counts, of which every
+   * bit counts.
+   */
   protected readonly wholes = new Set<Value>();
   /** Corrections of the mean that the addition of a constant behind a matmul takes along, by that addition. */
   protected readonly pendingShift = new Map<Op, Float64Array>();
@@ -93,7 +108,13 @@ export abstract class FixedValues {
     if (x.def !== undefined && x.hint !== undefined && !x.hint.endsWith(EXACT_NAME)) x.hint += EXACT_NAME;
     const loc = this.b.loc;
     if (float?.def !== undefined) this.b.loc = float.def.loc;
-    const y = this.b.value("nn.quantize", [x], tensor(shapeOf(x), type), { rounding: "half-up", overflow: "saturate" }, hint);
+    const y = this.b.value(
+      "nn.quantize",
+      [x],
+      tensor(shapeOf(x), type),
+      { rounding: "half-up", overflow: "saturate" },
+      hint,
+    );
     this.b.loc = loc;
     if (float !== undefined) this.roundings.push({ float, fixed: y, type });
     return y;
@@ -107,7 +128,11 @@ export abstract class FixedValues {
 
   /** An operand of a product. */
   protected factor(v: Value, reader: Op): Value {
-    if (this.isConstant(v)) return this.constant(v, (this.integers ? SCALE_BITS : this.plan.factorWidth(reader)) + spreadBits(valuesOfDense(constantOf(v)!)));
+    if (this.isConstant(v))
+      return this.constant(
+        v,
+        (this.integers ? SCALE_BITS : this.plan.factorWidth(reader)) + spreadBits(valuesOfDense(constantOf(v)!)),
+      );
     const x = this.exactOf(v);
     const linear = v.def !== undefined && (v.def.name === "nn.conv" || v.def.name === "nn.matmul");
     return !linear && this.elem(x).width <= FACTOR_LIMIT ? x : this.narrow(v);
@@ -145,12 +170,20 @@ export abstract class FixedValues {
     try {
       type = lookupOp(name)?.inferTypes?.(op)[0];
     } catch (e) {
-      // The arithmetic refuses results wider than any value may be; here that is a consequence of the widths the user asked for.
-      if (e instanceof CompilerBug || e instanceof RangeError) throw UserError.of("QU005", { what: describeValue(like), reason: e.message }, placeOfValue(like));
+      // The arithmetic refuses results wider than any value may be; here that is a consequence of the widths the user
+      // asked for.
+      if (e instanceof CompilerBug || e instanceof RangeError)
+        throw UserError.of("QU005", { what: describeValue(like), reason: e.message }, placeOfValue(like));
       throw e;
     }
-    if (type?.kind !== "tensor" || type.elem.kind !== "fixed") throw UserError.of("QU007", { op: name }, placeOf(op.loc));
-    if (type.elem.width > MAX_WIDTH) throw UserError.of("QU005", { what: describeValue(like), reason: `it needs ${showType(type.elem)}` }, placeOfValue(like));
+    if (type?.kind !== "tensor" || type.elem.kind !== "fixed")
+      throw UserError.of("QU007", { op: name }, placeOf(op.loc));
+    if (type.elem.width > MAX_WIDTH)
+      throw UserError.of(
+        "QU005",
+        { what: describeValue(like), reason: `it needs ${showType(type.elem)}` },
+        placeOfValue(like),
+      );
     op.result.type = type;
     return op.result;
   }
@@ -159,11 +192,18 @@ export abstract class FixedValues {
   protected holding(x: Value, value: number): Value {
     const own = this.elem(x);
     let frac = Math.max(own.frac, OFFSET_BITS);
-    while (frac > own.frac && Number.isInteger(Math.round(value * 2 ** OFFSET_BITS) * 2 ** (frac - 1 - OFFSET_BITS))) frac--;
+    while (frac > own.frac && Number.isInteger(Math.round(value * 2 ** OFFSET_BITS) * 2 ** (frac - 1 - OFFSET_BITS)))
+      frac--;
     const { lo, hi } = wideRange(own);
     const raw = BigInt(Math.round(value * 2 ** frac));
     const inside = frac === own.frac && raw >= lo && raw <= hi;
-    return inside ? x : this.round(x, typeOfRange(unionRanges(shiftRange({ lo, hi }, frac - own.frac), { lo: raw, hi: raw }), frac), undefined);
+    return inside
+      ? x
+      : this.round(
+          x,
+          typeOfRange(unionRanges(shiftRange({ lo, hi }, frac - own.frac), { lo: raw, hi: raw }), frac),
+          undefined,
+        );
   }
 
   /** A constant that is added to multiples of integers, with no more fractional bits than it needs. */
@@ -171,11 +211,17 @@ export abstract class FixedValues {
     const values = valuesOfDense(constantOf(v)!);
     // The factor behind the sum needs its bits, too.
     let f = Math.max(frac, Math.min(OFFSET_BITS, frac + MAX_WIDTH - 2 - SCALE_BITS - width));
-    while (f > frac && values.every((x) => Number.isInteger(Math.round(x * 2 ** OFFSET_BITS) * 2 ** (f - 1 - OFFSET_BITS)))) f--;
+    while (
+      f > frac &&
+      values.every((x) => Number.isInteger(Math.round(x * 2 ** OFFSET_BITS) * 2 ** (f - 1 - OFFSET_BITS)))
+    )
+      f--;
     return this.constantAt(v, f);
   }
 
-  /** Factors between scales: as many bits as keep the error of a result of 8 bits below a thousandth of its last one. */
+  /**
+   * Factors between scales: as many bits as keep the error of a result of 8 bits below a thousandth of its last one.
+   */
   protected fineConstant(v: Value, width: number, significant: number): Value {
     const values = valuesOfDense(constantOf(v)!);
     const sizes = values.filter((x) => x !== 0).map(Math.abs);
@@ -185,25 +231,36 @@ export abstract class FixedValues {
     let frac = significant - 1 - Math.floor(Math.log2(least));
     // A power of two has one bit, wherever it is.
     const shift = values.every((x) => x !== 0 && Number.isInteger(Math.log2(Math.abs(x))));
-    while (!shift && bits(frac) > Math.min(Math.max(MAX_SCALE_BITS, significant), MAX_WIDTH - 1 - width) && frac > 0) frac--;
+    while (!shift && bits(frac) > Math.min(Math.max(MAX_SCALE_BITS, significant), MAX_WIDTH - 1 - width) && frac > 0)
+      frac--;
     while (frac > -30 && values.every((x) => Number.isInteger(x * 2 ** (frac - 1)))) frac--;
     return this.constantAt(v, frac);
   }
 
-  /** Bias with the fractional bits of the accumulator, so that adding it needs no alignment; with fewer where a constant has no room for them. */
+  /**
+   * Bias with the fractional bits of the accumulator, so that adding it needs no alignment; with fewer where a constant
+   * has no room for them.
+   */
   protected bias(v: Value | undefined, most: number, shift?: Float64Array): Value {
-    const values = (v === undefined ? new Float64Array(shift!.length) : valuesOfDense(constantOf(v) ?? unsupportedBias(v))).map((b, i) => b + (shift?.[i] ?? 0));
+    const values = (
+      v === undefined ? new Float64Array(shift!.length) : valuesOfDense(constantOf(v) ?? unsupportedBias(v))
+    ).map((b, i) => b + (shift?.[i] ?? 0));
     const frac = numberFrac(values, most);
     const raw = values.map((b) => Math.floor(b * 2 ** frac + 0.5));
     return this.dense([raw.length], raw, typeOfRange(dataRange(raw), frac), v?.hint);
   }
 
-  /** Whether a constant has elements beyond all formats, all on the side of `sign`, where a maximum or minimum does not see them. */
+  /**
+   * Whether a constant has elements beyond all formats, all on the side of `sign`, where a maximum or minimum does not
+   * see them.
+   */
   protected isNeutral(v: Value, sign: number): boolean {
     return this.reachesBeyond(v) && constantOf(v)!.data.every((x) => Math.abs(x) < BEYOND || Math.sign(x) === sign);
   }
 
-  /** What a multiple of 2^-frac is compared with: x < t and x < ceil(t) are the same, and so are x > t and x > floor(t). */
+  /**
+   * What a multiple of 2^-frac is compared with: x < t and x < ceil(t) are the same, and so are x > t and x > floor(t).
+   */
   protected threshold(v: Value, most: number, below: boolean): Value {
     const values = valuesOfDense(constantOf(v)!);
     const frac = numberFrac(values, most);
@@ -220,7 +277,9 @@ export abstract class FixedValues {
     // A constant of as many bits as a number has, where the format has more.
     const own = isWide(type) ? { ...type, width: NUMBER_WIDTH, frac: type.frac - (type.width - NUMBER_WIDTH) } : type;
     const { lo, hi } = rawRange(own);
-    const raw = valuesOfDense(constantOf(v)!).map((x) => Math.min(hi, Math.max(lo, Math.floor(x * 2 ** own.frac + 0.5))));
+    const raw = valuesOfDense(constantOf(v)!).map((x) =>
+      Math.min(hi, Math.max(lo, Math.floor(x * 2 ** own.frac + 0.5))),
+    );
     return this.dense(shapeOf(v), raw, own, v.hint);
   }
 }

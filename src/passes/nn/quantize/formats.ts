@@ -1,7 +1,7 @@
 /**
- * Range selection: the fixed-point format of a given width with the least expected squared error over calibration values,
- * rounding and clipping together. One step of the binary point halves the rounding error and doubles the clipping, so
- * only a few candidates compete.
+ * Range selection: the fixed-point format of a given width with the least expected squared error over calibration
+ * values, rounding and clipping together. One step of the binary point halves the rounding error and doubles the
+ * clipping, so only a few candidates compete.
  *
  * @source the MSE criterion of Sung, Shin, Hwang: "Resiliency of deep neural networks under quantization" (2015)
  */
@@ -62,7 +62,10 @@ export function roomyFormat(stats: TensorStats, width: number): FixedType {
   return signed ? fixed(width, frac) : ufixed(width, frac);
 }
 
-/** Bits that keep the small ones of constants of different magnitude as precise as the large ones, as far as that is cheap. */
+/**
+ * Bits that keep the small ones of constants of different magnitude as precise as the large ones, as far as that is
+ * cheap.
+ */
 export function spreadBits(values: Float64Array): number {
   const sizes = [...values].filter((x) => x !== 0).map(Math.abs);
   return sizes.length < 2 ? 0 : Math.min(10, Math.floor(Math.log2(Math.max(...sizes) / Math.min(...sizes))));

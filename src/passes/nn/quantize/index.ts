@@ -1,9 +1,9 @@
 /**
  * The pass `quantize`: a float nn module in, a fixed-point one out.
  *
- * It reads from the pass context `calibration.samples` (an array of samples, each an array of real values per input) and
- * `quantize.precision` (a PrecisionSpec; the pass options have precedence), and leaves `quantize.float` (the float module it
- * started from) and `quantize.report` there.
+ * It reads from the pass context `calibration.samples` (an array of samples, each an array of real values per input)
+ * and `quantize.precision` (a PrecisionSpec; the pass options have precedence), and leaves `quantize.float` (the float
+ * module it started from) and `quantize.report` there.
  */
 import { ContextKey } from "../../pass-context.js";
 import { cloneModule, type Module } from "../../../ir/core.js";
@@ -27,10 +27,27 @@ export interface QuantizationReport {
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
   /** Every tensor that is rounded, with its format and the calibrated range. */
-  readonly tensors: readonly { readonly name: string; readonly format: string; readonly min: number; readonly max: number }[];
-  /** Every layer with constant weights. `channel_bits`: least and most bits that a channel uses where channels differ. */
-  readonly weights: readonly { readonly node: string; readonly format: string; readonly channel_bits: readonly [number, number] }[];
-  readonly tables: readonly { readonly node: string; readonly fn: string; readonly argument: string; readonly result: string; readonly max_error: number }[];
+  readonly tensors: readonly {
+    readonly name: string;
+    readonly format: string;
+    readonly min: number;
+    readonly max: number;
+  }[];
+  /**
+   * Every layer with constant weights. `channel_bits`: least and most bits that a channel uses where channels differ.
+   */
+  readonly weights: readonly {
+    readonly node: string;
+    readonly format: string;
+    readonly channel_bits: readonly [number, number];
+  }[];
+  readonly tables: readonly {
+    readonly node: string;
+    readonly fn: string;
+    readonly argument: string;
+    readonly result: string;
+    readonly max_error: number;
+  }[];
 }
 
 /** Of the parts of a quantized model that stay in floating point: softmax, normalisation. */
@@ -47,7 +64,8 @@ const fixedFormsOnly: Predicate = {
 
 const quantized: Predicate = {
   name: "every tensor is fixed point",
-  holds: (module) => module.func.body.ops.every((op) => op.results.every((v) => (v.type as TensorType).elem.kind === "fixed")),
+  holds: (module) =>
+    module.func.body.ops.every((op) => op.results.every((v) => (v.type as TensorType).elem.kind === "fixed")),
 };
 
 /** What the options of the pass are where they are not given. */
@@ -58,7 +76,8 @@ export const QUANTIZE_DEFAULTS = {
 
 export const quantize = definePass({
   name: "quantize",
-  summary: "Choose fixed-point formats from calibration samples, round the weights, and insert the roundings of activations.",
+  summary:
+    "Choose fixed-point formats from calibration samples, round the weights, and insert the roundings of activations.",
   level: "nn",
   semantics: "changes-values",
   requires: [fixedFormsOnly],
@@ -69,13 +88,44 @@ export const quantize = definePass({
     activations: int({ min: 2, max: 24, doc: "bits of tensors between layers" }),
     input: int({ min: 1, max: 24, doc: "bits of the network's inputs" }),
     output: int({ min: 2, max: 32, doc: "bits of the network's outputs" }),
-    light: int({ min: 0, max: 12, default: QUANTIZE_DEFAULTS.options.lightBits, doc: "bits on top for layers with less than 1% of the products" }),
-    table: int({ min: 4, max: 12, default: QUANTIZE_DEFAULTS.options.tableBits, doc: "most bits of a table's argument" }),
-    reciprocal: int({ min: 4, max: 14, default: QUANTIZE_DEFAULTS.options.reciprocalBits, doc: "most bits of the argument of a reciprocal" }),
-    scale: int({ min: 8, max: 18, default: QUANTIZE_DEFAULTS.options.scaleBits, doc: "bits of factors of a normalisation, and of what they scale" }),
-    "per-channel": bool({ default: QUANTIZE_DEFAULTS.weights.perChannel, doc: "a grid per output channel of the weights, in a wider common type" }),
-    compensate: bool({ default: QUANTIZE_DEFAULTS.weights.compensate, doc: "let weights and bias take up each other's rounding errors" }),
-    refine: int({ min: 0, max: 10000, default: 0, doc: "trials that move a tensor's binary point to lower the error at the outputs" }),
+    light: int({
+      min: 0,
+      max: 12,
+      default: QUANTIZE_DEFAULTS.options.lightBits,
+      doc: "bits on top for layers with less than 1% of the products",
+    }),
+    table: int({
+      min: 4,
+      max: 12,
+      default: QUANTIZE_DEFAULTS.options.tableBits,
+      doc: "most bits of a table's argument",
+    }),
+    reciprocal: int({
+      min: 4,
+      max: 14,
+      default: QUANTIZE_DEFAULTS.options.reciprocalBits,
+      doc: "most bits of the argument of a reciprocal",
+    }),
+    scale: int({
+      min: 8,
+      max: 18,
+      default: QUANTIZE_DEFAULTS.options.scaleBits,
+      doc: "bits of factors of a normalisation, and of what they scale",
+    }),
+    "per-channel": bool({
+      default: QUANTIZE_DEFAULTS.weights.perChannel,
+      doc: "a grid per output channel of the weights, in a wider common type",
+    }),
+    compensate: bool({
+      default: QUANTIZE_DEFAULTS.weights.compensate,
+      doc: "let weights and bias take up each other's rounding errors",
+    }),
+    refine: int({
+      min: 0,
+      max: 10000,
+      default: 0,
+      doc: "trials that move a tensor's binary point to lower the error at the outputs",
+    }),
   },
   run: (module, options, ctx) => {
     const asked = ctx.get(PRECISION) ?? defaultPrecision;
@@ -95,10 +145,23 @@ export const quantize = definePass({
     ctx.sink.throwIfErrors();
     const samples = ctx.get(CALIBRATION_SAMPLES) ?? randomSamples(module, ctx);
     const float = cloneModule(module);
-    const planOptions = { precision, tableBits: table, reciprocalBits: reciprocal, lightBits: options.light, scaleBits: scale };
-    const result = quantizeModule(float, samples, planOptions, { perChannel: options["per-channel"], compensate: options.compensate }, options.refine);
+    const planOptions = {
+      precision,
+      tableBits: table,
+      reciprocalBits: reciprocal,
+      lightBits: options.light,
+      scaleBits: scale,
+    };
+    const result = quantizeModule(
+      float,
+      samples,
+      planOptions,
+      { perChannel: options["per-channel"], compensate: options.compensate },
+      options.refine,
+    );
     const names = tensorNames(float);
-    for (const { float: v, fixed } of result.built.roundings) if (fixed.def !== undefined) fixed.def.attrs = { ...fixed.def.attrs, [FLOAT_TENSOR]: names.get(v) };
+    for (const { float: v, fixed } of result.built.roundings)
+      if (fixed.def !== undefined) fixed.def.attrs = { ...fixed.def.attrs, [FLOAT_TENSOR]: names.get(v) };
     ctx.set(FLOAT_MODULE, float);
     ctx.set(QUANTIZATION_REPORT, reportOf(result, precision));
     return result.built.module;
@@ -126,7 +189,9 @@ function randomSamples(module: Module, ctx: PassContext): Sample[] {
     seed = (Math.imul(seed, 1664525) + 1013904223) | 0;
     return (seed >>> 8) / 2 ** 24;
   };
-  return Array.from({ length: 32 }, () => module.func.body.args.map((a) => Float64Array.from({ length: elementCount((a.type as TensorType).shape) }, next)));
+  return Array.from({ length: 32 }, () =>
+    module.func.body.args.map((a) => Float64Array.from({ length: elementCount((a.type as TensorType).shape) }, next)),
+  );
 }
 
 function reportOf(q: ReturnType<typeof quantizeModule>, precision: PrecisionSpec): QuantizationReport {
@@ -142,7 +207,11 @@ function reportOf(q: ReturnType<typeof quantizeModule>, precision: PrecisionSpec
     }),
     weights: [...q.plan.weights].map(([op, w]) => {
       const width = w.type.width;
-      return { node: op.loc.nodes[0] ?? op.result.hint ?? op.name, format: showType(w.type), channel_bits: [width - Math.max(0, ...w.grid), width - Math.min(...w.grid)] as const };
+      return {
+        node: op.loc.nodes[0] ?? op.result.hint ?? op.name,
+        format: showType(w.type),
+        channel_bits: [width - Math.max(0, ...w.grid), width - Math.min(...w.grid)] as const,
+      };
     }),
     tables: module.func.body.ops
       .filter((op) => op.name === "nn.unary")

@@ -22,7 +22,10 @@ export function toRaw(values: ArrayLike<number>, type: FixedType): DenseData {
   return raw;
 }
 
-/** Real inputs, divided by the scales of the ports, brought to their grid, still as real numbers. Float ports take them as they are. */
+/**
+ * Real inputs, divided by the scales of the ports, brought to their grid, still as real numbers. Float ports take them
+ * as they are.
+ */
 export function roundInputs(sample: Sample, ports: readonly Type[], scales: readonly number[] = []): Float64Array[] {
   return sample.map((x, i) => {
     const { elem } = ports[i] as TensorType;

@@ -1,4 +1,7 @@
-/** Linear operations with constant weights seen as matrices: conv and matmul alike are rows of weights that meet rows of inputs. */
+/**
+ * Linear operations with constant weights seen as matrices: conv and matmul alike are rows of weights that meet rows of
+ * inputs.
+ */
 import type { Op, Value } from "../../../ir/core.js";
 import { denseAttr, intsAttr, numAttr } from "../../../ir/define-op.js";
 import { shapeOf, valuesOfDense } from "../../../ir/eval/nn-fixed.js";
@@ -38,10 +41,18 @@ export function linearView(op: Op): LinearView {
   const values = valuesOfDense(dense);
   if (op.name === "nn.conv") {
     const outputs = dense.shape[0]!;
-    return { matrix: { outputs, inputs: elementCount(dense.shape.slice(1)), data: values }, groups: numAttr(op, "group", 1), restore: (d) => d };
+    return {
+      matrix: { outputs, inputs: elementCount(dense.shape.slice(1)), data: values },
+      groups: numAttr(op, "group", 1),
+      restore: (d) => d,
+    };
   }
   const [k, n] = dense.shape as [number, number];
-  return { matrix: { outputs: n, inputs: k, data: transposed(values, k, n) }, groups: 1, restore: (d) => transposed(d, n, k) };
+  return {
+    matrix: { outputs: n, inputs: k, data: transposed(values, k, n) },
+    groups: 1,
+    restore: (d) => transposed(d, n, k),
+  };
 }
 
 function transposed(x: Float64Array, rows: number, columns: number): Float64Array {
@@ -60,7 +71,8 @@ export function extractRows(op: Op, x: Float64Array): Float64Array[][] {
   }
   const rank = shape.length - 2;
   const group = numAttr(op, "group", 1);
-  const attr = (key: string, fill: number): number[] => (op.attrs[key] === undefined ? new Array<number>(rank).fill(fill) : intsAttr(op, key));
+  const attr = (key: string, fill: number): number[] =>
+    op.attrs[key] === undefined ? new Array<number>(rank).fill(fill) : intsAttr(op, key);
   const [strides, pads, dilations] = [attr("strides", 1), attr("pads", 0), attr("dilations", 1)];
   const steps = rowMajorStrides(shape);
   const outs = shapeOf(op.result).slice(2);

@@ -29,7 +29,8 @@ export class NoiseModel {
     this.variables.forEach((v, i) => {
       const known = this.measured[i]!;
       const at = (bits: number): number => {
-        const noise = bits >= ceiling[i]! ? 0 : Math.max(0, this.noise(ceiling.map((b, k) => (k === i ? bits : b))) - floor);
+        const noise =
+          bits >= ceiling[i]! ? 0 : Math.max(0, this.noise(ceiling.map((b, k) => (k === i ? bits : b))) - floor);
         known.set(bits, noise);
         return noise;
       };
@@ -62,15 +63,22 @@ export class NoiseModel {
 
   private noise(widths: Widths): number {
     const actual = this.outputs(widths);
-    return this.bounds.reduce((n, b, k) => n + meanSquare(b.index, this.reference.expected, actual) / this.allowed[k]!, 0);
+    return this.bounds.reduce(
+      (n, b, k) => n + meanSquare(b.index, this.reference.expected, actual) / this.allowed[k]!,
+      0,
+    );
   }
 }
 
-function meanSquare(output: number, x: readonly (readonly Float64Array[])[], y: readonly (readonly Float64Array[])[] | undefined): number {
+function meanSquare(
+  output: number,
+  x: readonly (readonly Float64Array[])[],
+  y: readonly (readonly Float64Array[])[] | undefined,
+): number {
   let [sum, count] = [0, 0];
   x.forEach((sample, s) => {
     const a = sample[output]!;
-    for (let i = 0; i < a.length; i++) sum += (a[i]! - (y?.[s]![output]![i] ?? 0)) ** 2;
+    for (let i = 0; i < a.length; i++) sum += (a[i]! - (y?.[s]?.[output]?.[i] ?? 0)) ** 2;
     count += a.length;
   });
   return count === 0 ? 0 : sum / count;

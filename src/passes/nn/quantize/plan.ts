@@ -1,6 +1,6 @@
 /**
- * What quantization has decided so far: a width and a format for every tensor that is rounded, rounded weights for every
- * linear operation. Formats follow from calibration unless refinement moves their binary point.
+ * What quantization has decided so far: a width and a format for every tensor that is rounded, rounded weights for
+ * every linear operation. Formats follow from calibration unless refinement moves their binary point.
  */
 import type { Op, Value } from "../../../ir/core.js";
 import { numAttr, strAttr } from "../../../ir/define-op.js";
@@ -24,7 +24,9 @@ export interface QuantizeOptions {
   readonly reciprocalBits: number;
   /** Bits that light layers get on top: see `isLight`. */
   readonly lightBits: number;
-  /** Width of tensors that only scale others: sums and products around a normalisation, which are few but widely spread. */
+  /**
+   * Width of tensors that only scale others: sums and products around a normalisation, which are few but widely spread.
+   */
   readonly scaleBits: number;
 }
 
@@ -52,7 +54,8 @@ export class Plan {
     const { layers } = this.options.precision;
     if (layers.size === 0) return {};
     let found: LayerPrecision = {};
-    for (const name of [...(v.def?.loc.nodes ?? []).toReversed(), v.hint]) if (name !== undefined) found = { ...found, ...layers.get(name) };
+    for (const name of [...(v.def?.loc.nodes ?? []).toReversed(), v.hint])
+      if (name !== undefined) found = { ...found, ...layers.get(name) };
     return found;
   }
 
@@ -61,24 +64,31 @@ export class Plan {
     return this.layer(op.result).weights ?? widened(precision.weights, this.isLight(op) ? lightBits : 0);
   }
 
-  /** Significant bits of a constant that `op` multiplies activations with, beyond those by which its elements differ. */
+  /**
+   * Significant bits of a constant that `op` multiplies activations with, beyond those by which its elements differ.
+   */
   factorWidth(op: Op): number {
     return this.layer(op.result).weights ?? Math.max(CONSTANT_BITS, this.options.precision.weights);
   }
 
   /**
-   * Whether `op` is one of the layers that hardly cost anything: below 1% of the network's products. The last layers of a
-   * regression network are the typical ones, and they are where rounding shows directly in the result.
+   * Whether `op` is one of the layers that hardly cost anything: below 1% of the network's products. The last layers of
+   * a regression network are the typical ones, and they are where rounding shows directly in the result.
    */
   private isLight(op: Op): boolean {
     return macsOf(op) < LIGHT_SHARE * this.totalMacs;
   }
   /** Whether `v` is read by light linear layers only. */
   private feedsLight(v: Value): boolean {
-    return v.uses.length > 0 && v.uses.every(({ op }) => (VIEWS.has(op.name) ? this.feedsLight(op.result) : isLinear(op) && this.isLight(op)));
+    return (
+      v.uses.length > 0 &&
+      v.uses.every(({ op }) => (VIEWS.has(op.name) ? this.feedsLight(op.result) : isLinear(op) && this.isLight(op)))
+    );
   }
 
-  /** What is stated for `v`, or for the operation in front of it whose exact result `v` takes along to its own rounding. */
+  /**
+   * What is stated for `v`, or for the operation in front of it whose exact result `v` takes along to its own rounding.
+   */
   private statedWidth(v: Value): number | undefined {
     const own = this.layer(v);
     const stated = own.output ?? (v.def === undefined ? own.input : undefined) ?? own.activations;
@@ -102,7 +112,10 @@ export class Plan {
     return stated ?? Math.max(this.ownWidth(v), this.absoluteWidth(v));
   }
 
-  /** Bits of a tensor whose differences count as they are, however large it is: the arguments of exp. 0 for other tensors. */
+  /**
+   * Bits of a tensor whose differences count as they are, however large it is: the arguments of exp. 0 for other
+   * tensors.
+   */
   private absoluteWidth(v: Value): number {
     const lsb = v.def?.name === "nn.constant" ? Infinity : this.finestStep(v);
     const { min, max } = this.statsOf(v);
@@ -118,9 +131,12 @@ export class Plan {
       const other = op.operands[1 - index];
       if (op.name === "nn.mul") {
         const c = other && constantOf(other);
-        return c === undefined ? Infinity : this.finestStep(op.result) / valuesOfDense(c).reduce((a, x) => Math.max(a, Math.abs(x)), 0);
+        return c === undefined
+          ? Infinity
+          : this.finestStep(op.result) / valuesOfDense(c).reduce((a, x) => Math.max(a, Math.abs(x)), 0);
       }
-      // Errors of factors are independent of one another, so that those of a product's terms grow with the root of their number.
+      // Errors of factors are independent of one another, so that those of a product's terms grow with the root of
+      // their number.
       if (op.name === "nn.matmul" && other !== undefined && constantOf(op.operand(1)) === undefined) {
         const { values } = this.statsOf(other);
         const n = shapeOf(op.operand(0)).at(-1)!;
@@ -128,7 +144,11 @@ export class Plan {
         return (FACTOR_STEPS * this.finestStep(op.result)) / (Math.sqrt(n) * size);
       }
       const extreme = op.name === "nn.reduce" && strAttr(op, "kind") !== "sum";
-      return (PASSES_ON.has(op.name) && op.name !== "nn.leaky_relu") || extreme || (op.name === "nn.select_neg" && index > 0) ? this.finestStep(op.result) : Infinity;
+      return (PASSES_ON.has(op.name) && op.name !== "nn.leaky_relu") ||
+        extreme ||
+        (op.name === "nn.select_neg" && index > 0)
+        ? this.finestStep(op.result)
+        : Infinity;
     });
     return Math.min(Infinity, ...each);
   }
@@ -136,23 +156,42 @@ export class Plan {
   private ownWidth(v: Value): number {
     const { precision, scaleBits, lightBits } = this.options;
     // A reader may state the width of what it reads; a table's argument is rounded on its own.
-    const read = v.uses.filter((u) => u.op.name !== "nn.unary").map((u) => this.layer(u.op.results[0] ?? v).input).filter((w) => w !== undefined);
+    const read = v.uses
+      .filter((u) => u.op.name !== "nn.unary")
+      .map((u) => this.layer(u.op.results[0] ?? v).input)
+      .filter((w) => w !== undefined);
     if (read.length > 0) return Math.max(...read);
     if (feedsOutput(v)) return precision.output ?? Math.max(16, precision.activations);
     if (v.def?.name === "nn.constant") return LIGHT_WIDTH;
     const limits = v.def === undefined && precision.input === undefined ? this.limits(v) : undefined;
     if (limits !== undefined) return limits.width;
     // What is close to a step comes out on its other side: the finer, the less often.
-    if (feedsWhole(v)) return (v.def === undefined ? (precision.input ?? integerBits(this.statsOf(v))) : undefined) ?? Math.max(LIGHT_WIDTH, precision.activations);
+    if (feedsWhole(v))
+      return (
+        (v.def === undefined ? (precision.input ?? integerBits(this.statsOf(v))) : undefined) ??
+        Math.max(LIGHT_WIDTH, precision.activations)
+      );
     // Rows that a normalisation brings to one size need as much more as the smallest is smaller.
     const uneven = (roots: readonly Op[]): number => precision.activations + Math.ceil(this.octaves(roots) / 2);
-    const normalized = Math.max(precision.activations, Math.min(LIGHT_WIDTH, uneven(normalizations(v)) - SMALL_ROW_BITS));
+    const normalized = Math.max(
+      precision.activations,
+      Math.min(LIGHT_WIDTH, uneven(normalizations(v)) - SMALL_ROW_BITS),
+    );
     const { decisions } = this.statsOf(v);
     if (decisions !== undefined) return precision.input ?? decisions.type.width;
-    if (v.def === undefined) return precision.input ?? integerBits(this.statsOf(v)) ?? Math.max(normalized, Math.min(FEATURE_WIDTH, precision.activations + this.statsOf(v).spread));
+    if (v.def === undefined)
+      return (
+        precision.input ??
+        integerBits(this.statsOf(v)) ??
+        Math.max(normalized, Math.min(FEATURE_WIDTH, precision.activations + this.statsOf(v).spread))
+      );
     const steep = steepBelow(v);
     // Sums that a root or reciprocal reads: the small ones count as much as the large ones.
-    if (steep.length > 0) return Math.max(scaleBits + Math.max(0, Math.min(MAX_SPREAD, this.octaves(steep) - SCALE_OCTAVES)), precision.activations);
+    if (steep.length > 0)
+      return Math.max(
+        scaleBits + Math.max(0, Math.min(MAX_SPREAD, this.octaves(steep) - SCALE_OCTAVES)),
+        precision.activations,
+      );
     if (isScale(v)) return Math.max(scaleBits, precision.activations, Math.min(CENTRED_WIDTH, uneven(scalingRoots(v))));
     if (normalized > precision.activations) return normalized;
     const factors = unevenFactor(v);
@@ -177,8 +216,8 @@ export class Plan {
   }
 
   /**
-   * What occurs at the argument of a function. Rows that vary less than the network's own epsilon are constant, and what is left
-   * of them is noise: nothing that a root or reciprocal should resolve.
+   * What occurs at the argument of a function. Rows that vary less than the network's own epsilon are constant, and
+   * what is left of them is noise: nothing that a root or reciprocal should resolve.
    */
   private argumentStats(op: Op): TensorStats {
     const stats = this.statsOf(op.operand(0));
@@ -186,26 +225,38 @@ export class Plan {
     // What is added to keep off zero is small; anything else is a part of the argument.
     const floor = epsilon < EPSILON_SHARE * stats.max ? 2 * epsilon : 0;
     const values = stats.values.filter((v) => v > floor);
-    return floor === 0 || values.length === 0 ? stats : { ...stats, values, min: values.reduce((a, b) => Math.min(a, b), Infinity) };
+    return floor === 0 || values.length === 0
+      ? stats
+      : { ...stats, values, min: values.reduce((a, b) => Math.min(a, b), Infinity) };
   }
 
   /** What occurs at the result of a reciprocal or reciprocal root of such arguments; larger results saturate. */
   private resultStats(op: Op): TensorStats {
     const [all, counting, stats] = [this.statsOf(op.operand(0)), this.argumentStats(op), this.statsOf(op.result)];
-    return counting === all ? stats : { ...stats, max: Math.min(stats.max, unaryFunction(strAttr(op, "fn"))!(counting.min)) };
+    return counting === all
+      ? stats
+      : { ...stats, max: Math.min(stats.max, unaryFunction(strAttr(op, "fn"))!(counting.min)) };
   }
 
   /**
-   * Whether `v` plays the part of the weights: the second factor of products of two variables, such as the keys and values of
-   * an attention. At a weight's width two of its products share a multiplier block.
+   * Whether `v` plays the part of the weights: the second factor of products of two variables, such as the keys and
+   * values of an attention. At a weight's width two of its products share a multiplier block.
    */
   private weighs(v: Value): boolean {
-    return v.uses.length > 0 && v.uses.every(({ op, index }) => (VIEWS.has(op.name) ? this.weighs(op.result) : op.name === "nn.matmul" && index === 1 && !this.isLight(op)));
+    return (
+      v.uses.length > 0 &&
+      v.uses.every(({ op, index }) =>
+        VIEWS.has(op.name) ? this.weighs(op.result) : op.name === "nn.matmul" && index === 1 && !this.isLight(op),
+      )
+    );
   }
 
   /** Whether the samples of `v`, which trees compare with their thresholds, lie on the grid of its format. */
   onGrid(v: Value): boolean {
-    if (v.def !== undefined) return !VIEWS.has(v.def.name) && v.def.name !== "nn.concat" ? true : v.def.operands.every((o) => o.def?.name === "nn.constant" || this.onGrid(o));
+    if (v.def !== undefined)
+      return !VIEWS.has(v.def.name) && v.def.name !== "nn.concat"
+        ? true
+        : v.def.operands.every((o) => o.def?.name === "nn.constant" || this.onGrid(o));
     const { decisions } = this.statsOf(v);
     return decisions?.exact === true && this.format(v).frac >= decisions.type.frac;
   }
@@ -228,8 +279,18 @@ export class Plan {
       this.memo.set(v, limits);
       return this.shifted(v, limits);
     }
-    const integers = v.def === undefined && this.layer(v).input === undefined && this.options.precision.input === undefined ? integerBits(stats) : undefined;
-    const type = integers === width ? fixed(width, 0, stats.min < 0) : isReciprocal ? relativeResult(this.resultStats(v.def!), width) : width >= ROOMY ? roomyFormat(stats, width) : chooseFormat(stats, width);
+    const integers =
+      v.def === undefined && this.layer(v).input === undefined && this.options.precision.input === undefined
+        ? integerBits(stats)
+        : undefined;
+    const type =
+      integers === width
+        ? fixed(width, 0, stats.min < 0)
+        : isReciprocal
+          ? relativeResult(this.resultStats(v.def!), width)
+          : width >= ROOMY
+            ? roomyFormat(stats, width)
+            : chooseFormat(stats, width);
     this.memo.set(v, type);
     return this.shifted(v, type);
   }
@@ -254,10 +315,19 @@ export class Plan {
     let segments = this.argumentMemo.get(key);
     if (segments === undefined) {
       const stated = this.layer(op.result).input;
-      const bits = Math.min(MAX_TABLE_BITS, stated ?? (isSteep(fn) || isEnsemble(op.operand(0)) ? this.options.reciprocalBits : this.options.tableBits));
+      const bits = Math.min(
+        MAX_TABLE_BITS,
+        stated ?? (isSteep(fn) || isEnsemble(op.operand(0)) ? this.options.reciprocalBits : this.options.tableBits),
+      );
       // A width that is stated is taken as it is; otherwise bits that gain nothing are left out.
       const stats = this.argumentStats(op);
-      segments = chooseSegments(fn, stats, chooseArgument(fn, stats, to, bits, stated === undefined ? 1.5 : 1), to, bits);
+      segments = chooseSegments(
+        fn,
+        stats,
+        chooseArgument(fn, stats, to, bits, stated === undefined ? 1.5 : 1),
+        to,
+        bits,
+      );
       this.argumentMemo.set(key, segments);
     }
     return segments;
@@ -272,8 +342,22 @@ const SCORE_HEADROOM = 1.25;
 /** Steps of the scores that the error of a query or key may be. */
 const FACTOR_STEPS = 4;
 
-/** Operations whose operand goes on unrounded, so that what is stated for the operation in front counts for their result. */
-export const PASSES_ON: ReadonlySet<string> = new Set([...VIEWS, "nn.add", "nn.sub", "nn.max", "nn.min", "nn.relu", "nn.neg", "nn.abs", "nn.leaky_relu", "nn.clip"]);
+/**
+ * Operations whose operand goes on unrounded, so that what is stated for the operation in front counts for their
+ * result.
+ */
+export const PASSES_ON: ReadonlySet<string> = new Set([
+  ...VIEWS,
+  "nn.add",
+  "nn.sub",
+  "nn.max",
+  "nn.min",
+  "nn.relu",
+  "nn.neg",
+  "nn.abs",
+  "nn.leaky_relu",
+  "nn.clip",
+]);
 
 /** Least significant bits of constants that multiply activations; as many as weights have where these have more. */
 const CONSTANT_BITS = 8;
@@ -314,7 +398,14 @@ export function integerBits(stats: TensorStats): number | undefined {
 
 /** The integers that an input is limited to wherever it is read: rows of a table, of which calibration sees a few. */
 function integerLimits(v: Value): FixedType | undefined {
-  const limits = v.uses.map(({ op }) => (op.name === "nn.whole" && op.attrs["mode"] === "trunc" && Number.isFinite(numAttr(op, "lo", -Infinity)) && Number.isFinite(numAttr(op, "hi", Infinity)) ? { lo: numAttr(op, "lo", 0), hi: numAttr(op, "hi", 0) } : undefined));
+  const limits = v.uses.map(({ op }) =>
+    op.name === "nn.whole" &&
+    op.attrs["mode"] === "trunc" &&
+    Number.isFinite(numAttr(op, "lo", -Infinity)) &&
+    Number.isFinite(numAttr(op, "hi", Infinity))
+      ? { lo: numAttr(op, "lo", 0), hi: numAttr(op, "hi", 0) }
+      : undefined,
+  );
   if (limits.length === 0 || limits.some((l) => l === undefined)) return undefined;
   const type = typeOfRange({ lo: Math.min(...limits.map((l) => l!.lo)), hi: Math.max(...limits.map((l) => l!.hi)) }, 0);
   return type.width <= MAX_INTEGER_BITS ? type : undefined;
@@ -326,7 +417,9 @@ const MAX_INTEGER_BITS = 20;
 export function feedsWhole(v: Value): boolean {
   return v.uses.some(({ op, index }) => {
     if (op.name === "nn.whole" || op.name === "nn.fraction") return true;
-    const shifts = (op.name === "nn.add" || op.name === "nn.sub" || op.name === "nn.mul") && op.operand(1 - index).def?.name === "nn.constant";
+    const shifts =
+      (op.name === "nn.add" || op.name === "nn.sub" || op.name === "nn.mul") &&
+      op.operand(1 - index).def?.name === "nn.constant";
     return (shifts || op.name === "nn.neg" || op.name === "nn.abs" || VIEWS.has(op.name)) && feedsWhole(op.result);
   });
 }
@@ -338,15 +431,22 @@ export function feedsOutput(v: Value): boolean {
 
 /** Whether `v` is a sum of trees, exact to far more bits than layers are. */
 function isEnsemble(v: Value): boolean {
-  return v.def?.name === "nn.trees" || (v.def !== undefined && (VIEWS.has(v.def.name) || v.def.name === "nn.neg") && isEnsemble(v.def.operand(0)));
+  return (
+    v.def?.name === "nn.trees" ||
+    (v.def !== undefined && (VIEWS.has(v.def.name) || v.def.name === "nn.neg") && isEnsemble(v.def.operand(0)))
+  );
 }
 
-/** The roots and reciprocals whose argument are sums of `v`: squares below a normalisation. None where `v` is read elsewhere too. */
+/**
+ * The roots and reciprocals whose argument are sums of `v`: squares below a normalisation. None where `v` is read
+ * elsewhere too.
+ */
 function steepBelow(v: Value): Op[] {
   const found = v.uses.map(({ op, index }): Op[] => {
     if (op.name === "nn.unary") return isSteep(strAttr(op, "fn")) ? [op] : [];
     const other = op.operands[1 - index];
-    const byConstant = (op.name === "nn.mul" || op.name === "nn.add" || op.name === "nn.max") && other?.def?.name === "nn.constant";
+    const byConstant =
+      (op.name === "nn.mul" || op.name === "nn.add" || op.name === "nn.max") && other?.def?.name === "nn.constant";
     return byConstant || op.name === "nn.reduce" || VIEWS.has(op.name) ? steepBelow(op.result) : [];
   });
   return found.some((f) => f.length === 0) ? [] : found.flat();
@@ -371,19 +471,37 @@ function scalingRoots(v: Value): Op[] {
     while (x.def !== undefined && VIEWS.has(x.def.name)) x = x.def.operand(0);
     return x.def?.name === "nn.unary" && strAttr(x.def, "fn") === "rsqrt" ? [x.def] : [];
   };
-  return v.uses.flatMap(({ op, index }) => (VIEWS.has(op.name) ? scalingRoots(op.result) : op.name === "nn.mul" && op.operand(0) !== op.operand(1) ? rootOf(op.operand(1 - index)) : []));
+  return v.uses.flatMap(({ op, index }) =>
+    VIEWS.has(op.name)
+      ? scalingRoots(op.result)
+      : op.name === "nn.mul" && op.operand(0) !== op.operand(1)
+        ? rootOf(op.operand(1 - index))
+        : [],
+  );
 }
 
-/** The roots whose reciprocal is a factor of a difference between a tensor and its mean, of either of which `v` is a part. */
+/**
+ * The roots whose reciprocal is a factor of a difference between a tensor and its mean, of either of which `v` is a
+ * part.
+ */
 function normalizations(v: Value): Op[] {
   return v.uses.flatMap(({ op, index }) => {
     if (op.name === "nn.sub") return scalingRoots(op.result);
     const byConstant = op.name === "nn.mul" && op.operand(1 - index).def?.name === "nn.constant";
-    return VIEWS.has(op.name) || byConstant || op.name === "nn.add" || op.name === "nn.concat" || op.name === "nn.reduce" ? normalizations(op.result) : [];
+    return VIEWS.has(op.name) ||
+      byConstant ||
+      op.name === "nn.add" ||
+      op.name === "nn.concat" ||
+      op.name === "nn.reduce"
+      ? normalizations(op.result)
+      : [];
   });
 }
 
-/** Bits by which constants differ that `v` meets element by element, where nothing else reads it: what is scaled up is read in fine detail. */
+/**
+ * Bits by which constants differ that `v` meets element by element, where nothing else reads it: what is scaled up is
+ * read in fine detail.
+ */
 function unevenFactor(v: Value): number {
   const each = v.uses.map(({ op, index }) => {
     if (VIEWS.has(op.name)) return unevenFactor(op.result);
@@ -399,6 +517,9 @@ function isScale(v: Value): boolean {
     while (x.def !== undefined && VIEWS.has(x.def.name)) x = x.def.operand(0);
     return x.def?.name === "nn.unary" && isRelative(strAttr(x.def, "fn"));
   };
-  const meets = (x: Value): boolean => x.uses.some(({ op, index }) => (VIEWS.has(op.name) ? meets(op.result) : op.name === "nn.mul" && reciprocal(op.operand(1 - index))));
+  const meets = (x: Value): boolean =>
+    x.uses.some(({ op, index }) =>
+      VIEWS.has(op.name) ? meets(op.result) : op.name === "nn.mul" && reciprocal(op.operand(1 - index)),
+    );
   return reciprocal(v) || meets(v);
 }

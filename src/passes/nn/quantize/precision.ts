@@ -1,6 +1,6 @@
 /**
- * Widths of weights and activations, as the user states them: `8`, `w8a12`, exceptions per layer as in `w8a12,/conv1/Conv=w10`,
- * or a record from YAML.
+ * Widths of weights and activations, as the user states them: `8`, `w8a12`, exceptions per layer as in
+ * `w8a12,/conv1/Conv=w10`, or a record from YAML.
  *
  * ```yaml
  * precision:
@@ -40,18 +40,29 @@ export interface PrecisionSpec {
 /** Within 1% of the float error on the example networks, with a bit to spare: docs/quantization.md. */
 export const defaultPrecision: PrecisionSpec = { weights: 8, activations: 10, layers: new Map() };
 
-const LIMITS: Readonly<Record<keyof LayerPrecision, readonly [number, number]>> = { weights: [2, 24], activations: [2, 32], input: [1, 24], output: [2, 32] };
+const LIMITS: Readonly<Record<keyof LayerPrecision, readonly [number, number]>> = {
+  weights: [2, 24],
+  activations: [2, 32],
+  input: [1, 24],
+  output: [2, 32],
+};
 
-/** One entry of the text: `8` or `w8a12` for the network, `NAME=w8` for a layer. Names may hold commas and equals signs. */
+/**
+ * One entry of the text: `8` or `w8a12` for the network, `NAME=w8` for a layer. Names may hold commas and equals signs.
+ */
 const ENTRY = /^\s*(?:(.*?)=)??\s*((?:[waio]\d{1,4})+|\d{1,4})\s*(?:,|$)/i;
 
 /**
- * Parses `8`, `w8a12`, and exceptions for single layers, `w8a12,/conv1/Conv=w10,centre=a14o16`: w stands for weights, a for
- * activations, i and o for what is read and what results. What the text does not state is as in `base`.
+ * Parses `8`, `w8a12`, and exceptions for single layers, `w8a12,/conv1/Conv=w10,centre=a14o16`: w stands for weights, a
+ * for activations, i and o for what is read and what results. What the text does not state is as in `base`.
  *
  * @errors QU001, QU002
  */
-export function parsePrecision(text: string, where = "--precision", base: PrecisionSpec = defaultPrecision): PrecisionSpec {
+export function parsePrecision(
+  text: string,
+  where = "--precision",
+  base: PrecisionSpec = defaultPrecision,
+): PrecisionSpec {
   const layers = new Map(base.layers);
   let whole: LayerPrecision = {};
   for (let at = 0; at === 0 || at < text.length; ) {
@@ -73,7 +84,8 @@ function parseNetworkWidths(text: string, where: string): LayerPrecision {
 const LETTERS = { w: "weights", a: "activations", i: "input", o: "output" } as const;
 
 function parseWidths(text: string, where: string): LayerPrecision {
-  if (/^\s*\d{1,4}\s*$/.test(text)) return { weights: width(Number(text), "weights", where), activations: width(Number(text), "activations", where) };
+  if (/^\s*\d{1,4}\s*$/.test(text))
+    return { weights: width(Number(text), "weights", where), activations: width(Number(text), "activations", where) };
   if (!/^\s*(?:[waio]\d{1,4})+\s*$/i.test(text)) throw UserError.of("QU001", { where, text });
   const result: { -readonly [K in keyof LayerPrecision]: number } = {};
   for (const [, letter, bits] of text.matchAll(/([waio])(\d+)/gi)) {
@@ -86,7 +98,9 @@ function parseWidths(text: string, where: string): LayerPrecision {
 
 /** `w8a12` */
 function formatWidths(p: LayerPrecision): string {
-  return Object.entries(LETTERS).map(([letter, key]) => (p[key] === undefined ? "" : `${letter}${p[key]}`)).join("");
+  return Object.entries(LETTERS)
+    .map(([letter, key]) => (p[key] === undefined ? "" : `${letter}${p[key]}`))
+    .join("");
 }
 
 /** The text that `parsePrecision` takes. */
@@ -96,14 +110,18 @@ export function formatPrecision(spec: PrecisionSpec): string {
 
 function width(value: unknown, key: keyof LayerPrecision, where: string): number {
   const [min, max] = LIMITS[key];
-  if (typeof value !== "number" || !Number.isInteger(value) || value < min || value > max) throw UserError.of("QU002", { where, what: key, value: String(value), min, max });
+  if (typeof value !== "number" || !Number.isInteger(value) || value < min || value > max)
+    throw UserError.of("QU002", { where, what: key, value: String(value), min, max });
   return value;
 }
 
 /** The record that `precisionFromConfig` takes. */
 export function precisionToConfig(spec: PrecisionSpec): Record<string, unknown> {
   const { layers, ...widths } = spec;
-  return { ...widths, ...(layers.size > 0 && { layers: Object.fromEntries([...layers].map(([name, p]) => [name, formatWidths(p)])) }) };
+  return {
+    ...widths,
+    ...(layers.size > 0 && { layers: Object.fromEntries([...layers].map(([name, p]) => [name, formatWidths(p)])) }),
+  };
 }
 
 /**
@@ -111,14 +129,19 @@ export function precisionToConfig(spec: PrecisionSpec): Record<string, unknown> 
  *
  * @errors QU001, QU002, QU003
  */
-export function precisionFromConfig(value: unknown, where = "precision", base: PrecisionSpec = defaultPrecision): PrecisionSpec {
+export function precisionFromConfig(
+  value: unknown,
+  where = "precision",
+  base: PrecisionSpec = defaultPrecision,
+): PrecisionSpec {
   if (typeof value === "number" || typeof value === "string") return parsePrecision(String(value), where, base);
   const record = asRecord(value, where);
   const { layers, ...widths } = record;
   const own = readLayer(widths, where, ["layers"]);
   const byName = new Map<string, LayerPrecision>();
   if (layers !== undefined && layers !== null) {
-    for (const [name, entry] of Object.entries(asRecord(layers, `${where}.layers`))) byName.set(name, layerFromConfig(entry, `${where}.layers.${name}`));
+    for (const [name, entry] of Object.entries(asRecord(layers, `${where}.layers`)))
+      byName.set(name, layerFromConfig(entry, `${where}.layers.${name}`));
   }
   const input = own.input ?? base.input;
   const output = own.output ?? base.output;
@@ -141,14 +164,21 @@ function readLayer(record: Record<string, unknown>, where: string, more: readonl
   const result: { -readonly [K in keyof LayerPrecision]: number } = {};
   for (const [key, value] of Object.entries(record)) {
     const match = known.find((k) => k === key);
-    if (match === undefined) throw UserError.of("QU003", { where, key, nearest: nearestName(key, [...known, ...more]), known: [...known, ...more].join(", ") });
+    if (match === undefined)
+      throw UserError.of("QU003", {
+        where,
+        key,
+        nearest: nearestName(key, [...known, ...more]),
+        known: [...known, ...more].join(", "),
+      });
     result[match] = width(value, match, `${where}.${key}`);
   }
   return result;
 }
 
 function asRecord(value: unknown, where: string): Record<string, unknown> {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) throw UserError.of("QU001", { where, text: JSON.stringify(value) ?? String(value) });
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw UserError.of("QU001", { where, text: JSON.stringify(value) ?? String(value) });
   return value as Record<string, unknown>;
 }
 
@@ -161,8 +191,12 @@ export function checkLayerNames(spec: PrecisionSpec, names: ReadonlySet<string>,
 
 /** `w8a10`, with the widths of ports and the exceptions where they are stated. */
 export function showPrecision(spec: PrecisionSpec): string {
-  const ports = [spec.input !== undefined ? `input ${spec.input}` : "", spec.output !== undefined ? `output ${spec.output}` : ""].filter((s) => s !== "");
-  const layers = spec.layers.size === 0 ? [] : [`${spec.layers.size} layer${spec.layers.size === 1 ? "" : "s"} of its own`];
+  const ports = [
+    spec.input !== undefined ? `input ${spec.input}` : "",
+    spec.output !== undefined ? `output ${spec.output}` : "",
+  ].filter((s) => s !== "");
+  const layers =
+    spec.layers.size === 0 ? [] : [`${spec.layers.size} layer${spec.layers.size === 1 ? "" : "s"} of its own`];
   const more = [...ports, ...layers];
   return `w${spec.weights}a${spec.activations}${more.length === 0 ? "" : ` (${more.join(", ")})`}`;
 }

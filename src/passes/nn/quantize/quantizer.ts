@@ -1,6 +1,7 @@
 /**
- * Post-training quantization of a float nn module whose operations all have a fixed-point form (`prepareForFixedPoint`):
- * statistics, weights, plan, module, and a refinement of the plan against the float network's outputs.
+ * Post-training quantization of a float nn module whose operations all have a fixed-point form
+ * (`prepareForFixedPoint`): statistics, weights, plan, module, and a refinement of the plan against the float network's
+ * outputs.
  */
 import type { Module, Op, Value } from "../../../ir/core.js";
 import { EXACT } from "../integerize.js";
@@ -29,7 +30,13 @@ const ROWS = 2048;
 /** Compensation is cubic in the weights per output channel; beyond this, weights are rounded to nearest. */
 const MAX_INPUTS = 1024;
 
-export function quantizeModule(float: Module, samples: readonly Sample[], options: QuantizeOptions, weightOptions: WeightOptions, refineTrials: number): Quantizer {
+export function quantizeModule(
+  float: Module,
+  samples: readonly Sample[],
+  options: QuantizeOptions,
+  weightOptions: WeightOptions,
+  refineTrials: number,
+): Quantizer {
   const stats = calibrate(float, samples);
   const weights = roundAllWeights(float, samples, options, weightOptions, stats);
   const plan = new Plan(stats, options, weights, totalMacs(float));
@@ -41,7 +48,13 @@ function totalMacs(module: Module): number {
   return module.func.body.ops.reduce((n, op) => n + macsOf(op), 0);
 }
 
-function roundAllWeights(float: Module, samples: readonly Sample[], options: QuantizeOptions, how: WeightOptions, stats: ReadonlyMap<Value, TensorStats>): Map<Op, RoundedWeights> {
+function roundAllWeights(
+  float: Module,
+  samples: readonly Sample[],
+  options: QuantizeOptions,
+  how: WeightOptions,
+  stats: ReadonlyMap<Value, TensorStats>,
+): Map<Op, RoundedWeights> {
   const widths = new Plan(stats, options, new Map(), totalMacs(float));
   const round = weightRounder(float, samples, how);
   return new Map(roundedLayers(float).map((op) => [op, round(op, widths.weightWidth(op))]));
@@ -53,7 +66,11 @@ export function roundedLayers(float: Module): Op[] {
 }
 
 /** Rounds the weights of a linear operation to a width; what calibration says about its inputs is gathered once. */
-export function weightRounder(float: Module, samples: readonly Sample[], how: WeightOptions): (op: Op, width: number) => RoundedWeights {
+export function weightRounder(
+  float: Module,
+  samples: readonly Sample[],
+  how: WeightOptions,
+): (op: Op, width: number) => RoundedWeights {
   const ops = roundedLayers(float);
   const withMoments = how.compensate ? ops.filter((op) => linearView(op).matrix.inputs <= MAX_INPUTS) : [];
   const rows = inputRows(float, withMoments, samples, extractRows, ROWS);
@@ -69,6 +86,10 @@ export function weightRounder(float: Module, samples: readonly Sample[], how: We
       shared.set(key, moments);
     }
     const perGroup = matrix.outputs / groups;
-    return roundWeights(matrix, { width, perChannel: how.perChannel, ...(moments !== undefined && { moments: (c: number) => moments[Math.floor(c / perGroup)] }) });
+    return roundWeights(matrix, {
+      width,
+      perChannel: how.perChannel,
+      ...(moments !== undefined && { moments: (c: number) => moments[Math.floor(c / perGroup)] }),
+    });
   };
 }

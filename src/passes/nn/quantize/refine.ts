@@ -1,7 +1,7 @@
 /**
- * Refinement of a plan against the network's outputs: the format with the least error of a tensor by itself is not always
- * the one that hurts the result least (a rare large value may decide the answer, or never matter). Each tensor's binary
- * point is tried one step to either side, and what lowers the output error is kept.
+ * Refinement of a plan against the network's outputs: the format with the least error of a tensor by itself is not
+ * always the one that hurts the result least (a rare large value may decide the answer, or never matter). Each tensor's
+ * binary point is tried one step to either side, and what lowers the output error is kept.
  */
 import type { Module, Value } from "../../../ir/core.js";
 import { prepareNn } from "../../../ir/eval/nn-fixed.js";
@@ -15,7 +15,12 @@ const SAMPLES = 48;
 const GAIN = 0.02;
 
 /** Squared output error relative to each output's variance, mean over samples. */
-export function outputError(fixedModule: Module, samples: readonly Sample[], expected: readonly (readonly Float64Array[])[], scales: readonly number[]): number {
+export function outputError(
+  fixedModule: Module,
+  samples: readonly Sample[],
+  expected: readonly (readonly Float64Array[])[],
+  scales: readonly number[],
+): number {
   const program = prepareNn(fixedModule);
   const ports = fixedModule.func.body.args.map((a) => a.type);
   let sum = 0;
@@ -30,8 +35,16 @@ export function outputError(fixedModule: Module, samples: readonly Sample[], exp
   return sum / samples.length;
 }
 
-/** Coordinate descent over the tensors in program order; ends with the budget of evaluations, or when a round changes nothing. */
-export function refine(float: Module, plan: Plan, samples: readonly Sample[], budget: number): { before: number; after: number; evaluations: number } {
+/**
+ * Coordinate descent over the tensors in program order; ends with the budget of evaluations, or when a round changes
+ * nothing.
+ */
+export function refine(
+  float: Module,
+  plan: Plan,
+  samples: readonly Sample[],
+  budget: number,
+): { before: number; after: number; evaluations: number } {
   const used = spread(samples, SAMPLES);
   const program = prepareNn(float);
   const expected = used.map((s) => program.run(s).map((y) => y.slice()));

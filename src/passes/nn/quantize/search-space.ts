@@ -1,6 +1,7 @@
 /**
- * What the search for widths may choose: one width per layer for its weights, for the tensor that it leaves, and for the
- * argument of a table. Each has a name under which `--precision` states it, so that a choice is nothing but a PrecisionSpec.
+ * What the search for widths may choose: one width per layer for its weights, for the tensor that it leaves, and for
+ * the argument of a table. Each has a name under which `--precision` states it, so that a choice is nothing but a
+ * PrecisionSpec.
  */
 import type { Module, Op, Value } from "../../../ir/core.js";
 import { strAttr } from "../../../ir/define-op.js";
@@ -40,12 +41,21 @@ export class SearchSpace {
     tensors: readonly Value[],
     stats: ReadonlyMap<Value, TensorStats>,
     private readonly base: PrecisionSpec,
-    /** Whether accuracy comes first: constants that multiply activations are chosen as well, and tensors may be as wide as can be stated. */
+    /**
+     * Whether accuracy comes first: constants that multiply activations are chosen as well, and tensors may be as wide
+     * as can be stated.
+     */
     generous = false,
   ) {
     const found = new Map<string, WidthVariable>();
     const index = new Map<string, number>();
-    const variable = (name: string, kind: WidthKind, min: number, max: number, stated: LayerPrecision | undefined): number | undefined => {
+    const variable = (
+      name: string,
+      kind: WidthKind,
+      min: number,
+      max: number,
+      stated: LayerPrecision | undefined,
+    ): number | undefined => {
       if (stated?.[kind] !== undefined || (kind === "activations" && stated?.output !== undefined)) return undefined;
       const key = `${kind} ${name}`;
       if (!found.has(key)) {
@@ -58,25 +68,48 @@ export class SearchSpace {
     for (const op of float.func.body.ops) {
       if (isLinear(op)) {
         const name = names.get(op) ?? op.result.hint;
-        const v = name === undefined ? undefined : variable(name, "weights", WEIGHT_LIMITS[0], WEIGHT_LIMITS[1], statedFor(base, name, op.result));
+        const v =
+          name === undefined
+            ? undefined
+            : variable(name, "weights", WEIGHT_LIMITS[0], WEIGHT_LIMITS[1], statedFor(base, name, op.result));
         if (v !== undefined) this.byWeights.set(op, v);
       }
       if (generous && isScaling(op) && op.result.hint !== undefined) {
-        const v = variable(op.result.hint, "weights", WEIGHT_LIMITS[0], WEIGHT_LIMITS[1], statedFor(base, op.result.hint, op.result));
+        const v = variable(
+          op.result.hint,
+          "weights",
+          WEIGHT_LIMITS[0],
+          WEIGHT_LIMITS[1],
+          statedFor(base, op.result.hint, op.result),
+        );
         if (v !== undefined) this.byFactor.set(op, v);
       }
       if (op.name === "nn.unary" && op.result.hint !== undefined) {
-        const v = variable(op.result.hint, "input", TABLE_LIMITS[0], isRelative(strAttr(op, "fn")) ? TABLE_LIMITS[1] : TABLE_LIMITS[1] - 2, statedFor(base, op.result.hint, op.result));
+        const v = variable(
+          op.result.hint,
+          "input",
+          TABLE_LIMITS[0],
+          isRelative(strAttr(op, "fn")) ? TABLE_LIMITS[1] : TABLE_LIMITS[1] - 2,
+          statedFor(base, op.result.hint, op.result),
+        );
         if (v !== undefined) this.byTable.set(op, v);
       }
     }
     for (const t of tensors) {
       // Ports of the network keep their width: outputs, and inputs that are integers.
-      if (feedsOutput(t) || (t.def === undefined && (base.input !== undefined || integerBits(stats.get(t)!) !== undefined))) continue;
+      if (
+        feedsOutput(t) ||
+        (t.def === undefined && (base.input !== undefined || integerBits(stats.get(t)!) !== undefined))
+      )
+        continue;
       const first = startOf(t);
       const name = (first === undefined ? undefined : names.get(first)) ?? t.hint;
-      const stated = name === undefined ? undefined : { ...statedFor(base, name, first?.result ?? t), ...statedFor(base, name, t) };
-      const v = name === undefined || (t.def === undefined && stated?.input !== undefined) ? undefined : variable(name, "activations", TENSOR_LIMITS[0], generous ? WIDEST : TENSOR_LIMITS[1], stated);
+      const stated =
+        name === undefined ? undefined : { ...statedFor(base, name, first?.result ?? t), ...statedFor(base, name, t) };
+      const v =
+        name === undefined || (t.def === undefined && stated?.input !== undefined)
+          ? undefined
+          : variable(name, "activations", TENSOR_LIMITS[0], generous ? WIDEST : TENSOR_LIMITS[1], stated);
       if (v !== undefined) this.byTensor.set(t, v);
     }
     this.variables = [...found.values()];
@@ -92,7 +125,8 @@ export class SearchSpace {
   /** The widths that a plan gives, stated one by one. */
   widthsOf(plan: Plan): Widths {
     const widths = this.variables.map((v) => v.min);
-    const raise = (i: number, bits: number): void => void (widths[i] = Math.min(this.variables[i]!.max, Math.max(widths[i]!, bits)));
+    const raise = (i: number, bits: number): void =>
+      void (widths[i] = Math.min(this.variables[i]!.max, Math.max(widths[i]!, bits)));
     for (const [op, i] of this.byWeights) raise(i, plan.weightWidth(op));
     for (const [tensor, i] of this.byTensor) raise(i, plan.width(tensor));
     for (const [op, i] of this.byFactor) raise(i, plan.factorWidth(op));
@@ -104,15 +138,25 @@ export class SearchSpace {
   tensorVariable(tensor: Value): number | undefined {
     return this.byTensor.get(tensor);
   }
-  /** The variables that decide how exactly `op` computes: its weights, its table's argument, the common format of what it joins. */
+  /**
+   * The variables that decide how exactly `op` computes: its weights, its table's argument, the common format of what
+   * it joins.
+   */
   innerVariables(op: Op): number[] {
-    return [this.byWeights.get(op), this.byFactor.get(op), this.byTable.get(op), op.name === "nn.concat" ? this.byTensor.get(op.result) : undefined].filter((i) => i !== undefined);
+    return [
+      this.byWeights.get(op),
+      this.byFactor.get(op),
+      this.byTable.get(op),
+      op.name === "nn.concat" ? this.byTensor.get(op.result) : undefined,
+    ].filter((i) => i !== undefined);
   }
 
   /** Cost as a function of widths, from a module in which all tensors are rounded. */
   costModel(built: BuiltModule): CostModel {
     const rounded = new Map(built.roundings.map((r) => [r.fixed, r.float]));
-    const floatOps = new Map([...this.byWeights.keys(), ...this.byFactor.keys(), ...this.byTable.keys()].map((op) => [op.result.hint, op]));
+    const floatOps = new Map(
+      [...this.byWeights.keys(), ...this.byFactor.keys(), ...this.byTable.keys()].map((op) => [op.result.hint, op]),
+    );
     const origin = (v: Value): number | undefined => {
       for (let x = v; ; x = x.def.operand(0)) {
         const float = rounded.get(x);
@@ -129,7 +173,13 @@ export class SearchSpace {
       return lookup(this.byWeights, op) ?? lookup(this.byFactor, op);
     };
     return new CostModel(
-      costTerms(built.module).map((t) => ({ kind: t.kind, count: t.count, first: variableOf(t, t.first), second: variableOf(t, t.second), now: [fixedOf(t.first)!.width, fixedOf(t.second)!.width] })),
+      costTerms(built.module).map((t) => ({
+        kind: t.kind,
+        count: t.count,
+        first: variableOf(t, t.first),
+        second: variableOf(t, t.second),
+        now: [fixedOf(t.first)!.width, fixedOf(t.second)!.width],
+      })),
       this.variables.length,
     );
   }
@@ -137,7 +187,9 @@ export class SearchSpace {
 
 /** A product of a tensor and a constant, element by element. */
 function isScaling(op: Op): boolean {
-  return op.name === "nn.mul" && (constantOf(op.operand(0)) === undefined) !== (constantOf(op.operand(1)) === undefined);
+  return (
+    op.name === "nn.mul" && (constantOf(op.operand(0)) === undefined) !== (constantOf(op.operand(1)) === undefined)
+  );
 }
 
 function lookup(map: ReadonlyMap<Op, number>, op: Op | undefined): number | undefined {
@@ -189,7 +241,8 @@ function sum(terms: readonly ModelTerm[], widths: Widths, i = -1, at = 0): numbe
 
 function statedFor(base: PrecisionSpec, name: string, v: Value): LayerPrecision {
   let found: LayerPrecision = {};
-  for (const n of [...(v.def?.loc.nodes ?? []), v.hint, name]) if (n !== undefined) found = { ...found, ...base.layers.get(n) };
+  for (const n of [...(v.def?.loc.nodes ?? []), v.hint, name])
+    if (n !== undefined) found = { ...found, ...base.layers.get(n) };
   return found;
 }
 

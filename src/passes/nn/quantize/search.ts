@@ -2,17 +2,20 @@
  * Automatic mixed precision: the widths per layer with the least hardware (area.ts) that keep an error bound.
  *
  * 1. The widest formats must keep the bound, otherwise it is refused.
- * 2. Sensitivity: each width by itself is lowered, everything else staying wide, and the noise at the outputs is measured in
+ * 2. Sensitivity: each width by itself is lowered, everything else staying wide, and the noise at the outputs is
+ * measured in
  *    the fixed-point network. Noises of different layers hardly correlate, so their powers add.
- * 3. With that model a greedy descent takes, bit by bit, what saves most hardware per noise, up to a noise budget; the budget
+ * 3. With that model a greedy descent takes, bit by bit, what saves most hardware per noise, up to a noise budget; the
+ * budget
  *    is found by bisection, every candidate being judged by the real metrics in the real network.
  * 4. Refinement without the model: single bits off, largest saving first, and exchanges of a bit here for a bit there.
  *
- * A candidate is accepted if the upper confidence limit of every metric on the whole calibration part keeps its bound. The
- * result must keep it on validation samples as well; otherwise the search is repeated with stricter bounds.
- * Work is bounded by counting multiply-accumulates, not by a clock: results do not depend on the machine.
+ * A candidate is accepted if the upper confidence limit of every metric on the whole calibration part keeps its bound.
+ * The result must keep it on validation samples as well; otherwise the search is repeated with stricter bounds. Work is
+ * bounded by counting multiply-accumulates, not by a clock: results do not depend on the machine.
  *
- * @source sensitivity and additive noise: Sakr, Kim, Shanbhag: "Analytical guarantees on numerical precision of deep neural
+ * @source sensitivity and additive noise: Sakr, Kim, Shanbhag: "Analytical guarantees on numerical precision of deep
+ * neural
  *   networks", ICML 2017; greedy descent on it: Dong et al., "HAWQ-V2", NeurIPS 2020
  */
 import { UserError } from "../../../diagnostics/index.js";
@@ -67,7 +70,10 @@ export interface SearchResult {
   readonly errors: readonly MeasuredError[];
   /** The precision that would have been used without a bound. */
   readonly base: UniformPrecision;
-  /** The narrowest one of the same kind (all weights, all activations alike) that keeps the bounds; undefined where none does. */
+  /**
+   * The narrowest one of the same kind (all weights, all activations alike) that keeps the bounds; undefined where none
+   * does.
+   */
   readonly uniform: UniformPrecision | undefined;
   /** Networks that were evaluated. */
   readonly evaluations: number;
@@ -106,15 +112,21 @@ class Search {
     private readonly options: SearchOptions,
   ) {
     this.trials = new Trials(float, options.samples, options.quantize, options.weights);
-    const elements = (n: number, v: { type: unknown }): number => n + (v.type as { shape: readonly number[] }).shape.reduce((a, d) => a * d, 1);
-    this.workPerSample = float.func.body.ops.reduce((n, op) => n + macsOf(op) + OVERHEAD * op.results.reduce(elements, 0), 0);
+    const elements = (n: number, v: { type: unknown }): number =>
+      n + (v.type as { shape: readonly number[] }).shape.reduce((a, d) => a * d, 1);
+    this.workPerSample = float.func.body.ops.reduce(
+      (n, op) => n + macsOf(op) + OVERHEAD * op.results.reduce(elements, 0),
+      0,
+    );
     const count = Math.round(EVALUATION_WORK / this.workPerSample);
     this.all = this.trials.reference(spread(options.samples, MOST_SAMPLES));
     this.few = this.trials.reference(spread(this.all.samples, Math.max(LEAST_SAMPLES, Math.min(MOST_SAMPLES, count))));
     this.validation = this.trials.reference(options.validation);
     this.base = options.base;
     const low = { ...options.base, weights: 4, activations: 4 };
-    const tensors = [...new Set([options.base, low].flatMap((p) => this.trials.build(p).roundings.map((r) => r.float)))];
+    const tensors = [
+      ...new Set([options.base, low].flatMap((p) => this.trials.build(p).roundings.map((r) => r.float))),
+    ];
     this.space = new SearchSpace(float, tensors, this.trials.stats, options.base);
     this.noise = new NoiseModel(this.space.variables, (widths) => this.noiseOf(widths), options.bounds, this.few);
   }
@@ -124,15 +136,16 @@ class Search {
     const ceiling = this.ceiling();
     this.noise.measure(ceiling, (done, total) => progress("sensitivity of each layer", done, total));
     const [base, uniform] = this.uniforms();
-    const typical = uniform === undefined ? ceiling : this.space.widthsOf(this.trials.plan(parsePrecision(uniform.precision)));
+    const typical =
+      uniform === undefined ? ceiling : this.space.widthsOf(this.trials.plan(parsePrecision(uniform.precision)));
     const cost = this.space.costModel(this.trials.build(this.spec(typical)));
     for (let round = 1; ; round++) {
       const best = this.refine(this.start(ceiling, cost, typical), cost);
       if (round === ROUNDS || this.validation.samples.length === 0) return this.describe(best, cost, base, uniform);
       const excess = this.excess(this.errorsOn(this.validation, best), "point");
       if (excess <= 1) return this.describe(best, cost, base, uniform);
-      // Widths that were chosen by the error on some samples do better on these than on others. Half of what is seen (in dB) is
-      // chance of the few samples.
+      // Widths that were chosen by the error on some samples do better on these than on others. Half of what is seen
+      // (in dB) is chance of the few samples.
       this.strictness *= Math.sqrt(Math.min(excess, 4)) * 1.01;
       this.verdicts.clear();
     }
@@ -166,8 +179,11 @@ class Search {
       // Narrower formats are only tried where wider ones overflow an accumulator.
       if (output !== undefined || this.options.base.output !== undefined) break;
     }
-    if (best === undefined) throw UserError.of("QU005", { what: "a layer", reason: "even 12 bits overflow an accumulator" });
-    const broken = this.options.bounds.map((b, i) => ({ b, over: ratioTo(best.errors[i]!.upper, limitOf(b)), upper: best.errors[i]!.upper })).reduce((x, y) => (y.over > x.over ? y : x));
+    if (best === undefined)
+      throw UserError.of("QU005", { what: "a layer", reason: "even 12 bits overflow an accumulator" });
+    const broken = this.options.bounds
+      .map((b, i) => ({ b, over: ratioTo(best.errors[i]!.upper, limitOf(b)), upper: best.errors[i]!.upper }))
+      .reduce((x, y) => (y.over > x.over ? y : x));
     throw UserError.of("QU010", {
       bound: `${broken.b.output}:${showBound(broken.b, limitOf(broken.b))}`,
       best: showBound(broken.b, broken.upper * (1 + 1e-3)),
@@ -216,8 +232,8 @@ class Search {
   }
 
   /**
-   * The cheapest of several descents, with the noise as measured and with each layer's noise taken for more or less, and of the
-   * uniform precision: where many small noises hang together the model says little.
+   * The cheapest of several descents, with the noise as measured and with each layer's noise taken for more or less,
+   * and of the uniform precision: where many small noises hang together the model says little.
    */
   private start(ceiling: Widths, cost: CostModel, uniform: Widths): Widths {
     const random = normals(1);
@@ -273,10 +289,14 @@ class Search {
     const first = this.trials.evaluated;
     const spent = (): number => this.trials.evaluated - first;
     const report = (): void => this.options.progress("refinement", Math.min(spent(), budget), budget);
-    const saving = (i: number): number => (widths[i]! <= variables[i]!.min ? 0 : cost.of(widths, i) - cost.of(widths, i, widths[i]! - 1));
+    const saving = (i: number): number =>
+      widths[i]! <= variables[i]!.min ? 0 : cost.of(widths, i) - cost.of(widths, i, widths[i]! - 1);
     for (let changed = true; changed && spent() < budget; ) {
       changed = false;
-      const order = widths.map((_, i) => i).filter((i) => widths[i]! > variables[i]!.min).sort((a, b) => saving(b) - saving(a));
+      const order = widths
+        .map((_, i) => i)
+        .filter((i) => widths[i]! > variables[i]!.min)
+        .sort((a, b) => saving(b) - saving(a));
       for (const i of order) {
         if (spent() >= budget) break;
         const next = widths.map((b, k) => (k === i ? b - 1 : b));
@@ -321,7 +341,12 @@ class Search {
     return pairs.sort((a, b) => b.rank - a.rank).slice(0, EXCHANGES);
   }
 
-  private describe(widths: Widths, cost: CostModel, base: UniformPrecision, uniform: UniformPrecision | undefined): SearchResult {
+  private describe(
+    widths: Widths,
+    cost: CostModel,
+    base: UniformPrecision,
+    uniform: UniformPrecision | undefined,
+  ): SearchResult {
     const precision = this.spec(widths);
     const total = cost.total(widths);
     const noises = widths.map((b, i) => this.noise.at(i, b));
@@ -333,27 +358,46 @@ class Search {
       noise_share: noise === 0 ? 0 : noises[i]! / noise,
       next_bit: widths[i]! <= v.min ? 0 : Math.max(0, this.noise.at(i, widths[i]! - 1) - noises[i]!),
     }));
-    return { precision, cost: this.costOf(widths), chosen, errors: this.errorsOn(this.all, widths), base, uniform, evaluations: this.evaluations };
+    return {
+      precision,
+      cost: this.costOf(widths),
+      chosen,
+      errors: this.errorsOn(this.all, widths),
+      base,
+      uniform,
+      evaluations: this.evaluations,
+    };
   }
 
   /** The base precision with `by` bits more everywhere; undefined beyond the limits. */
   private uniform(by: number): UniformPrecision | undefined {
     const { base, bounds } = this.options;
     const precision = { ...base, weights: base.weights + by, activations: base.activations + by };
-    if (precision.weights < 2 || precision.activations < 2 || precision.weights > 16 || precision.activations > 18) return undefined;
+    if (precision.weights < 2 || precision.activations < 2 || precision.weights > 16 || precision.activations > 18)
+      return undefined;
     const built = this.trials.tryBuild(precision);
     if (built === undefined) return undefined;
     this.evaluations++;
     const actual = this.trials.run(precision, this.all);
     const errors = bounds.map((b) => measure(b, this.all.expected, actual));
-    const kept = this.excess(errors, "upper") <= 1 && (this.validation.samples.length === 0 || this.excess(bounds.map((b) => measure(b, this.validation.expected, outputsOf(built.module, this.validation.samples))), "point") <= 1);
+    const kept =
+      this.excess(errors, "upper") <= 1 &&
+      (this.validation.samples.length === 0 ||
+        this.excess(
+          bounds.map((b) => measure(b, this.validation.expected, outputsOf(built.module, this.validation.samples))),
+          "point",
+        ) <= 1);
     return { precision: formatPrecision(precision), cost: hardwareCost(built.module), kept, errors };
   }
 
   /** The base precision, and the narrowest one of its kind that keeps the bounds. */
   private uniforms(): [UniformPrecision, UniformPrecision | undefined] {
     const base = this.uniform(0);
-    if (base === undefined) throw UserError.of("QU005", { what: "a layer", reason: `${formatPrecision(this.options.base)} overflows an accumulator` });
+    if (base === undefined)
+      throw UserError.of("QU005", {
+        what: "a layer",
+        reason: `${formatPrecision(this.options.base)} overflows an accumulator`,
+      });
     return [base, this.narrowest(base)];
   }
 

@@ -1,6 +1,7 @@
 /**
- * Formats around `nn.unary`: the argument indexes a table, so its width decides the cost, and the result's format the error.
- * The argument's format is the one with the least error of the function over calibration values, clipping included.
+ * Formats around `nn.unary`: the argument indexes a table, so its width decides the cost, and the result's format the
+ * error. The argument's format is the one with the least error of the function over calibration values, clipping
+ * included.
  */
 import { unaryFunction, unaryRaw } from "../../../ir/nn/unary-table.js";
 import { fixed, rawRange, ufixed, type FixedType } from "../../../ir/types.js";
@@ -25,7 +26,10 @@ function makeType(signed: boolean, width: number, frac: number): FixedType {
   return signed ? fixed(width, frac) : ufixed(width, frac);
 }
 
-/** Mean squared error of the table (formats `from`, `to`) over `values`; relative to the result where the function calls for it. */
+/**
+ * Mean squared error of the table (formats `from`, `to`) over `values`; relative to the result where the function calls
+ * for it.
+ */
 export function tableError(fn: string, values: ArrayLike<number>, from: FixedType, to: FixedType): number {
   const f = unaryFunction(fn)!;
   const unit = 2 ** -to.frac;
@@ -40,8 +44,8 @@ export function tableError(fn: string, values: ArrayLike<number>, from: FixedTyp
 }
 
 /**
- * Format of the argument with at most `maxBits`: as narrow as leaves the error within `slack` of what the best one reaches.
- * `width` and `to` describe the result.
+ * Format of the argument with at most `maxBits`: as narrow as leaves the error within `slack` of what the best one
+ * reaches. `width` and `to` describe the result.
  */
 export function chooseArgument(fn: string, all: TensorStats, to: FixedType, maxBits: number, slack = 1.5): FixedType {
   const x = fn === "exp_tail" ? wholeTail(all) : all;
@@ -73,8 +77,8 @@ export function chooseArgument(fn: string, all: TensorStats, to: FixedType, maxB
 const TAIL_HEADROOM = 1.5;
 
 /**
- * The arguments of a softmax's exp as its table should cover them: half as far again below the maximum as calibration has seen, and
- * no further than as far below 0 as above, because what lies below that is 0 by definition.
+ * The arguments of a softmax's exp as its table should cover them: half as far again below the maximum as calibration
+ * has seen, and no further than as far below 0 as above, because what lies below that is 0 by definition.
  */
 function wholeTail(x: TensorStats): TensorStats {
   const reach = Math.max(1, x.max);
@@ -94,21 +98,36 @@ const MAX_SEGMENTS = 5;
 const RELATIVE_TOLERANCE = 2 ** -17;
 
 /**
- * Tables for an argument that spans orders of magnitude, finest first: each covers some octaves with entries of its own grid,
- * as the exponent of a floating-point number would choose it. One table, \`whole\`, where that is good enough.
+ * Tables for an argument that spans orders of magnitude, finest first: each covers some octaves with entries of its own
+ * grid, as the exponent of a floating-point number would choose it. One table, \`whole\`, where that is good enough.
  */
-export function chooseSegments(fn: string, x: TensorStats, whole: FixedType, to: FixedType, maxBits: number): readonly TableSegment[] {
+export function chooseSegments(
+  fn: string,
+  x: TensorStats,
+  whole: FixedType,
+  to: FixedType,
+  maxBits: number,
+): readonly TableSegment[] {
   const one = [{ limit: Infinity, from: whole }];
   if (!isRelative(fn) || x.min < 0 || x.max <= 0) return one;
   const values = x.values.filter((v) => v > 0);
   if (tableError(fn, thin(values, 1024), whole, to) <= RELATIVE_TOLERANCE) return one;
   const least = values.reduce((a, b) => Math.min(a, b), Infinity);
   const segments: TableSegment[] = [];
-  for (let limit = 2 ** Math.ceil(Math.log2(x.max)); segments.length < MAX_SEGMENTS && limit > least; limit *= 2 ** -SEGMENT_OCTAVES) {
+  for (
+    let limit = 2 ** Math.ceil(Math.log2(x.max));
+    segments.length < MAX_SEGMENTS && limit > least;
+    limit *= 2 ** -SEGMENT_OCTAVES
+  ) {
     const last = segments.length + 1 === MAX_SEGMENTS || limit * 2 ** -SEGMENT_OCTAVES <= least;
     const low = last ? 0 : limit * 2 ** -SEGMENT_OCTAVES;
     const inside = values.filter((v) => v >= low && v < limit);
-    const from = chooseArgument(fn, { ...x, min: Math.max(low, x.min), max: Math.min(limit, x.max), values: inside }, to, maxBits);
+    const from = chooseArgument(
+      fn,
+      { ...x, min: Math.max(low, x.min), max: Math.min(limit, x.max), values: inside },
+      to,
+      maxBits,
+    );
     segments.unshift({ limit: segments.length === 0 ? Infinity : limit, from });
   }
   return segments.length === 0 ? one : segments;
@@ -126,14 +145,16 @@ export function relativeResult(y: TensorStats, width: number): FixedType {
 export function largestTableError(fn: string, x: TensorStats, from: FixedType, to: FixedType): number {
   const f = unaryFunction(fn)!;
   const unit = 2 ** -to.frac;
-  const worstAt = (v: number): number => Math.abs(unaryRaw(fn, quantizeNumber(v, from, "half-up"), from, to) * unit - f(v));
+  const worstAt = (v: number): number =>
+    Math.abs(unaryRaw(fn, quantizeNumber(v, from, "half-up"), from, to) * unit - f(v));
   let worst = 0;
   for (let i = 0; i < x.values.length; i++) worst = Math.max(worst, worstAt(x.values[i]!));
   // Rounding is worst half an LSB off the grid; the range is scanned there as well.
   const { lo, hi } = rawRange(from);
   const lsb = 2 ** -from.frac;
   for (let r = Math.max(lo, Math.floor(x.min / lsb)); r <= Math.min(hi, Math.ceil(x.max / lsb)); r++) {
-    for (const v of [(r - 0.499) * lsb, (r + 0.499) * lsb]) if (v >= x.min && v <= x.max) worst = Math.max(worst, worstAt(v));
+    for (const v of [(r - 0.499) * lsb, (r + 0.499) * lsb])
+      if (v >= x.min && v <= x.max) worst = Math.max(worst, worstAt(v));
   }
   return worst;
 }

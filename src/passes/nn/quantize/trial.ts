@@ -86,7 +86,12 @@ export function outputsOf(module: Module, samples: readonly Sample[]): Float64Ar
 }
 
 /** Errors of `fixed` against `float` on samples that neither calibration nor search have seen. */
-export function measureBounds(float: Module, fixed: Module, samples: readonly Sample[], bounds: readonly OutputBound[]): MeasuredError[] {
+export function measureBounds(
+  float: Module,
+  fixed: Module,
+  samples: readonly Sample[],
+  bounds: readonly OutputBound[],
+): MeasuredError[] {
   const [expected, actual] = [outputsOf(float, samples), outputsOf(fixed, samples)];
   return bounds.map((b) => measure(b, expected, actual));
 }

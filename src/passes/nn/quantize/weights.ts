@@ -1,16 +1,19 @@
 /**
  * Rounding of constant weights. Two things make narrow weights accurate:
  *
- * - A grid per output channel: channel c holds integers of `width` bits times 2^grid[c], in units of one common LSB, so that
+ * - A grid per output channel: channel c holds integers of `width` bits times 2^grid[c], in units of one common LSB, so
+ *   that
  *   a channel of small weights keeps its bits although the tensor has a single type.
- * - Compensation: weights are rounded one after the other, and what one rounding does to the layer's result on calibration
+ * - Compensation: weights are rounded one after the other, and what one rounding does to the layer's result on
+ *   calibration
  *   inputs is taken up by the weights that are still to be rounded. The rest, the mean error, goes into the bias.
  *
- * Few calibration inputs say little about how the inputs of a wide layer go together. What they only seem to say is shrunk away, or
- * else errors would be taken up by weights that make up for them on these inputs and on no others.
+ * Few calibration inputs say little about how the inputs of a wide layer go together. What they only seem to say is
+ * shrunk away, or else errors would be taken up by weights that make up for them on these inputs and on no others.
  *
- * @source Frantar, Ashkboos, Hoefler, Alistarh: "GPTQ", ICLR 2023; bias correction: Nagel et al., "Data-free quantization", ICCV 2019;
- * shrinkage: Schaefer, Strimmer, "A shrinkage approach to large-scale covariance matrix estimation", 2005 (target D)
+ * @source Frantar, Ashkboos, Hoefler, Alistarh: "GPTQ", ICLR 2023; bias correction: Nagel et al., "Data-free
+ * quantization", ICCV 2019; shrinkage: Schaefer, Strimmer, "A shrinkage approach to large-scale covariance matrix
+ * estimation", 2005 (target D)
  */
 import { typeOfRange, type FixedType } from "../../../ir/types.js";
 import { dataRange } from "../../../ir/fixed-arith.js";
@@ -75,8 +78,8 @@ export function momentsOf(rows: readonly Float64Array[], length: number): InputM
 }
 
 /**
- * Share of the covariances off the diagonal that is noise: their expected squared error over their squares, which is what makes the
- * expected error of the shrunk matrix least. Only the lower triangle is read.
+ * Share of the covariances off the diagonal that is noise: their expected squared error over their squares, which is
+ * what makes the expected error of the shrunk matrix least. Only the lower triangle is read.
  */
 function shrinkage(covariance: Float64Array, length: number, rows: number, products: number): number {
   if (rows < 2) return 1;
@@ -134,7 +137,9 @@ interface Row {
   readonly error: number;
 }
 
-/** Rounds one row to integers of `width` bits with `frac` fractional bits, each error taken up by the weights behind it. */
+/**
+ * Rounds one row to integers of `width` bits with `frac` fractional bits, each error taken up by the weights behind it.
+ */
 function roundRow(weights: Float64Array, width: number, frac: number, u: Float64Array | undefined): Float64Array {
   const n = weights.length;
   const hi = 2 ** (width - 1) - 1;
