@@ -92,7 +92,6 @@ function isInput(s: IpStream, fromMaster: boolean): boolean {
 }
 
 // --- IP-XACT
-//   ----------------------------------------------------------------------------------------------------------
 
 class Xml {
   private readonly lines: string[] = [`<?xml version="1.0" encoding="UTF-8"?>`];
@@ -301,7 +300,6 @@ function port(x: Xml, name: string, direction: string, width: number): void {
 }
 
 // --- Tcl
-//   --------------------------------------------------------------------------------------------------------------
 
 /** A word that Tcl takes literally. */
 function tclWord(text: string): string {

@@ -82,7 +82,6 @@ export class ModuleWriter {
   }
 
   // --- analysis
-  //   -------------------------------------------------------------------------------------------------------
 
   private findSlices(): void {
     for (const op of this.face.op.body.ops) {
@@ -109,7 +108,6 @@ export class ModuleWriter {
   }
 
   // --- operands
-  //   -------------------------------------------------------------------------------------------------------
 
   private whole(v: Value): Expr {
     const placed = this.inlineText(v);
@@ -180,7 +178,6 @@ export class ModuleWriter {
   }
 
   // --- statements
-  //   -----------------------------------------------------------------------------------------------------
 
   private statement(op: Op): void {
     if (this.emitted.has(op) || this.slices.has(op.results[0]!) || op.name === "rtl.constant") return;

@@ -78,7 +78,6 @@ function singleWords(m: Op): void {
 }
 
 // --- folding
-//   ----------------------------------------------------------------------------------------------------------
 
 function foldAll(m: Op): void {
   const edits = new Edits(m);
@@ -134,7 +133,6 @@ class ConstantPool {
 }
 
 // --- dead code
-//   --------------------------------------------------------------------------------------------------------
 
 /** Keeps what the outputs depend on, through registers and instances. */
 function removeDead(m: Op): void {
@@ -148,7 +146,6 @@ function removeDead(m: Op): void {
 }
 
 // --- unread high bits
-//   -------------------------------------------------------------------------------------------------
 
 /** Operations whose low result bits depend on low operand bits alone. */
 const narrowable: ReadonlySet<string> = new Set([

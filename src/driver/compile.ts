@@ -7,6 +7,7 @@ import { importOnnx } from "../frontend/import.js";
 import type { GivenShapes } from "../frontend/shapes.js";
 import { matchInputs, readArrays, type InputData } from "../frontend/npz.js";
 import { cloneModule, type Module } from "../ir/core.js";
+import { prepareFlow } from "../ir/eval/flow.js";
 import { unrollOf } from "../ir/flow/kernel.js";
 import { printModule } from "../ir/text/printer.js";
 import type { TensorType } from "../ir/types.js";
@@ -17,6 +18,7 @@ import type { DesignReport } from "./report.js";
 import { writeFolder } from "./atomic.js";
 import { resolveSettings, type Settings } from "./config.js";
 import { schedulePipeline, stagePipeline } from "./stages.js";
+import { packageBench } from "./bench-vectors.js";
 import { toFixedPoint, type FixedPoint } from "./fixed-point.js";
 import { inputFile, makeManifest, PROVENANCE, sha256 } from "./manifest.js";
 import { readBytes, type Session } from "./session.js";
@@ -115,6 +117,7 @@ export async function compile(model: string, options: CompileOptions, session: S
   const scheduled = context.need(SCHEDULED);
   progress("hardware", 3, 5);
   const flowText = printModule(flow, { resources: "inline" });
+  const program = prepareFlow(flow);
   const written = run(flow, stagePipeline("hardware", settings.extraPasses));
   const rtl = context.need(RTL_DESIGN);
   const hardware = prepareVerilog(written);
@@ -148,9 +151,13 @@ export async function compile(model: string, options: CompileOptions, session: S
     latency: report.latency,
     ports: rtl.ports,
   };
+  const bench = packageBench(program, rtl, { top, clockMhz: settings.clockMhz, latency: report.latency }, calibration, [
+    ...verilog.keys(),
+  ]);
   const files = new Map<string, string>([
     ...[...verilog].map(([name, text]) => [`rtl/${name}`, text] as const),
     ...[...ipFiles(top, rtl, settings.clockMhz, verilog)].map(([name, text]) => [`ip/${name}`, text] as const),
+    ...[...bench].map(([name, text]) => [`ip/tb/${name}`, text] as const),
     ["nn.hir", fixedText],
     ["model.hir", flowText],
     ["design.json", json(design)],

@@ -227,7 +227,6 @@ export class JsWriter {
   }
 
   // --- wiring: results that are made of bits of the operands
-  //   -----------------------------------------------------------
 
   /** Least significant first; together as wide as the result. */
   private pieces(node: Node, t: BitsType): Piece[] {
