@@ -93,7 +93,6 @@ function isInput(s: IpStream, fromMaster: boolean): boolean {
 }
 
 // --- IP-XACT
-//   ----------------------------------------------------------------------------------------------------------
 
 class Xml {
   private readonly lines: string[] = [`<?xml version="1.0" encoding="UTF-8"?>`];
@@ -302,7 +301,6 @@ function port(x: Xml, name: string, direction: string, width: number): void {
 }
 
 // --- Tcl
-//   --------------------------------------------------------------------------------------------------------------
 
 /** A word that Tcl takes literally. */
 function tclWord(text: string): string {

@@ -77,7 +77,6 @@ function singleWords(m: Op): void {
 }
 
 // --- folding
-//   ----------------------------------------------------------------------------------------------------------
 
 function foldAll(m: Op): void {
   const edits = new Edits(m);
@@ -133,7 +132,6 @@ class ConstantPool {
 }
 
 // --- dead code
-//   --------------------------------------------------------------------------------------------------------
 
 /** Keeps what the outputs depend on, through registers and instances. */
 function removeDead(m: Op): void {
@@ -147,7 +145,6 @@ function removeDead(m: Op): void {
 }
 
 // --- unread high bits
-//   -------------------------------------------------------------------------------------------------
 
 /** Asks for the `count` low bits of a value. */
 type Ask = (v: Value, count: number) => void;

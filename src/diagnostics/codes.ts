@@ -460,6 +460,18 @@ export const codes = {
       `${p.path} was compiled from another network (${p.made}) than ${p.model}`,
     hint: (p) => `give the model that it was made from, or compile this one: onnx-hls compile ${p.model} -o DIR`,
   }),
+  IO007: error({
+    text: (p: { path: string; reason: string }) => `${p.path} is not a manifest of a build: ${p.reason}`,
+    hint: () => "compile the model again, or take the file from where the build came from",
+  }),
+  IO008: error({
+    text: (p: { path: string; changed: readonly string[]; missing: readonly string[] }) =>
+      `${p.path} is not as it was built: ${[
+        ...(p.changed.length > 0 ? [`changed ${p.changed.join(", ")}`] : []),
+        ...(p.missing.length > 0 ? [`missing ${p.missing.join(", ")}`] : []),
+      ].join("; ")}`,
+    hint: () => "compile the model again with the options in manifest.json, and compare what was edited",
+  }),
 } as const;
 
 export type Code = keyof typeof codes;

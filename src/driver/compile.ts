@@ -1,6 +1,5 @@
 /** `compile`: from an ONNX file to a folder with Verilog, the packaged core, the bit-exact model and the report. */
-import { createHash } from "node:crypto";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { CompilerBug } from "../diagnostics/index.js";
 import { packageIp } from "../backend-verilog/ip-package.js";
 import { prepareVerilog, verilogName, writePrepared } from "../backend-verilog/write-verilog.js";
@@ -8,6 +7,7 @@ import { importOnnx } from "../frontend/import.js";
 import type { GivenShapes } from "../frontend/shapes.js";
 import { matchInputs, readArrays, type InputData } from "../frontend/npz.js";
 import { cloneModule, type Module } from "../ir/core.js";
+import { prepareFlow } from "../ir/eval/flow.js";
 import { unrollOf } from "../ir/flow/kernel.js";
 import { printModule } from "../ir/text/printer.js";
 import type { TensorType } from "../ir/types.js";
@@ -18,7 +18,9 @@ import type { DesignReport } from "./report.js";
 import { writeFolder } from "./atomic.js";
 import { resolveSettings, type Settings } from "./config.js";
 import { schedulePipeline, stagePipeline } from "./stages.js";
+import { packageBench } from "./bench-vectors.js";
 import { toFixedPoint, type FixedPoint } from "./fixed-point.js";
+import { inputFile, makeManifest, PROVENANCE, sha256 } from "./manifest.js";
 import { readBytes, type Session } from "./session.js";
 import { bindingOf, designCounts, type Scheduled } from "../backend-hls/design/schedule.js";
 import {
@@ -66,9 +68,7 @@ export function loadModel(path: string, session: Session, given: GivenShapes = {
 
 /** Identity of an imported network: what it computes and how its nodes are called, not the file that it came in. */
 export function fingerprint(network: Module): string {
-  return createHash("sha256")
-    .update(printModule(network, { resources: "digest" }))
-    .digest("hex");
+  return sha256(printModule(network, { resources: "digest" }));
 }
 
 /** Samples of a data file, in the order of the module's inputs. */
@@ -117,6 +117,7 @@ export async function compile(model: string, options: CompileOptions, session: S
   const scheduled = context.need(SCHEDULED);
   progress("hardware", 3, 5);
   const flowText = printModule(flow, { resources: "inline" });
+  const program = prepareFlow(flow);
   const written = run(flow, stagePipeline("hardware", settings.extraPasses));
   const rtl = context.need(RTL_DESIGN);
   const hardware = prepareVerilog(written);
@@ -138,29 +139,42 @@ export async function compile(model: string, options: CompileOptions, session: S
     point,
     (session.host.now() - started) / 1000,
   );
+  const design: DesignFile = {
+    top,
+    network: identity,
+    precision: point.used,
+    model: basename(model),
+    ...settings.given,
+    device: device.name,
+    clock_mhz: settings.clockMhz,
+    initiation_interval: report.initiation_interval,
+    latency: report.latency,
+    ports: rtl.ports,
+  };
+  const bench = packageBench(program, rtl, { top, clockMhz: settings.clockMhz, latency: report.latency }, calibration, [
+    ...verilog.keys(),
+  ]);
+  const files = new Map<string, string>([
+    ...[...verilog].map(([name, text]) => [`rtl/${name}`, text] as const),
+    ...[...ipFiles(top, rtl, settings.clockMhz, verilog)].map(([name, text]) => [`ip/${name}`, text] as const),
+    ...[...bench].map(([name, text]) => [`ip/tb/${name}`, text] as const),
+    ["nn.hir", fixedText],
+    ["model.hir", flowText],
+    ["design.json", json(design)],
+    ["report.json", json(report)],
+  ]);
+  const calibrated = settings.calib === undefined ? undefined : inputFile(settings.calib, session.host);
+  const manifest = makeManifest(identity, inputFile(model, session.host), calibrated, settings, files);
   await writeFolder(options.out, session.host, async (dir) => {
-    for (const [name, text] of verilog) session.host.writeFile(join(dir, "rtl", name), text);
-    for (const [name, text] of ipFiles(top, rtl, settings.clockMhz, verilog))
-      session.host.writeFile(join(dir, "ip", name), text);
-    session.host.writeFile(join(dir, "nn.hir"), fixedText);
-    session.host.writeFile(join(dir, "model.hir"), flowText);
-    const design: DesignFile = {
-      top,
-      network: identity,
-      precision: point.used,
-      model,
-      ...settings.given,
-      device: device.name,
-      clock_mhz: settings.clockMhz,
-      initiation_interval: report.initiation_interval,
-      latency: report.latency,
-      ports: rtl.ports,
-    };
-    session.host.writeFile(join(dir, "design.json"), `${JSON.stringify(design, null, 1)}\n`);
-    session.host.writeFile(join(dir, "report.json"), `${JSON.stringify(report, null, 1)}\n`);
+    for (const [name, text] of [...files, [PROVENANCE, json(manifest)] as const])
+      session.host.writeFile(join(dir, name), text);
   });
   progress("done", 5, 5);
   return report;
+}
+
+function json(value: object): string {
+  return `${JSON.stringify(value, null, 1)}\n`;
 }
 
 /** Options of the pass `unroll`: those that are given, or those that meet the target best. */
@@ -205,7 +219,7 @@ function makeReport(
   const ii = s.timeline.initiationInterval;
   const resources = area.get(rtl.top)!;
   return {
-    model,
+    model: basename(model),
     ...given,
     device: device.name,
     clock_mhz: clockMhz,

@@ -58,7 +58,6 @@ function valuesOf(e: Ensemble, leaves: readonly number[], column: number, term: 
 }
 
 // --- fixed
-//   ----------------------------------------------------------------------------------------------------------------
 
 /** A truth value that may be known. */
 type Bit = boolean | Staged;
@@ -251,7 +250,6 @@ class FixedTrees {
 }
 
 // --- walked
-//   ---------------------------------------------------------------------------------------------------------------
 
 class WalkedTrees {
   private readonly e: Ensemble;

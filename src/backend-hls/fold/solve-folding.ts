@@ -192,7 +192,6 @@ export class FoldingSolver {
   }
 
   // --- what a search asks for
-  //   -------------------------------------------------------------------------------------------
 
   get graph(): {
     nodes: readonly Node[];

@@ -125,7 +125,6 @@ function accumulatorLuts(spec: KernelSpec): number {
 }
 
 // --- the final design
-//   -------------------------------------------------------------------------------------------------
 
 function datapath(d: Device, op: Op, spec: KernelSpec, plan: ProductPlan, p: Pipeline): Resources {
   const r = noResources();
@@ -269,7 +268,6 @@ function bodyRegisters(block: Block, p: Pipeline, start: number): number {
 }
 
 // --- for the search
-//   ---------------------------------------------------------------------------------------------------
 
 function roughDatapath(d: Device, op: Op, spec: KernelSpec): Resources {
   const outputs = lanesOf(spec, "parallel");

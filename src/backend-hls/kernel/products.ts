@@ -233,7 +233,6 @@ function unitOf(
 }
 
 // --- constant matrices
-//   ------------------------------------------------------------------------------------------------
 
 /**
  * The epilogue's first operation, where it adds a constant per lane to a sum that is whole: its operand, and the places
@@ -346,7 +345,6 @@ function cachedGraph(
 }
 
 // --- two products in one multiplier block
-//   -------------------------------------------------------------------------------
 
 /**
  * Whether `(b1 * 2^s + b2) * a` fits a multiplier block: s bits hold the lower product, the packed factor takes s more

@@ -358,7 +358,6 @@ function binaryScores(ctx: NodeContext, b: EnsembleBuilder, x: Value, c: Binary)
 }
 
 // --- TreeEnsemble of ai.onnx.ml 5
-//   -------------------------------------------------------------------------------------
 
 const MEMBER = 6;
 const MODE_NAMES = ["BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ"] as const;

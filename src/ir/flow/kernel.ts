@@ -129,7 +129,7 @@ export function kernelMacs(op: Op, spec: KernelSpec): number {
   return spec.iterators.reduce((n, i) => n * i.extent, 1);
 }
 
-// --- reading and writing the operation ------------------------------------------------------------------------------
+// --- reading and writing the operation
 
 export function buildKernel(b: Builder, spec: KernelSpec, body: Block, epilogue: Block, loc: Location): Op {
   return b.create(
@@ -213,7 +213,7 @@ export function writeKernel(op: Op, spec: KernelSpec): void {
   op.attrs = { ...op.attrs, ...kernelAttrs(spec) };
 }
 
-// --- iterator surgery -----------------------------------------------------------------------------------------------
+// --- iterator surgery
 
 /**
  * Rewrites every map in terms of new iterators: old iterator i = sum of `parts[i]` (name, factor).

@@ -103,7 +103,7 @@ export class RtlModuleBuilder {
     return this.op;
   }
 
-  // --- arithmetic ---------------------------------------------------------------------------------------------------
+  // --- arithmetic
 
   /** An integer; of the smallest type unless one is given. Wraps to that type. */
   constant(value: bigint | number, type?: BitsType): Value {
@@ -142,7 +142,7 @@ export class RtlModuleBuilder {
     return this.build("rtl.cast", [x], type, {}, hint);
   }
 
-  // --- comparison, choice -------------------------------------------------------------------------------------------
+  // --- comparison, choice
 
   eq(a: Value, b: Value, hint?: string): Value {
     return this.build("rtl.eq", [a, b], u(1), {}, hint);
@@ -236,7 +236,7 @@ export class RtlModuleBuilder {
     return Array.from({ length: count }, (_, i) => this.extract(x, i * word.width, word.width, word.signed));
   }
 
-  // --- state --------------------------------------------------------------------------------------------------------
+  // --- state
 
   /** A register. */
   reg(
@@ -299,7 +299,7 @@ export class RtlModuleBuilder {
     return this.appendOne("rtl.rom", operands, romWordType(values.shape, values.elem), attrs, options.hint);
   }
 
-  // --- structure ----------------------------------------------------------------------------------------------------
+  // --- structure
 
   /** An instance of a finished module; inputs and result by port name. Inputs are cast to the types of the ports. */
   instance(module: Op, sym: string, inputs: Readonly<Record<string, Value>>): Record<string, Value> {
@@ -341,7 +341,7 @@ export class RtlModuleBuilder {
     forward.def.erase();
   }
 
-  // --- the machinery ------------------------------------------------------------------------------------------------
+  // --- the machinery
 
   private append(
     name: RtlName,

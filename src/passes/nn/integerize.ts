@@ -89,7 +89,6 @@ class Integerizer {
   }
 
   // --- integers behind values
-  //   -----------------------------------------------------------------------------------------
 
   /**
    * The integers behind the result of `op`, if it is a multiple of some; otherwise the reason is noted where an operand
@@ -158,7 +157,6 @@ class Integerizer {
   }
 
   // --- where integers end
-  //   ---------------------------------------------------------------------------------------------
 
   private round(op: Op): void {
     if (op.operand(0).def !== undefined && !isInputScale(op.operand(0).def!)) this.quantized = true;
