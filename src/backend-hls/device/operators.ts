@@ -112,7 +112,7 @@ const COSTS: Readonly<Record<FxComputation, OperatorCost>> = {
   "fx.table": {
     kind: "table",
     delay: (d, op) => {
-      // From 512 entries on the table is read through a register (datapath.ts).
+      // From 512 entries on the table is read through a register (`isRegisteredTable` in kernel/pipeline.ts).
       const { width } = operandType(op, 0);
       const levels = width >= 9 ? 1 : Math.max(1, Math.ceil((width - d.family.lutInputs) / 2) + 1);
       return levels * d.timing.lut;
