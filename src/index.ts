@@ -15,7 +15,7 @@
  * ```ts
  * import { compileModel, newSession } from "onnx-hls";
  * const report = await compileModel("model.onnx", { out: "build", calib: "data.npz" }, newSession());
- * console.log(report.initiation_interval, "cycles per sample");
+ * const cyclesPerSample = report.initiation_interval;
  * ```
  */
 import "./ir/dialects.js";
