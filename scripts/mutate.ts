@@ -87,9 +87,10 @@ function sample(rooms: readonly string[], perRoom: number, seed: number): Mutant
       if (site === undefined) break;
       if (chosen.every((c) => c.file !== site.file || c.end <= site.start || site.end <= c.start)) chosen.push(site);
     }
-    for (const site of chosen) mutants.push(describe(site, room, mutants.length, texts.get(site.file) ?? ""));
+    chosen.forEach((site, i) => mutants.push(describe(site, room, i, texts.get(site.file) ?? "")));
   }
-  return mutants;
+  // In turn, so that a run that is ended early says as much of each room.
+  return mutants.sort((x, y) => x.id - y.id).map((m, id) => ({ ...m, id }));
 }
 
 function describe(site: Site, room: string, id: number, text: string): Mutant {
@@ -144,7 +145,19 @@ async function startVitest(mutants: readonly Mutant[], folder: string): Promise<
   );
 }
 
+interface Test {
+  readonly file: string;
+  readonly name: string;
+  readonly seconds: number;
+}
+
+/** No mutant has this number: with it a run shows what fails by itself. */
+const NONE = -1;
+
 class Runs {
+  /** Tests that fail on their own without any mutant: they need others to have run before, and say nothing. */
+  private readonly unsound = new Map<string, boolean>();
+
   constructor(
     private readonly vitest: Vitest,
     private readonly folder: string,
@@ -159,19 +172,36 @@ class Runs {
   async record(): Promise<Reached[]> {
     this.control({ limitSeconds: Infinity });
     this.vitest.config.bail = 0;
-    const result = await this.vitest.runTestSpecifications([...this.specs]);
+    await this.vitest.runTestSpecifications([...this.specs]);
     this.vitest.config.bail = 1;
-    const broken = failureOf(result);
-    if (broken !== undefined) process.stderr.write(`without any mutant a test fails, and is not asked: ${broken}\n`);
     const reached = join(this.folder, "reached");
     return readdirSync(reached).map((f) => JSON.parse(readFileSync(join(reached, f), "utf8")) as Reached);
   }
 
-  /** The test that fails with a mutant in force, or "limit" where a run does not end. */
-  async kill(
+  /** The test that fails with a mutant in force and not without, or why a run does not end. */
+  async kill(mutant: number, tests: readonly Test[]): Promise<string | undefined> {
+    for (;;) {
+      const asked = tests.filter((t) => this.unsound.get(keyOf(t)) !== true);
+      if (asked.length === 0) return undefined;
+      const failure = await this.run(mutant, asked);
+      if (failure === undefined || typeof failure === "string") return failure;
+      const suspects = asked.filter((t) => failure.file === t.file && (failure.name === "" || failure.name === t.name));
+      // What a mutant breaks in the loading of a file breaks all of its tests.
+      const key = suspects.length === 1 ? keyOf(suspects[0] ?? failure) : undefined;
+      if (key === undefined) {
+        if ((await this.run(NONE, suspects)) === undefined) return relative(root, failure.file);
+        for (const t of suspects) this.unsound.set(keyOf(t), true);
+      } else {
+        if (!this.unsound.has(key)) this.unsound.set(key, (await this.run(NONE, suspects)) !== undefined);
+        if (this.unsound.get(key) === false) return `${relative(root, failure.file)}: ${failure.name}`;
+      }
+    }
+  }
+
+  private async run(
     mutant: number,
-    tests: readonly { file: string; name: string; seconds: number }[],
-  ): Promise<string | undefined> {
+    tests: readonly Test[],
+  ): Promise<{ file: string; name: string } | string | undefined> {
     const over = join(this.folder, "over");
     rmSync(over, { force: true });
     this.control({ mutant, limitSeconds: 30 + 4 * tests.reduce((s, t) => s + t.seconds, 0) });
@@ -185,35 +215,38 @@ class Runs {
   }
 }
 
-function failureOf(result: TestRunResult): string | undefined {
+function keyOf(t: { readonly file: string; readonly name: string }): string {
+  return `${t.file}: ${t.name}`;
+}
+
+/** The first test that failed; without a name, a file that could not be loaded. */
+function failureOf(result: TestRunResult): { file: string; name: string } | undefined {
   for (const module of result.testModules) {
-    for (const test of module.children.allTests("failed"))
-      return `${relative(root, module.moduleId)}: ${test.fullName}`;
-    if (module.state() === "failed") return relative(root, module.moduleId);
+    for (const test of module.children.allTests("failed")) return { file: module.moduleId, name: test.fullName };
+    if (module.state() === "failed") return { file: module.moduleId, name: "" };
   }
   return undefined;
 }
 
 /** The tests that reach mutant `id`, cheapest first, up to `budget` seconds; the first batch is a tenth of that. */
-function testsFor(
-  id: number,
-  reached: readonly Reached[],
-  budget: number,
-): { file: string; name: string; seconds: number }[][] {
-  const all = reached.flatMap(({ file, tests }) => {
+function testsFor(id: number, reached: readonly Reached[], budget: number): Test[][] {
+  const all = reached.flatMap(({ file, overhead, tests }) => {
     const atLoad = tests.some((t) => t.name === "" && t.ids.includes(id));
     return tests
       .filter((t) => t.name !== "" && (atLoad || t.ids.includes(id)))
-      .map(({ name, seconds }) => ({ file, name, seconds }));
+      .map(({ name, seconds }) => ({ file, name, seconds, overhead }));
   });
-  all.sort((a, b) => a.seconds - b.seconds);
-  const batches: (typeof all)[] = [[], []];
+  all.sort((x, y) => x.overhead + x.seconds - y.overhead - y.seconds);
+  const [quick, slow]: [Test[], Test[]] = [[], []];
+  const files = new Set<string>();
   let spent = 0;
   for (const t of all) {
-    spent += t.seconds;
-    if (spent <= budget || batches.every((b) => b.length === 0)) batches[spent <= budget / 10 ? 0 : 1]?.push(t);
+    spent += t.seconds + (files.has(t.file) ? 0 : t.overhead);
+    files.add(t.file);
+    if (spent <= budget / 10 || all[0] === t) quick.push(t);
+    else if (spent <= budget) slow.push(t);
   }
-  return batches.filter((b) => b.length > 0);
+  return [quick, slow].filter((b) => b.length > 0);
 }
 
 /** Mutants that mean the same as the original, with the reason: `file | before | after | reason`. */

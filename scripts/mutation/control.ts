@@ -10,5 +10,7 @@ export interface Control {
 /** What one test file reached, by test; "" is the loading of modules. */
 export interface Reached {
   readonly file: string;
+  /** Processor time beside its tests: loading, and what is prepared for all of them. */
+  readonly overhead: number;
   readonly tests: readonly { readonly name: string; readonly ids: readonly number[]; readonly seconds: number }[];
 }

@@ -32,6 +32,7 @@ const processorSeconds = (): number => {
   return (user + system) / 1e6;
 };
 
+const loaded = processorSeconds();
 if (control.mutant === undefined) {
   let began = 0;
   beforeEach(() => {
@@ -47,8 +48,10 @@ if (control.mutant === undefined) {
   });
   afterAll(() => {
     const file = expect.getState().testPath ?? "";
+    const inTests = [...seconds.values()].reduce((a, b) => a + b, 0);
     const record: Reached = {
       file,
+      overhead: processorSeconds() - loaded - inTests,
       tests: [...reached].map(([name, ids]) => ({ name, ids: [...ids], seconds: seconds.get(name) ?? 0 })),
     };
     mkdirSync(join(folder, "reached"), { recursive: true });
