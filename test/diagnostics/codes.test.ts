@@ -17,6 +17,7 @@ import { findDevice, parseModule, prepareNn, registerOnnxOp, registerOp, Sink } 
 import { floats, node, onnx, weights } from "../frontend/support.js";
 import { cancelling, uniform } from "../quantize/support.js";
 
+const host = nodeHost();
 let work: string;
 beforeAll(() => (work = mkdtempSync(join(tmpdir(), "codes-"))));
 afterAll(() => rmSync(work, { recursive: true, force: true }));
@@ -25,7 +26,11 @@ afterAll(() => rmSync(work, { recursive: true, force: true }));
 async function cli(...args: string[]): Promise<{ code: number; err: string }> {
   let err = "";
   const code = await main(args, {
-    host: nodeHost(),
+    // What is left for a report of a failure goes beside the other files, not where the tests are run.
+    host: {
+      ...host,
+      writeFile: (path, bytes) => host.writeFile(path === "repro.hir" ? join(work, path) : path, bytes),
+    },
     out: () => undefined,
     err: (t) => void (err += t),
     isTTY: false,
