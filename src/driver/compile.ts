@@ -1,7 +1,6 @@
 /** `compile`: from an ONNX file to a folder with Verilog, the packaged core, the bit-exact model and the report. */
 import { basename, join } from "node:path";
 import { CompilerBug } from "../diagnostics/index.js";
-import { packageIp } from "../backend-verilog/ip-package.js";
 import { prepareVerilog, verilogName, writePrepared } from "../backend-verilog/write-verilog.js";
 import { importOnnx } from "../frontend/import.js";
 import type { GivenShapes } from "../frontend/shapes.js";
@@ -18,9 +17,9 @@ import type { DesignReport } from "./report.js";
 import { writeFolder } from "./atomic.js";
 import { resolveSettings, type Settings } from "./config.js";
 import { schedulePipeline, stagePipeline } from "./stages.js";
-import { packageBench } from "./bench-vectors.js";
 import { toFixedPoint, type FixedPoint } from "./fixed-point.js";
 import { inputFile, makeManifest, PROVENANCE, sha256 } from "./manifest.js";
+import { makePackage } from "./package.js";
 import { readBytes, type Session } from "./session.js";
 import { bindingOf, designCounts, type Scheduled } from "../backend-hls/design/schedule.js";
 import {
@@ -151,13 +150,24 @@ export async function compile(model: string, options: CompileOptions, session: S
     latency: report.latency,
     ports: rtl.ports,
   };
-  const bench = packageBench(program, rtl, { top, clockMhz: settings.clockMhz, latency: report.latency }, calibration, [
-    ...verilog.keys(),
-  ]);
+  const ip = makePackage(
+    {
+      top,
+      model: basename(model),
+      device: device.name,
+      clockMhz: settings.clockMhz,
+      interval: report.initiation_interval,
+      latency: report.latency,
+      ports: rtl.ports,
+      verilog,
+      singleFile: settings.singleFile,
+    },
+    program,
+    calibration,
+  );
   const files = new Map<string, string>([
     ...[...verilog].map(([name, text]) => [`rtl/${name}`, text] as const),
-    ...[...ipFiles(top, rtl, settings.clockMhz, verilog)].map(([name, text]) => [`ip/${name}`, text] as const),
-    ...[...bench].map(([name, text]) => [`ip/tb/${name}`, text] as const),
+    ...[...ip].map(([name, text]) => [`ip/${name}`, text] as const),
     ["nn.hir", fixedText],
     ["model.hir", flowText],
     ["design.json", json(design)],
@@ -186,21 +196,6 @@ function foldingOf(
   if (settings.target?.kind === "unroll") return { options: settings.target.options, limits: deviceLimits(device) };
   const chosen = chooseDesign(kernels, device, settings.clockMhz, settings);
   return { options: unrollOptions(chosen), limits: chosen.limits, solver: chosen.solver };
-}
-
-function ipFiles(
-  top: string,
-  rtl: RtlDesign,
-  clockMhz: number,
-  verilog: ReadonlyMap<string, string>,
-): Map<string, string> {
-  const streams = rtl.ports.map((p) => ({
-    name: p.prefix,
-    direction: p.direction === "input" ? ("in" as const) : ("out" as const),
-    width: p.dataBits,
-    doc: `${p.direction} ${p.name}: ${p.elementsPerBeat} ${p.signed ? "signed" : "unsigned"} ${p.width}-bit numbers with ${p.frac} fractional bits${p.scale === undefined ? "" : ` times ${p.scale}`} per beat, ${p.beats} beats per sample`,
-  }));
-  return packageIp({ name: top, clock: { port: "aclk", mhz: clockMhz }, resetn: "aresetn", streams }, verilog);
 }
 
 function makeReport(

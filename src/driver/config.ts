@@ -36,6 +36,8 @@ export interface Settings {
   readonly given: GivenShapes;
   /** Pipelines of the user behind stages. */
   readonly extraPasses: ExtraPasses;
+  /** The package holds all its Verilog in one file as well. */
+  readonly singleFile: boolean;
 }
 
 /** Half of the samples tell whether the other half has told the truth. */
@@ -130,6 +132,7 @@ export function resolveSettings(options: CompileOptions, session: Session): Sett
     maxError,
     acceptAccuracy,
     holdOut,
+    singleFile: options.singleFile ?? false,
     extraPasses: joinExtraPasses([
       extraPassesOf(file["passes_after"], at),
       ...STAGES.flatMap((stage) =>

@@ -35,6 +35,8 @@ export interface CompileOptions extends ShapeOptions {
   /** What is to be least under the target; a compromise where absent. */
   readonly minimize?: Minimize;
   readonly axisWidth?: AxisWidth;
+  /** Put all Verilog of the package into one file as well, ip/TOP_all.v. */
+  readonly singleFile?: boolean;
   readonly device?: string;
   readonly clockMhz?: number;
   /** YAML file; what the other options state has precedence. */

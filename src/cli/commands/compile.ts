@@ -51,6 +51,7 @@ interface Flags extends GlobalOptions, ShapeFlags {
   readonly verifyEach: boolean;
   readonly passesAfter?: readonly string[];
   readonly plugin?: readonly string[];
+  readonly singleFile?: boolean;
   readonly json?: boolean;
 }
 
@@ -133,6 +134,7 @@ export function compileCommand(env: CliEnv): Command {
     .option("--dump-ir <dir>", "write the IR after each pass to numbered files")
     .option("--verify-each", "run the verifier after each pass", true)
     .option("--no-verify-each", "leave the verifier out (only to time the compiler)")
+    .option("--single-file", "put all Verilog of the package into one file as well: DIR/ip/TOP_all.v")
     .option("--json", "print report.json instead of the summary")
     .addHelpText(
       "after",
@@ -184,6 +186,7 @@ function compileOptions(f: Flags): CompileOptions {
     ...(f.clock !== undefined && { clockMhz: f.clock }),
     ...(f.config !== undefined && { config: f.config }),
     ...(f.passesAfter !== undefined && { extraPasses: joinExtraPasses(f.passesAfter.map(parseExtraPass)) }),
+    ...(f.singleFile !== undefined && { singleFile: f.singleFile }),
     ...(f.printIrAfter !== undefined && { printIrAfter: f.printIrAfter }),
     ...(f.dumpIr !== undefined && { dumpIr: f.dumpIr }),
   };
