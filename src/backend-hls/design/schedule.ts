@@ -1,6 +1,7 @@
 /** From fused kernels to a sized design: folding, output order, channels; and the search for the interval that fits. */
 import { Block, Builder, type Module, type Op, type Value } from "../../ir/core.js";
 import { affineMap, affineExpr } from "../../ir/affine.js";
+import { endBody } from "../../ir/fx/index.js";
 import { buildKernel, kernelMacs, readKernel, rowMajorView, type KernelSpec } from "../../ir/flow/kernel.js";
 import { source } from "../../ir/eval/flow.js";
 import type { FixedType, StreamType } from "../../ir/types.js";
@@ -110,7 +111,7 @@ function rowMajorCopy(v: Value, before: Op, ii: number): Value {
   };
   const region = (): Block => {
     const b = new Block();
-    new Builder(b).create("fx.yield", [b.addArg(elem)], []);
+    endBody(b, b.addArg(elem));
     return b;
   };
   return buildKernel(Builder.before(before), spec, region(), region(), source(v).def?.loc ?? before.loc).result;

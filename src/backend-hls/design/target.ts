@@ -4,6 +4,7 @@
  */
 import { cloneModule, type Module } from "../../ir/core.js";
 import { readKernel } from "../../ir/flow/kernel.js";
+import { isFx } from "../../ir/fx/index.js";
 import { elementCount, type StreamType } from "../../ir/types.js";
 import { CompilerBug, UserError } from "../../diagnostics/index.js";
 import { inputWord } from "../channel/ports.js";
@@ -462,7 +463,7 @@ export class DesignSearch {
     const macs = this.module.func.body.ops.reduce(
       (n, op) =>
         n +
-        (op.name === "flow.kernel" && op.body.ops.some((o) => o.name === "fx.mul")
+        (op.name === "flow.kernel" && op.body.ops.some((o) => isFx(o, "fx.mul"))
           ? readKernel(op).iterators.reduce((m, i) => m * i.extent, 1)
           : 0),
       0,

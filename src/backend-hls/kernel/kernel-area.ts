@@ -6,6 +6,7 @@ import { isFeatureIterator, laneCount, loopNest, unrollOf, type KernelSpec } fro
 import { source } from "../../ir/eval/flow.js";
 import { outerRange, type FixedType } from "../../ir/types.js";
 import type { Device } from "../device/devices.js";
+import { bodyOf, fxConstant, isFx } from "../../ir/fx/index.js";
 import { opArea } from "../device/operators.js";
 import { addTo, noResources, type Resources, rounded } from "../device/resources.js";
 import { muxLuts, romStorage } from "../device/storage.js";
@@ -24,7 +25,7 @@ import { packingOf, plainProduct, type ProductPlan } from "./products.js";
 
 /** Scalar products that the kernel forms per cycle when all lanes are busy, products by constants included. */
 export function kernelMultipliers(op: Op, spec: KernelSpec): number {
-  const count = (region: number): number => op.regions[region]!.ops.filter((o) => o.name === "fx.mul").length;
+  const count = (region: number): number => op.regions[region]!.ops.filter((o) => isFx(o, "fx.mul")).length;
   return count(0) * laneCount(spec) + count(1) * lanesOf(spec, "parallel");
 }
 
@@ -57,7 +58,7 @@ export function kernelResources(
   op.regions.forEach((region, phase) => {
     const copies = lanesOf(spec, "parallel") * (phase === 0 ? lanesOf(spec, "reduction") : 1);
     for (const o of region.ops)
-      if (o.name === "fx.table") addTo(r, romStorage(d, denseAttr(o, "values"), isRegisteredTable(o)), copies);
+      if (isFx(o, "fx.table")) addTo(r, romStorage(d, denseAttr(o, "values"), isRegisteredTable(o)), copies);
   });
   r.lut += 20 + nest.length * 8;
   r.ff += 10 + nest.length * 6 + (built?.pipeline.depth ?? 6) * 2;
@@ -153,7 +154,7 @@ function datapath(d: Device, op: Op, spec: KernelSpec, plan: ProductPlan, p: Pip
     const copies = pair === undefined ? unit.outputs.length : 1;
     if (products.kind === "trees") addTo(r, treeResources(d, spec, lanes.terms.length * copies, copies));
     else if (pair === undefined) {
-      for (const o of op.regions[0]!.ops) addTo(r, opArea(d, o), copies * lanes.terms.length);
+      for (const o of bodyOf(op.regions[0]!).ops) addTo(r, opArea(d, o), copies * lanes.terms.length);
       r.ff += copies * lanes.terms.length * bodyRegisters(op.regions[0]!, p, p.operandStage);
     } else r.dsp += lanes.terms.length;
     const ends = p.treeStages[0] ?? taken;
@@ -181,7 +182,7 @@ function datapath(d: Device, op: Op, spec: KernelSpec, plan: ProductPlan, p: Pip
     r.lut += outputs * accumulatorLuts(spec);
     r.ff += outputs * spec.accType.width;
   }
-  for (const o of op.regions[1]!.ops) if (o !== plan.added) addTo(r, opArea(d, o), outputs);
+  for (const o of bodyOf(op.regions[1]!).ops) if (o !== plan.added) addTo(r, opArea(d, o), outputs);
   r.ff += outputs * bodyRegisters(op.regions[1]!, p, p.folded.stage);
   const result = op.regions[1]!.terminator.operand(0);
   registers(
@@ -258,7 +259,7 @@ function bodyRegisters(block: Block, p: Pipeline, start: number): number {
   for (const o of block.ops) {
     const stage = p.stageOf.get(o);
     if (stage !== undefined)
-      for (const v of o.operands) if (v.def?.name !== "fx.constant") last.set(v, Math.max(last.get(v) ?? 0, stage));
+      for (const v of o.operands) if (fxConstant(v) === undefined) last.set(v, Math.max(last.get(v) ?? 0, stage));
   }
   let ff = 0;
   for (const o of block.ops) if (p.splitRequantize.has(o)) ff += (o.operand(0).type as FixedType).width;
@@ -286,15 +287,15 @@ function roughDatapath(d: Device, op: Op, spec: KernelSpec): Resources {
     if (terms > features) r.lut += outputs * (terms / features - 1) * Math.max(4, width - 2);
   } else {
     const blocks = product === undefined ? 1 : blockShare(d, spec, product);
-    for (const o of op.regions[0]!.ops) {
+    for (const o of bodyOf(op.regions[0]!).ops) {
       const a = opArea(d, o);
       r.lut += outputs * terms * a.lut;
-      r.dsp += outputs * terms * a.dsp * (o.name === "fx.mul" ? blocks : 1);
+      r.dsp += outputs * terms * a.dsp * (isFx(o, "fx.mul") ? blocks : 1);
     }
     if (terms > 1) r.lut += outputs * (terms - 1) * (spec.combiner === "add" ? Math.max(4, width - 2) : width * 1.5);
     r.ff += outputs * terms * 2 * (spec.combiner === "add" ? width * 0.6 : width);
   }
-  for (const o of op.regions[1]!.ops) addTo(r, opArea(d, o), outputs);
+  for (const o of bodyOf(op.regions[1]!).ops) addTo(r, opArea(d, o), outputs);
   if (accumulatorLoops(spec).reductions.length > 0) {
     r.lut += outputs * accumulatorLuts(spec);
     r.ff += outputs * width;

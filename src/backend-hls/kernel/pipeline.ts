@@ -6,11 +6,12 @@
 import type { Block, Op, Value } from "../../ir/core.js";
 import { denseAttr } from "../../ir/define-op.js";
 import type { KernelSpec } from "../../ir/flow/kernel.js";
+import { bodyOf, isFx } from "../../ir/fx/index.js";
 import type { FixedType } from "../../ir/types.js";
 import type { Device } from "../device/devices.js";
 import type { MultiplierCell } from "../device/family.js";
 import { multiplierCell } from "../device/multiplier-cell.js";
-import { addDelay, chooseDelay, opDelay } from "../device/operators.js";
+import { addDelay, chooseDelay, kindOf, opDelay } from "../device/operators.js";
 import { romStorage, type Storage } from "../device/storage.js";
 import { type AdderGraph, bitsOfInterval, type GraphOutput } from "./adder-graph.js";
 import { productByConstant } from "./constant-product.js";
@@ -130,18 +131,19 @@ export function planPipeline(
     });
   };
   const run = (block: Block): Slot => {
-    for (const o of block.ops) {
-      if (o.name === "fx.yield") return slots.get(o.operand(0))!;
+    const { ops, result } = bodyOf(block);
+    for (const o of ops) {
+      const kind = kindOf(o);
       if (o === plan.added) {
         // The graphs have done it.
         slots.set(o.result, slots.get(block.args[0]!)!);
         continue;
       }
-      if (o.name === "fx.constant") {
+      if (kind === "constant") {
         slots.set(o.result, { stage: 0, ns: 0 });
         continue;
       }
-      if (o.name === "fx.mul" && !opIsMultiplier(o)) {
+      if (kind === "product" && !opIsMultiplier(o)) {
         const { varying, graph } = productByConstant(o);
         const input = slots.get(o.operand(varying))!;
         const { stages, outputs } = placeGraph(clock, graph, [input], spec.accType.width);
@@ -150,14 +152,14 @@ export function planPipeline(
         slots.set(o.result, outputs[0]!);
         continue;
       }
-      if (o.name === "fx.requantize") {
+      if (kind === "requantize") {
         const { slot, rounded } = clock.requantize(o, slots.get(o.operand(0))!);
         stageOf.set(o, rounded ?? slot.stage);
         if (rounded !== undefined) splitRequantize.add(o);
         slots.set(o.result, slot);
         continue;
       }
-      const multiplies = o.name === "fx.mul";
+      const multiplies = kind === "product";
       // Multipliers sit between registers of their own, which tools fold into the block.
       const inputs = o.operands.map((v) => slots.get(v)!);
       let slot = clock.operation(o, inputs);
@@ -178,7 +180,7 @@ export function planPipeline(
         cellOf.set(o, cell);
         slot = { stage: slot.stage + cell.latency, ns: Math.max(base, cell.exit) };
       }
-      if (o.name === "fx.table") {
+      if (kind === "table") {
         const registered = isRegisteredTable(o);
         const { style } = romStorage(device, denseAttr(o, "values"), registered);
         styleOf.set(o, style);
@@ -198,7 +200,7 @@ export function planPipeline(
       }
       slots.set(o.result, slot);
     }
-    throw new Error("body without fx.yield");
+    return slots.get(result)!;
   };
   const { lanes } = plan;
   const elem = (i: number): FixedType => (spec.operands[i]!.value.type as { elem: FixedType }).elem;
@@ -375,7 +377,7 @@ function placeGraph(
 
 /** Whether a sum with something else is all that reads `v`. */
 function isAddedOnce(v: Value): boolean {
-  return v.uses.length === 1 && v.uses[0]!.op.name === "fx.add";
+  return v.uses.length === 1 && isFx(v.uses[0]!.op, "fx.add");
 }
 
 function later(a: Slot, b: Slot): boolean {

@@ -1,6 +1,6 @@
 /**
- * Post-training quantization of a float nn module whose operations all have a fixed-point form
- * (`prepareForFixedPoint`): statistics, weights, plan, module, and a refinement of the plan against the float network's
+ * Post-training quantization of a float nn module whose operations all have a fixed-point form (the stage `prepare`
+ * leaves no others): statistics, weights, plan, module, and a refinement of the plan against the float network's
  * outputs.
  */
 import type { Module, Op, Value } from "../../../ir/core.js";
