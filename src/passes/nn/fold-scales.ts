@@ -5,7 +5,7 @@
 import { Dense } from "../../ir/attributes.js";
 import type { Builder, Op, Value } from "../../ir/core.js";
 import { denseAttr } from "../../ir/define-op.js";
-import { shapeOf } from "../../ir/nn/typing.js";
+import { shapeOf } from "../../ir/nn/values.js";
 import { f32, tensor } from "../../ir/types.js";
 import { EXACT } from "./integerize.js";
 import { MASKED } from "./softmax-mask.js";

@@ -14,7 +14,8 @@
 import { CompilerBug } from "../../diagnostics/index.js";
 import type { Module, Op, Value } from "../../ir/core.js";
 import { quantizeNumber } from "../../ir/fixed-arith.js";
-import { fixedOf, prepareNn } from "../../ir/eval/nn-fixed.js";
+import { prepareNn } from "../../ir/eval/nn-fixed.js";
+import { fixedOf } from "../../ir/nn/values.js";
 import { portScale } from "../../ir/port-scales.js";
 import { isWide, outerRange, showType, type FixedType } from "../../ir/types.js";
 import { countingLimits, type Sample } from "./quantize/calibrate.js";

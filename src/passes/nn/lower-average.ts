@@ -5,7 +5,7 @@
 import { Dense } from "../../ir/attributes.js";
 import type { Builder, Op, Value } from "../../ir/core.js";
 import { boolAttr, denseAttr, intsAttr } from "../../ir/define-op.js";
-import { shapeOf } from "../../ir/nn/typing.js";
+import { shapeOf } from "../../ir/nn/values.js";
 import { elementCount, f32, tensor, type TensorType } from "../../ir/types.js";
 import { definePass } from "../define-pass.js";
 import { applyRules, type Rule } from "../rewrite.js";

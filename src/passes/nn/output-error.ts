@@ -3,7 +3,7 @@
  * choice.
  */
 import type { Value } from "../../ir/core.js";
-import { fixedOf, shapeOf } from "../../ir/eval/nn-fixed.js";
+import { fixedOf, shapeOf } from "../../ir/nn/values.js";
 import { argmax } from "./quantize/bounds.js";
 
 export interface OutputError {

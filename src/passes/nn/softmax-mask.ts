@@ -10,8 +10,9 @@
 import { Dense } from "../../ir/attributes.js";
 import type { Builder, Op, Value } from "../../ir/core.js";
 import { denseAttr, numAttr } from "../../ir/define-op.js";
-import { broadcastStrides, offsets } from "../../ir/eval/nn-kernels.js";
-import { broadcastShapes, shapeOf } from "../../ir/nn/typing.js";
+import { broadcastStrides, offsets } from "../../ir/nn/kernels.js";
+import { broadcastShapes } from "../../ir/nn/typing.js";
+import { shapeOf } from "../../ir/nn/values.js";
 import { f32, tensor, type TensorType } from "../../ir/types.js";
 import { evaluateConstant } from "./fold-constants.js";
 

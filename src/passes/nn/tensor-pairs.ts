@@ -3,7 +3,7 @@
  * the operation that rounds, so that it survives the textual form, in which names are simplified.
  */
 import type { Module, Value } from "../../ir/core.js";
-import { shapeOf } from "../../ir/eval/nn-fixed.js";
+import { shapeOf } from "../../ir/nn/values.js";
 import { portScale } from "../../ir/port-scales.js";
 import { NameScopes, sanitizeHint } from "../../ir/text/printer.js";
 

@@ -9,7 +9,7 @@ import { allocate, Dense, type Attr } from "../../../ir/attributes.js";
 import { Module, Op, type Value } from "../../../ir/core.js";
 import { lookupOp, numAttr, strAttr } from "../../../ir/define-op.js";
 import { dataRange, quantizeNumber } from "../../../ir/fixed-arith.js";
-import { shapeOf, valuesOfDense } from "../../../ir/eval/nn-fixed.js";
+import { shapeOf, valuesOfDense } from "../../../ir/nn/values.js";
 import "../../../ir/dialects.js";
 import { treesOf } from "../../../ir/nn/trees.js";
 import { ensembleAttrs } from "../../../ir/trees.js";

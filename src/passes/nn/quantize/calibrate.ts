@@ -5,7 +5,8 @@
 import { UserError } from "../../../diagnostics/index.js";
 import type { Module, Op, Value } from "../../../ir/core.js";
 import { denseAttr } from "../../../ir/define-op.js";
-import { fixedOf, prepareNn } from "../../../ir/eval/nn-fixed.js";
+import { prepareNn } from "../../../ir/eval/nn-fixed.js";
+import { fixedOf } from "../../../ir/nn/values.js";
 import type { TensorType } from "../../../ir/types.js";
 import { decisionGrid, type DecisionGrid } from "./decisions.js";
 import { placeOf } from "../../../ir/verify.js";

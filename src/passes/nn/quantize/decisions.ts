@@ -8,7 +8,7 @@ import { roundTo } from "../../../ir/fixed-arith.js";
 import { treesOf } from "../../../ir/nn/trees.js";
 import { RELATIONS } from "../../../ir/trees.js";
 import { fixed, rawRange, typeOfRange, type FixedType } from "../../../ir/types.js";
-import { shapeOf } from "../../../ir/nn/typing.js";
+import { shapeOf } from "../../../ir/nn/values.js";
 import { VIEWS } from "./views.js";
 
 /** How a tensor must be represented for decisions to fall as in float. */

@@ -7,7 +7,7 @@ import { allocate, Dense, type Attr } from "../../../ir/attributes.js";
 import { Block, Builder, type Module, type Op, type Value } from "../../../ir/core.js";
 import { lookupOp } from "../../../ir/define-op.js";
 import { dataRange, MAX_WIDTH, shiftRange, unionRanges } from "../../../ir/fixed-arith.js";
-import { fixedOf, shapeOf, valuesOfDense } from "../../../ir/eval/nn-fixed.js";
+import { fixedOf, shapeOf, valuesOfDense } from "../../../ir/nn/values.js";
 import "../../../ir/dialects.js";
 import { placeOf } from "../../../ir/verify.js";
 import {

@@ -4,7 +4,7 @@
  */
 import type { Op, Value } from "../../../ir/core.js";
 import { denseAttr, intsAttr, numAttr } from "../../../ir/define-op.js";
-import { shapeOf, valuesOfDense } from "../../../ir/eval/nn-fixed.js";
+import { shapeOf, valuesOfDense } from "../../../ir/nn/values.js";
 import { elementCount, rowMajorStrides } from "../../../ir/types.js";
 import type { WeightMatrix } from "./weights.js";
 

@@ -4,7 +4,7 @@
  */
 import type { Op, Value } from "../../../ir/core.js";
 import { numAttr, strAttr } from "../../../ir/define-op.js";
-import { shapeOf, valuesOfDense } from "../../../ir/eval/nn-fixed.js";
+import { shapeOf, valuesOfDense } from "../../../ir/nn/values.js";
 import { unaryFunction } from "../../../ir/nn/unary-table.js";
 import { fixed, typeOfRange, type FixedType } from "../../../ir/types.js";
 import type { TensorStats } from "./calibrate.js";
