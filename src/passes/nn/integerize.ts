@@ -15,7 +15,7 @@
  */
 import type { Attr } from "../../ir/attributes.js";
 import { Builder, type Module, type Op, type Value } from "../../ir/core.js";
-import { intAttr } from "../../ir/define-op.js";
+import { hasTrait, intAttr } from "../../ir/define-op.js";
 import { definePass } from "../define-pass.js";
 import { byConstant, extreme, limit, product, quotient, sum, type Squares } from "./integerize/elementwise.js";
 import { Expander } from "./integerize/expand.js";
@@ -25,17 +25,17 @@ import { concat, fold, softmax, view } from "./integerize/move.js";
 import { INTEGER_RECORD, recordOf, type IntegerRecord } from "./integerize/record.js";
 import {
   codes,
-  constantOf,
   EXACT,
   IntegerBuilder,
   isCount,
-  shapeOf,
   sumRange,
   fieldRange,
   type Range,
   type Scaled,
 } from "./integerize/scaled.js";
 import { MAX_TABLE, roundedTable } from "./integerize/table.js";
+import { constantOf, shapeOf } from "../../ir/nn/values.js";
+import { isQuantizedModel } from "../../ir/nn/roles.js";
 
 export { EXACT } from "./integerize/scaled.js";
 
@@ -46,14 +46,11 @@ export const integerize = definePass({
   semantics: "changes-values",
   doc: "Only models with nn.round (QuantizeLinear, QONNX) change. Values are the same up to the rounding of floating point.",
   run: (module: Module, _options, ctx) => {
-    if (!module.func.body.ops.some((op) => op.name === "nn.round")) return;
+    if (!isQuantizedModel(module)) return;
     const record = new Integerizer(module).run();
     if (record !== undefined) ctx.set(INTEGER_RECORD, record);
   },
 });
-
-/** Operations that only move elements. */
-const MOVES = new Set(["nn.reshape", "nn.transpose", "nn.slice", "nn.gather", "nn.broadcast", "nn.concat"]);
 
 class Integerizer {
   private readonly scaled = new Map<Value, Scaled>();
@@ -187,7 +184,7 @@ class Integerizer {
   /** nn.round of `y`, in front of the operations that only move elements: what they move is narrow then. */
   private roundBefore(y: Value, attrs: Record<string, Attr>, hint: string | undefined): Value {
     const op = y.def;
-    if (op === undefined || this.original.has(op) || y.uses.length > 0 || !MOVES.has(op.name))
+    if (op === undefined || this.original.has(op) || y.uses.length > 0 || !hasTrait(op, "moves"))
       return this.b.exact("nn.round", [y], shapeOf(y), attrs, hint);
     const parts = op.operands.map((v) => this.roundBefore(v, attrs, hint));
     return this.b.emit(op.name, parts, shapeOf(y), op.attrs, hint);

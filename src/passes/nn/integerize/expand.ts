@@ -7,8 +7,10 @@ import { fieldOfDense, isAll, map, ONE, only, scalar, times, ZERO, zip, type Fie
 import { reciprocalOfIntegers, RECIPROCAL_BITS } from "../integer-reciprocal.js";
 import { factorAsFloat32 } from "./float32.js";
 import type { ScaledOf } from "./linear.js";
-import { constantOf, sameShape, shapeOf, type IntegerBuilder, type Range, type Scaled } from "./scaled.js";
+import { sameShape, type IntegerBuilder, type Range, type Scaled } from "./scaled.js";
 import { fineTable } from "./table.js";
+import { constantOf, shapeOf } from "../../../ir/nn/values.js";
+import { isMove } from "../../../ir/nn/roles.js";
 
 /** Bits behind the point of terms that are summed before they are rounded to an integer, and of their limits. */
 const TERM_BITS = 16;
@@ -55,10 +57,7 @@ const EXTREMES = new Set(["nn.max", "nn.min"]);
 /** An input in any order, or times a number: quantized at once. */
 function isScaledInput(v: Value): boolean {
   if (v.def === undefined) return true;
-  const passes =
-    v.def.name === "nn.mul"
-      ? constantOf(v.def.operand(1))?.data.length === 1
-      : ["nn.reshape", "nn.transpose", "nn.slice", "nn.gather", "nn.broadcast"].includes(v.def.name);
+  const passes = v.def.name === "nn.mul" ? constantOf(v.def.operand(1))?.data.length === 1 : isMove(v.def);
   return passes && isScaledInput(v.def.operand(0));
 }
 

@@ -23,16 +23,8 @@ import {
   type Field,
 } from "./field.js";
 import type { Refuse, ScaledOf } from "./linear.js";
-import {
-  countsOf,
-  isCount,
-  shapeOf,
-  sumRange,
-  fieldRange,
-  type IntegerBuilder,
-  type Range,
-  type Scaled,
-} from "./scaled.js";
+import { countsOf, isCount, sumRange, fieldRange, type IntegerBuilder, type Range, type Scaled } from "./scaled.js";
+import { shapeOf } from "../../../ir/nn/values.js";
 
 /**
  * Softmax of codes is exp by tables and a quotient of integers; a zero point cancels. A mask in front is read as what

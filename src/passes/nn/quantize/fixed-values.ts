@@ -7,7 +7,7 @@ import { allocate, Dense, type Attr } from "../../../ir/attributes.js";
 import { Block, Builder, type Module, type Op, type Value } from "../../../ir/core.js";
 import { lookupOp } from "../../../ir/define-op.js";
 import { dataRange, MAX_WIDTH, shiftRange, unionRanges } from "../../../ir/fixed-arith.js";
-import { fixedOf, shapeOf, valuesOfDense } from "../../../ir/nn/values.js";
+import { fixedOf, shapeOf, valuesOfDense, constantOf } from "../../../ir/nn/values.js";
 import "../../../ir/dialects.js";
 import { placeOf } from "../../../ir/verify.js";
 import {
@@ -25,7 +25,6 @@ import {
 } from "../../../ir/types.js";
 import { BEYOND, describeValue, placeOfValue } from "./calibrate.js";
 import { spreadBits } from "./formats.js";
-import { constantOf } from "./linear.js";
 import type { Plan } from "./plan.js";
 
 /** A float tensor and what stands for it: rounded to a format of its own. */

@@ -5,11 +5,11 @@
  */
 import type { Module, Op, Value } from "../../../ir/core.js";
 import { strAttr } from "../../../ir/define-op.js";
-import { fixedOf } from "../../../ir/nn/values.js";
+import { fixedOf, constantOf } from "../../../ir/nn/values.js";
 import { costTerms, termCost, type CostTerm } from "./area.js";
 import type { BuiltModule } from "./build.js";
 import type { TensorStats } from "./calibrate.js";
-import { constantOf, isLinear } from "./linear.js";
+import { isLinear } from "./linear.js";
 import { feedsOutput, integerBits, PASSES_ON, VIEWS, type Plan } from "./plan.js";
 import type { LayerPrecision, PrecisionSpec } from "./precision.js";
 import { isRelative } from "./tables.js";
