@@ -136,7 +136,7 @@ export function prepareNnFixed(module: Module): FixedProgram {
 /** What `op` computes, in float or on fixed point, as its record says. */
 function kernelOf(op: Op, wide: WideValues): Kernel {
   const meaning = meaningOf(lookupOp(op.name));
-  if (meaning === undefined) throw new CompilerBug(`nn interpreter: no meaning for ${op.name}`);
+  if (meaning === undefined) throw UserError.of("QU007", { op: op.name, lacks: "meaning" }, placeOf(op.loc));
   if (!isFixed(op)) return meaning.float(op);
   if (meaning.fixed === undefined) throw new CompilerBug(`nn interpreter: ${op.name} is one of float only`);
   if (![...op.operands, ...op.results].some((v) => isWide(formatOf(v)))) return meaning.fixed(op);

@@ -5,6 +5,7 @@ import { CompilerBug, UserError } from "../../diagnostics/index.js";
 import { at0, along, fixedElem, LoweringContext } from "./context.js";
 import { lowerings, type Lowering } from "./operators.js";
 import { wholeView, type Viewed } from "./views.js";
+import { placeOf } from "../../ir/verify.js";
 
 /** Registers the lowering of an operation that a program has added. */
 export function registerLowering(opName: string, lowering: Lowering): void {
@@ -41,7 +42,7 @@ export function lowerToFlow(nn: Module): Module {
       break;
     }
     const lower = lowerings.get(op.name);
-    if (lower === undefined) throw new CompilerBug(`no lowering for ${op.name}`);
+    if (lower === undefined) throw UserError.of("QU007", { op: op.name, lacks: "lowering" }, placeOf(op.loc));
     lower(op, ctx);
   }
   flow.body.append(new Op({ name: "func", attrs: source.attrs, regions: [block], loc: source.loc }));
