@@ -18,6 +18,8 @@ import { count, exactly, readOperands } from "./rules/integers.js";
 
 export interface BuiltModule {
   readonly module: Module;
+  /** The float operation that an operation stands for, alone or with others. */
+  readonly origins: ReadonlyMap<Op, Op>;
   readonly roundings: readonly Rounding[];
 }
 
@@ -29,6 +31,8 @@ export function buildFixed(float: Module, plan: Plan): BuiltModule {
 }
 
 class FixedBuilder extends FixedValues {
+  private readonly origins = new Map<Op, Op>();
+
   build(): BuiltModule {
     const func = this.source.func;
     const inputScales: number[] = [];
@@ -56,7 +60,9 @@ class FixedBuilder extends FixedValues {
         break;
       }
       if (isConstant(op.result)) continue;
+      const before = this.block.ops.length;
       this.exact.set(op.result, this.convert(op));
+      for (const made of this.block.ops.slice(before)) this.origins.set(made, op);
     }
     const module = new Module(this.source.name);
     module.attrs = { ...this.source.attrs };
@@ -68,7 +74,7 @@ class FixedBuilder extends FixedValues {
         loc: func.loc,
       }),
     );
-    return { module, roundings: this.roundings };
+    return { module, origins: this.origins, roundings: this.roundings };
   }
 
   /**

@@ -44,6 +44,7 @@ export const SCALE_BITS = 25;
 const MAX_SCALE_BITS = 40;
 /** Fractional bits of constants that are added to multiples of integers. */
 const OFFSET_BITS = 12;
+/** Ends the name of what is rounded: the rounded tensor has the name itself. */
 const EXACT_NAME = "_exact";
 
 /** The values of a module under construction. */
@@ -56,6 +57,7 @@ export class FixedValues {
   /** Values in a format that is final: rounded ones and views of such. */
   readonly final = new Set<Value>();
   readonly roundings: Rounding[] = [];
+  private readonly renamed = new Set<Value>();
   /**
    * Integers that the network reads or makes, and what it computes of them alone: positions and counts, of which every
    * bit counts.
@@ -105,7 +107,8 @@ export class FixedValues {
   round(x: Value, type: FixedType, float: Value | undefined): Value {
     if (sameType(this.elem(x), type)) return x;
     const hint = float?.hint ?? x.hint;
-    if (x.def !== undefined && x.hint !== undefined && !x.hint.endsWith(EXACT_NAME)) x.hint += EXACT_NAME;
+    if (x.def !== undefined && x.hint !== undefined && !this.renamed.has(x)) x.hint += EXACT_NAME;
+    this.renamed.add(x);
     const loc = this.b.loc;
     if (float?.def !== undefined) this.b.loc = float.def.loc;
     const y = this.b.value(
