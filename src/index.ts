@@ -73,7 +73,7 @@ export {
 } from "./frontend/npz.js";
 export { registerOnnxOp } from "./frontend/operators/index.js";
 export type { NodeContext, OperatorImporter } from "./frontend/context.js";
-export { registerLowering } from "./passes/lower/nn-to-flow.js";
+export { registerLowering } from "./passes/lower/operators.js";
 export { elementwise, type Lowering } from "./passes/lower/elementwise.js";
 export {
   along,

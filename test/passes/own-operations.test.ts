@@ -37,6 +37,7 @@ import {
   writeNpz,
   type FixedType,
   type Op,
+  type Value,
 } from "../../src/index.js";
 import { random } from "../backend/random-nets.js";
 import { throughHardware } from "../frontend/hardware.js";
@@ -116,13 +117,15 @@ registerOnnxOp({
 });
 registerOnnxOp({ opType: "test.own::Flip", import: (ctx) => ctx.emit("nn.flip", [ctx.value(0)], ctx.shape(0)) });
 
-registerLowering("nn.abs_diff", (op, ctx) => elementwise(op, ctx, (b, [x, y]) => b.max(b.sub(x!, y!), b.sub(y!, x!))));
+registerLowering("nn.abs_diff", (op, ctx) =>
+  elementwise(op, ctx, (b, x: Value, y: Value) => b.max(b.sub(x, y), b.sub(y, x))),
+);
 registerLowering("nn.clipped_shift", (op, ctx) => {
   const { by, limit } = clippedShift.read(op);
   const { frac } = fixedOf(op.result)!;
   const raw = limit * 2 ** frac;
-  elementwise(op, ctx, (b, [x]) =>
-    b.min(b.mul(x!, b.constant(1, fixed(1, -by, false))), b.constant(raw, typeOfRange({ lo: raw, hi: raw }, frac))),
+  elementwise(op, ctx, (b, x: Value) =>
+    b.min(b.mul(x, b.constant(1, fixed(1, -by, false))), b.constant(raw, typeOfRange({ lo: raw, hi: raw }, frac))),
   );
 });
 registerLowering("nn.flip", (op, ctx) => {

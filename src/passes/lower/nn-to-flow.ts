@@ -3,15 +3,10 @@ import { Block, Builder, Module, Op, type Value } from "../../ir/core.js";
 import { rowMajorStrides, stream, type TensorType } from "../../ir/types.js";
 import { CompilerBug, UserError } from "../../diagnostics/index.js";
 import { at0, along, fixedElem, LoweringContext } from "./context.js";
-import { lowerings, type Lowering } from "./operators.js";
+import { loweringOf } from "./operators.js";
+
 import { wholeView, type Viewed } from "./views.js";
 import { placeOf } from "../../ir/verify.js";
-
-/** Registers the lowering of an operation that a program has added. */
-export function registerLowering(opName: string, lowering: Lowering): void {
-  if (lowerings.has(opName)) throw new Error(`operation ${opName} has a lowering already`);
-  lowerings.set(opName, lowering);
-}
 
 /** Builds the flow module of a quantized nn module. The nn module is left as it is. */
 export function lowerToFlow(nn: Module): Module {
@@ -41,7 +36,7 @@ export function lowerToFlow(nn: Module): Module {
       ctx.builder.create("return", outputs, []);
       break;
     }
-    const lower = lowerings.get(op.name);
+    const lower = loweringOf(op);
     if (lower === undefined) throw UserError.of("QU007", { op: op.name, lacks: "lowering" }, placeOf(op.loc));
     lower(op, ctx);
   }
