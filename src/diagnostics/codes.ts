@@ -160,8 +160,14 @@ export const codes = {
       "check the calibration data and the network's float outputs (division by zero, log of a negative number)",
   }),
   QU007: error({
-    text: (p: { op: string }) => `${p.op} cannot be quantized: it has no fixed-point form`,
-    hint: () => "replace the operator in the model, or register a lowering for it",
+    text: (p: { op: string; lacks: "fixed-point form" | "meaning" | "lowering" }) =>
+      `${p.op} cannot become hardware: it has no ${p.lacks}`,
+    hint: (p) =>
+      p.lacks === "lowering"
+        ? "registerLowering says how it becomes kernels"
+        : p.lacks === "meaning"
+          ? "its record needs `evaluate`: what it computes"
+          : "replace the operator in the model; an operation of your own needs `inferTypes` that gives a fixed-point type for fixed-point operands",
   }),
   QU008: error({
     text: (p: { option: string; text: string; reason: string; nearest: string | undefined }) =>

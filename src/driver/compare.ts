@@ -2,7 +2,8 @@
 import { join } from "node:path";
 import { UserError } from "../diagnostics/index.js";
 import type { Module } from "../ir/core.js";
-import { fixedOf, prepareNn } from "../ir/eval/nn-fixed.js";
+import { prepareNn } from "../ir/eval/nn-fixed.js";
+import { fixedOf } from "../ir/nn/values.js";
 import { portScale } from "../ir/port-scales.js";
 import { parseModule } from "../ir/text/parser.js";
 import { showType } from "../ir/types.js";

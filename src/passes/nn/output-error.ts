@@ -3,8 +3,9 @@
  * choice.
  */
 import type { Value } from "../../ir/core.js";
-import { fixedOf, shapeOf } from "../../ir/eval/nn-fixed.js";
+import { fixedOf, shapeOf } from "../../ir/nn/values.js";
 import { argmax } from "./quantize/bounds.js";
+import { hasTrait } from "../../ir/define-op.js";
 
 export interface OutputError {
   readonly max_abs_error: number;
@@ -28,25 +29,6 @@ export interface OutputError {
   readonly equal?: number;
 }
 
-/** Operations that change elements one by one, so that the last axis stays what it was. */
-const ELEMENTWISE: ReadonlySet<string> = new Set([
-  "nn.add",
-  "nn.sub",
-  "nn.mul",
-  "nn.div",
-  "nn.max",
-  "nn.min",
-  "nn.relu",
-  "nn.neg",
-  "nn.abs",
-  "nn.leaky_relu",
-  "nn.clip",
-  "nn.unary",
-  "nn.quantize",
-  "nn.round",
-  "nn.lookup",
-]);
-
 /**
  * Elements of one row of scores in `output`: of a single vector all, of a list of vectors those of one, where it is a
  * dense layer that makes them. 0 for everything else: the last axis of an image says nothing about a choice.
@@ -59,7 +41,8 @@ export function scoresOf(output: Value): number {
   if (axes.length !== 2 || last === undefined || last < 2) return 0;
   for (let op = output.def; op !== undefined; op = op.operand(0).def) {
     if (op.name === "nn.matmul") return last;
-    if (!ELEMENTWISE.has(op.name)) return 0;
+    // Elements changed one by one leave the last axis what it was.
+    if (!hasTrait(op, "elementwise")) return 0;
   }
   return 0;
 }

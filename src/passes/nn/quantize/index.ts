@@ -16,6 +16,7 @@ import type { Sample } from "./calibrate.js";
 import { checkLayerNames, defaultPrecision, type PrecisionSpec } from "./precision.js";
 import { quantizeModule } from "./quantizer.js";
 import { FLOAT_TENSOR, tensorNames } from "../tensor-pairs.js";
+import { isQuantizedModel } from "../../../ir/nn/roles.js";
 
 export const CALIBRATION_SAMPLES = new ContextKey<readonly Sample[]>("calibration samples");
 export const PRECISION = new ContextKey<PrecisionSpec>("a precision");
@@ -130,7 +131,7 @@ export const quantize = definePass({
   run: (module, options, ctx) => {
     const asked = ctx.get(PRECISION) ?? defaultPrecision;
     // What a quantized model leaves in floating point must not cost its integers a bit.
-    const integers = module.func.body.ops.some((op) => op.name === "nn.round");
+    const integers = isQuantizedModel(module);
     const stated = integers && asked === defaultPrecision ? INTEGER_PRECISION : asked;
     const [table, reciprocal, scale] = integers ? [12, 14, 18] : [options.table, options.reciprocal, options.scale];
     const [input, output] = [options.input ?? stated.input, options.output ?? stated.output];

@@ -4,14 +4,14 @@
  */
 import type { Op, Value } from "../../../ir/core.js";
 import { numAttr, strAttr } from "../../../ir/define-op.js";
-import { shapeOf, valuesOfDense } from "../../../ir/eval/nn-fixed.js";
+import { shapeOf, valuesOfDense, constantOf } from "../../../ir/nn/values.js";
 import { unaryFunction } from "../../../ir/nn/unary-table.js";
 import { fixed, typeOfRange, type FixedType } from "../../../ir/types.js";
 import type { TensorStats } from "./calibrate.js";
 import { statedGrid } from "./decisions.js";
 import { VIEWS } from "./views.js";
 import { chooseFormat, roomyFormat, spreadBits } from "./formats.js";
-import { constantOf, isLinear, macsOf } from "./linear.js";
+import { isLinear, macsOf } from "./linear.js";
 import type { LayerPrecision, PrecisionSpec } from "./precision.js";
 import { chooseArgument, chooseSegments, isRelative, isSteep, relativeResult, type TableSegment } from "./tables.js";
 import type { RoundedWeights } from "./weights.js";

@@ -5,11 +5,11 @@
  */
 import type { Module, Op, Value } from "../../../ir/core.js";
 import { strAttr } from "../../../ir/define-op.js";
-import { fixedOf } from "../../../ir/eval/nn-fixed.js";
+import { fixedOf, constantOf, isConstant } from "../../../ir/nn/values.js";
 import { costTerms, termCost, type CostTerm } from "./area.js";
 import type { BuiltModule } from "./build.js";
 import type { TensorStats } from "./calibrate.js";
-import { constantOf, isLinear } from "./linear.js";
+import { isLinear } from "./linear.js";
 import { feedsOutput, integerBits, PASSES_ON, VIEWS, type Plan } from "./plan.js";
 import type { LayerPrecision, PrecisionSpec } from "./precision.js";
 import { isRelative } from "./tables.js";
@@ -154,9 +154,6 @@ export class SearchSpace {
   /** Cost as a function of widths, from a module in which all tensors are rounded. */
   costModel(built: BuiltModule): CostModel {
     const rounded = new Map(built.roundings.map((r) => [r.fixed, r.float]));
-    const floatOps = new Map(
-      [...this.byWeights.keys(), ...this.byFactor.keys(), ...this.byTable.keys()].map((op) => [op.result.hint, op]),
-    );
     const origin = (v: Value): number | undefined => {
       for (let x = v; ; x = x.def.operand(0)) {
         const float = rounded.get(x);
@@ -164,12 +161,12 @@ export class SearchSpace {
         if (x.def === undefined || !(VIEWS.has(x.def.name) || KEEPS_WIDTH.has(x.def.name))) return undefined;
       }
     };
-    const floatOp = (v: Value): Op | undefined => floatOps.get(v.hint?.replace(/_exact$/, ""));
+    const originOf = (op: Op | undefined): Op | undefined => (op === undefined ? undefined : built.origins.get(op));
     const variableOf = (t: CostTerm, v: Value): number | undefined => {
-      if (t.kind === "table" && v === t.first) return lookup(this.byTable, floatOp(t.second));
-      if (v.def?.name !== "nn.constant") return origin(v);
+      if (t.kind === "table" && v === t.first) return lookup(this.byTable, originOf(t.second.def));
+      if (!isConstant(v)) return origin(v);
       const reader = v.uses[0]?.op;
-      const op = reader === undefined ? undefined : floatOp(reader.result);
+      const op = originOf(reader);
       return lookup(this.byWeights, op) ?? lookup(this.byFactor, op);
     };
     return new CostModel(
@@ -263,7 +260,7 @@ function startOf(v: Value): Op | undefined {
   if (isLinear(v.def)) return v.def;
   if (!PASSES_ON.has(v.def.name)) return undefined;
   for (const x of v.def.operands) {
-    if (x.def === undefined || x.def.name === "nn.constant" || x.uses.length !== 1) continue;
+    if (x.def === undefined || isConstant(x) || x.uses.length !== 1) continue;
     const start = startOf(x);
     if (start !== undefined) return start;
   }
