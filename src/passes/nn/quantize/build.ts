@@ -17,11 +17,14 @@ import { placeOf } from "../../../ir/verify.js";
 import { isWide, rawRange, tensor, typeOfRange, type FixedType } from "../../../ir/types.js";
 import { EXACT } from "../integerize.js";
 import { constantOf, linearView } from "./linear.js";
-import { feedsWhole, VIEWS, type Plan } from "./plan.js";
+import type { Plan } from "./plan.js";
+import { feedsWhole } from "./tensor-roles.js";
+import { VIEWS } from "./views.js";
+import { SCALE_BITS } from "./width-rules.js";
 import { leafFraction, thresholdOnGrid } from "./decisions.js";
 import { largestTableError } from "./tables.js";
 
-import { FixedValues, type Rounding, EXACT_LIMIT, SCALE_BITS, numberFrac } from "./fixed-values.js";
+import { FixedValues, type Rounding, EXACT_LIMIT, numberFrac } from "./fixed-values.js";
 
 export interface BuiltModule {
   readonly module: Module;
@@ -437,7 +440,7 @@ class FixedBuilder extends FixedValues {
    * too.
    */
   private take(op: Op): Value {
-    const table = this.constant(op.operand(1), this.plan.width(op.result));
+    const table = this.constant(op.operand(1), this.plan.decided(op.result).bits);
     const y = this.emit(op.name, [this.exactOf(op.operand(0)), table], op.result, op.attrs);
     this.final.add(y);
     return y;

@@ -27,6 +27,7 @@ import { BEYOND, describeValue, placeOfValue } from "./calibrate.js";
 import { spreadBits } from "./formats.js";
 import { constantOf } from "./linear.js";
 import type { Plan } from "./plan.js";
+import { SCALE_BITS } from "./width-rules.js";
 
 /** A float tensor and what stands for it: rounded to a format of its own. */
 export interface Rounding {
@@ -39,8 +40,7 @@ export interface Rounding {
 export const EXACT_LIMIT = 40;
 /** Operands of elementwise products up to this width are not rounded: one hardware multiplier takes them. */
 const FACTOR_LIMIT = 18;
-/** Significant bits of factors between scales, and most bits of one. */
-export const SCALE_BITS = 25;
+/** Most bits of a factor between scales. */
 const MAX_SCALE_BITS = 40;
 /** Fractional bits of constants that are added to multiples of integers. */
 const OFFSET_BITS = 12;
@@ -64,22 +64,17 @@ export abstract class FixedValues {
   /** Corrections of the mean that the addition of a constant behind a matmul takes along, by that addition. */
   protected readonly pendingShift = new Map<Op, Float64Array>();
 
-  /** Whether the network is one of integers, whose constants must be finer than ours. */
-  protected readonly integers: boolean;
-
   constructor(
     protected readonly source: Module,
     protected readonly plan: Plan,
-  ) {
-    this.integers = source.func.body.ops.some((op) => op.name === "nn.round");
-  }
+  ) {}
 
   protected isConstant(v: Value): boolean {
     return constantOf(v) !== undefined;
   }
 
   protected exactOf(v: Value): Value {
-    if (this.isConstant(v)) return this.constant(v, this.plan.width(v));
+    if (this.isConstant(v)) return this.constant(v, this.plan.decided(v).bits);
     const found = this.exact.get(v);
     if (found === undefined) throw new CompilerBug(`quantize: ${describeValue(v)} is used before it is converted`);
     return found;
@@ -91,7 +86,7 @@ export abstract class FixedValues {
 
   /** `v` in its final format. */
   protected narrow(v: Value): Value {
-    if (this.isConstant(v)) return this.constant(v, this.plan.width(v));
+    if (this.isConstant(v)) return this.constant(v, this.plan.decided(v).bits);
     const done = this.rounded.get(v);
     if (done !== undefined) return done;
     const x = this.exactOf(v);
@@ -129,10 +124,7 @@ export abstract class FixedValues {
   /** An operand of a product. */
   protected factor(v: Value, reader: Op): Value {
     if (this.isConstant(v))
-      return this.constant(
-        v,
-        (this.integers ? SCALE_BITS : this.plan.factorWidth(reader)) + spreadBits(valuesOfDense(constantOf(v)!)),
-      );
+      return this.constant(v, this.plan.decidedFactor(reader).bits + spreadBits(valuesOfDense(constantOf(v)!)));
     const x = this.exactOf(v);
     const linear = v.def !== undefined && (v.def.name === "nn.conv" || v.def.name === "nn.matmul");
     return !linear && this.elem(x).width <= FACTOR_LIMIT ? x : this.narrow(v);

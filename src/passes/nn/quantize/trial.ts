@@ -7,10 +7,11 @@ import { measure, type MeasuredError, type OutputBound } from "./bounds.js";
 import { calibrate, type Sample, type TensorStats } from "./calibrate.js";
 import { roundInputs } from "./inputs.js";
 import { macsOf } from "./linear.js";
-import { Plan, type QuantizeOptions } from "./plan.js";
+import { Plan } from "./plan.js";
 import type { PrecisionSpec } from "./precision.js";
-import { roundedLayers, weightRounder, type WeightOptions } from "./quantizer.js";
+import { isIntegerModel, roundedLayers, weightRounder, type WeightOptions } from "./quantizer.js";
 import type { RoundedWeights } from "./weights.js";
+import type { QuantizeOptions } from "./width-facts.js";
 
 /** Samples with the float network's outputs. */
 export interface Reference {
@@ -26,6 +27,7 @@ export class Trials {
   private readonly rounded = new Map<Op, Map<number, RoundedWeights>>();
   private readonly linear: readonly Op[];
   private readonly totalMacs: number;
+  private readonly integerModel: boolean;
 
   constructor(
     readonly float: Module,
@@ -36,6 +38,7 @@ export class Trials {
     this.stats = calibrate(float, calibration);
     this.round = weightRounder(float, calibration, how);
     this.linear = roundedLayers(float);
+    this.integerModel = isIntegerModel(float);
     this.totalMacs = float.func.body.ops.reduce((n, op) => n + macsOf(op), 0);
   }
 
@@ -44,12 +47,12 @@ export class Trials {
   }
 
   plan(precision: PrecisionSpec, weights: ReadonlyMap<Op, RoundedWeights> = new Map()): Plan {
-    return new Plan(this.stats, { ...this.options, precision }, weights, this.totalMacs);
+    return new Plan(this.stats, { ...this.options, precision }, weights, this.totalMacs, this.integerModel);
   }
 
   build(precision: PrecisionSpec): BuiltModule {
     const widths = this.plan(precision);
-    const weights = new Map(this.linear.map((op) => [op, this.weightsOf(op, widths.weightWidth(op))]));
+    const weights = new Map(this.linear.map((op) => [op, this.weightsOf(op, widths.decidedWeights(op).bits)]));
     return buildFixed(this.float, this.plan(precision, weights));
   }
 
