@@ -83,6 +83,18 @@ export interface TableReport {
   readonly max_error: number;
 }
 
+/** A width that quantization has decided, and by which rule (docs/width-rules.md). */
+export interface WidthReport {
+  /** ONNX tensor, or ONNX node of a layer with weights, a product by a constant, or a function. */
+  readonly name: string;
+  /** A tensor where it is rounded, the weights of a layer, a constant factor, or the argument of a table. */
+  readonly kind: "tensor" | "weights" | "factor" | "argument";
+  readonly bits: number;
+  /** Name of the rule; `model` where a quantized model gives the width. */
+  readonly rule: string;
+  readonly format?: string;
+}
+
 /** A bound of `--max-error`, and what is reached, in the unit of its metric (dB for sqnr, a share for argmax). */
 export interface BoundReport {
   readonly output: string;
@@ -186,6 +198,7 @@ export interface DesignReport {
   readonly layers?: readonly LayerAccuracy[];
   /** Functions that became tables, with their largest error over the calibrated range. */
   readonly tables: readonly TableReport[];
+  readonly widths: readonly WidthReport[];
   /** Only of quantized models. */
   readonly integers?: IntegersReport;
   readonly compile_seconds: number;

@@ -9,7 +9,7 @@ import { fixedOf } from "../../../ir/eval/nn-fixed.js";
 import { costTerms, termCost, type CostTerm } from "./area.js";
 import type { BuiltModule } from "./build.js";
 import type { TensorStats } from "./calibrate.js";
-import { constantOf, isLinear } from "./linear.js";
+import { isLinear, isScaling } from "./linear.js";
 import type { Plan } from "./plan.js";
 import type { LayerPrecision, PrecisionSpec } from "./precision.js";
 import { isRelative } from "./tables.js";
@@ -189,13 +189,6 @@ export class SearchSpace {
       this.variables.length,
     );
   }
-}
-
-/** A product of a tensor and a constant, element by element. */
-function isScaling(op: Op): boolean {
-  return (
-    op.name === "nn.mul" && (constantOf(op.operand(0)) === undefined) !== (constantOf(op.operand(1)) === undefined)
-  );
 }
 
 function lookup(map: ReadonlyMap<Op, number>, op: Op | undefined): number | undefined {
