@@ -29,6 +29,8 @@ import { FixedValues, type Rounding, EXACT_LIMIT, numberFrac } from "./fixed-val
 export interface BuiltModule {
   readonly module: Module;
   readonly roundings: readonly Rounding[];
+  /** The float operation for which each operation of `module` was made. */
+  readonly origins: ReadonlyMap<Op, Op>;
 }
 
 /** Operations on integers whose results are such, and most bits of them. */
@@ -73,6 +75,7 @@ class FixedBuilder extends FixedValues {
   build(): BuiltModule {
     const func = this.source.func;
     const inputScales: number[] = [];
+    const origins = new Map<Op, Op>();
     for (const arg of func.body.args) {
       const scale = this.integerPort(arg);
       inputScales.push(scale ?? 1);
@@ -97,7 +100,9 @@ class FixedBuilder extends FixedValues {
         break;
       }
       if (op.name === "nn.constant") continue;
+      const made = this.block.ops.length;
       this.exact.set(op.result, this.convert(op));
+      for (const own of this.block.ops.slice(made)) origins.set(own, op);
     }
     const module = new Module(this.source.name);
     module.attrs = { ...this.source.attrs };
@@ -109,7 +114,7 @@ class FixedBuilder extends FixedValues {
         loc: func.loc,
       }),
     );
-    return { module, roundings: this.roundings };
+    return { module, roundings: this.roundings, origins };
   }
 
   /**

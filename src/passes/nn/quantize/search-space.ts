@@ -160,9 +160,6 @@ export class SearchSpace {
   /** Cost as a function of widths, from a module in which all tensors are rounded. */
   costModel(built: BuiltModule): CostModel {
     const rounded = new Map(built.roundings.map((r) => [r.fixed, r.float]));
-    const floatOps = new Map(
-      [...this.byWeights.keys(), ...this.byFactor.keys(), ...this.byTable.keys()].map((op) => [op.result.hint, op]),
-    );
     const origin = (v: Value): number | undefined => {
       for (let x = v; ; x = x.def.operand(0)) {
         const float = rounded.get(x);
@@ -170,12 +167,11 @@ export class SearchSpace {
         if (x.def === undefined || !(VIEWS.has(x.def.name) || KEEPS_WIDTH.has(x.def.name))) return undefined;
       }
     };
-    const floatOp = (v: Value): Op | undefined => floatOps.get(v.hint?.replace(/_exact$/, ""));
+    const floatOp = (op: Op | undefined): Op | undefined => (op === undefined ? undefined : built.origins.get(op));
     const variableOf = (t: CostTerm, v: Value): number | undefined => {
-      if (t.kind === "table" && v === t.first) return lookup(this.byTable, floatOp(t.second));
+      if (t.kind === "table" && v === t.first) return lookup(this.byTable, floatOp(t.second.def));
       if (v.def?.name !== "nn.constant") return origin(v);
-      const reader = v.uses[0]?.op;
-      const op = reader === undefined ? undefined : floatOp(reader.result);
+      const op = floatOp(v.uses[0]?.op);
       return lookup(this.byWeights, op) ?? lookup(this.byFactor, op);
     };
     return new CostModel(
