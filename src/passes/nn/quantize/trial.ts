@@ -51,9 +51,14 @@ export class Trials {
   }
 
   build(precision: PrecisionSpec): BuiltModule {
+    return buildFixed(this.float, this.planned(precision));
+  }
+
+  /** A plan with rounded weights. */
+  planned(precision: PrecisionSpec): Plan {
     const widths = this.plan(precision);
     const weights = new Map(this.linear.map((op) => [op, this.weightsOf(op, widths.decidedWeights(op).bits)]));
-    return buildFixed(this.float, this.plan(precision, weights));
+    return this.plan(precision, weights);
   }
 
   /** As `build`; undefined where an accumulator would become too wide. */
