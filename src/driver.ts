@@ -39,6 +39,7 @@ export { joinExtraPasses, parseExtraPass, STAGES, type ExtraPasses, type Stage }
 export { optFile, type OptOptions } from "./driver/opt.js";
 export { checkTools, tools, type ToolSpec, type ToolStatus } from "./driver/tools.js";
 export type * from "./driver/options.js";
+export { WIDTHS_CHOICES } from "./driver/options.js";
 export type * from "./driver/report.js";
 export type { Comparison, LayerComparison, OutputComparison } from "./driver/comparison.js";
 

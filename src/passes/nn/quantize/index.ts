@@ -15,12 +15,14 @@ import type { PassContext } from "../../pass-context.js";
 import type { Sample } from "./calibrate.js";
 import { checkLayerNames, defaultPrecision, isDefaultPrecision, type PrecisionSpec } from "./precision.js";
 import { isIntegerModel, quantizeModule } from "./quantizer.js";
-import { widthEntries, type WidthEntry } from "./width-report.js";
+import { widthEntries, type ChosenWidths, type WidthEntry } from "./width-report.js";
 import { FLOAT_TENSOR, tensorNames } from "../tensor-pairs.js";
 
 export const CALIBRATION_SAMPLES = new ContextKey<readonly Sample[]>("calibration samples");
 export const PRECISION = new ContextKey<PrecisionSpec>("a precision");
 export const FLOAT_MODULE = new ContextKey<Module>("the float network");
+/** What the user has stated, and what has chosen the other widths that the precision states, where anything has. */
+export const CHOSEN_WIDTHS = new ContextKey<ChosenWidths | undefined>("what has chosen widths");
 export const QUANTIZATION_REPORT = new ContextKey<QuantizationReport>("a report of the quantization");
 
 export interface QuantizationReport {
@@ -166,7 +168,7 @@ export const quantize = definePass({
     for (const { float: v, fixed } of result.built.roundings)
       if (fixed.def !== undefined) fixed.def.attrs = { ...fixed.def.attrs, [FLOAT_TENSOR]: names.get(v) };
     ctx.set(FLOAT_MODULE, float);
-    ctx.set(QUANTIZATION_REPORT, reportOf(result, precision));
+    ctx.set(QUANTIZATION_REPORT, reportOf(result, precision, ctx.get(CHOSEN_WIDTHS)));
     return result.built.module;
   },
 });
@@ -197,7 +199,11 @@ function randomSamples(module: Module, ctx: PassContext): Sample[] {
   );
 }
 
-function reportOf(q: ReturnType<typeof quantizeModule>, precision: PrecisionSpec): QuantizationReport {
+function reportOf(
+  q: ReturnType<typeof quantizeModule>,
+  precision: PrecisionSpec,
+  chosen: ChosenWidths | undefined,
+): QuantizationReport {
   const { module, roundings } = q.built;
   const format = (t: TensorType): string => showType(t.elem);
   return {
@@ -225,6 +231,6 @@ function reportOf(q: ReturnType<typeof quantizeModule>, precision: PrecisionSpec
         result: format(op.result.type as TensorType),
         max_error: numAttr(op, "quantize.table_error", 0),
       })),
-    widths: widthEntries(q.float, q.plan, roundings),
+    widths: widthEntries(q.float, q.plan, roundings, chosen),
   };
 }

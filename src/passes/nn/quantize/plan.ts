@@ -8,6 +8,7 @@ import { strAttr } from "../../../ir/define-op.js";
 import type { FixedType } from "../../../ir/types.js";
 import type { TensorStats } from "./calibrate.js";
 import { decideFormat } from "./format-rules.js";
+import type { PrecisionSpec } from "./precision.js";
 import { chooseArgument, chooseSegments, type TableSegment } from "./tables.js";
 import { VIEWS } from "./views.js";
 import type { RoundedWeights } from "./weights.js";
@@ -37,6 +38,12 @@ export class Plan {
     integerModel: boolean,
   ) {
     this.facts = new WidthFacts(stats, options, totalMacs, integerModel);
+  }
+
+  /** What the rules would decide for another precision. */
+  withPrecision(precision: PrecisionSpec): Plan {
+    const { totalMacs, integerModel } = this.facts;
+    return new Plan(this.facts.stats, { ...this.options, precision }, this.weights, totalMacs, integerModel);
   }
 
   statsOf(v: Value): TensorStats {

@@ -46,10 +46,10 @@ export class WidthFacts {
   readonly precision: PrecisionSpec;
 
   constructor(
-    private readonly stats: ReadonlyMap<Value, TensorStats>,
+    readonly stats: ReadonlyMap<Value, TensorStats>,
     readonly options: QuantizeOptions,
     /** Multiply-accumulates of the whole network. */
-    private readonly totalMacs: number,
+    readonly totalMacs: number,
     /** Whether the network is one of integers, whose constants must be finer than ours. */
     readonly integerModel: boolean,
   ) {
