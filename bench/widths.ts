@@ -7,23 +7,27 @@
  *   npm run bench:widths -- [--shared DIR] [--filter TEXT] [--json FILE] [--resume]
  *   npm run bench:widths -- --fires                       which rule sets how many widths of which networks
  *   npm run bench:widths -- --without tensor/light        the networks where a rule applies, with it and without
- *   npm run bench:widths -- --vary lightShare=0.003,0.03  another value of a constant
+ *   npm run bench:widths -- --vary lightShare=0.003,0.03  other values of a constant
+ *   npm run bench:widths -- --each                        all of these: every rule and every value that width-rules.md names
  */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Command } from "commander";
 import { UserError } from "../src/diagnostics/index.js";
+import type { Module } from "../src/ir/core.js";
 import { shapeOf } from "../src/ir/eval/nn-fixed.js";
+import { printModule } from "../src/ir/text/printer.js";
 import { hardwareCost } from "../src/passes/nn/quantize/area.js";
 import { WidthBudget, type Keep } from "../src/passes/nn/quantize/budget.js";
 import { buildFixed } from "../src/passes/nn/quantize/build.js";
 import { QUANTIZE_DEFAULTS } from "../src/passes/nn/quantize/index.js";
 import { defaultPrecision, type PrecisionSpec } from "../src/passes/nn/quantize/precision.js";
 import { outputsOf, Trials } from "../src/passes/nn/quantize/trial.js";
-import type { WidthConstants } from "../src/passes/nn/quantize/width-constants.js";
+import { WIDTH_CONSTANTS, type WidthConstants } from "../src/passes/nn/quantize/width-constants.js";
 import type { QuantizeOptions } from "../src/passes/nn/quantize/width-facts.js";
 import { widthEntries } from "../src/passes/nn/quantize/width-report.js";
+import { WIDTH_RULES } from "../src/passes/nn/quantize/width-rules.js";
 import { agreementOf } from "./idiom.js";
 import { widthNetworks, type WidthNetwork } from "./width-networks.js";
 
@@ -57,14 +61,17 @@ class Bench {
     this.expected = outputsOf(network.float, network.test);
   }
 
-  trials(options: Options = {}): Trials {
+  trials(): Trials {
     const { float, calibration } = this.network;
-    return new Trials(float, calibration, { ...QUANTIZE_DEFAULTS.options, ...options }, QUANTIZE_DEFAULTS.weights);
+    return new Trials(float, calibration, QUANTIZE_DEFAULTS.options, QUANTIZE_DEFAULTS.weights);
   }
 
-  measure(trials: Trials, precision: PrecisionSpec = defaultPrecision): Measured {
+  measure(trials: Trials, precision: PrecisionSpec = defaultPrecision, options: Options = {}): Measured {
+    return this.measureModule(trials.build(precision, options).module);
+  }
+
+  measureModule(module: Module): Measured {
     const { float, test } = this.network;
-    const { module } = trials.build(precision);
     const got = outputsOf(module, test);
     const outputs = float.func.body.terminator.operands;
     const join = (all: readonly (readonly Float64Array[])[], o: number): Float64Array =>
@@ -164,6 +171,8 @@ interface Flags {
   readonly fires?: boolean;
   readonly without?: string;
   readonly vary?: string;
+  readonly each?: boolean;
+  readonly rules: string;
 }
 
 function compareAll(flags: Flags, list: ReturnType<typeof widthNetworks>): void {
@@ -190,21 +199,90 @@ function compareAll(flags: Flags, list: ReturnType<typeof widthNetworks>): void 
   process.stdout.write(`${widthTable(records)}\n${widthSummary(records)}\n`);
 }
 
-/** The networks that another plan changes, with both. */
-function change(list: ReturnType<typeof widthNetworks>, what: string, options: Options): void {
-  let networks = 0;
-  for (const { name, load } of list) {
+/** What another plan does to the networks that it changes. */
+interface Change {
+  readonly what: string;
+  /** Networks, and those of them that change. */
+  readonly networks: number;
+  readonly changed: readonly {
+    readonly name: string;
+    readonly before: Measured;
+    /** Null where an accumulator would become too wide. */
+    readonly after: Measured | null;
+  }[];
+}
+
+function changes(
+  list: ReturnType<typeof widthNetworks>,
+  variants: readonly { readonly what: string; readonly options: Options }[],
+): Change[] {
+  const found = variants.map(({ what }) => ({ what, networks: 0, changed: [] as Change["changed"][number][] }));
+  for (const { load } of list) {
     const network = load();
     if (network === undefined) continue;
-    networks++;
     const bench = new Bench(network);
-    const [before, after] = [bench.measure(bench.trials()), bench.measure(bench.trials(options))];
-    if (before.sqnr_db === after.sqnr_db && before.cost === after.cost) continue;
-    process.stdout.write(
-      `${name.padEnd(32)} ${db(before.sqnr_db).padStart(6)} dB ${share(before.argmax).padStart(6)} %   ${what}: ${db(after.sqnr_db).padStart(6)} dB ${share(after.argmax).padStart(6)} %, cost ${(100 * (after.cost / before.cost - 1)).toFixed(2)} %\n`,
-    );
+    const trials = bench.trials();
+    const { module } = trials.build(defaultPrecision);
+    const [before, text] = [bench.measureModule(module), printModule(module)];
+    for (const [i, { options }] of variants.entries()) {
+      const entry = found[i];
+      if (entry === undefined) continue;
+      entry.networks++;
+      try {
+        const other = trials.build(defaultPrecision, options).module;
+        if (printModule(other) === text) continue;
+        entry.changed.push({ name: network.name, before, after: bench.measureModule(other) });
+      } catch (e) {
+        if (!(e instanceof UserError)) throw e;
+        entry.changed.push({ name: network.name, before, after: null });
+      }
+    }
+    process.stderr.write(`${network.name}\n`);
   }
-  process.stdout.write(`${what}: of ${networks} networks, the others do not change\n`);
+  return found;
+}
+
+/** One line per variant. */
+function changeTable(found: readonly Change[]): string {
+  const mean = (of: readonly number[]): number => of.reduce((a, b) => a + b, 0) / Math.max(1, of.length);
+  const rows = found.map(({ what, changed }) => {
+    const differences = changed.flatMap(({ before, after }) =>
+      before.sqnr_db === null || after === null || after.sqnr_db === null ? [] : [after.sqnr_db - before.sqnr_db],
+    );
+    const cost = mean(changed.flatMap(({ before, after }) => (after === null ? [] : [after.cost / before.cost - 1])));
+    const dB = (x: number): string => (differences.length === 0 ? "" : x.toFixed(1));
+    return line([
+      what,
+      String(changed.length),
+      dB(mean(differences)),
+      dB(Math.min(...differences)),
+      dB(Math.max(...differences)),
+      changed.length === 0 ? "" : `${(100 * cost).toFixed(1)} %`,
+    ]);
+  });
+  const head = ["change", "networks", "mean dB", "worst dB", "best dB", "mean cost"];
+  return `${[line(head), line(["---", ...head.slice(1).map(() => "---:")]), ...rows].join("\n")}\n`;
+}
+
+function without(rules: string): { what: string; options: Options } {
+  return { what: `without ${rules}`, options: { without: new Set(rules.split(",")) } };
+}
+
+function varied(text: string): { what: string; options: Options }[] {
+  const [name = "", values = ""] = text.split("=");
+  return values.split(",").map((value) => ({
+    what: `${name} ${value}`,
+    options: { constants: { [name]: Number(value) } as Partial<WidthConstants> },
+  }));
+}
+
+/** Every rule that can be left out, and every value of a constant that its source names. */
+function eachVariant(): { what: string; options: Options }[] {
+  const rules = Object.entries(WIDTH_RULES).flatMap(([kind, list]) =>
+    list.slice(0, -1).flatMap((r) => (r.stated === true ? [] : [without(`${kind}/${r.name}`)])),
+  );
+  const constants = Object.values(WIDTH_CONSTANTS).flatMap((c) => /--vary (\S+)`/.exec(c.source)?.[1] ?? []);
+  return [...rules, ...constants.flatMap(varied)];
 }
 
 function fires(list: ReturnType<typeof widthNetworks>): void {
@@ -233,20 +311,28 @@ function main(): void {
     .option("--resume", "keep what the JSON file holds already")
     .option("--fires", "count which rule sets how many widths")
     .option("--without <rules>", "leave out rules, as tensor/light,weights/light")
+    .option("--each", "every rule and every constant")
+    .option("--rules <file>", "where --each writes", join(here, "width-rules-results.json"))
     .option("--vary <values>", "other values of a constant, as lightShare=0.003,0.03");
   program.parse();
   const flags = program.opts<Flags>();
   const list = widthNetworks(join(here, ".."), flags.shared).filter((n) => n.name.includes(flags.filter ?? ""));
   if (flags.fires === true) return fires(list);
-  if (flags.without !== undefined)
-    return change(list, `without ${flags.without}`, { without: new Set(flags.without.split(",")) });
-  if (flags.vary !== undefined) {
-    const [name = "", values = ""] = flags.vary.split("=");
-    for (const value of values.split(","))
-      change(list, `${name} ${value}`, { constants: { [name]: Number(value) } as Partial<WidthConstants> });
-    return;
-  }
-  compareAll(flags, list);
+  const variants = [
+    ...(flags.each === true ? eachVariant() : []),
+    ...(flags.without === undefined ? [] : [without(flags.without)]),
+    ...(flags.vary === undefined ? [] : varied(flags.vary)),
+  ];
+  if (variants.length === 0) return compareAll(flags, list);
+  const found = changes(list, variants);
+  if (flags.each === true) writeFileSync(flags.rules, `${JSON.stringify(found, null, 1)}\n`);
+  else
+    for (const { what, changed } of found)
+      for (const { name, before, after } of changed)
+        process.stdout.write(
+          `${name.padEnd(28)} ${db(before.sqnr_db)} dB, ${what}: ${after === null ? "too wide" : `${db(after.sqnr_db)} dB, cost ${(100 * (after.cost / before.cost - 1)).toFixed(2)} %`}\n`,
+        );
+  process.stdout.write(changeTable(found));
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) main();

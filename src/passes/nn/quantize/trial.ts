@@ -46,19 +46,23 @@ export class Trials {
     return { samples, expected: outputsOf(this.float, samples) };
   }
 
-  plan(precision: PrecisionSpec, weights: ReadonlyMap<Op, RoundedWeights> = new Map()): Plan {
-    return new Plan(this.stats, { ...this.options, precision }, weights, this.totalMacs, this.integerModel);
+  plan(
+    precision: PrecisionSpec,
+    weights: ReadonlyMap<Op, RoundedWeights> = new Map(),
+    changed: Partial<QuantizeOptions> = {},
+  ): Plan {
+    return new Plan(this.stats, { ...this.options, ...changed, precision }, weights, this.totalMacs, this.integerModel);
   }
 
-  build(precision: PrecisionSpec): BuiltModule {
-    return buildFixed(this.float, this.planned(precision));
+  build(precision: PrecisionSpec, changed: Partial<QuantizeOptions> = {}): BuiltModule {
+    return buildFixed(this.float, this.planned(precision, changed));
   }
 
-  /** A plan with rounded weights. */
-  planned(precision: PrecisionSpec): Plan {
-    const widths = this.plan(precision);
+  /** A plan with rounded weights; `changed` takes the place of options. */
+  planned(precision: PrecisionSpec, changed: Partial<QuantizeOptions> = {}): Plan {
+    const widths = this.plan(precision, undefined, changed);
     const weights = new Map(this.linear.map((op) => [op, this.weightsOf(op, widths.decidedWeights(op).bits)]));
-    return this.plan(precision, weights);
+    return this.plan(precision, weights, changed);
   }
 
   /** As `build`; undefined where an accumulator would become too wide. */
