@@ -41,6 +41,7 @@ export type { InputFile, Manifest, Verification } from "./driver/manifest.js";
 export { optFile, type OptOptions } from "./driver/opt.js";
 export { checkTools, tools, type ToolSpec, type ToolStatus } from "./driver/tools.js";
 export type * from "./driver/options.js";
+export { WIDTHS_CHOICES } from "./driver/options.js";
 export type * from "./driver/report.js";
 export type { Comparison, LayerComparison, OutputComparison } from "./driver/comparison.js";
 

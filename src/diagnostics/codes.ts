@@ -253,6 +253,20 @@ export const codes = {
       `${p.rows === 1 ? "a row" : `${p.rows} rows`} of the softmax ${p.rows === 1 ? "is" : "are"} masked with -Inf throughout: the result is 0 there, where ONNX has NaN`,
     hint: () => "leave at least one position of every row unmasked, or make sure that nothing uses these rows",
   }),
+  QU027: error({
+    text: (p: { widths: string; needs: string }) => `--widths ${p.widths} needs ${p.needs}`,
+    hint: () => "leave --widths out: then rules decide (docs/width-rules.md)",
+  }),
+  QU028: warning({
+    text: (p: { name: string; stated: number; most: number }) =>
+      `the table of "${p.name}" reads ${p.most} bits, not the ${p.stated} that are stated`,
+    hint: (p) => `state at most i${p.most}: more entries would be a memory by themselves`,
+  }),
+  QU029: note({
+    text: (p: { stated: string; used: string }) =>
+      `what this quantized model leaves in floating point is computed with ${p.used}, not the network's ${p.stated}`,
+    hint: () => "widths of single layers are taken as they are stated: --precision 'w8a10,NODE=w8a10'",
+  }),
   TO001: error({
     text: (p: { tool: string; purpose: string; install: string }) =>
       `${p.tool} is not installed; it is needed to ${p.purpose}`,

@@ -249,6 +249,7 @@ function makeReport(
     ...(point.layers !== undefined && { layers: point.layers }),
     ...(point.integers !== undefined && { integers: point.integers }),
     tables: point.quantization.tables,
+    widths: point.quantization.widths,
     compile_seconds: seconds,
   };
 }

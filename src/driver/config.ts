@@ -7,11 +7,19 @@ import type { GivenShapes } from "../frontend/shapes.js";
 import { boundOf, type ErrorBound } from "../passes/nn/quantize/bounds.js";
 import {
   defaultPrecision,
+  isDefaultPrecision,
   parsePrecision,
   precisionFromConfig,
   type PrecisionSpec,
 } from "../passes/nn/quantize/precision.js";
-import type { AxisWidth, CompileOptions, Minimize, Target } from "./options.js";
+import {
+  WIDTHS_CHOICES,
+  type AxisWidth,
+  type CompileOptions,
+  type Minimize,
+  type Target,
+  type WidthsChoice,
+} from "./options.js";
 import { readText, type Session } from "./session.js";
 import { parseAxisWidth } from "../backend-hls/design/port-limits.js";
 import { extraPass, type ExtraPasses, joinExtraPasses, STAGES } from "./stages.js";
@@ -25,8 +33,12 @@ export interface Settings {
   readonly axis: AxisWidth | undefined;
   readonly calib: string | undefined;
   readonly precision: PrecisionSpec;
-  /** Whether the user has stated it: then no other one takes its place. */
+  /** Whether the user has stated another one than that without any option: then no other one takes its place. */
   readonly precisionStated: boolean;
+  /** Whether any was stated. */
+  readonly precisionGiven: boolean;
+  /** What decides widths that are not stated. */
+  readonly widths: WidthsChoice;
   readonly maxError: readonly ErrorBound[];
   /** Bounds that take the place of the least accuracy. */
   readonly acceptAccuracy: readonly ErrorBound[];
@@ -54,6 +66,7 @@ const KEYS = [
   "axis_width",
   "calib",
   "precision",
+  "widths",
   "max_error",
   "accept_accuracy",
   "hold_out",
@@ -128,8 +141,17 @@ export function resolveSettings(options: CompileOptions, session: Session): Sett
       { what: `hold_out is ${JSON.stringify(file["hold_out"] ?? holdOut)}; a share from 0 to 0.9 is needed` },
       at === "" ? {} : { file: at },
     );
+  const widthsText = text("widths") ?? "rules";
+  const widths = options.widths ?? WIDTHS_CHOICES.find((w) => w === widthsText);
+  if (widths === undefined)
+    throw UserError.of(
+      "CF003",
+      { what: `widths is ${widthsText}; ${WIDTHS_CHOICES.join(" or ")} is needed` },
+      { file: at },
+    );
   return {
     maxError,
+    widths,
     acceptAccuracy,
     holdOut,
     singleFile: options.singleFile ?? false,
@@ -140,7 +162,8 @@ export function resolveSettings(options: CompileOptions, session: Session): Sett
       ),
     ]),
     given: mergeShapes(shapesFromConfig(file["shape"], file["dim"], at), options),
-    precisionStated: options.precision !== undefined || file["precision"] !== undefined,
+    precisionGiven: options.precision !== undefined || file["precision"] !== undefined,
+    precisionStated: !isDefaultPrecision(stated),
     device: options.device ?? text("device") ?? "xcu280",
     clockMhz: options.clockMhz ?? number("clock_mhz") ?? 250,
     target: options.target ?? fromFile(),

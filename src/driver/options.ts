@@ -15,6 +15,13 @@ export interface ShapeOptions {
   readonly dims?: Readonly<Record<string, number>>;
 }
 
+/**
+ * `rules`: docs/width-rules.md. By measuring what each width does to the outputs: `least-cost` keeps the noise that the
+ * rules leave at least hardware, `least-noise` the hardware at least noise.
+ */
+export const WIDTHS_CHOICES = ["rules", "least-cost", "least-noise"] as const;
+export type WidthsChoice = (typeof WIDTHS_CHOICES)[number];
+
 export interface CompileOptions extends ShapeOptions {
   /** Folder of the artefacts. */
   readonly out: string;
@@ -22,6 +29,8 @@ export interface CompileOptions extends ShapeOptions {
   readonly calib?: string;
   /** `8`, `w8a12`: widths of weights and activations. */
   readonly precision?: string;
+  /** What decides widths that are not stated; rules where absent. */
+  readonly widths?: WidthsChoice;
   /** Bounds such as `mae=0.001`, `centre:max=0.01`: the narrowest widths per layer that keep them are searched. */
   readonly maxError?: readonly string[];
   /** Bounds as for `maxError`: what is accepted in place of the least accuracy, 20 dB and 90% of the same argmax. */
@@ -53,6 +62,7 @@ export interface ExploreOptions
     CompileOptions,
     | "calib"
     | "precision"
+    | "widths"
     | "acceptAccuracy"
     | "holdOut"
     | "axisWidth"

@@ -83,6 +83,21 @@ export interface TableReport {
   readonly max_error: number;
 }
 
+/** A width that quantization has decided, and by which rule (docs/width-rules.md). */
+export interface WidthReport {
+  /** ONNX tensor, or ONNX node of a layer with weights, a product by a constant, or a function. */
+  readonly name: string;
+  /** A tensor where it is rounded, the weights of a layer, a constant factor, or the argument of a table. */
+  readonly kind: "tensor" | "weights" | "factor" | "argument";
+  readonly bits: number;
+  /**
+   * Name of the rule; `model` where a quantized model gives the width, `search`, `budget` or `cure` where `--max-error`,
+   * `--widths` or what follows a low accuracy has chosen it.
+   */
+  readonly rule: string;
+  readonly format?: string;
+}
+
 /** A bound of `--max-error`, and what is reached, in the unit of its metric (dB for sqnr, a share for argmax). */
 export interface BoundReport {
   readonly output: string;
@@ -121,7 +136,11 @@ export interface PrecisionReport {
   readonly spec: string;
   /** As `--hold-out` takes it. */
   readonly hold_out: number;
-  /** Only with `--max-error`; costs are one-bit cells per sample (src/passes/nn/quantize/area.ts). */
+  /** Only with `--widths`: what chose them, and their noise in power over that by rules, of the worst output. */
+  readonly widths?: "least-cost" | "least-noise";
+  readonly rules_cost?: number;
+  readonly rules_noise?: number;
+  /** Only with `--max-error`, `cost` with `--widths` as well; costs are one-bit cells per sample (src/passes/nn/quantize/area.ts). */
   readonly search_samples?: number;
   readonly held_out_samples?: number;
   readonly bounds?: readonly BoundReport[];
@@ -186,6 +205,7 @@ export interface DesignReport {
   readonly layers?: readonly LayerAccuracy[];
   /** Functions that became tables, with their largest error over the calibrated range. */
   readonly tables: readonly TableReport[];
+  readonly widths: readonly WidthReport[];
   /** Only of quantized models. */
   readonly integers?: IntegersReport;
   readonly compile_seconds: number;

@@ -8,6 +8,8 @@ import {
   type DesignReport,
   type Minimize,
   type Target,
+  WIDTHS_CHOICES,
+  type WidthsChoice,
 } from "../../driver.js";
 import { runAction, type GlobalOptions } from "../action.js";
 import type { CliEnv } from "../env.js";
@@ -34,6 +36,7 @@ interface Flags extends GlobalOptions, ShapeFlags {
   readonly output: string;
   readonly calib?: string;
   readonly precision?: string;
+  readonly widths?: WidthsChoice;
   readonly maxError?: readonly string[];
   readonly acceptAccuracy?: readonly string[];
   readonly holdOut?: number;
@@ -65,6 +68,12 @@ export function compileCommand(env: CliEnv): Command {
     .requiredOption("-o, --output <dir>", "folder for the results; made new, or replaced if onnx-hls wrote it")
     .option("--calib <data>", "representative inputs (.npz or .npy): chooses number formats and measures accuracy")
     .option("--precision <spec>", "bits of weights and activations: 8, w8a12; also of single layers: w8a12,NODE=w10")
+    .addOption(
+      new Option(
+        "--widths <how>",
+        "what decides widths: rules; or, by measuring what each does to the outputs, least-cost at the noise that the rules leave, or least-noise at their cost",
+      ).choices([...WIDTHS_CHOICES]),
+    )
     .option(
       "--max-error <bound>",
       "find the narrowest widths per layer within METRIC=VALUE or OUTPUT:METRIC=VALUE (mae, rmse, max, sqnr in dB, argmax); may be repeated",
@@ -176,6 +185,7 @@ function compileOptions(f: Flags): CompileOptions {
     ...shapeOptions(f),
     ...(f.calib !== undefined && { calib: f.calib }),
     ...(f.precision !== undefined && { precision: f.precision }),
+    ...(f.widths !== undefined && { widths: f.widths }),
     ...(f.maxError !== undefined && { maxError: f.maxError }),
     ...(f.acceptAccuracy !== undefined && { acceptAccuracy: f.acceptAccuracy }),
     ...(f.holdOut !== undefined && { holdOut: f.holdOut }),

@@ -15,6 +15,13 @@ export function isLinear(op: Op): boolean {
   return w !== undefined && (op.name === "nn.conv" || w.shape.length === 2) && constantOf(op.operand(0)) === undefined;
 }
 
+/** Whether the operation is a product of a tensor and a constant, element by element. */
+export function isScaling(op: Op): boolean {
+  return (
+    op.name === "nn.mul" && (constantOf(op.operand(0)) === undefined) !== (constantOf(op.operand(1)) === undefined)
+  );
+}
+
 /** Scalar products of a conv or matmul; 0 for other operations. */
 export function macsOf(op: Op): number {
   if (op.name !== "nn.conv" && op.name !== "nn.matmul") return 0;
