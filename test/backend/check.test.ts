@@ -7,7 +7,8 @@ import { checkChannel, checkChannels } from "../../src/backend-hls/check/check-c
 import { checkPipelines, slowestLogic } from "../../src/backend-hls/check/check-pipeline.js";
 import type { MemoryPlan } from "../../src/backend-hls/channel/memory-plan.js";
 import type { StreamPlan } from "../../src/backend-hls/channel/stream-plan.js";
-import type { Channel, Design, KernelNode } from "../../src/backend-hls/design/design.js";
+import type { Design, PlannedKernel } from "../../src/backend-hls/design/design.js";
+import type { Channel } from "../../src/backend-hls/design/network.js";
 import { insertChannels, unrollModule } from "../../src/backend-hls/design/schedule.js";
 import { runTimeline, type ChannelTrace } from "../../src/backend-hls/design/timeline.js";
 import { findDevice } from "../../src/backend-hls/device/devices.js";
@@ -108,13 +109,11 @@ describe("channels", () => {
       runTimeline(design, { samples: 6, pace: 0, unbounded: false, trace: traces });
       for (const [channel, trace] of traces) {
         if (channel.plan.kind === "memory" || channel.plan.rows === 1) continue;
-        const { capacity } = channel;
         of++;
         let missed = false;
-        while (!missed && (channel.capacity -= channel.plan.pitch) > 0)
-          missed = throws(() => checkChannel(channel, trace, 6));
+        for (let { capacity } = channel; !missed && capacity > 0; capacity -= channel.plan.pitch)
+          missed = throws(() => checkChannel({ ...channel, capacity }, trace, 6));
         if (missed) n++;
-        channel.capacity = capacity;
         checkChannel(channel, trace, 6);
       }
     }
@@ -146,7 +145,7 @@ describe("channels", () => {
 });
 
 describe("pipelines", () => {
-  const kernels = (): { design: Design; kernel: KernelNode }[] =>
+  const kernels = (): { design: Design; kernel: PlannedKernel }[] =>
     designs.flatMap((design) => design.kernels.map((kernel) => ({ design, kernel })));
   const check = (d: Design): void => checkPipelines(d, new Sink());
 

@@ -12,7 +12,9 @@ import { addResources, noResources, type Resources } from "../device/resources.j
 import { foldModule } from "../fold/folding.js";
 import { FoldingSolver, type Prices } from "../fold/solve-folding.js";
 import { kernelMultipliers, kernelResources } from "../kernel/kernel-area.js";
-import { type Channel, type Design, elaborate, type KernelNode } from "./design.js";
+import { type Design, DesignPlanner, type PlannedKernel } from "./design.js";
+import { elaborate } from "./elaborate.js";
+import { type Channel, channelInto } from "./network.js";
 import { sizeChannels } from "./size-channels.js";
 import type { TimelineResult } from "./timeline.js";
 
@@ -118,15 +120,13 @@ function rowMajorCopy(v: Value, before: Op, ii: number): Value {
 
 /** Makes the channels explicit, sizes them by the timeline, and notes what was predicted on the function. */
 export function insertChannels(module: Module, device: Device, clockMhz: number): Scheduled {
-  const plain = elaborate(module, device, clockMhz, portWords(module));
-  const timeline = sizeChannels(plain);
+  const { problem } = elaborate(module, device, portWords(module));
+  const planner = new DesignPlanner(problem, clockMhz);
+  const { network: design, timeline } = sizeChannels(device, problem.links.length, (c) => planner.design(c));
   const func = module.func;
-  for (const c of plain.channels) {
-    const consumer = c.consumer.kind === "kernel" ? c.consumer.op : func.body.terminator;
-    const index = c.consumer.kind === "kernel" ? c.operand : plain.outputs.indexOf(c.consumer);
+  const insert = (consumer: Op, index: number, c: Channel): void => {
     const v = consumer.operand(index);
-    const b = Builder.before(consumer);
-    const channel = b.value(
+    const channel = Builder.before(consumer).value(
       "flow.channel",
       [v],
       v.type,
@@ -140,19 +140,24 @@ export function insertChannels(module: Module, device: Device, clockMhz: number)
       c.name,
     );
     consumer.setOperand(index, channel);
+  };
+  for (const k of design.kernels) {
+    for (const c of k.inputs) insert(k.op, c.operand, c);
+    k.op.attrs["depth"] = k.depth;
   }
-  for (const k of plain.kernels) k.op.attrs["depth"] = k.pipeline.depth;
+  design.outputs.forEach((port, i) => insert(func.body.terminator, i, channelInto(port)));
   func.attrs["latency"] = timeline.latency;
   func.attrs["initiation_interval"] = timeline.initiationInterval;
-  return { design: plain, timeline, resources: designResources(plain, device) };
+  return { design, timeline, resources: designResources(design, device) };
 }
 
 /** The design of a module whose channels are in place. */
 export function designOf(module: Module, device: Device, clockMhz: number): Design {
-  return elaborate(module, device, clockMhz, portWords(module));
+  const { problem, choices } = elaborate(module, device, portWords(module));
+  return new DesignPlanner(problem, clockMhz).design(choices);
 }
 
-export function nodeResources(node: KernelNode, device: Device): Resources {
+export function nodeResources(node: PlannedKernel, device: Device): Resources {
   return kernelResources(device, node.op, node.spec, node);
 }
 export function channelArea(c: Channel, device: Device): Resources {

@@ -10,7 +10,8 @@ import type { Module, Op, Value } from "../../ir/core.js";
 import { loopNest, type KernelSpec } from "../../ir/flow/kernel.js";
 import { RtlModuleBuilder, s, u, type Port } from "../../ir/rtl/builder.js";
 import type { BitsType, FixedType } from "../../ir/types.js";
-import { type Channel, inLockstep, type KernelNode, sinksOf } from "../design/design.js";
+import type { PlannedKernel } from "../design/design.js";
+import { type Channel, endBuffersOf, inLockstep } from "../design/network.js";
 import type { Device } from "../device/devices.js";
 import { romStorage } from "../device/storage.js";
 import {
@@ -40,11 +41,11 @@ interface OperandLanes {
  * Channels that must have room before a kernel fires; where it is in lockstep, the first kernel of the chain has seen
  * to that.
  */
-export function waitsFor(node: KernelNode): readonly Channel[] {
-  return inLockstep(node) ? [] : sinksOf(node).map((s) => s.channel);
+export function waitsFor(node: PlannedKernel): readonly Channel[] {
+  return inLockstep(node) ? [] : endBuffersOf(node).map((s) => s.channel);
 }
 
-export function emitKernel(module: Module, name: string, node: KernelNode, device: Device): Op {
+export function emitKernel(module: Module, name: string, node: PlannedKernel, device: Device): Op {
   const { spec, pipeline } = node;
   const ports: Port[] = [
     ...node.inputs.flatMap((c, i) => [
@@ -128,7 +129,7 @@ export function emitKernel(module: Module, name: string, node: KernelNode, devic
 function operandLanes(
   m: RtlModuleBuilder,
   device: Device,
-  node: KernelNode,
+  node: PlannedKernel,
   i: number,
   counters: LoopCounters,
 ): OperandLanes {
@@ -205,7 +206,7 @@ class PairedLanes {
   readonly width: number;
   private readonly upper: number;
 
-  constructor(node: KernelNode) {
+  constructor(node: PlannedKernel) {
     const { products, units } = node.products;
     if (products.kind !== "packed") throw new Error("not packed");
     for (const unit of units) {
@@ -271,7 +272,7 @@ function gather(m: RtlModuleBuilder, packed: Value, numbers: readonly number[], 
 }
 
 /** Values at the ports of a unit: `x<i>` the lanes of operand i, `pairs` those of packed products. */
-function unitInputs(node: KernelNode, operands: readonly OperandLanes[], unit: Unit): Record<string, Value> {
+function unitInputs(node: PlannedKernel, operands: readonly OperandLanes[], unit: Unit): Record<string, Value> {
   const { products } = node.products;
   const inputs: Record<string, Value> = {};
   node.spec.operands.forEach((_, i) => {
@@ -297,7 +298,7 @@ function emitUnit(
   module: Module,
   device: Device,
   name: string,
-  node: KernelNode,
+  node: PlannedKernel,
   unit: Unit,
   inputs: Readonly<Record<string, Value>>,
   accumulators: number,
@@ -354,7 +355,7 @@ function unitSums(
   module: Module,
   device: Device,
   m: RtlModuleBuilder,
-  node: KernelNode,
+  node: PlannedKernel,
   unit: Unit,
   element: (operand: number, lane: number) => Value,
 ): Partial[] {
@@ -437,7 +438,7 @@ function unitSums(
  */
 function packedProduct(
   m: RtlModuleBuilder,
-  node: KernelNode,
+  node: PlannedKernel,
   packing: Packing,
   a: Value,
   t: number,

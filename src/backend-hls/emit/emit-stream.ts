@@ -10,7 +10,7 @@ import { RtlModuleBuilder, u } from "../../ir/rtl/builder.js";
 import { addressWidth } from "../../ir/rtl/semantics.js";
 import { typeOfRange, type BitsType } from "../../ir/types.js";
 import { fetchGaps, type StreamPlan } from "../channel/stream-plan.js";
-import type { Channel } from "../design/design.js";
+import type { Channel } from "../design/network.js";
 import { largest, least, LoopCounters, moduloCounter, type ModuloCounter, tableLookup } from "./emit-counters.js";
 
 export function channelPorts(channel: Channel): { name: string; type: BitsType }[] {
@@ -95,9 +95,9 @@ export function balance(
   return { present, below };
 }
 
-export function emitStream(module: Module, name: string, channel: Channel, plan: StreamPlan, pad: number): Op {
+export function emitStream(module: Module, name: string, channel: Channel, plan: StreamPlan): Op {
   const m = new RtlModuleBuilder(module, name, channelPorts(channel), {
-    loc: channel.consumer.kind === "kernel" ? channel.consumer.op.loc : { nodes: [] },
+    loc: channel.loc,
   });
   const [reserve, push, pushData, take] = [m.input("reserve"), m.input("push"), m.input("push_data"), m.input("take")];
   const word = u(plan.order.planes * channel.elem.width);
@@ -246,7 +246,7 @@ export function emitStream(module: Module, name: string, channel: Channel, plan:
     ? taps.map((row, r) => row.map((t, c) => m.reg(t, { enable: leaves, hint: `window_${r}_${c}` })))
     : taps;
 
-  const data = emitLanes(m, channel, plan, steps, windows, pad);
+  const data = emitLanes(m, channel, plan, steps, windows);
   return m.finish({ space, valid, data });
 }
 
@@ -351,11 +351,10 @@ function emitLanes(
   plan: StreamPlan,
   steps: LoopCounters,
   taps: readonly (readonly Value[])[],
-  pad: number,
 ): Value {
   const { lanes, element } = plan.table;
   const elem: BitsType = { kind: "bits", signed: channel.elem.signed, width: channel.elem.width };
-  const padValue = m.constant(pad, elem);
+  const padValue = m.constant(channel.pad, elem);
   const inner = new Array<number>(plan.table.steps);
   const masks = new Map<string, Value>();
   const packed: Value[] = [];
