@@ -4,7 +4,7 @@ import { UserError } from "../diagnostics/index.js";
 import { nearestName } from "../diagnostics/nearest.js";
 import { ContextKey } from "../passes/pass-context.js";
 import { choice, definePass, int, number, text } from "../passes/define-pass.js";
-import { designOf, insertChannels, type Scheduled, unrollModule } from "./design/schedule.js";
+import { designOf, insertChannels, type Scheduled, showScheduled, unrollModule } from "./design/schedule.js";
 import { checkChannels } from "./check/check-channels.js";
 import { checkPipelines } from "./check/check-pipeline.js";
 import { type Device, findDevice, knownDevices } from "./device/devices.js";
@@ -127,6 +127,17 @@ export const channels = definePass({
   },
 });
 
+export const printScheduleText = definePass({
+  name: "print-schedule",
+  summary: "Log the scheduling problem of a module whose channels are in place, with its solution, as text.",
+  level: "flow",
+  semantics: "bit-exact",
+  doc: "The text is read by the tests in test/backend/schedules: what goes wrong in a large network is cut down there to a few lines.",
+  run: (_module, _options, ctx) => {
+    for (const line of showScheduled(ctx.need(SCHEDULED)).trimEnd().split("\n")) ctx.log(line);
+  },
+});
+
 export const toRtl = definePass({
   name: "lower-to-rtl",
   summary: "Turn kernels and channels into modules behind AXI4-Stream ports.",
@@ -140,4 +151,4 @@ export const toRtl = definePass({
   },
 });
 
-export const backendPasses = [target, unroll, channels, toRtl];
+export const backendPasses = [target, unroll, channels, printScheduleText, toRtl];

@@ -9,23 +9,14 @@ import type { MemoryPlan } from "../../src/backend-hls/channel/memory-plan.js";
 import type { StreamPlan } from "../../src/backend-hls/channel/stream-plan.js";
 import type { Design, PlannedKernel } from "../../src/backend-hls/design/design.js";
 import type { Channel } from "../../src/backend-hls/design/network.js";
-import { insertChannels, unrollModule } from "../../src/backend-hls/design/schedule.js";
 import { runTimeline, type ChannelTrace } from "../../src/backend-hls/design/timeline.js";
-import { findDevice } from "../../src/backend-hls/device/devices.js";
 import { Sink } from "../../src/diagnostics/index.js";
-import { lowerToFlow } from "../../src/passes/lower/nn-to-flow.js";
-import { fuseElementwise } from "../../src/passes/flow/fuse-elementwise.js";
 import { throughHardware } from "../frontend/hardware.js";
 import { floats, importValid, node, onnx } from "../frontend/support.js";
-import { randomNetwork } from "./random-nets.js";
+import { scheduledNetwork } from "./scheduled.js";
 
-function designOf(seed: number, device = "xcu280", clockMhz = 250): Design {
-  const flow = lowerToFlow(randomNetwork(seed));
-  fuseElementwise(flow);
-  const target = { device: findDevice(device)!, clockMhz };
-  for (let ii = 16; ; ii *= 2)
-    if (unrollModule(flow, { ...target, ii }) === undefined)
-      return insertChannels(flow, target.device, clockMhz).design;
+function designOf(seed: number, device?: string, clockMhz?: number): Design {
+  return scheduledNetwork(seed, device, clockMhz).design;
 }
 
 /** y = x x^T: every row is read with all others, so a memory holds them. */

@@ -14,6 +14,7 @@ import { RtlSimulator } from "../../src/ir/eval/rtl-sim.js";
 import type { TensorType } from "../../src/ir/types.js";
 import { measureAccuracy, type Accuracy } from "../../src/passes/nn/accuracy.js";
 import { CALIBRATION_SAMPLES, FLOAT_MODULE, PRECISION } from "../../src/passes/nn/quantize/index.js";
+import { showScheduled } from "../../src/backend-hls/design/schedule.js";
 import type { Design } from "../../src/backend-hls/design/design.js";
 import type { AxisPort, RtlDesign } from "../../src/backend-hls/emit/flow-to-rtl.js";
 import { RTL_DESIGN, SCHEDULED } from "../../src/backend-hls/passes.js";
@@ -30,6 +31,8 @@ export interface HardwareRun {
   readonly direct: readonly string[];
   /** Kernels and channels as they were scheduled. */
   readonly design: Design;
+  /** Their scheduling problem, as text. */
+  readonly schedule: () => string;
   /** The same samples again, with ports that pause in the cycles in which `stall` says so. */
   readonly stalled: (stall: () => boolean) => (readonly number[])[][];
   /**
@@ -92,7 +95,8 @@ export function throughHardware(
   const expected = raw.map((inputs) => program.run(inputs).map((d) => d.slice()));
   const on = options.target ?? "device=xcu280,clock=250";
   run(run(fixed, stagePipeline("lower")), `target{${on}},unroll{ii=${ii}},insert-channels,lower-to-rtl`);
-  const { timeline, design: scheduled } = context.need(SCHEDULED);
+  const found = context.need(SCHEDULED);
+  const { timeline, design: scheduled } = found;
   const design = context.need(RTL_DESIGN);
   const full = Math.max(raw.length, Math.ceil(timeline.latency / timeline.initiationInterval) + 8);
   const { simulated, measured, ends } = simulate(
@@ -111,6 +115,7 @@ export function throughHardware(
     simulated: simulated.slice(0, raw.length),
     predicted: { latency: timeline.latency, interval: timeline.initiationInterval },
     design: scheduled,
+    schedule: () => showScheduled(found),
     direct: scheduled.channels.filter((c) => c.direct).map((c) => c.name),
     measured,
     ends,

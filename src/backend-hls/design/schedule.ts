@@ -9,12 +9,14 @@ import { consumerCycles } from "../channel/channel-plan.js";
 import { beats, inputWord, outputWord, type PortWords } from "../channel/ports.js";
 import type { Device } from "../device/devices.js";
 import { addResources, noResources, type Resources } from "../device/resources.js";
+import { at } from "../../diagnostics/at.js";
 import { foldModule } from "../fold/folding.js";
 import { FoldingSolver, type Prices } from "../fold/solve-folding.js";
 import { kernelMultipliers, kernelResources } from "../kernel/kernel-area.js";
 import { type Design, DesignPlanner, type PlannedKernel } from "./design.js";
 import { elaborate } from "./elaborate.js";
 import { type Channel, channelInto } from "./network.js";
+import { foundIn, printSchedule } from "./schedule-text.js";
 import { sizeChannels } from "./size-channels.js";
 import type { TimelineResult } from "./timeline.js";
 
@@ -149,6 +151,21 @@ export function insertChannels(module: Module, device: Device, clockMhz: number)
   func.attrs["latency"] = timeline.latency;
   func.attrs["initiation_interval"] = timeline.initiationInterval;
   return { design, timeline, resources: designResources(design, device) };
+}
+
+/** The scheduling problem of a design with its solution, as text. */
+export function showScheduled({ design, timeline }: Scheduled): string {
+  const byName = new Map(design.kernels.map((k) => [k.name, k]));
+  return printSchedule(
+    design.name,
+    design.device.name,
+    design,
+    (k) => {
+      const { spec, canLockstep } = at(byName, k.name, "kernel");
+      return { access: spec, canLockstep };
+    },
+    foundIn(design, timeline),
+  );
 }
 
 /** The design of a module whose channels are in place. */
