@@ -14,7 +14,7 @@ import { importValid } from "../frontend/support.js";
 import { throughHardware } from "../frontend/hardware.js";
 import { modelOf, randomProgram, shrink, unusedOperators, networkCount, type Program } from "./random-models.js";
 import { random, randomNetwork } from "./random-nets.js";
-import { designOf, insertChannels, showScheduled, unrollModule } from "../../src/backend-hls/design/schedule.js";
+import { designOf, insertChannels, showScheduled, foldDesign } from "../../src/backend-hls/design/schedule.js";
 import { type Device, knownDevices } from "../../src/backend-hls/device/devices.js";
 import { lowerToRtl } from "../../src/backend-hls/emit/flow-to-rtl.js";
 
@@ -69,7 +69,7 @@ describe("random networks", () => {
     const target = { device, clockMhz: clockOf(device, seed), ii: Math.max(ii, 8) };
     // Some windows cannot be fetched as fast; each refusal asks for more time, until it is enough.
     for (let wanted = target.ii; ; ) {
-      const failure = unrollModule(flow, { ...target, ii: wanted });
+      const failure = foldDesign(flow, device, { ii: wanted });
       if (failure === undefined) break;
       expect(failure.cycles).toBeGreaterThan(wanted);
       expect(failure.cycles).toBeLessThan(2 * elements);

@@ -1,5 +1,5 @@
 /** Random networks as sized designs. */
-import { insertChannels, unrollModule, type Scheduled } from "../../src/backend-hls/design/schedule.js";
+import { insertChannels, foldDesign, type Scheduled } from "../../src/backend-hls/design/schedule.js";
 import { type Device, findDevice } from "../../src/backend-hls/device/devices.js";
 import { present } from "../../src/diagnostics/at.js";
 import { fuseElementwise } from "../../src/passes/flow/fuse-elementwise.js";
@@ -16,5 +16,5 @@ export function scheduledNetwork(seed: number, device = "xcu280", clockMhz = 250
   fuseElementwise(flow);
   const target = { device: deviceCalled(device), clockMhz };
   for (let ii = 16; ; ii *= 2)
-    if (unrollModule(flow, { ...target, ii }) === undefined) return insertChannels(flow, target.device, clockMhz);
+    if (foldDesign(flow, target.device, { ii }) === undefined) return insertChannels(flow, target.device, clockMhz);
 }

@@ -4,36 +4,21 @@ import { affineMap, affineExpr } from "../../ir/affine.js";
 import { buildKernel, kernelMacs, readKernel, rowMajorView, type KernelSpec } from "../../ir/flow/kernel.js";
 import { source } from "../../ir/eval/flow.js";
 import type { FixedType, StreamType } from "../../ir/types.js";
-import { channelResources } from "../channel/channel-area.js";
 import { consumerCycles } from "../channel/channel-plan.js";
 import { beats, inputWord, outputWord, type PortWords } from "../channel/ports.js";
 import type { Device } from "../device/devices.js";
-import { addResources, noResources, type Resources } from "../device/resources.js";
+import type { Resources } from "../device/resources.js";
 import { at } from "../../diagnostics/at.js";
-import { foldModule } from "../fold/folding.js";
-import { FoldingSolver, type Prices } from "../fold/solve-folding.js";
-import { kernelMultipliers, kernelResources } from "../kernel/kernel-area.js";
-import { type Design, DesignPlanner, type PlannedKernel } from "./design.js";
+import { foldKernels } from "../fold/folding.js";
+import type { FoldingRequest } from "../fold/request.js";
+import { FoldingSolver } from "../fold/solve-folding.js";
+import { kernelMultipliers } from "../kernel/kernel-area.js";
+import { type Design, DesignPlanner } from "./design.js";
 import { elaborate } from "./elaborate.js";
 import { type Channel, channelInto } from "./network.js";
 import { foundIn, printSchedule } from "./schedule-text.js";
 import { sizeChannels } from "./size-channels.js";
 import type { TimelineResult } from "./timeline.js";
-
-export interface ScheduleTarget {
-  readonly device: Device;
-  readonly clockMhz: number;
-  /** Most cycles between samples. */
-  readonly ii: number;
-  readonly prices?: Prices;
-  /** Elements per beat of the inputs; the fewest that keep the interval where absent. */
-  readonly inputWords?: readonly number[];
-  /** Most bits per beat of an output. */
-  readonly outputBits?: number;
-  readonly effort?: "quick" | "full";
-  /** Made from a module with the same kernels, to share what it knows. */
-  readonly solver?: FoldingSolver;
-}
 
 /** A kernel, or a port, that cannot reach the target. */
 export interface ScheduleFailure {
@@ -44,19 +29,22 @@ export interface ScheduleFailure {
 export interface Scheduled {
   readonly design: Design;
   readonly timeline: TimelineResult;
-  readonly resources: Resources;
 }
 
-export function isFailure(s: object): s is ScheduleFailure {
-  return "kernel" in s;
-}
-
-/** Chooses unroll factors and loop orders; notes the words of the ports on the function. */
-export function unrollModule(module: Module, target: ScheduleTarget): ScheduleFailure | undefined {
-  const folded = foldModule(module, target.solver ?? new FoldingSolver(module, target.device), target);
+/**
+ * Chooses loop orders and unroll factors, and notes the words of the ports on the function. @param solver made from a
+ * module with the same kernels, to share what it knows
+ */
+export function foldDesign(
+  module: Module,
+  device: Device,
+  request: FoldingRequest,
+  solver: FoldingSolver = new FoldingSolver(module, device),
+): ScheduleFailure | undefined {
+  const folded = foldKernels(module, solver, request);
   if ("kernel" in folded) return folded;
   const func = module.func;
-  const ordered = orderOutputs(module, folded.words, target.ii);
+  const ordered = orderOutputs(module, folded.words, request.ii);
   func.attrs["input_words"] = [...ordered.inputs];
   func.attrs["output_words"] = [...ordered.outputs];
   return undefined;
@@ -150,7 +138,7 @@ export function insertChannels(module: Module, device: Device, clockMhz: number)
   design.outputs.forEach((port, i) => insert(func.body.terminator, i, channelInto(port)));
   func.attrs["latency"] = timeline.latency;
   func.attrs["initiation_interval"] = timeline.initiationInterval;
-  return { design, timeline, resources: designResources(design, device) };
+  return { design, timeline };
 }
 
 /** The scheduling problem of a design with its solution, as text. */
@@ -172,19 +160,6 @@ export function showScheduled({ design, timeline }: Scheduled): string {
 export function designOf(module: Module, device: Device, clockMhz: number): Design {
   const { problem, choices } = elaborate(module, device, portWords(module));
   return new DesignPlanner(problem, clockMhz).design(choices);
-}
-
-export function nodeResources(node: PlannedKernel, device: Device): Resources {
-  return kernelResources(device, node.op, node.spec, node);
-}
-export function channelArea(c: Channel, device: Device): Resources {
-  return c.direct ? noResources() : channelResources(device, c.plan, c.elem, c.capacity, c);
-}
-
-/** Estimated area of everything. */
-export function designResources(design: Design, device: Device): Resources {
-  const kernels = design.kernels.reduce((r, k) => addResources(r, nodeResources(k, device)), noResources());
-  return design.channels.reduce((r, c) => addResources(r, channelArea(c, device)), kernels);
 }
 
 /** Steps of the largest kernel on a single lane: beyond this interval kernels shrink no further. */

@@ -1,6 +1,7 @@
 /** A sized design as an rtl program: kernels, channels, and the top that joins them behind AXI4-Stream ports. */
 import { Module, type Op, type Value } from "../../ir/core.js";
 import { RtlModuleBuilder, u, type Port } from "../../ir/rtl/builder.js";
+import type { FixedType } from "../../ir/types.js";
 import { beats } from "../channel/ports.js";
 import type { StreamPlan } from "../channel/stream-plan.js";
 import type { Design, PlannedKernel } from "../design/design.js";
@@ -42,6 +43,8 @@ export interface RtlDesign {
   readonly module: Module;
   readonly top: string;
   readonly ports: readonly AxisPort[];
+  /** Formats of the numbers that cross each port, without the port's scale. */
+  readonly formats: readonly FixedType[];
   /** Names of the modules of each kernel: its own, and those of the channels that feed it. */
   readonly kernels: readonly (readonly string[])[];
 }
@@ -68,7 +71,8 @@ export function lowerToRtl(design: Design): RtlDesign {
     nameOf(kernelModules.get(k)),
     ...k.inputs.filter((c) => !c.direct).map((c) => nameOf(channelModules.get(c))),
   ]);
-  return { module, top, ports, kernels };
+  const formats = [...design.inputs.map((n) => n.order.elem), ...design.outputs.map((n) => channelInto(n).elem)];
+  return { module, top, ports, formats, kernels };
 }
 
 /** A Verilog identifier close to `name`. */

@@ -17,37 +17,10 @@ import { elementCount, type FixedType, type StreamType } from "../../ir/types.js
 import { portReads } from "../channel/access.js";
 import { planStream } from "../channel/stream-plan.js";
 import type { Device } from "../device/devices.js";
-import { addResources, LUTS_PER_DSP, LUTS_PER_PRODUCT, noResources, type Resources } from "../device/resources.js";
+import { addResources, LUTS_PER_DSP, noResources, type Resources } from "../device/resources.js";
 import { type Arrival, type Candidate, type Candidates, portArrival, scheduleCandidates } from "./candidates.js";
 import { type ChannelCost, ChannelCosts } from "./channel-cost.js";
-
-/** What one unit of each is worth, in LUTs. */
-export interface Prices extends Resources {
-  readonly product: number;
-  /** Of a latency of one interval, as a share of the area of all multipliers. */
-  readonly latency: number;
-}
-
-export const DEFAULT_PRICES: Prices = {
-  lut: 1,
-  ff: 0.2,
-  dsp: LUTS_PER_DSP,
-  bram: 200,
-  product: LUTS_PER_PRODUCT,
-  latency: 1 / 8,
-};
-
-export interface FoldingProblem {
-  /** Most cycles that each kernel and channel may take per sample. */
-  readonly ii: number;
-  readonly prices: Prices;
-  /** Elements per beat of every input. */
-  readonly inputs: readonly number[];
-  /** Most bits per beat of an output. */
-  readonly outputBits?: number;
-  /** How many alternatives are followed: `quick` to find out what fits. */
-  readonly effort?: "quick" | "full";
-}
+import type { Prices, WholeRequest } from "./request.js";
 
 export interface Folding {
   /** Schedule of each kernel, by name. */
@@ -166,24 +139,24 @@ export class FoldingSolver {
     this.macs = ops.reduce((n, op, i) => n + kernelMacs(op, specs[i]!), 0);
   }
 
-  solve(problem: FoldingProblem): Folding | FoldingFailure {
+  solve(request: WholeRequest): Folding | FoldingFailure {
     const key = JSON.stringify([
-      problem.ii,
-      problem.prices,
-      problem.inputs,
-      problem.outputBits ?? 0,
-      problem.effort ?? "full",
+      request.ii,
+      request.prices,
+      request.inputWords,
+      request.outputBits ?? 0,
+      request.effort,
     ]);
     let found = this.solutions.get(key);
-    if (found === undefined) this.solutions.set(key, (found = this.search(problem)));
+    if (found === undefined) this.solutions.set(key, (found = this.search(request)));
     return found;
   }
 
-  private search(problem: FoldingProblem): Folding | FoldingFailure {
+  private search(request: WholeRequest): Folding | FoldingFailure {
     let failure: FoldingFailure | undefined;
     for (const factor of WIDER) {
-      const { beam, ways, reads } = EFFORT[problem.effort ?? "full"];
-      const run = new Search(this, problem, beam * factor, ways * factor, reads * factor);
+      const { beam, ways, reads } = EFFORT[request.effort];
+      const run = new Search(this, request, beam * factor, ways * factor, reads * factor);
       const found = run.run();
       if ("kernels" in found) return found;
       failure = found;
@@ -231,7 +204,7 @@ export class FoldingSolver {
    * Most elements per beat, up to a word of the producer, in which a result leaves in row-major order as a stream; 0 if
    * in none.
    */
-  outputWord(type: StreamType, a: Arrival, { ii, outputBits }: FoldingProblem): number {
+  outputWord(type: StreamType, a: Arrival, { ii, outputBits }: WholeRequest): number {
     const most = Math.min(a.planes, Math.max(1, Math.floor((outputBits ?? Infinity) / (type.elem as FixedType).width)));
     const key = `${a.key}|${type.shape.join()}|${most}`;
     let word = this.portWords.get(key);
@@ -270,24 +243,24 @@ class Search {
 
   constructor(
     private readonly solver: FoldingSolver,
-    private readonly problem: FoldingProblem,
+    private readonly request: WholeRequest,
     private readonly beam: number,
     private readonly most: number,
     private readonly mostReads: number,
   ) {
-    this.price = problem.prices;
-    this.cyclePrice = ((solver.graph.macs / problem.ii) * LUTS_PER_DSP * problem.prices.latency) / problem.ii;
+    this.price = request.prices;
+    this.cyclePrice = ((solver.graph.macs / request.ii) * LUTS_PER_DSP * request.prices.latency) / request.ii;
   }
 
   run(): Folding | FoldingFailure {
     const { nodes, args, returned } = this.solver.graph;
     let states: State[] = [
       {
-        live: new Map(args.map((a, i) => [i, portArrival(a.type as StreamType, this.problem.inputs[i]!)])),
+        live: new Map(args.map((a, i) => [i, portArrival(a.type as StreamType, this.request.inputWords[i]!)])),
         spans: new Map(
           args.map((_, i) => [
             i,
-            { first: 0, last: portArrival(args[i]!.type as StreamType, this.problem.inputs[i]!).words },
+            { first: 0, last: portArrival(args[i]!.type as StreamType, this.request.inputWords[i]!).words },
           ]),
         ),
         area: 0,
@@ -326,7 +299,7 @@ class Search {
           if (known === undefined || cost < known.cost) next.set(key, { live, spans, area, cost, way, before: s });
         }
       }
-      if (next.size === 0) return { kernel: node.op, cycles: Math.max(fastest, this.problem.ii + 1) };
+      if (next.size === 0) return { kernel: node.op, cycles: Math.max(fastest, this.request.ii + 1) };
       states = [...next.values()].sort((a, b) => a.cost - b.cost);
       if (states.length > this.beam) {
         this.cut = true;
@@ -337,7 +310,7 @@ class Search {
     let bestCost = Infinity;
     let outputs: number[] = [];
     for (const s of states) {
-      const words = returned.map((r) => this.solver.outputWord(r.type, s.live.get(r.value)!, this.problem));
+      const words = returned.map((r) => this.solver.outputWord(r.type, s.live.get(r.value)!, this.request));
       const cost = s.cost + words.reduce((n, w, i) => n + (w > 0 ? 0 : this.orderingCost(returned[i]!.type)), 0);
       if (cost < bestCost) [best, bestCost, outputs] = [s, cost, words];
     }
@@ -416,7 +389,7 @@ class Search {
   }
 
   private findWays(node: Node, arrivals: readonly (Arrival | undefined)[], at: number): readonly Way[] | number {
-    const { ii } = this.problem;
+    const { ii } = this.request;
     const { list, fastest } = this.solver.candidatesOf(node, arrivals, ii);
     const groups = new Map<string, { candidate: Candidate; cost: number }[]>();
     for (const candidate of list) {
