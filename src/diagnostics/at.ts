@@ -2,31 +2,31 @@
 import { CompilerBug } from "./index.js";
 
 /** The value of `key`. @errors CompilerBug naming `what` and the key */
-export function at<K, V>(map: { get(key: K): V | undefined }, key: K, what: string): V {
+export function lookUp<K, V>(map: { get(key: K): V | undefined }, key: K, what: string): V {
   const value = map.get(key);
   if (value === undefined) throw new CompilerBug(`no ${what} for ${nameOf(key)}`);
   return value;
 }
 
 /** `value` itself. @errors CompilerBug naming `what` where it is absent */
-export function present<T>(value: T | undefined, what: string): T {
+export function required<T>(value: T | undefined, what: string): T {
   if (value === undefined) throw new CompilerBug(`no ${what}`);
   return value;
 }
 
 /** Element `index` of a list. @errors CompilerBug naming `what` where there is none */
-export function item<T>(list: ArrayLike<T>, index: number, what = "element"): T {
+export function elementAt<T>(list: ArrayLike<T>, index: number, what = "element"): T {
   const value = list[index];
   if (value === undefined) throw new CompilerBug(`no ${what} ${index} of ${list.length}`);
   return value;
 }
 
 /** The first and the last element of a list. @errors CompilerBug naming `what` for an empty one */
-export function first<T>(list: ArrayLike<T>, what = "first element"): T {
-  return item(list, 0, what);
+export function firstOf<T>(list: ArrayLike<T>, what = "first element"): T {
+  return elementAt(list, 0, what);
 }
-export function last<T>(list: ArrayLike<T>, what = "last element"): T {
-  return item(list, list.length - 1, what);
+export function lastOf<T>(list: ArrayLike<T>, what = "last element"): T {
+  return elementAt(list, list.length - 1, what);
 }
 
 function nameOf(key: unknown): string {

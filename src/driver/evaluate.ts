@@ -4,7 +4,7 @@ import type { Module, Value } from "../ir/core.js";
 import { prepareFlow } from "../ir/eval/flow.js";
 import { prepareNn } from "../ir/eval/nn-fixed.js";
 import { elementCount, rawRange, type FixedType, type StreamType, type TensorType } from "../ir/types.js";
-import { at, item } from "../diagnostics/at.js";
+import { lookUp, elementAt } from "../diagnostics/at.js";
 import { levelOf, type Evaluator } from "../passes/pass-manager.js";
 import type { RtlDesign } from "../backend-hls/emit/flow-to-rtl.js";
 import { RTL_DESIGN } from "../backend-hls/passes.js";
@@ -26,7 +26,7 @@ export const evaluateSeeded: Evaluator = (module, { seed, samples }, context) =>
   const results = new Map<string, number[]>(names.map((n) => [n, []]));
   for (let s = 0; s < samples; s++) {
     run(args.map((a) => randomInput(a, random))).forEach((values, i) => {
-      const list = at(results, item(names, i), "output");
+      const list = lookUp(results, elementAt(names, i), "output");
       for (const v of values) list.push(v);
     });
   }
@@ -41,7 +41,7 @@ function runHardware(
   design: RtlDesign | undefined,
 ): ReadonlyMap<string, readonly number[]> | undefined {
   if (design === undefined || module.lookup(design.top) === undefined) return undefined;
-  const ports = design.ports.map((port, i) => ({ port, elem: item(design.formats, i, "format of port") }));
+  const ports = design.ports.map((port, i) => ({ port, elem: elementAt(design.formats, i, "format of port") }));
   const inputs = ports.filter(({ port }) => port.direction === "input");
   const outputs = ports.filter(({ port }) => port.direction === "output");
   const raw = Array.from({ length: samples }, () =>
@@ -54,7 +54,7 @@ function runHardware(
   return new Map(
     outputs.map(({ port, elem }, i) => [
       port.name,
-      simulated.flatMap((s) => item(s, i, "output").map((v) => v * 2 ** -elem.frac)),
+      simulated.flatMap((s) => elementAt(s, i, "output").map((v) => v * 2 ** -elem.frac)),
     ]),
   );
 }

@@ -5,7 +5,7 @@ import { portScale } from "../../ir/port-scales.js";
 import type { FixedType, StreamType } from "../../ir/types.js";
 import { source } from "../../ir/eval/flow.js";
 import { CompilerBug } from "../../diagnostics/index.js";
-import { at, item } from "../../diagnostics/at.js";
+import { lookUp, elementAt } from "../../diagnostics/at.js";
 import { orderOf, portReads, type ReadTable, readTable } from "../channel/access.js";
 import type { PortWords } from "../channel/ports.js";
 import type { Device } from "../device/devices.js";
@@ -45,12 +45,12 @@ export function elaborate(module: Module, device: Device, ports: PortWords): Ela
   const func = module.func;
   const inputNames = func.attrs["inputs"] as readonly string[];
   const outputNames = func.attrs["outputs"] as readonly string[];
-  const inputWord = (arg: Value): number => item(ports.inputs, func.body.args.indexOf(arg), "word of input");
+  const inputWord = (arg: Value): number => elementAt(ports.inputs, func.body.args.indexOf(arg), "word of input");
   const nodes = new Map<Value, KernelNode | InputPort>();
   const inputs = func.body.args.map((arg, i): InputPort => {
     const port: InputPort = {
       kind: "input",
-      name: item(inputNames, i, "name of input"),
+      name: elementAt(inputNames, i, "name of input"),
       order: orderOf(arg, inputWord),
       type: arg.type as StreamType,
       scale: portScale(func, "input_scales", i),
@@ -69,7 +69,7 @@ export function elaborate(module: Module, device: Device, ports: PortWords): Ela
     to: Pick<Link, "operand" | "phase" | "table" | "pad" | "loc">,
   ): void => {
     const origin = source(v);
-    const producer = at(nodes, origin, `producer of operand ${to.operand} of ${consumer.name}`);
+    const producer = lookUp(nodes, origin, `producer of operand ${to.operand} of ${consumer.name}`);
     const suffix = consumer.kind === "kernel" && to.phase === "epilogue" ? "_post" : "";
     links.push({
       ...to,
@@ -95,9 +95,9 @@ export function elaborate(module: Module, device: Device, ports: PortWords): Ela
       op.operands.forEach((v, i) => {
         const port: OutputPort = {
           kind: "output",
-          name: item(outputNames, i, "name of output"),
+          name: elementAt(outputNames, i, "name of output"),
           type: v.type as StreamType,
-          perBeat: item(ports.outputs, i, "word of output"),
+          perBeat: elementAt(ports.outputs, i, "word of output"),
           scale: portScale(func, "output_scales", i),
         };
         outputs.push(port);
@@ -107,7 +107,7 @@ export function elaborate(module: Module, device: Device, ports: PortWords): Ela
     }
   }
   links.forEach((link, i) => {
-    if (link.consumer.kind === "output" && planOf(link, item(choices, i, "choice")).kind === "memory")
+    if (link.consumer.kind === "output" && planOf(link, elementAt(choices, i, "choice")).kind === "memory")
       throw new CompilerBug(`output ${link.consumer.name} does not leave in row-major order`);
   });
   return { problem: { name: module.name, device, inputs, kernels, outputs, links }, choices };

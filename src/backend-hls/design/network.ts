@@ -2,7 +2,7 @@
  * Kernels and ports joined by realized channels: what the timeline runs. A network is made of a problem and a choice
  * for each of its links, as a whole; a change of a choice makes another network.
  */
-import { at, first, item } from "../../diagnostics/at.js";
+import { lookUp, firstOf, elementAt } from "../../diagnostics/at.js";
 import type { ChannelPlan } from "../channel/channel-plan.js";
 import {
   type ChannelChoice,
@@ -77,7 +77,7 @@ export function connect<K extends ProblemKernel, T extends KernelTiming>(
   timing: (kernel: K, around: Around) => T,
 ): Network<K & T & TimedKernel> {
   type Planned = K & T & TimedKernel;
-  const realized = problem.links.map((link, i) => ({ ...link, ...realize(link, item(choices, i, "choice")) }));
+  const realized = problem.links.map((link, i) => ({ ...link, ...realize(link, elementAt(choices, i, "choice")) }));
   const nodes = new Map<
     ProblemKernel | InputPort | OutputPort,
     { node: Planned | InputNode | OutputNode; inputs: Channel[]; outputs: Channel[] }
@@ -109,7 +109,7 @@ export function connect<K extends ProblemKernel, T extends KernelTiming>(
     nodes.set(port, { node, inputs: into, outputs: [] });
     return node;
   });
-  const nodeOf = (k: ProblemKernel | InputPort | OutputPort) => at(nodes, k, "node");
+  const nodeOf = (k: ProblemKernel | InputPort | OutputPort) => lookUp(nodes, k, "node");
   const channels = realized.map((r): Channel => {
     const [from, to] = [nodeOf(r.producer), nodeOf(r.consumer)];
     const channel: Channel = {
@@ -187,5 +187,5 @@ export function inLockstep(node: TimedKernel): boolean {
 
 /** The channel that ends at an output port. */
 export function channelInto(port: OutputNode): Channel {
-  return first(port.inputs, `channel into output ${port.name}`);
+  return firstOf(port.inputs, `channel into output ${port.name}`);
 }

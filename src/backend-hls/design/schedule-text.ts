@@ -20,7 +20,7 @@ import { affineExpr, affineMap, showAffineExpr, type AffineExpr } from "../../ir
 import type { Iterator, View } from "../../ir/flow/kernel.js";
 import { rowMajorStrides, ufixed, stream, type FixedType } from "../../ir/types.js";
 import { UserError } from "../../diagnostics/index.js";
-import { item } from "../../diagnostics/at.js";
+import { elementAt } from "../../diagnostics/at.js";
 import { type KernelAccess, kernelOrder, portOrder, portReads, readTable } from "../channel/access.js";
 import { findDevice } from "../device/devices.js";
 import { emissions } from "./elaborate.js";
@@ -91,7 +91,7 @@ export function printSchedule(
       `kernel ${word(k.name)} ${resultShape.join("x")} bits ${resultElem.width} depth ${k.depth}${canLockstep ? "" : " buffered"}`,
       ...showLoops(access),
       ...k.inputs.map((c) => {
-        const { map, view } = item(operands, c.operand, "operand");
+        const { map, view } = elementAt(operands, c.operand, "operand");
         return `  ${c.phase === "body" ? "read" : "add"} ${word(c.producer.name)} ${index(map.results)} of ${showView(view)}`;
       }),
       `  write ${index(out.results)}`,

@@ -8,7 +8,7 @@ import { consumerCycles } from "../channel/channel-plan.js";
 import { beats, inputWord, outputWord, type PortWords } from "../channel/ports.js";
 import type { Device } from "../device/devices.js";
 import type { Resources } from "../device/resources.js";
-import { at } from "../../diagnostics/at.js";
+import { lookUp } from "../../diagnostics/at.js";
 import { foldKernels } from "../fold/folding.js";
 import type { FoldingRequest } from "../fold/request.js";
 import { FoldingSolver } from "../fold/solve-folding.js";
@@ -149,7 +149,7 @@ export function showScheduled({ design, timeline }: Scheduled): string {
     design.device.name,
     design,
     (k) => {
-      const { spec, canLockstep } = at(byName, k.name, "kernel");
+      const { spec, canLockstep } = lookUp(byName, k.name, "kernel");
       return { access: spec, canLockstep };
     },
     foundIn(design, timeline),

@@ -7,7 +7,7 @@ import { cloneModule, type Module } from "../../ir/core.js";
 import { readKernel } from "../../ir/flow/kernel.js";
 import { elementCount, type StreamType } from "../../ir/types.js";
 import { CompilerBug, UserError } from "../../diagnostics/index.js";
-import { present } from "../../diagnostics/at.js";
+import { required } from "../../diagnostics/at.js";
 import { knownDevices } from "../device/devices.js";
 import { equivalentLuts, type Resources } from "../device/resources.js";
 import { wholeRequest } from "../fold/folding.js";
@@ -322,7 +322,7 @@ export class DesignSearch {
       if (reached <= ii) break;
       asked = Math.min(asked - 1, Math.floor((asked * ii) / reached));
     }
-    return present(last, `folding for ${ii} cycles`);
+    return required(last, `folding for ${ii} cycles`);
   }
 
   /**

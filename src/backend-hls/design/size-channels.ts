@@ -3,7 +3,7 @@
  * pace.
  */
 import { CompilerBug } from "../../diagnostics/index.js";
-import { at, item } from "../../diagnostics/at.js";
+import { lookUp, elementAt } from "../../diagnostics/at.js";
 import { channelResources } from "../channel/channel-area.js";
 import { consumerCycles, type ChannelPlan } from "../channel/channel-plan.js";
 import { planMemory } from "../channel/memory-plan.js";
@@ -100,16 +100,20 @@ export function sizeChannels<N extends Network>(
     }
     const before = choices;
     choices = network.channels.map((c, i) =>
-      choiceFor(device, c, c.direct ? 0 : at(free.peak, c, "peak"), item(before, i)),
+      choiceFor(device, c, c.direct ? 0 : lookUp(free.peak, c, "peak"), elementAt(before, i)),
     );
     network = realize(choices);
     // Words come at other times now.
-    if (choices.some(({ memory, deep }, i) => memory !== item(before, i).memory || deep !== item(before, i).deep))
+    if (
+      choices.some(
+        ({ memory, deep }, i) => memory !== elementAt(before, i).memory || deep !== elementAt(before, i).deep,
+      )
+    )
       continue;
     const full = runTimeline(network, { samples, pace: 0, unbounded: false });
     // While the pipeline fills, samples may leave closer together than any kernel could go on, and the next ones after
     // a longer time.
-    if (full.ends.every((end, s) => end <= item(free.ends, s))) {
+    if (full.ends.every((end, s) => end <= elementAt(free.ends, s))) {
       const interval = Math.min(pace, Math.max(lowerBound(network), Math.ceil(full.steadyInterval)));
       return { network, choices, timeline: { ...full, initiationInterval: interval } };
     }

@@ -4,7 +4,7 @@
  * for cycle (docs/architecture.md, "Timing model").
  */
 import { CompilerBug } from "../../diagnostics/index.js";
-import { at } from "../../diagnostics/at.js";
+import { lookUp } from "../../diagnostics/at.js";
 import type { StreamPlan } from "../channel/stream-plan.js";
 import {
   type Channel,
@@ -169,9 +169,9 @@ export function runTimeline(network: Network, options: TimelineOptions): Timelin
     if (trace !== undefined) options.trace!.set(c, trace);
     states.set(c, new ChannelState(c, !options.unbounded, trace));
   }
-  const of = (cs: readonly Channel[]): ChannelState[] => cs.map((c) => at(states, c, "state"));
+  const of = (cs: readonly Channel[]): ChannelState[] => cs.map((c) => lookUp(states, c, "state"));
   const into = (node: TimedKernel | InputNode): { state: ChannelState; delay: number }[] =>
-    endBuffersOf(node).map((s) => ({ state: at(states, s.channel, "state"), delay: s.delay }));
+    endBuffersOf(node).map((s) => ({ state: lookUp(states, s.channel, "state"), delay: s.delay }));
   const inputs = network.inputs.map((node) => ({
     node,
     words: node.order.words,
@@ -191,7 +191,7 @@ export function runTimeline(network: Network, options: TimelineOptions): Timelin
     }));
   const outputs = network.outputs.map((node) => ({
     node,
-    input: at(states, channelInto(node), "state"),
+    input: lookUp(states, channelInto(node), "state"),
     beats: channelInto(node).plan.table.steps,
     taken: 0,
     fired: false,

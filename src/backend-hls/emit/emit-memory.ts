@@ -11,7 +11,7 @@ import type { Channel } from "../design/network.js";
 import type { Device } from "../device/devices.js";
 import { ramStorage } from "../device/storage.js";
 import { largest, LoopCounters, moduloCounter } from "./emit-counters.js";
-import { balance, channelPorts, fallOf } from "./emit-stream.js";
+import { balance, channelPorts, fallBetweenSteps } from "./emit-balance.js";
 
 export function emitMemory(module: Module, name: string, channel: Channel, plan: MemoryPlan, device: Device): Op {
   const m = new RtlModuleBuilder(module, name, channelPorts(channel), {
@@ -36,7 +36,7 @@ export function emitMemory(module: Module, name: string, channel: Channel, plan:
     { lo: -Math.max(plan.need[0]!, largest(needSteps)), hi: channel.capacity },
     -plan.need[0]!,
     push,
-    fallOf(needSteps, "need_step", (f, hint) => steps.byCarry(f, hint)),
+    fallBetweenSteps(needSteps, "need_step", (f, hint) => steps.byCarry(f, hint)),
     take,
     "lead",
   );

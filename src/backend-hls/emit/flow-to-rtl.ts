@@ -17,7 +17,8 @@ import type { Device } from "../device/devices.js";
 import { moduloCounter } from "./emit-counters.js";
 import { emitKernel, waitsFor } from "./emit-kernel.js";
 import { emitMemory } from "./emit-memory.js";
-import { channelPorts, emitStream } from "./emit-stream.js";
+import { channelPorts } from "./emit-balance.js";
+import { emitStream } from "./emit-stream.js";
 
 /** An AXI4-Stream port of the generated core. */
 export interface AxisPort {

@@ -5,7 +5,7 @@
 import type { Module } from "../../ir/core.js";
 import { writeKernel } from "../../ir/flow/kernel.js";
 import { strAttr } from "../../ir/define-op.js";
-import { at } from "../../diagnostics/at.js";
+import { lookUp } from "../../diagnostics/at.js";
 import { inputWords, type PortWords } from "../channel/ports.js";
 import { DEFAULT_PRICES, type FoldingRequest, type WholeRequest } from "./request.js";
 import type { Folding, FoldingFailure, FoldingSolver } from "./solve-folding.js";
@@ -30,6 +30,6 @@ export function foldKernels(
   const folding = solver.solve(whole);
   if ("kernel" in folding) return folding;
   for (const op of module.func.body.ops)
-    if (op.name === "flow.kernel") writeKernel(op, at(folding.kernels, strAttr(op, "sym"), "folding"));
+    if (op.name === "flow.kernel") writeKernel(op, lookUp(folding.kernels, strAttr(op, "sym"), "folding"));
   return { words: { inputs: whole.inputWords, outputs: folding.outputs }, folding };
 }
