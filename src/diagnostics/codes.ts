@@ -455,6 +455,11 @@ export const codes = {
     text: (p: { module: string }) => `module ${p.module} says no device and clock`,
     hint: () => "run the pass target{device=NAME,clock=MHZ} before",
   }),
+  FL015: error({
+    text: (p: { line: number; text: string; what: string }) =>
+      `line ${p.line} of the scheduling problem, "${p.text}", cannot be read: ${p.what}`,
+    hint: () => "see the form of the text in src/backend-hls/design/schedule-text.ts",
+  }),
   CF003: error({
     text: (p: { what: string }) => `the configuration cannot be used: ${p.what}`,
     hint: () =>

@@ -15,6 +15,7 @@ import { PassManager, type RunOptions } from "../passes/pass-manager.js";
 import type { CompileOptions } from "./options.js";
 import type { DesignReport } from "./report.js";
 import { writeFolder } from "./atomic.js";
+import { hardwareArea } from "./hardware-area.js";
 import { resolveSettings, type Settings } from "./config.js";
 import { schedulePipeline, stagePipeline } from "./stages.js";
 import { toFixedPoint, type FixedPoint } from "./fixed-point.js";
@@ -22,21 +23,14 @@ import { inputFile, makeManifest, PROVENANCE, sha256 } from "./manifest.js";
 import { makePackage } from "./package.js";
 import { readBytes, type Session } from "./session.js";
 import { bindingOf, designCounts, type Scheduled } from "../backend-hls/design/schedule.js";
-import {
-  chooseDesign,
-  deviceLimits,
-  type Limits,
-  requireClock,
-  requireFit,
-  unrollOptions,
-} from "../backend-hls/design/target.js";
+import { deviceLimits, type Limits, requireClock, requireFit } from "../backend-hls/design/limits.js";
+import { type Chosen, chooseDesign } from "../backend-hls/design/search.js";
 import type { Device } from "../backend-hls/device/devices.js";
 import { addResources, type Resources } from "../backend-hls/device/resources.js";
 import type { AxisPort, RtlDesign } from "../backend-hls/emit/flow-to-rtl.js";
 import { rtlArea } from "../backend-hls/emit/rtl-area.js";
-import type { FoldingSolver } from "../backend-hls/fold/solve-folding.js";
 import { kernelMultipliers } from "../backend-hls/kernel/kernel-area.js";
-import { requireDevice, RTL_DESIGN, SCHEDULED, SOLVER } from "../backend-hls/passes.js";
+import { FOLDING, requireDevice, RTL_DESIGN, SCHEDULED } from "../backend-hls/passes.js";
 
 /** What the other commands need of a compiled design: DIR/design.json. */
 export interface DesignFile {
@@ -107,12 +101,10 @@ export async function compile(model: string, options: CompileOptions, session: S
   const fixedText = printModule(fixed, { resources: "inline" });
   progress("schedule", 2, 5);
   const kernels = run(fixed, stagePipeline("lower", settings.extraPasses));
-  const folding = foldingOf(kernels, device, settings);
-  if (folding.solver !== undefined) context.set(SOLVER, folding.solver);
-  const flow = run(
-    cloneModule(kernels),
-    schedulePipeline(device.name, settings.clockMhz, folding.options, settings.extraPasses),
-  );
+  const chosen = chosenFolding(kernels, device, settings);
+  if (chosen !== undefined) context.set(FOLDING, chosen);
+  const given = settings.target?.kind === "unroll" ? settings.target.options : "";
+  const flow = run(cloneModule(kernels), schedulePipeline(device.name, settings.clockMhz, given, settings.extraPasses));
   const scheduled = context.need(SCHEDULED);
   progress("hardware", 3, 5);
   const flowText = printModule(flow, { resources: "inline" });
@@ -132,7 +124,7 @@ export async function compile(model: string, options: CompileOptions, session: S
     device,
     settings.clockMhz,
     scheduled,
-    folding.limits,
+    chosen?.limits ?? deviceLimits(device),
     rtl,
     area,
     point,
@@ -184,18 +176,14 @@ export async function compile(model: string, options: CompileOptions, session: S
 }
 
 function json(value: object): string {
-  return `${JSON.stringify(value, null, 1)}\n`;
+  return `${JSON.stringify(value, null, 1)}
+`;
 }
 
-/** Options of the pass `unroll`: those that are given, or those that meet the target best. */
-function foldingOf(
-  kernels: Module,
-  device: Device,
-  settings: Settings,
-): { readonly options: string; readonly limits: Limits; readonly solver?: FoldingSolver } {
-  if (settings.target?.kind === "unroll") return { options: settings.target.options, limits: deviceLimits(device) };
-  const chosen = chooseDesign(kernels, device, settings.clockMhz, settings);
-  return { options: unrollOptions(chosen), limits: chosen.limits, solver: chosen.solver };
+/** The folding that meets the target best; undefined where one is given. */
+function chosenFolding(kernels: Module, device: Device, settings: Settings): Chosen | undefined {
+  if (settings.target?.kind === "unroll") return undefined;
+  return chooseDesign(kernels, { ...settings, device }, hardwareArea);
 }
 
 function makeReport(

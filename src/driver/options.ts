@@ -1,7 +1,6 @@
 /** Options of the driver's functions. */
 import type { AxisWidth } from "../backend-hls/design/port-limits.js";
-import type { Minimize, Target } from "../backend-hls/design/target.js";
-
+import type { Minimize, Target } from "../backend-hls/design/request.js";
 import type { ExtraPasses } from "./stages.js";
 
 export type { AxisWidth, Minimize, Target };
