@@ -38,11 +38,10 @@ export interface Distance {
   readonly max_error: number | null;
   /** Null where all values are equal, and of labels. */
   readonly sqnr_db: number | null;
-  /**
-   * Share of rows (last axis of at least 3) with their largest element at the same place; of integers, share of those
-   * that are equal.
-   */
+  /** Of scores, share of rows with their largest element at the same place; of labels, share of those that are equal. */
   readonly argmax?: number;
+  /** Share of rows that count as the same because the two elements differ by less than the output's last bit. */
+  readonly ties?: number;
 }
 
 export type Outcome =

@@ -35,6 +35,8 @@ export interface OutputAccuracy {
   readonly sqnr_db: number;
   /** Share of rows whose largest element is the same; only for one vector or a list of vectors. */
   readonly argmax_agreement?: number;
+  /** Share of rows that count as the same because the two elements differ by less than the output's last bit. */
+  readonly ties?: number;
   /** Whether the rows look like scores, so that their argmax is judged. */
   readonly scores?: boolean;
   /** Share of elements that are the same number; only for outputs that are labels. */
