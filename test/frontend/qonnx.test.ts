@@ -46,6 +46,12 @@ describe("operators of QONNX equal the package's functions", () => {
     );
   });
 
+  it.each(named(".layout"))("%s with the channels last", (name) => {
+    const [y] = run(importValid(modelOf(`${name}.layout`), `${name}.onnx`), new Map([["x", data(`${name}.x`)]]));
+    expect(y!.shape).toEqual(arrays.get(`${name}.y`)!.shape);
+    expect(maxDifference(y!.data, data(`${name}.y`))).toBeLessThan(1e-5);
+  });
+
   it("refuses a narrow float format of what is computed, by name", () => {
     const domain = "qonnx.custom_op.general";
     const [error] = refusal(
