@@ -15,7 +15,7 @@ import type { AxisWidth, CompileOptions, Minimize, Target } from "./options.js";
 import { readText, type Session } from "./session.js";
 import { parseAxisWidth } from "../backend-hls/design/port-limits.js";
 import { extraPass, type ExtraPasses, joinExtraPasses, STAGES } from "./stages.js";
-import { mergeShapes, shapesFromConfig } from "./shapes.js";
+import { mergeShapes, shapesFromConfig, statedShapes } from "./shapes.js";
 
 export interface Settings {
   readonly device: string;
@@ -57,6 +57,7 @@ const KEYS = [
   "hold_out",
   "shape",
   "dim",
+  "bind",
   "passes_after",
 ];
 
@@ -136,7 +137,7 @@ export function resolveSettings(options: CompileOptions, session: Session): Sett
         options.extraPasses?.[stage] === undefined ? [] : [extraPass(stage, options.extraPasses[stage])],
       ),
     ]),
-    given: mergeShapes(shapesFromConfig(file["shape"], file["dim"], at), options),
+    given: mergeShapes(shapesFromConfig(file, at, session), statedShapes(options, session)),
     precisionStated: options.precision !== undefined || file["precision"] !== undefined,
     device: options.device ?? text("device") ?? "xcu280",
     clockMhz: options.clockMhz ?? number("clock_mhz") ?? 250,

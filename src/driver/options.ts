@@ -1,5 +1,6 @@
 /** Options of the driver's functions. */
 import type { AxisWidth } from "../backend-hls/design/port-limits.js";
+import type { BoundTensor } from "../frontend/bind.js";
 import type { Minimize, Target } from "../backend-hls/design/target.js";
 
 import type { ExtraPasses } from "./stages.js";
@@ -13,7 +14,12 @@ export type { AxisWidth, Minimize, Target };
 export interface ShapeOptions {
   readonly shapes?: Readonly<Record<string, readonly number[]>>;
   readonly dims?: Readonly<Record<string, number>>;
+  /** Inputs that are constants of the hardware, by their names. */
+  readonly bind?: Readonly<Record<string, BoundValue>>;
 }
+
+/** A number for all elements, elements in row-major order, a NumPy file (`.npy`), or an array. */
+export type BoundValue = number | boolean | readonly number[] | string | BoundTensor;
 
 export interface CompileOptions extends ShapeOptions {
   /** Folder of the artefacts. */

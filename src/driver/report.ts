@@ -1,4 +1,5 @@
 /** The fields of DIR/report.json and of the `--json` outputs that scripts rely on. */
+import type { Bindings } from "../frontend/bind.js";
 
 export interface Resources {
   readonly lut: number;
@@ -164,6 +165,8 @@ export interface DesignReport {
   /** Shapes that were stated for the model's inputs, and sizes of its symbolic dimensions; absent where none were. */
   readonly shapes?: Readonly<Record<string, readonly number[]>>;
   readonly dims?: Readonly<Record<string, number>>;
+  /** Inputs that were stated to be constants, as `--bind` takes them. */
+  readonly bind?: Bindings;
   readonly device: string;
   readonly clock_mhz: number;
   /** Cycles between samples, predicted. */
