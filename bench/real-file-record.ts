@@ -15,6 +15,8 @@ export interface RealFile {
   readonly opset: Readonly<Record<string, number>>;
   /** Of inputs with open dimensions or a baked batch, as the user of the model would state them. */
   readonly shapes?: Readonly<Record<string, readonly number[]>>;
+  /** Values of inputs that hardware is for one of, as the user of the model would state them. */
+  readonly bind?: Readonly<Record<string, number>>;
   /**
    * Of the float networks by which accuracy at defaults is judged: trained, of many exporters, none at hand while the
    * compiler was built.
@@ -28,6 +30,7 @@ export interface Job {
   readonly model: string;
   readonly data: string;
   readonly shapes?: RealFile["shapes"];
+  readonly bind?: RealFile["bind"];
 }
 
 /** How far an output is from what is expected, over all samples. */

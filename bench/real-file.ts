@@ -13,6 +13,7 @@ import { Worker } from "node:worker_threads";
 import "../src/index.js";
 import { compileModel, newSession, type CompileOptions } from "../src/driver.js";
 import { loadModel, loadSamples } from "../src/driver/compile.js";
+import { statedShapes } from "../src/driver/shapes.js";
 import { samplesOf } from "../src/driver/fixed-point.js";
 import { UserError, type Diagnostic } from "../src/diagnostics/index.js";
 import { inspectOnnx } from "../src/frontend/inspect.js";
@@ -129,7 +130,10 @@ async function measure(job: Job, dir: string, watch: Watch): Promise<RealFileRec
   const note = info.problem ?? info.no_data;
   const known: { -readonly [K in keyof RealFileRecord]?: RealFileRecord[K] } = { ...(note !== undefined && { note }) };
   const session = newSession();
-  const given = job.shapes === undefined ? {} : { shapes: job.shapes };
+  const given = statedShapes(
+    { ...(job.shapes !== undefined && { shapes: job.shapes }), ...(job.bind !== undefined && { bind: job.bind }) },
+    session,
+  );
   watch.begin();
   try {
     const float = loadModel(model, session, given);

@@ -139,7 +139,13 @@ async function main(): Promise<void> {
       if (model === undefined || known.has(f.name) || (options.only !== undefined && !f.name.includes(options.only)))
         return [];
       return [
-        { name: f.name, model, data: join(work, `data-${i}`), ...(f.shapes !== undefined && { shapes: f.shapes }) },
+        {
+          name: f.name,
+          model,
+          data: join(work, `data-${i}`),
+          ...(f.shapes !== undefined && { shapes: f.shapes }),
+          ...(f.bind !== undefined && { bind: f.bind }),
+        },
       ];
     });
     for (let i = 0; i < jobs.length; i += AT_ONCE) {
