@@ -35,7 +35,7 @@ import type { Session } from "./driver/session.js";
 
 export { newSession, type Session } from "./driver/session.js";
 export { parseAxisWidth } from "./backend-hls/design/port-limits.js";
-export { parseShape, splitNamed } from "./driver/shapes.js";
+export { parseBound as parseBoundValue, parseShape, splitNamed } from "./driver/shapes.js";
 export { joinExtraPasses, parseExtraPass, STAGES, type ExtraPasses, type Stage } from "./driver/stages.js";
 export type { InputFile, Manifest, Verification } from "./driver/manifest.js";
 export { optFile, type OptOptions } from "./driver/opt.js";

@@ -28,7 +28,7 @@ import type { CompareOptions } from "./options.js";
 import type { DesignReport } from "./report.js";
 import { stagePipeline } from "./stages.js";
 import { readText, type Session } from "./session.js";
-import { mergeShapes } from "./shapes.js";
+import { mergeShapes, statedShapes } from "./shapes.js";
 
 /** @errors IO001, IO004, IO005, IO006, NP* */
 export function compare(model: string, dir: string, options: CompareOptions, session: Session): Comparison {
@@ -38,7 +38,7 @@ export function compare(model: string, dir: string, options: CompareOptions, ses
   const design = JSON.parse(readText(host, join(dir, "design.json"))) as Partial<DesignFile>;
   const path = join(dir, "nn.hir");
   if (design.network === undefined || !host.exists(path)) throw UserError.of("IO004", { path: dir, missing: "nn.hir" });
-  const network = loadModel(model, session, mergeShapes(design, options));
+  const network = loadModel(model, session, mergeShapes(design, statedShapes(options, session)));
   if (fingerprint(network) !== design.network)
     throw UserError.of("IO006", { path: dir, made: design.model ?? "another model", model });
   const fixed = parseModule(readText(host, path), path, session.sink);

@@ -3,6 +3,7 @@ import { basename, join } from "node:path";
 import { CompilerBug } from "../diagnostics/index.js";
 import { prepareVerilog, verilogName, writePrepared } from "../backend-verilog/write-verilog.js";
 import { importOnnx } from "../frontend/import.js";
+import type { Bindings } from "../frontend/bind.js";
 import type { GivenShapes } from "../frontend/shapes.js";
 import { matchInputs, readArrays, type InputData } from "../frontend/npz.js";
 import { cloneModule, type Module } from "../ir/core.js";
@@ -44,6 +45,8 @@ export interface DesignFile {
   /** Shapes that were stated for the model's inputs, as `--shape` and `--dim` take them. */
   readonly shapes?: Readonly<Record<string, readonly number[]>>;
   readonly dims?: Readonly<Record<string, number>>;
+  /** Inputs that were stated to be constants, as `--bind` takes them. */
+  readonly bind?: Bindings;
   readonly device: string;
   readonly clock_mhz: number;
   readonly initiation_interval: number;

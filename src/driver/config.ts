@@ -23,7 +23,7 @@ import {
 import { readText, type Session } from "./session.js";
 import { parseAxisWidth } from "../backend-hls/design/port-limits.js";
 import { extraPass, type ExtraPasses, joinExtraPasses, STAGES } from "./stages.js";
-import { mergeShapes, shapesFromConfig } from "./shapes.js";
+import { mergeShapes, shapesFromConfig, statedShapes } from "./shapes.js";
 
 export interface Settings {
   readonly device: string;
@@ -72,6 +72,7 @@ const KEYS = [
   "hold_out",
   "shape",
   "dim",
+  "bind",
   "passes_after",
 ];
 
@@ -161,7 +162,7 @@ export function resolveSettings(options: CompileOptions, session: Session): Sett
         options.extraPasses?.[stage] === undefined ? [] : [extraPass(stage, options.extraPasses[stage])],
       ),
     ]),
-    given: mergeShapes(shapesFromConfig(file["shape"], file["dim"], at), options),
+    given: mergeShapes(shapesFromConfig(file, at, session), statedShapes(options, session)),
     precisionGiven: options.precision !== undefined || file["precision"] !== undefined,
     precisionStated: !isDefaultPrecision(stated),
     device: options.device ?? text("device") ?? "xcu280",

@@ -16,8 +16,10 @@ import type { CliEnv } from "../env.js";
 import {
   axisWidth,
   budget,
+  BIND_OPTION,
   DIM_OPTION,
   namedShape,
+  namedBound,
   namedSize,
   names,
   positiveInteger,
@@ -133,6 +135,7 @@ export function compileCommand(env: CliEnv): Command {
     )
     .option(...SHAPE_OPTION, namedShape)
     .option(...DIM_OPTION, namedSize)
+    .option(...BIND_OPTION, namedBound)
     .option(
       "--passes-after <stage=pipeline>",
       "run passes behind a stage: prepare, to-fixed, lower, schedule, hardware; may be repeated",
