@@ -35,12 +35,13 @@ import type { Session } from "./driver/session.js";
 
 export { newSession, type Session } from "./driver/session.js";
 export { parseAxisWidth } from "./backend-hls/design/port-limits.js";
-export { parseShape, splitNamed } from "./driver/shapes.js";
+export { parseBound as parseBoundValue, parseShape, splitNamed } from "./driver/shapes.js";
 export { joinExtraPasses, parseExtraPass, STAGES, type ExtraPasses, type Stage } from "./driver/stages.js";
 export type { InputFile, Manifest, Verification } from "./driver/manifest.js";
 export { optFile, type OptOptions } from "./driver/opt.js";
 export { checkTools, tools, type ToolSpec, type ToolStatus } from "./driver/tools.js";
 export type * from "./driver/options.js";
+export { WIDTHS_CHOICES } from "./driver/options.js";
 export type * from "./driver/report.js";
 export type { Comparison, LayerComparison, OutputComparison } from "./driver/comparison.js";
 

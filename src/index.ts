@@ -38,6 +38,10 @@ export * from "./ir/affine.js";
 export * from "./ir/attributes.js";
 export * from "./ir/core.js";
 export * from "./ir/define-op.js";
+export * from "./ir/fixed-arith.js";
+export { defineNn, everywhere, type NnOp, type NnOpDef } from "./ir/nn/record.js";
+export { broadcastShapes, checkShape, rangedOf, typed } from "./ir/nn/typing.js";
+export { constantOf, fixedOf, isConstant, shapeOf, tensorType, valuesOfDense } from "./ir/nn/values.js";
 export { parseModule, type ParseOptions } from "./ir/text/parser.js";
 export { printModule, printOp, printAttr, type PrintOptions } from "./ir/text/printer.js";
 export { assertValid, findProblems, verifyModule, type Problem } from "./ir/verify.js";
@@ -94,7 +98,7 @@ export {
 } from "./frontend/npz.js";
 export { lookupOnnxOp, onnxOperators, registerOnnxOp } from "./frontend/operators/index.js";
 export type { NodeContext, OperatorImporter } from "./frontend/context.js";
-export { registerLowering } from "./passes/lower/nn-to-flow.js";
+export { registerLowering } from "./passes/lower/operators.js";
 export { elementwise, type Lowering } from "./passes/lower/elementwise.js";
 export {
   along,

@@ -13,10 +13,14 @@ import { PassContext } from "./pass-context.js";
 import { parsePipeline, printItem, resolvePipeline, type PipelineItem, type Step } from "./pipeline-spec.js";
 import { passRegistry, type PassRegistry } from "./registry.js";
 
-/** Outputs of the reference interpreter on seeded inputs, by name; undefined where the module cannot be run. */
+/**
+ * Outputs of the reference interpreter on seeded inputs, by name; undefined where the module cannot be run. What it
+ * must know beyond the module, as the ports of hardware, passes have left in the context.
+ */
 export type Evaluator = (
   module: Module,
   inputs: { readonly seed: number; readonly samples: number },
+  context: PassContext,
 ) => ReadonlyMap<string, ArrayLike<number>> | undefined;
 
 export interface RunOptions {
@@ -184,7 +188,7 @@ class Run {
       throw new CompilerBug("is an analysis, but changed the module");
     }
     if (this.options.evalEach !== undefined && pass.semantics === "bit-exact")
-      compareValues(before, this.module, this.options.evalEach);
+      compareValues(before, this.module, this.options.evalEach, this.context);
   }
 
   private show(index: number, textBefore: string): void {
@@ -237,9 +241,14 @@ function now(host: Host | undefined): number {
   return host?.now() ?? performance.now();
 }
 
-function compareValues(before: Module, after: Module, each: NonNullable<RunOptions["evalEach"]>): void {
-  const a = each.evaluate(before, each);
-  const b = each.evaluate(after, each);
+function compareValues(
+  before: Module,
+  after: Module,
+  each: NonNullable<RunOptions["evalEach"]>,
+  context: PassContext,
+): void {
+  const a = each.evaluate(before, each, context);
+  const b = each.evaluate(after, each, context);
   if (a === undefined || b === undefined) return;
   for (const [name, expected] of a) {
     const actual = b.get(name);

@@ -9,7 +9,7 @@ import type { Block, Op, Value } from "../../ir/core.js";
 import { denseAttr } from "../../ir/define-op.js";
 import { bodyOf } from "../../ir/fx/index.js";
 import type { FixedType } from "../../ir/types.js";
-import { type Design, isLate, type KernelNode } from "../design/design.js";
+import { comesFromBlockRam, type Design, type PlannedKernel } from "../design/design.js";
 import { clockFor, type Device, usablePeriod } from "../device/devices.js";
 import { carryDelay, chooseDelay, kindOf, opDelay, requantizeDelay } from "../device/operators.js";
 import { type AdderGraph, bitsOfInterval } from "../kernel/adder-graph.js";
@@ -79,8 +79,8 @@ class PipelineTimes {
   private readonly times = new Map<Value, Time>();
 
   constructor(
-    private readonly design: Design,
-    private readonly node: KernelNode,
+    design: Design,
+    private readonly node: PlannedKernel,
   ) {
     this.device = design.device;
     this.base = design.device.timing.base;
@@ -131,9 +131,9 @@ class PipelineTimes {
     // Operands come out of registers, a block RAM, or straight from another kernel.
     const arrive = (i: number, stage: number): Time => {
       const constant = isConstantOperand(spec, i);
-      const late = isLate(this.design, node, i) && (constant || stage === 1) ? device.timing.memory : 0;
+      const fromRam = comesFromBlockRam(device, spec, node.inputs, i) && (constant || stage === 1);
       const direct = !constant && stage === 0 ? this.fromProducer() : 0;
-      const ns = Math.max(this.base, late, direct);
+      const ns = Math.max(this.base, fromRam ? device.timing.memory : 0, direct);
       return { stage, low: ns, all: ns };
     };
     operands("body").forEach((i, k) => this.times.set(body.args[k]!, arrive(i, pipeline.operandStage)));
@@ -179,7 +179,7 @@ class PipelineTimes {
   /** Nanoseconds into the cycle in which the kernel in front, in lockstep, has its result. */
   private fromProducer(): number {
     const producer = this.node.inputs.find((c) => c.direct)?.producer;
-    return producer?.kind === "kernel" ? producer.pipeline.rest : this.base;
+    return producer?.kind === "kernel" ? producer.resultNs : this.base;
   }
 
   private graphs(): readonly Time[] {

@@ -3,7 +3,8 @@ import type { Op } from "../../ir/core.js";
 import { intAttr } from "../../ir/define-op.js";
 import { fxConstant } from "../../ir/fx/index.js";
 import { outerRange, type FixedType } from "../../ir/types.js";
-import { type AdderGraph, buildAdderGraph } from "./adder-graph.js";
+import type { AdderGraph } from "./adder-graph.js";
+import { buildAdderGraph } from "./build-adder-graph.js";
 
 const known = new Map<string, AdderGraph>();
 

@@ -73,23 +73,23 @@ export interface Pipeline {
   /** Cycles from a firing step to the push of its result. */
   readonly depth: number;
   /** Nanoseconds into that cycle at which the result is there, where no register stands behind it. */
-  readonly rest: number;
+  readonly resultNs: number;
 }
 
 /** What is around a kernel, as far as its pipeline needs to know. */
 export interface Surroundings {
   /** Whether operand i comes out of a block RAM, whose data take a part of the cycle, rather than out of registers. */
-  readonly late: (operand: number) => boolean;
+  readonly fromBlockRam: (operand: number) => boolean;
   /**
    * Where the body's operand comes straight from another kernel or a port: nanoseconds into the firing cycle at which
    * it is there.
    */
-  readonly arrival?: number;
+  readonly operandNs?: number;
   /**
    * Where the result goes on as it is, without a register behind it: nanoseconds that at least are left for what takes
    * it.
    */
-  readonly exit?: number;
+  readonly onwardNs?: number;
 }
 
 export function planPipeline(
@@ -98,7 +98,7 @@ export function planPipeline(
   plan: ProductPlan,
   device: Device,
   clockMhz: number,
-  { late, arrival, exit }: Surroundings,
+  { fromBlockRam, operandNs, onwardNs }: Surroundings,
 ): Pipeline {
   const { products } = plan;
   const { base } = device.timing;
@@ -108,7 +108,7 @@ export function planPipeline(
   const splitRequantize = new Set<Op>();
   const styleOf = new Map<Op, Storage["style"]>();
   const slots = new Map<Value, Slot>();
-  const start: Slot = arrival === undefined ? { stage: 1, ns: base } : { stage: 0, ns: Math.max(base, arrival) };
+  const start: Slot = operandNs === undefined ? { stage: 1, ns: base } : { stage: 0, ns: Math.max(base, operandNs) };
   const clock = new StageClock(device, clockMhz, start.stage);
   const { period } = clock;
   const memory: Slot = { stage: 1, ns: Math.max(base, device.timing.memory) };
@@ -122,11 +122,11 @@ export function planPipeline(
       const v = args[k + (folded === undefined ? 0 : 1)]!;
       const constant = isConstantOperand(spec, i);
       // Tables of weights are read in the cycle before; what else waits, waits in registers.
-      const isLate = late(i) && (constant || stage === memory.stage);
-      if (isLate) fromMemory.add(v);
+      const inMemory = fromBlockRam(i) && (constant || stage === memory.stage);
+      if (inMemory) fromMemory.add(v);
       slots.set(
         v,
-        isLate ? { stage, ns: memory.ns } : !constant && stage === start.stage ? start : { stage, ns: base },
+        inMemory ? { stage, ns: memory.ns } : !constant && stage === start.stage ? start : { stage, ns: base },
       );
     });
   };
@@ -225,7 +225,7 @@ export function planPipeline(
     ));
   } else if (products.kind === "adders") {
     const negates = (o: GraphOutput): boolean => o.negative && !absorbsSign;
-    const varying = late(products.varying) ? memory : start;
+    const varying = fromBlockRam(products.varying) ? memory : start;
     for (const { graph } of plan.units) {
       if (graph === undefined || graphStages.has(graph)) continue;
       const data = graph.inputs.map(
@@ -241,8 +241,8 @@ export function planPipeline(
       const subtracts = products.borrows && !isConstantOperand(spec, products.packed);
       if (subtracts)
         operandStage =
-          clock.place([late(products.packed) ? memory : start], addDelay(device, elem(products.packed).width)).stage +
-          1;
+          clock.place([fromBlockRam(products.packed) ? memory : start], addDelay(device, elem(products.packed).width))
+            .stage + 1;
     }
     bind("body", operandStage);
     term = run(op.regions[0]!);
@@ -281,9 +281,9 @@ export function planPipeline(
   const result = run(op.regions[1]!);
   const last = Math.max(start.stage, result.stage);
   const end =
-    exit !== undefined && (result.stage < last || result.ns + exit <= period)
-      ? { depth: last, rest: result.stage < last ? base : result.ns }
-      : { depth: last + 1, rest: base };
+    onwardNs !== undefined && (result.stage < last || result.ns + onwardNs <= period)
+      ? { depth: last, resultNs: result.stage < last ? base : result.ns }
+      : { depth: last + 1, resultNs: base };
   return {
     stageOf,
     cellOf,

@@ -19,7 +19,8 @@ import { isFx } from "../../ir/fx/index.js";
 import { NUMBER_WIDTH, outerRange, rawRange, type FixedType } from "../../ir/types.js";
 import { lanePoints, readTable } from "../channel/access.js";
 import type { Device } from "../device/devices.js";
-import { type AdderGraph, bitsOfInterval, buildAdderGraph, type Interval } from "./adder-graph.js";
+import { type AdderGraph, bitsOfInterval, type Interval } from "./adder-graph.js";
+import { buildAdderGraph } from "./build-adder-graph.js";
 import {
   accumulatorLoops,
   isFixedOperand,

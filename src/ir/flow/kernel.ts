@@ -256,9 +256,12 @@ export function substituteMap(
 
 // --- schedules ------------------------------------------------------------------------------------------------------
 
-export function unrollOf(spec: KernelSpec, name: string): number {
+export function unrollOf(spec: Pick<KernelSpec, "schedule">, name: string): number {
   return spec.schedule?.unroll[name] ?? 1;
 }
+
+/** The part of a kernel that says which steps it takes. */
+export type ScheduledLoops = Pick<KernelSpec, "name" | "iterators" | "schedule">;
 
 /** A loop of the sequential nest. */
 export interface Loop {
@@ -272,7 +275,7 @@ export interface Loop {
 }
 
 /** The sequential nest, outermost first, without loops of one trip. */
-export function loopNest(spec: KernelSpec): Loop[] {
+export function loopNest(spec: ScheduledLoops): Loop[] {
   if (spec.schedule === undefined) throw new Error(`kernel ${spec.name} has no schedule`);
   return spec.schedule.order
     .map((name) => {

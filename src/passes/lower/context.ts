@@ -175,6 +175,11 @@ function singleValue(v: Viewed): number | undefined {
   return data.length === 1 ? Number(data[0]) : undefined;
 }
 
+/** Type of a value in the body of a kernel. */
+export function scalarType(v: Value): FixedType {
+  return fixedElem(v.type);
+}
+
 export function fixedElem(t: { kind: string }): FixedType {
   if (t.kind !== "fixed") throw new CompilerBug("lowering needs a quantized network");
   return t as FixedType;
