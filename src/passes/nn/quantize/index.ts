@@ -7,7 +7,6 @@
  */
 import { ContextKey } from "../../pass-context.js";
 import { cloneModule, type Module } from "../../../ir/core.js";
-import { strAttr } from "../../../ir/define-op.js";
 import { showType, type TensorType } from "../../../ir/types.js";
 import { elementCount } from "../../../ir/types.js";
 import { bool, definePass, int, type Predicate } from "../../define-pass.js";
@@ -17,6 +16,8 @@ import { checkLayerNames, defaultPrecision, type PrecisionSpec } from "./precisi
 import { quantizeModule } from "./quantizer.js";
 import { FLOAT_TENSOR, tensorNames } from "../tensor-pairs.js";
 import { isQuantizedModel } from "../../../ir/nn/roles.js";
+import * as nn from "../../../ir/nn/ops.js";
+import { roleOf } from "../../../ir/define-op.js";
 
 export const CALIBRATION_SAMPLES = new ContextKey<readonly Sample[]>("calibration samples");
 export const PRECISION = new ContextKey<PrecisionSpec>("a precision");
@@ -58,8 +59,8 @@ const fixedFormsOnly: Predicate = {
   name: "softmax, division and averages are decomposed (lower-average, decompose-softmax)",
   holds: (module) =>
     module.func.body.ops.every((op) => {
-      if (op.name === "nn.softmax" || op.name === "nn.div") return false;
-      return !((op.name === "nn.reduce" || op.name === "nn.pool") && ["mean", "average"].includes(strAttr(op, "kind")));
+      if (roleOf(op) === "composite") return false;
+      return op.attrs["kind"] !== "mean" && op.attrs["kind"] !== "average";
     }),
 };
 
@@ -175,7 +176,7 @@ function namesOf(module: Module): Set<string> {
   const add = (name: string | undefined): void => void (name !== undefined && names.add(name));
   module.func.body.args.forEach((a) => add(a.hint));
   for (const op of module.func.body.ops) {
-    if (op.name === "nn.constant") continue;
+    if (roleOf(op) === "constant") continue;
     op.loc.nodes.forEach(add);
     op.results.forEach((r) => add(r.hint));
   }
@@ -215,10 +216,10 @@ function reportOf(q: ReturnType<typeof quantizeModule>, precision: PrecisionSpec
       };
     }),
     tables: module.func.body.ops
-      .filter((op) => op.name === "nn.unary")
+      .filter((op) => op.name === nn.unary.name)
       .map((op) => ({
         node: op.loc.nodes[0] ?? op.result.hint ?? op.name,
-        fn: strAttr(op, "fn"),
+        fn: nn.unary.read(op).fn,
         argument: format(op.operand(0).type as TensorType),
         result: format(op.result.type as TensorType),
         max_error: op.attrs["quantize.table_error"] as number,
