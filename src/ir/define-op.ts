@@ -2,6 +2,7 @@
  * Operations as declarative records. A dialect is an explicit list of them; everything that knows an operation's
  * constraints, syntax or meaning reads its record, so that adding an operation is adding one record.
  */
+import { CompilerBug } from "../diagnostics/index.js";
 import type { AffineMap } from "./affine.js";
 import { isAffineMap, isAttrRecord, isTypeAttr, Dense, type Attr, type AttrRecord } from "./attributes.js";
 import type { Op, Value } from "./core.js";
@@ -79,7 +80,7 @@ export type Report = (message: string) => void;
 
 export interface OpDef {
   readonly name: string;
-  /** One sentence; shown in the generated reference. */
+  /** One sentence; shown in the generated reference (docs/ops). */
   readonly summary: string;
   /** Names of the operands; one that ends in `?` may be absent, one that ends in `*` takes the rest. */
   readonly operands: readonly string[];
@@ -106,6 +107,17 @@ export interface OpDef {
 export interface Dialect {
   readonly name: string;
   readonly ops: readonly OpDef[];
+}
+
+/**
+ * The operations of a closed dialect by name. The names are a type: a table of what each operation means somewhere (in
+ * JavaScript, in Verilog, in nanoseconds) is a `Record` over it, and does not compile while an operation lacks.
+ */
+export function opTable<N extends string>(
+  records: Readonly<Record<N, Omit<OpDef, "name">>>,
+): Readonly<Record<N, OpDef>> {
+  const named = Object.entries<Omit<OpDef, "name">>(records).map(([name, record]) => [name, { name, ...record }]);
+  return Object.fromEntries(named) as Record<N, OpDef>;
 }
 
 const registry = new Map<string, OpDef>();
@@ -177,7 +189,7 @@ export function matchesKind(attr: Attr, spec: AttrSpec): boolean {
 // Typed access to attributes. A missing or mistyped one is a broken invariant: the verifier has checked them.
 
 function fail(op: Op, key: string, kind: string): never {
-  throw new Error(`${op.name}: attribute "${key}" is not ${kind}`);
+  throw new CompilerBug(`${op.name}: attribute "${key}" is not ${kind}`);
 }
 export function intAttr(op: Op, key: string): number {
   const v = op.attrs[key];
@@ -196,8 +208,21 @@ export function boolAttr(op: Op, key: string): boolean {
 }
 export function intsAttr(op: Op, key: string): number[] {
   const v = op.attrs[key];
-  if (!Array.isArray(v) || v.some((x) => typeof x !== "number")) fail(op, key, "a list of numbers");
-  return v as number[];
+  return isNumbers(v) ? v : fail(op, key, "a list of numbers");
+}
+function isNumbers(v: Attr | undefined): v is number[] {
+  return Array.isArray(v) && v.every((x) => typeof x === "number");
+}
+export function listAttr(op: Op, key: string): readonly Attr[] {
+  const v = op.attrs[key];
+  return Array.isArray(v) ? v : fail(op, key, "a list");
+}
+export function stringsAttr(op: Op, key: string): readonly string[] {
+  const v = op.attrs[key];
+  return isStrings(v) ? v : fail(op, key, "a list of strings");
+}
+function isStrings(v: Attr | undefined): v is readonly string[] {
+  return Array.isArray(v) && v.every((x) => typeof x === "string");
 }
 export function denseAttr(op: Op, key: string): Dense {
   const v = op.attrs[key];

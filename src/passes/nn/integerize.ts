@@ -108,7 +108,7 @@ class Integerizer {
     return s;
   }
 
-  // --- where integers end -----------------------------------------------------------------------------------------
+  // --- where integers end
 
   private round(op: Op): void {
     const { def } = op.operand(0);

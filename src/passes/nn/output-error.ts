@@ -20,6 +20,8 @@ export interface OutputError {
    * bit any is right. Only for outputs that are one vector or a list of vectors.
    */
   readonly argmax_agreement?: number;
+  /** Share of rows that agree only because of that. */
+  readonly ties?: number;
   /** Whether the rows look like scores: the float network's largest element stands out. */
   readonly scores?: boolean;
   /**
@@ -63,6 +65,7 @@ export class OutputMeter {
   private count = 0;
   private rows = 0;
   private agreeing = 0;
+  private ties = 0;
   private clear = 0;
   private same = 0;
   private step = 0;
@@ -109,7 +112,12 @@ export class OutputMeter {
     });
     this.rows++;
     // An integer network's next number is a different one; a float network's, rounded, may be the same.
-    if (x[first]! - x[argmax(y)]! < 0.999 * step) this.agreeing++;
+    const chosen = argmax(y);
+    if (chosen === first) this.agreeing++;
+    else if (x[first]! - x[chosen]! < 0.999 * step) {
+      this.agreeing++;
+      this.ties++;
+    }
     const deviation = Math.sqrt(Math.max(0, squares / x.length - (sum / x.length) ** 2));
     if (x[first]! - second > LEAD * deviation) this.clear++;
   }
@@ -128,7 +136,11 @@ export class OutputMeter {
           : signal === 0
             ? -Infinity
             : 10 * Math.log10(signal / noise),
-      ...(rows > 0 && { argmax_agreement: this.agreeing / rows, scores: this.clear >= rows / 2 }),
+      ...(rows > 0 && {
+        argmax_agreement: this.agreeing / rows,
+        ties: this.ties / rows,
+        scores: this.clear >= rows / 2,
+      }),
       ...(isLabel && { equal: this.same / count }),
     };
   }

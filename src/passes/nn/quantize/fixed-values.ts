@@ -26,7 +26,7 @@ import {
 import { BEYOND, describeValue, placeOfValue } from "./calibrate.js";
 import { spreadBits } from "./formats.js";
 import type { Plan } from "./plan.js";
-import { isQuantizedModel } from "../../../ir/nn/roles.js";
+import { SCALE_BITS } from "./width-rules.js";
 
 /** A float tensor and what stands for it: rounded to a format of its own. */
 export interface Rounding {
@@ -39,8 +39,7 @@ export interface Rounding {
 export const EXACT_LIMIT = 40;
 /** Operands of elementwise products up to this width are not rounded: one hardware multiplier takes them. */
 const FACTOR_LIMIT = 18;
-/** Significant bits of factors between scales, and most bits of one. */
-export const SCALE_BITS = 25;
+/** Most bits of a factor between scales. */
 const MAX_SCALE_BITS = 40;
 /** Fractional bits of constants that are added to multiples of integers. */
 const OFFSET_BITS = 12;
@@ -66,22 +65,17 @@ export class FixedValues {
   /** Corrections of the mean that the addition of a constant behind a matmul takes along, by that addition. */
   readonly pendingShift = new Map<Op, Float64Array>();
 
-  /** Whether the network is one of integers, whose constants must be finer than ours. */
-  readonly integers: boolean;
-
   constructor(
     readonly source: Module,
     readonly plan: Plan,
-  ) {
-    this.integers = isQuantizedModel(source);
-  }
+  ) {}
 
   isConstant(v: Value): boolean {
     return constantOf(v) !== undefined;
   }
 
   exactOf(v: Value): Value {
-    if (this.isConstant(v)) return this.constant(v, this.plan.width(v));
+    if (this.isConstant(v)) return this.constant(v, this.plan.decided(v).bits);
     const found = this.exact.get(v);
     if (found === undefined) throw new CompilerBug(`quantize: ${describeValue(v)} is used before it is converted`);
     return found;
@@ -93,7 +87,7 @@ export class FixedValues {
 
   /** `v` in its final format. */
   narrow(v: Value): Value {
-    if (this.isConstant(v)) return this.constant(v, this.plan.width(v));
+    if (this.isConstant(v)) return this.constant(v, this.plan.decided(v).bits);
     const done = this.rounded.get(v);
     if (done !== undefined) return done;
     const x = this.exactOf(v);
@@ -132,10 +126,7 @@ export class FixedValues {
   /** An operand of a product. */
   factor(v: Value, reader: Op): Value {
     if (this.isConstant(v))
-      return this.constant(
-        v,
-        (this.integers ? SCALE_BITS : this.plan.factorWidth(reader)) + spreadBits(valuesOfDense(constantOf(v)!)),
-      );
+      return this.constant(v, this.plan.decidedFactor(reader).bits + spreadBits(valuesOfDense(constantOf(v)!)));
     const x = this.exactOf(v);
     const linear = v.def !== undefined && roleOf(v.def) === "linear";
     return !linear && this.elem(x).width <= FACTOR_LIMIT ? x : this.narrow(v);

@@ -17,6 +17,13 @@ export function isLinear(op: Op): boolean {
   );
 }
 
+/** Whether the operation is a product of a tensor and a constant, element by element. */
+export function isScaling(op: Op): boolean {
+  return (
+    op.name === "nn.mul" && (constantOf(op.operand(0)) === undefined) !== (constantOf(op.operand(1)) === undefined)
+  );
+}
+
 /** Scalar products of a conv or matmul; 0 for other operations. */
 export function macsOf(op: Op): number {
   if (op.name !== nn.conv.name && op.name !== nn.matmul.name) return 0;

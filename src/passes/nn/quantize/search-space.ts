@@ -5,14 +5,18 @@
  */
 import type { Module, Op, Value } from "../../../ir/core.js";
 import { strAttr } from "../../../ir/define-op.js";
-import { fixedOf, constantOf, isConstant } from "../../../ir/nn/values.js";
+import { fixedOf, isConstant } from "../../../ir/nn/values.js";
 import { costTerms, termCost, type CostTerm } from "./area.js";
 import type { BuiltModule } from "./build.js";
 import type { TensorStats } from "./calibrate.js";
-import { isLinear } from "./linear.js";
-import { feedsOutput, integerBits, PASSES_ON, VIEWS, type Plan } from "./plan.js";
+import { isLinear, isScaling } from "./linear.js";
+import type { Plan } from "./plan.js";
 import type { LayerPrecision, PrecisionSpec } from "./precision.js";
 import { isRelative } from "./tables.js";
+import { feedsOutput, PASSES_ON } from "./tensor-roles.js";
+import { VIEWS } from "./views.js";
+import { WIDTH_CONSTANTS } from "./width-constants.js";
+import { integerBits } from "./width-facts.js";
 
 export type WidthKind = "weights" | "activations" | "input";
 
@@ -99,7 +103,9 @@ export class SearchSpace {
       // Ports of the network keep their width: outputs, and inputs that are integers.
       if (
         feedsOutput(t) ||
-        (t.def === undefined && (base.input !== undefined || integerBits(stats.get(t)!) !== undefined))
+        (t.def === undefined &&
+          (base.input !== undefined ||
+            integerBits(stats.get(t)!, WIDTH_CONSTANTS.integerInputBits.value) !== undefined))
       )
         continue;
       const first = startOf(t);
@@ -127,9 +133,9 @@ export class SearchSpace {
     const widths = this.variables.map((v) => v.min);
     const raise = (i: number, bits: number): void =>
       void (widths[i] = Math.min(this.variables[i]!.max, Math.max(widths[i]!, bits)));
-    for (const [op, i] of this.byWeights) raise(i, plan.weightWidth(op));
-    for (const [tensor, i] of this.byTensor) raise(i, plan.width(tensor));
-    for (const [op, i] of this.byFactor) raise(i, plan.factorWidth(op));
+    for (const [op, i] of this.byWeights) raise(i, plan.decidedWeights(op).bits);
+    for (const [tensor, i] of this.byTensor) raise(i, plan.decided(tensor).bits);
+    for (const [op, i] of this.byFactor) raise(i, plan.decidedFactor(op).bits);
     for (const [op, i] of this.byTable) raise(i, plan.argumentWidth(op));
     return widths;
   }
@@ -180,13 +186,6 @@ export class SearchSpace {
       this.variables.length,
     );
   }
-}
-
-/** A product of a tensor and a constant, element by element. */
-function isScaling(op: Op): boolean {
-  return (
-    op.name === "nn.mul" && (constantOf(op.operand(0)) === undefined) !== (constantOf(op.operand(1)) === undefined)
-  );
 }
 
 function lookup(map: ReadonlyMap<Op, number>, op: Op | undefined): number | undefined {

@@ -2,8 +2,9 @@
 import type { Op, Value } from "../../../../ir/core.js";
 import { decidesBySign } from "../../../../ir/define-op.js";
 import * as nn from "../../../../ir/nn/ops.js";
-import { EXACT_LIMIT, SCALE_BITS, type FixedValues } from "../fixed-values.js";
-import { feedsWhole } from "../plan.js";
+import { EXACT_LIMIT, type FixedValues } from "../fixed-values.js";
+import { feedsWhole } from "../tensor-roles.js";
+import { SCALE_BITS } from "../width-rules.js";
 import { limitsAt } from "./integers.js";
 
 /** Operands that become integers are rounded first beyond this width only. */

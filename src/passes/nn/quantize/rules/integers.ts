@@ -5,7 +5,8 @@ import { decidesBySign, roleOf } from "../../../../ir/define-op.js";
 import * as nn from "../../../../ir/nn/ops.js";
 import { constantOf, valuesOfDense } from "../../../../ir/nn/values.js";
 import { isWide } from "../../../../ir/types.js";
-import { EXACT_LIMIT, SCALE_BITS, type FixedValues } from "../fixed-values.js";
+import { EXACT_LIMIT, type FixedValues } from "../fixed-values.js";
+import { SCALE_BITS } from "../width-rules.js";
 
 /** Most bits of whole numbers that count as such. */
 const COUNT_LIMIT = 24;

@@ -19,7 +19,7 @@ const OUTPUT_BITS = 16;
  * too.
  */
 export function take(op: Op, f: FixedValues): Value {
-  const table = f.constant(op.operand(1), f.plan.width(op.result));
+  const table = f.constant(op.operand(1), f.plan.decided(op.result).bits);
   const y = f.emit(op.name, [f.exactOf(op.operand(0)), table], op.result, op.attrs);
   f.final.add(y);
   return y;
