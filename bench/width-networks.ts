@@ -14,7 +14,7 @@ import { elementCount, type TensorType } from "../src/ir/types.js";
 import { PassContext } from "../src/passes/pass-context.js";
 import { PassManager } from "../src/passes/pass-manager.js";
 import { spread, type Sample } from "../src/passes/nn/quantize/calibrate.js";
-import { isIntegerModel } from "../src/passes/nn/quantize/quantizer.js";
+import { isQuantizedModel } from "../src/ir/nn/roles.js";
 import { dataSets } from "../scripts/data-sets.js";
 
 export interface WidthNetwork {
@@ -84,7 +84,7 @@ function sizesOf(module: Module): number[] {
 function loadIdiom(name: string, dir: string): WidthNetwork | undefined {
   const path = join(dir, "model.onnx");
   const { imported, float } = prepare(path);
-  if (isIntegerModel(float)) return undefined;
+  if (isQuantizedModel(float)) return undefined;
   const names = imported.func.attrs["inputs"] as readonly string[];
   const given = dataSets(dir).map((s) => names.map((n) => Float64Array.from(s.inputs.get(n)?.data ?? [])));
   if (existsSync(join(dir, "eval.npz")) && names.length === 1) {

@@ -16,7 +16,7 @@ import { fileURLToPath } from "node:url";
 import { Command } from "commander";
 import { UserError } from "../src/diagnostics/index.js";
 import type { Module } from "../src/ir/core.js";
-import { shapeOf } from "../src/ir/eval/nn-fixed.js";
+import { shapeOf } from "../src/ir/nn/values.js";
 import { printModule } from "../src/ir/text/printer.js";
 import { hardwareCost } from "../src/passes/nn/quantize/area.js";
 import { WidthBudget, type Keep } from "../src/passes/nn/quantize/budget.js";

@@ -2,7 +2,8 @@
 import { join } from "node:path";
 import { UserError } from "../diagnostics/index.js";
 import type { Module } from "../ir/core.js";
-import { fixedOf, prepareNn } from "../ir/eval/nn-fixed.js";
+import { prepareNn } from "../ir/eval/nn-fixed.js";
+import { fixedOf } from "../ir/nn/values.js";
 import { portScale } from "../ir/port-scales.js";
 import { parseModule } from "../ir/text/parser.js";
 import { showType } from "../ir/types.js";
@@ -27,7 +28,7 @@ import type { CompareOptions } from "./options.js";
 import type { DesignReport } from "./report.js";
 import { stagePipeline } from "./stages.js";
 import { readText, type Session } from "./session.js";
-import { mergeShapes } from "./shapes.js";
+import { mergeShapes, statedShapes } from "./shapes.js";
 
 /** @errors IO001, IO004, IO005, IO006, NP* */
 export function compare(model: string, dir: string, options: CompareOptions, session: Session): Comparison {
@@ -37,7 +38,7 @@ export function compare(model: string, dir: string, options: CompareOptions, ses
   const design = JSON.parse(readText(host, join(dir, "design.json"))) as Partial<DesignFile>;
   const path = join(dir, "nn.hir");
   if (design.network === undefined || !host.exists(path)) throw UserError.of("IO004", { path: dir, missing: "nn.hir" });
-  const network = loadModel(model, session, mergeShapes(design, options));
+  const network = loadModel(model, session, mergeShapes(design, statedShapes(options, session)));
   if (fingerprint(network) !== design.network)
     throw UserError.of("IO006", { path: dir, made: design.model ?? "another model", model });
   const fixed = parseModule(readText(host, path), path, session.sink);

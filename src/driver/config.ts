@@ -23,7 +23,7 @@ import {
 import { readText, type Session } from "./session.js";
 import { parseAxisWidth } from "../backend-hls/design/port-limits.js";
 import { extraPass, type ExtraPasses, joinExtraPasses, STAGES } from "./stages.js";
-import { mergeShapes, shapesFromConfig } from "./shapes.js";
+import { mergeShapes, shapesFromConfig, statedShapes } from "./shapes.js";
 
 export interface Settings {
   readonly device: string;
@@ -48,6 +48,8 @@ export interface Settings {
   readonly given: GivenShapes;
   /** Pipelines of the user behind stages. */
   readonly extraPasses: ExtraPasses;
+  /** The package holds all its Verilog in one file as well. */
+  readonly singleFile: boolean;
 }
 
 /** Half of the samples tell whether the other half has told the truth. */
@@ -70,6 +72,7 @@ const KEYS = [
   "hold_out",
   "shape",
   "dim",
+  "bind",
   "passes_after",
 ];
 
@@ -152,13 +155,14 @@ export function resolveSettings(options: CompileOptions, session: Session): Sett
     widths,
     acceptAccuracy,
     holdOut,
+    singleFile: options.singleFile ?? false,
     extraPasses: joinExtraPasses([
       extraPassesOf(file["passes_after"], at),
       ...STAGES.flatMap((stage) =>
         options.extraPasses?.[stage] === undefined ? [] : [extraPass(stage, options.extraPasses[stage])],
       ),
     ]),
-    given: mergeShapes(shapesFromConfig(file["shape"], file["dim"], at), options),
+    given: mergeShapes(shapesFromConfig(file, at, session), statedShapes(options, session)),
     precisionGiven: options.precision !== undefined || file["precision"] !== undefined,
     precisionStated: !isDefaultPrecision(stated),
     device: options.device ?? text("device") ?? "xcu280",

@@ -42,6 +42,7 @@ import { stagePipeline, type ExtraPasses } from "./stages.js";
 import { reportSearch, search, unseen, validationOf, type Searched } from "./precision.js";
 import type { AccuracyCheck, IntegersReport, PrecisionReport } from "./report.js";
 import type { Session } from "./session.js";
+import { isQuantizedModel } from "../ir/nn/roles.js";
 import { allocateWidths, reportWidths, sayWidths } from "./widths.js";
 
 /** Samples of the data that are looked at at all. */
@@ -196,7 +197,7 @@ class Judged {
     if (split.none !== undefined) session.sink.report("QU023", { reason: split.none });
     const missing = this.lacks(before.decisive, GOOD);
     if (missing.length === 0) return this.conclude(first, before, undefined);
-    const isInteger = this.prepared.func.body.ops.some((op) => op.name === "nn.round");
+    const isInteger = isQuantizedModel(this.prepared);
     // What the user states is not changed, and a model's own integers cannot be.
     if (searched !== undefined || settings.precisionStated || isInteger) return this.conclude(first, before, undefined);
     // What the design is like without some samples tells what to do; others then judge.

@@ -1,7 +1,7 @@
 /** Options of the driver's functions. */
 import type { AxisWidth } from "../backend-hls/design/port-limits.js";
-import type { Minimize, Target } from "../backend-hls/design/target.js";
-
+import type { Minimize, Target } from "../backend-hls/design/request.js";
+import type { BoundTensor } from "../frontend/bind.js";
 import type { ExtraPasses } from "./stages.js";
 
 export type { AxisWidth, Minimize, Target };
@@ -13,6 +13,8 @@ export type { AxisWidth, Minimize, Target };
 export interface ShapeOptions {
   readonly shapes?: Readonly<Record<string, readonly number[]>>;
   readonly dims?: Readonly<Record<string, number>>;
+  /** Inputs that are constants of the hardware, by their names. */
+  readonly bind?: Readonly<Record<string, BoundValue>>;
 }
 
 /**
@@ -21,6 +23,9 @@ export interface ShapeOptions {
  */
 export const WIDTHS_CHOICES = ["rules", "least-cost", "least-noise"] as const;
 export type WidthsChoice = (typeof WIDTHS_CHOICES)[number];
+
+/** A number for all elements, elements in row-major order, a NumPy file (`.npy`), or an array. */
+export type BoundValue = number | boolean | readonly number[] | string | BoundTensor;
 
 export interface CompileOptions extends ShapeOptions {
   /** Folder of the artefacts. */
@@ -44,6 +49,8 @@ export interface CompileOptions extends ShapeOptions {
   /** What is to be least under the target; a compromise where absent. */
   readonly minimize?: Minimize;
   readonly axisWidth?: AxisWidth;
+  /** Put all Verilog of the package into one file as well, ip/TOP_all.v. */
+  readonly singleFile?: boolean;
   readonly device?: string;
   readonly clockMhz?: number;
   /** YAML file; what the other options state has precedence. */

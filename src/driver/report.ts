@@ -1,4 +1,5 @@
 /** The fields of DIR/report.json and of the `--json` outputs that scripts rely on. */
+import type { Bindings } from "../frontend/bind.js";
 
 export interface Resources {
   readonly lut: number;
@@ -35,6 +36,8 @@ export interface OutputAccuracy {
   readonly sqnr_db: number;
   /** Share of rows whose largest element is the same; only for one vector or a list of vectors. */
   readonly argmax_agreement?: number;
+  /** Share of rows that count as the same because the two elements differ by less than the output's last bit. */
+  readonly ties?: number;
   /** Whether the rows look like scores, so that their argmax is judged. */
   readonly scores?: boolean;
   /** Share of elements that are the same number; only for outputs that are labels. */
@@ -181,6 +184,8 @@ export interface DesignReport {
   /** Shapes that were stated for the model's inputs, and sizes of its symbolic dimensions; absent where none were. */
   readonly shapes?: Readonly<Record<string, readonly number[]>>;
   readonly dims?: Readonly<Record<string, number>>;
+  /** Inputs that were stated to be constants, as `--bind` takes them. */
+  readonly bind?: Bindings;
   readonly device: string;
   readonly clock_mhz: number;
   /** Cycles between samples, predicted. */

@@ -4,7 +4,7 @@ import type { Module } from "../ir/core.js";
 import { WidthBudget, type Allocation } from "../passes/nn/quantize/budget.js";
 import { QUANTIZE_DEFAULTS, type QuantizationReport } from "../passes/nn/quantize/index.js";
 import { showPrecision } from "../passes/nn/quantize/precision.js";
-import { isIntegerModel } from "../passes/nn/quantize/quantizer.js";
+import { isQuantizedModel } from "../ir/nn/roles.js";
 import { WIDTH_CONSTANTS } from "../passes/nn/quantize/width-constants.js";
 import { MODEL_RULE } from "../passes/nn/quantize/width-report.js";
 import type { Settings } from "./config.js";
@@ -31,7 +31,7 @@ export function allocateWidths(
   if (choice === "rules") return undefined;
   const refuse = (needs: string): UserError => UserError.of("QU027", { widths: choice, needs });
   if (settings.maxError.length > 0) throw refuse("no --max-error, which searches widths itself");
-  if (isIntegerModel(float)) throw refuse("a float network; this one brings its own integers");
+  if (isQuantizedModel(float)) throw refuse("a float network; this one brings its own integers");
   if (split === undefined || split.calibration.length < LEAST_SAMPLES)
     throw refuse(`calibration data of at least ${LEAST_SAMPLES} samples`);
   const budget = new WidthBudget(float, {
@@ -59,7 +59,7 @@ export function sayWidths(float: Module, report: QuantizationReport, settings: S
   }
   const [stated, used] = [showPrecision(settings.precision), showPrecision(report.precision)];
   const real = report.widths.some((w) => w.rule !== MODEL_RULE);
-  if (settings.precisionGiven && isIntegerModel(float) && stated !== used && real)
+  if (settings.precisionGiven && isQuantizedModel(float) && stated !== used && real)
     session.sink.report("QU029", { stated, used });
 }
 

@@ -4,16 +4,17 @@
  * for cycle (docs/architecture.md, "Timing model").
  */
 import { CompilerBug } from "../../diagnostics/index.js";
+import { lookUp } from "../../diagnostics/at.js";
 import type { StreamPlan } from "../channel/stream-plan.js";
 import {
   type Channel,
-  type Design,
+  channelInto,
+  endBuffersOf,
   inLockstep,
   type InputNode,
-  type KernelNode,
-  type OutputNode,
-  sinksOf,
-} from "./design.js";
+  type Network,
+  type TimedKernel,
+} from "./network.js";
 
 export interface TimelineResult {
   /** Cycles from the first input beat to the last output beat of a sample in an idle pipeline, both counted. */
@@ -160,25 +161,25 @@ class ChannelState {
 }
 
 /** Runs the design; throws where it cannot finish, which would be a deadlock. */
-export function runTimeline(design: Design, options: TimelineOptions): TimelineResult {
+export function runTimeline(network: Network, options: TimelineOptions): TimelineResult {
   const states = new Map<Channel, ChannelState>();
-  for (const c of design.channels) {
+  for (const c of network.channels) {
     if (c.direct) continue;
     const trace: ChannelTrace | undefined = options.trace && { pushes: [], shifts: [], copies: [], takes: [] };
     if (trace !== undefined) options.trace!.set(c, trace);
     states.set(c, new ChannelState(c, !options.unbounded, trace));
   }
-  const of = (cs: readonly Channel[]): ChannelState[] => cs.map((c) => states.get(c)!);
-  const into = (node: KernelNode | InputNode): { state: ChannelState; delay: number }[] =>
-    sinksOf(node).map((s) => ({ state: states.get(s.channel)!, delay: s.delay }));
-  const inputs = design.inputs.map((node: InputNode) => ({
+  const of = (cs: readonly Channel[]): ChannelState[] => cs.map((c) => lookUp(states, c, "state"));
+  const into = (node: TimedKernel | InputNode): { state: ChannelState; delay: number }[] =>
+    endBuffersOf(node).map((s) => ({ state: lookUp(states, s.channel, "state"), delay: s.delay }));
+  const inputs = network.inputs.map((node) => ({
     node,
     words: node.order.words,
     sent: 0,
     outputs: into(node),
   }));
   // Kernels in lockstep do what the first of them does, later.
-  const kernels = design.kernels
+  const kernels = network.kernels
     .filter((k) => !inLockstep(k))
     .map((node) => ({
       node,
@@ -188,10 +189,10 @@ export function runTimeline(design: Design, options: TimelineOptions): TimelineR
       outputs: into(node),
       fired: false,
     }));
-  const outputs = design.outputs.map((node: OutputNode) => ({
+  const outputs = network.outputs.map((node) => ({
     node,
-    input: states.get(node.inputs[0]!)!,
-    beats: node.inputs[0]!.plan.table.steps,
+    input: lookUp(states, channelInto(node), "state"),
+    beats: channelInto(node).plan.table.steps,
     taken: 0,
     fired: false,
   }));
@@ -200,7 +201,7 @@ export function runTimeline(design: Design, options: TimelineOptions): TimelineR
   const sampleEnd: number[] = [];
   let cycle = 0;
   let quiet = 0;
-  const longest = design.kernels.reduce((n, k) => n + k.pipeline.depth, 1) + options.pace + 64;
+  const longest = network.kernels.reduce((n, k) => n + k.depth, 1) + options.pace + 64;
   const done = (): boolean => outputs.every((o) => o.taken === o.beats * options.samples);
   while (!done()) {
     for (const s of all) s.receive(cycle);

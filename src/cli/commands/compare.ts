@@ -4,8 +4,10 @@ import { percent, short, widthsInWords } from "../../driver/comparison.js";
 import { runAction, type GlobalOptions } from "../action.js";
 import type { CliEnv } from "../env.js";
 import {
+  BIND_OPTION,
   DIM_OPTION,
   namedShape,
+  namedBound,
   namedSize,
   positiveInteger,
   SHAPE_OPTION,
@@ -35,6 +37,7 @@ export function compareCommand(env: CliEnv): Command {
     )
     .option(...SHAPE_OPTION, namedShape)
     .option(...DIM_OPTION, namedSize)
+    .option(...BIND_OPTION, namedBound)
     .option("--html <file>", "draw it: one HTML file that needs nothing else")
     .option("--samples <n>", "use at most so many samples, spread over the data", positiveInteger)
     .option("--json", "print everything as JSON")

@@ -16,8 +16,10 @@ import type { CliEnv } from "../env.js";
 import {
   axisWidth,
   budget,
+  BIND_OPTION,
   DIM_OPTION,
   namedShape,
+  namedBound,
   namedSize,
   names,
   positiveInteger,
@@ -54,6 +56,7 @@ interface Flags extends GlobalOptions, ShapeFlags {
   readonly verifyEach: boolean;
   readonly passesAfter?: readonly string[];
   readonly plugin?: readonly string[];
+  readonly singleFile?: boolean;
   readonly json?: boolean;
 }
 
@@ -132,6 +135,7 @@ export function compileCommand(env: CliEnv): Command {
     )
     .option(...SHAPE_OPTION, namedShape)
     .option(...DIM_OPTION, namedSize)
+    .option(...BIND_OPTION, namedBound)
     .option(
       "--passes-after <stage=pipeline>",
       "run passes behind a stage: prepare, to-fixed, lower, schedule, hardware; may be repeated",
@@ -142,6 +146,7 @@ export function compileCommand(env: CliEnv): Command {
     .option("--dump-ir <dir>", "write the IR after each pass to numbered files")
     .option("--verify-each", "run the verifier after each pass", true)
     .option("--no-verify-each", "leave the verifier out (only to time the compiler)")
+    .option("--single-file", "put all Verilog of the package into one file as well: DIR/ip/TOP_all.v")
     .option("--json", "print report.json instead of the summary")
     .addHelpText(
       "after",
@@ -194,6 +199,7 @@ function compileOptions(f: Flags): CompileOptions {
     ...(f.clock !== undefined && { clockMhz: f.clock }),
     ...(f.config !== undefined && { config: f.config }),
     ...(f.passesAfter !== undefined && { extraPasses: joinExtraPasses(f.passesAfter.map(parseExtraPass)) }),
+    ...(f.singleFile !== undefined && { singleFile: f.singleFile }),
     ...(f.printIrAfter !== undefined && { printIrAfter: f.printIrAfter }),
     ...(f.dumpIr !== undefined && { dumpIr: f.dumpIr }),
   };

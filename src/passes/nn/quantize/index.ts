@@ -14,9 +14,10 @@ import { bool, definePass, int, type Predicate } from "../../define-pass.js";
 import type { PassContext } from "../../pass-context.js";
 import type { Sample } from "./calibrate.js";
 import { checkLayerNames, defaultPrecision, isDefaultPrecision, type PrecisionSpec } from "./precision.js";
-import { isIntegerModel, quantizeModule } from "./quantizer.js";
+import { quantizeModule } from "./quantizer.js";
 import { widthEntries, type ChosenWidths, type WidthEntry } from "./width-report.js";
 import { FLOAT_TENSOR, tensorNames } from "../tensor-pairs.js";
+import { isQuantizedModel } from "../../../ir/nn/roles.js";
 
 export const CALIBRATION_SAMPLES = new ContextKey<readonly Sample[]>("calibration samples");
 export const PRECISION = new ContextKey<PrecisionSpec>("a precision");
@@ -135,7 +136,7 @@ export const quantize = definePass({
   run: (module, options, ctx) => {
     const asked = ctx.get(PRECISION) ?? defaultPrecision;
     // What a quantized model leaves in floating point must not cost its integers a bit.
-    const integers = isIntegerModel(module);
+    const integers = isQuantizedModel(module);
     const stated = integers && isDefaultPrecision(asked) ? INTEGER_PRECISION : asked;
     const [table, reciprocal, scale] = integers ? [12, 14, 18] : [options.table, options.reciprocal, options.scale];
     const [input, output] = [options.input ?? stated.input, options.output ?? stated.output];

@@ -1,9 +1,10 @@
 /**
- * Post-training quantization of a float nn module whose operations all have a fixed-point form
- * (`prepareForFixedPoint`): statistics, weights, plan, module, and a refinement of the plan against the float network's
+ * Post-training quantization of a float nn module whose operations all have a fixed-point form (the stage `prepare`
+ * leaves no others): statistics, weights, plan, module, and a refinement of the plan against the float network's
  * outputs.
  */
 import type { Module, Op, Value } from "../../../ir/core.js";
+import { isQuantizedModel } from "../../../ir/nn/roles.js";
 import { EXACT } from "../integerize.js";
 import { buildFixed, type BuiltModule } from "./build.js";
 import { calibrate, inputRows, type Sample, type TensorStats } from "./calibrate.js";
@@ -40,14 +41,9 @@ export function quantizeModule(
 ): Quantizer {
   const stats = calibrate(float, samples);
   const weights = roundAllWeights(float, samples, options, weightOptions, stats);
-  const plan = new Plan(stats, options, weights, totalMacs(float), isIntegerModel(float));
+  const plan = new Plan(stats, options, weights, totalMacs(float), isQuantizedModel(float));
   if (refineTrials > 0) refine(float, plan, samples, refineTrials);
   return { float, plan, built: buildFixed(float, plan) };
-}
-
-/** Whether the network has integers of its own, from a quantized model. */
-export function isIntegerModel(module: Module): boolean {
-  return module.func.body.ops.some((op) => op.name === "nn.round");
 }
 
 function totalMacs(module: Module): number {
@@ -61,7 +57,7 @@ function roundAllWeights(
   how: WeightOptions,
   stats: ReadonlyMap<Value, TensorStats>,
 ): Map<Op, RoundedWeights> {
-  const widths = new Plan(stats, options, new Map(), totalMacs(float), isIntegerModel(float));
+  const widths = new Plan(stats, options, new Map(), totalMacs(float), isQuantizedModel(float));
   const round = weightRounder(float, samples, how);
   return new Map(roundedLayers(float).map((op) => [op, round(op, widths.decidedWeights(op).bits)]));
 }

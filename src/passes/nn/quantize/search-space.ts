@@ -5,7 +5,7 @@
  */
 import type { Module, Op, Value } from "../../../ir/core.js";
 import { strAttr } from "../../../ir/define-op.js";
-import { fixedOf } from "../../../ir/eval/nn-fixed.js";
+import { fixedOf, isConstant } from "../../../ir/nn/values.js";
 import { costTerms, termCost, type CostTerm } from "./area.js";
 import type { BuiltModule } from "./build.js";
 import type { TensorStats } from "./calibrate.js";
@@ -167,11 +167,12 @@ export class SearchSpace {
         if (x.def === undefined || !(VIEWS.has(x.def.name) || KEEPS_WIDTH.has(x.def.name))) return undefined;
       }
     };
-    const floatOp = (op: Op | undefined): Op | undefined => (op === undefined ? undefined : built.origins.get(op));
+    const originOf = (op: Op | undefined): Op | undefined => (op === undefined ? undefined : built.origins.get(op));
     const variableOf = (t: CostTerm, v: Value): number | undefined => {
-      if (t.kind === "table" && v === t.first) return lookup(this.byTable, floatOp(t.second.def));
-      if (v.def?.name !== "nn.constant") return origin(v);
-      const op = floatOp(v.uses[0]?.op);
+      if (t.kind === "table" && v === t.first) return lookup(this.byTable, originOf(t.second.def));
+      if (!isConstant(v)) return origin(v);
+      const reader = v.uses[0]?.op;
+      const op = originOf(reader);
       return lookup(this.byWeights, op) ?? lookup(this.byFactor, op);
     };
     return new CostModel(
@@ -258,7 +259,7 @@ function startOf(v: Value): Op | undefined {
   if (isLinear(v.def)) return v.def;
   if (!PASSES_ON.has(v.def.name)) return undefined;
   for (const x of v.def.operands) {
-    if (x.def === undefined || x.def.name === "nn.constant" || x.uses.length !== 1) continue;
+    if (x.def === undefined || isConstant(x) || x.uses.length !== 1) continue;
     const start = startOf(x);
     if (start !== undefined) return start;
   }

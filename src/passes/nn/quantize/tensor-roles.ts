@@ -4,10 +4,9 @@
  */
 import type { Op, Value } from "../../../ir/core.js";
 import { numAttr, strAttr } from "../../../ir/define-op.js";
-import { valuesOfDense } from "../../../ir/eval/nn-fixed.js";
+import { constantOf, valuesOfDense } from "../../../ir/nn/values.js";
 import { typeOfRange, type FixedType } from "../../../ir/types.js";
 import { spreadBits } from "./formats.js";
-import { constantOf } from "./linear.js";
 import { isRelative, isSteep } from "./tables.js";
 import { VIEWS } from "./views.js";
 

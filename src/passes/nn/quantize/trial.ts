@@ -9,7 +9,8 @@ import { roundInputs } from "./inputs.js";
 import { macsOf } from "./linear.js";
 import { Plan } from "./plan.js";
 import type { PrecisionSpec } from "./precision.js";
-import { isIntegerModel, roundedLayers, weightRounder, type WeightOptions } from "./quantizer.js";
+import { isQuantizedModel } from "../../../ir/nn/roles.js";
+import { roundedLayers, weightRounder, type WeightOptions } from "./quantizer.js";
 import type { RoundedWeights } from "./weights.js";
 import type { QuantizeOptions } from "./width-facts.js";
 
@@ -38,7 +39,7 @@ export class Trials {
     this.stats = calibrate(float, calibration);
     this.round = weightRounder(float, calibration, how);
     this.linear = roundedLayers(float);
-    this.integerModel = isIntegerModel(float);
+    this.integerModel = isQuantizedModel(float);
     this.totalMacs = float.func.body.ops.reduce((n, op) => n + macsOf(op), 0);
   }
 

@@ -4,11 +4,11 @@
  */
 import type { Op, Value } from "../../../ir/core.js";
 import { strAttr } from "../../../ir/define-op.js";
-import { shapeOf, valuesOfDense } from "../../../ir/eval/nn-fixed.js";
+import { constantOf, shapeOf, valuesOfDense } from "../../../ir/nn/values.js";
 import { unaryFunction } from "../../../ir/nn/unary-table.js";
 import type { FixedType } from "../../../ir/types.js";
 import type { TensorStats } from "./calibrate.js";
-import { constantOf, isLinear, macsOf } from "./linear.js";
+import { isLinear, macsOf } from "./linear.js";
 import type { LayerPrecision, PrecisionSpec } from "./precision.js";
 import { epsilonOf, feedsOutput, integerLimits, normalizations, PASSES_ON } from "./tensor-roles.js";
 import { isRelative } from "./tables.js";
