@@ -2,6 +2,7 @@
  * Every message that a user can get, in one table. Two letters for the area, three digits, never reused:
  * ON reading ONNX, NP data files, QU quantization, FL lowering and scheduling, TX textual IR and pass pipelines,
  * TO external tools, IO files and folders, CF configuration and command line.
+ * Over 400 lines, because it is one table.
  * Style: lower case, no full stop, actual values in the text; the hint says what to type.
  */
 import type { Severity } from "./index.js";
