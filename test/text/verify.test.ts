@@ -80,7 +80,7 @@ describe("verifier of the object graph", () => {
   it("says how many problems it does not show, if there are any", () => {
     const wrong = (count: number): string => {
       const { module } = small();
-      for (let i = 0; i <= count; i++) module.body.append(new Op({ name: "t.op", attrs: { sym: "same" } }));
+      for (let i = 0; i < count; i++) module.body.append(new Op({ name: "t.op", attrs: { odd: i } }));
       expect(findProblems(module).length).toBe(count);
       try {
         assertValid(module, "here");
