@@ -55,7 +55,10 @@ describe("a value that is stated for an input", () => {
   it("is one number for all elements, as many as there are, or an array that says the open dimensions", () => {
     const sum = onnx({
       input: [floats("x", [1, 4]), floats("t", ["n", "m"])],
-      node: [node("ReduceSum", ["t"], ["s"], "", [{ name: "keepdims", type: 2, i: 0 }]), node("Add", ["x", "s"], ["y"])],
+      node: [
+        node("ReduceSum", ["t"], ["s"], "", [{ name: "keepdims", type: 2, i: 0 }]),
+        node("Add", ["x", "s"], ["y"]),
+      ],
     });
     const added = (bind: GivenShapes["bind"], shapes?: GivenShapes["shapes"]): number =>
       values(read(sum, { bind: bind!, ...(shapes !== undefined && { shapes }) }).module)[0]! - x[0]!;
@@ -81,7 +84,13 @@ describe("a value that is stated for an input", () => {
     ["a fraction for integers", INT64, [], given("rate", 0.5), /is 0\.5; the input holds int64 values.*whole numbers/],
     ["2 for a truth value", BOOL, [], given("rate", 2), /is 2; the input holds bool values.*from 0 to 1/],
     ["no number", FLOAT, [], given("rate", NaN), /is NaN/],
-    ["all inputs", FLOAT, [], { bind: { x: { data: [1] }, rate: { data: [1] } } }, /no input whose value is not stated/],
+    [
+      "all inputs",
+      FLOAT,
+      [],
+      { bind: { x: { data: [1] }, rate: { data: [1] } } },
+      /no input whose value is not stated/,
+    ],
   ])("is refused: %s", (_, type, shape, stated, says) => {
     const model = onnx({
       input: [floats("x", [1, 4]), floats("rate", shape, type)],
