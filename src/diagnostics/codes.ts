@@ -162,7 +162,7 @@ export const codes = {
   }),
   QU007: error({
     text: (p: { op: string; lacks: "fixed-point form" | "meaning" | "lowering" }) =>
-      `${p.op} cannot become hardware: it has no ${p.lacks}`,
+      `${p.op} cannot be ${p.lacks === "lowering" ? "lowered" : p.lacks === "meaning" ? "computed" : "quantized"}: it has no ${p.lacks}`,
     hint: (p) =>
       p.lacks === "lowering"
         ? "registerLowering says how it becomes kernels"
