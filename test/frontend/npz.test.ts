@@ -149,15 +149,6 @@ describe("matching arrays with inputs", () => {
     ]);
     expect([...matchInputs(arrays, [image], "d.npz").data[0]!]).toEqual(new Array(24).fill(0));
   });
-  it("refuses inputs with different numbers of samples", () => {
-    const arrays = new Map([
-      ["image", array([2, 3, 4])],
-      ["mask", array([3, 3, 4])],
-    ]);
-    expect(() => matchInputs(arrays, [image, { ...image, name: "mask" }], "d.npz")).toThrow(
-      /NP005.*input mask has 3 samples, the inputs before it have 2/,
-    );
-  });
   it.each([
     ["another shape", new Map([["image", array([5, 1, 4, 3])]]), "NP003", /\[5, 1, 4, 3\].*\[N, 1, 3, 4\]/],
     [
@@ -206,6 +197,6 @@ describe("matching arrays with inputs", () => {
         ],
         "d.npz",
       ),
-    ).toThrow(/b has 4 samples, the inputs before it have 2/);
+    ).toThrow(/NP005.*b has 4 samples, the inputs before it have 2/);
   });
 });
