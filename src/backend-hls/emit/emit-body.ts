@@ -1,4 +1,5 @@
 /** Scalar bodies in hardware: fx operations as rtl, with registers where the pipeline has its stage boundaries. */
+import { elementAt, firstOf, lookUp, required } from "../../diagnostics/at.js";
 import type { Block, Module, Op, Value } from "../../ir/core.js";
 import { denseAttr, intAttr, strAttr } from "../../ir/define-op.js";
 import { u, type RtlModuleBuilder } from "../../ir/rtl/builder.js";
@@ -30,13 +31,13 @@ export class Staged {
     return new Staged(m, value, 0, true);
   }
   get value(): Value {
-    return this.later[0]!;
+    return firstOf(this.later);
   }
   atStage(stage: number): Value {
     if (this.steady) return this.value;
     if (stage < this.stage) throw new Error(`value of stage ${this.stage} used in stage ${stage}`);
     for (let s = this.later.length; s <= stage - this.stage; s++) {
-      const previous = this.later[s - 1]!;
+      const previous = elementAt(this.later, s - 1);
       this.later.push(
         previous.def?.name === "rtl.constant"
           ? previous
@@ -45,7 +46,7 @@ export class Staged {
             }),
       );
     }
-    return this.later[stage - this.stage]!;
+    return elementAt(this.later, stage - this.stage);
   }
 }
 
@@ -64,33 +65,33 @@ export function emitScalarBody(
   done?: Op,
 ): Staged {
   const env = new Map<Value, Staged>();
-  block.args.forEach((a, i) => env.set(a, args[i]!));
+  block.args.forEach((a, i) => env.set(a, elementAt(args, i)));
   let cells = 0;
   for (const op of block.ops) {
-    if (op.name === "fx.yield") return env.get(op.operand(0))!;
+    if (op.name === "fx.yield") return lookUp(env, op.operand(0), "env");
     if (op.name === "fx.constant") {
       env.set(op.result, Staged.constant(m, m.constant(intAttr(op, "raw"), wires(op.result.type as FixedType))));
       continue;
     }
     if (op === done) {
-      env.set(op.result, args[0]!);
+      env.set(op.result, firstOf(args));
       continue;
     }
     const byConstant = pipeline.constantProducts.get(op);
     if (byConstant !== undefined) {
       env.set(
         op.result,
-        emitConstantProduct(m, byConstant, op, env.get(op.operand(byConstant.varying))!, `${hint}_mul`),
+        emitConstantProduct(m, byConstant, op, lookUp(env, op.operand(byConstant.varying), "env"), `${hint}_mul`),
       );
       continue;
     }
-    const stage = pipeline.stageOf.get(op)!;
-    const operands = op.operands.map((v) => env.get(v)!.atStage(stage));
+    const stage = lookUp(pipeline.stageOf, op, "stage of");
+    const operands = op.operands.map((v) => lookUp(env, v, "env").atStage(stage));
     const name = `${hint}_${op.name.slice(3)}`;
     const cell = pipeline.cellOf.get(op);
     const { value, latency } =
       cell === undefined
-        ? emitOp(m, op, operands, pipeline, name, negated ? op.operands.indexOf(block.args[0]!) : -1)
+        ? emitOp(m, op, operands, pipeline, name, negated ? op.operands.indexOf(firstOf(block.args)) : -1)
         : emitCell(program, m, cell, op, operands, cells++ === 0 ? name : `${name}_${cells}`);
     env.set(op.result, new Staged(m, value, stage + latency));
   }
@@ -107,10 +108,16 @@ function emitCell(
   hint: string,
 ): { value: Value; latency: number } {
   const type = { kind: "bits", signed: true, width: cell.width } as const;
-  const { p } = m.instance(cellModule(program, cell), hint, { a: m.cast(x[0]!, type), b: m.cast(x[1]!, type) });
+  const { p } = m.instance(cellModule(program, cell), hint, {
+    a: m.cast(firstOf(x), type),
+    b: m.cast(elementAt(x, 1), type),
+  });
   const to = op.result.type as FixedType;
   const from = op.operands.map((v) => v.type as FixedType);
-  return { value: m.cast(m.shl(p!, to.frac - from[0]!.frac - from[1]!.frac), wires(to), hint), latency: cell.latency };
+  return {
+    value: m.cast(m.shl(required(p, "p"), to.frac - firstOf(from).frac - elementAt(from, 1).frac), wires(to), hint),
+    latency: cell.latency,
+  };
 }
 
 function intervalType(r: Interval): BitsType {
@@ -134,8 +141,8 @@ export function emitAdderGraph(
     ...graph.inputs.slice(inputs.length).map((c) => Staged.constant(m, m.constant(c.lo, intervalType(c)))),
   ];
   graph.nodes.forEach((n, i) => {
-    const stage = stages.nodes[i]!;
-    const [a, b] = [values[n.a]!.atStage(stage), values[n.b]!.atStage(stage)];
+    const stage = elementAt(stages.nodes, i);
+    const [a, b] = [elementAt(values, n.a).atStage(stage), elementAt(values, n.b).atStage(stage)];
     const t = intervalType(n.range);
     if (n.shift < 0) {
       const up = m.shl(a, -n.shift);
@@ -153,8 +160,8 @@ export function emitAdderGraph(
   });
   return graph.outputs.map((o, i) => {
     if (o.node < 0) return Staged.constant(m, m.constant(0, type));
-    const stage = stages.outputs[i]!;
-    const shifted = m.shl(values[o.node]!.atStage(stage), o.shift);
+    const stage = elementAt(stages.outputs, i);
+    const shifted = m.shl(elementAt(values, o.node).atStage(stage), o.shift);
     return new Staged(m, !o.negative ? m.cast(shifted, type) : absorbsSign ? shifted : m.neg(shifted, type), stage);
   });
 }
@@ -169,9 +176,16 @@ function emitConstantProduct(
 ): Staged {
   const to = op.result.type as FixedType;
   const from = op.operands.map((v) => v.type as FixedType);
-  const range = scaleRange(wideRange(from[varying]!), BigInt(intAttr(op.operand(1 - varying).def!, "raw")));
-  const product = emitAdderGraph(m, graph, [x], stages, wires(typeOfRange(range, 0)))[0]!;
-  return new Staged(m, m.shl(product.value, to.frac - from[0]!.frac - from[1]!.frac, wires(to), hint), product.stage);
+  const range = scaleRange(
+    wideRange(elementAt(from, varying)),
+    BigInt(intAttr(required(op.operand(1 - varying).def, "def"), "raw")),
+  );
+  const product = firstOf(emitAdderGraph(m, graph, [x], stages, wires(typeOfRange(range, 0))));
+  return new Staged(
+    m,
+    m.shl(product.value, to.frac - firstOf(from).frac - elementAt(from, 1).frac, wires(to), hint),
+    product.stage,
+  );
 }
 
 /** `minus`: summand whose negative is at hand, or -1. */
@@ -187,8 +201,8 @@ function emitOp(
   const type = wires(to);
   const from = op.operands.map((v) => v.type as FixedType);
   const aligned = (i: number): Value => {
-    const shift = to.frac - from[i]!.frac;
-    return shift === 0 ? x[i]! : m.shl(x[i]!, shift);
+    const shift = to.frac - elementAt(from, i).frac;
+    return shift === 0 ? elementAt(x, i) : m.shl(elementAt(x, i), shift);
   };
   const done = (value: Value): { value: Value; latency: number } => ({ value, latency: 0 });
   switch (op.name) {
@@ -199,8 +213,8 @@ function emitOp(
     case "fx.sub":
       return done(m.sub(aligned(0), aligned(1), type, hint));
     case "fx.mul": {
-      const extra = to.frac - from[0]!.frac - from[1]!.frac;
-      return done(m.shl(m.mul(x[0]!, x[1]!), extra, type, hint));
+      const extra = to.frac - firstOf(from).frac - elementAt(from, 1).frac;
+      return done(m.shl(m.mul(firstOf(x), elementAt(x, 1)), extra, type, hint));
     }
     case "fx.max":
       return done(m.max(aligned(0), aligned(1), type, hint));
@@ -208,8 +222,8 @@ function emitOp(
       return done(m.min(aligned(0), aligned(1), type, hint));
     case "fx.select_neg": {
       const b = m.cast(aligned(2), type);
-      if (!from[0]!.signed) return done(b);
-      const negative = m.bit(x[0]!, from[0]!.width - 1);
+      if (!firstOf(from).signed) return done(b);
+      const negative = m.bit(firstOf(x), firstOf(from).width - 1);
       return done(m.mux(negative, m.cast(aligned(1), type), b, type, hint));
     }
     case "fx.cast":
@@ -218,20 +232,32 @@ function emitOp(
       const split = pipeline.splitRequantize.has(op);
       const between = split ? (v: Value): Value => m.reg(v, { hint: `${hint}_rounded` }) : undefined;
       return {
-        value: emitRequantize(m, x[0]!, from[0]!, to, strAttr(op, "rounding"), strAttr(op, "overflow"), hint, between),
+        value: emitRequantize(
+          m,
+          firstOf(x),
+          firstOf(from),
+          to,
+          strAttr(op, "rounding"),
+          strAttr(op, "overflow"),
+          hint,
+          between,
+        ),
         latency: split ? 1 : 0,
       };
     }
     case "fx.table": {
       const values = denseAttr(op, "values");
       // Entries start at the least input: flip the sign of a signed index.
-      const width = from[0]!.width;
-      const raw = m.extract(x[0]!, 0, width);
-      const index = from[0]!.signed
+      const width = firstOf(from).width;
+      const raw = m.extract(firstOf(x), 0, width);
+      const index = firstOf(from).signed
         ? m.xor(raw, m.constant(2 ** (width - 1), { kind: "bits", signed: false, width }))
         : raw;
       const latency = isRegisteredTable(op) ? 1 : 0;
-      return { value: m.rom(index, values, { readLatency: latency, style: pipeline.styleOf.get(op)!, hint }), latency };
+      return {
+        value: m.rom(index, values, { readLatency: latency, style: lookUp(pipeline.styleOf, op, "style of"), hint }),
+        latency,
+      };
     }
     default:
       throw new Error(`no hardware for ${op.name}`);
