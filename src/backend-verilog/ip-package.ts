@@ -4,6 +4,7 @@
  *
  * @source IEEE 1685-2009 in Vivado's dialect (AMD UG1118); Intel Platform Designer, component interface Tcl reference
  */
+import { present } from "../ir/present.js";
 import { beatBytes } from "./verilator.js";
 
 export interface IpStream {
@@ -53,7 +54,7 @@ export function packageIp(description: IpDescription, sources: ReadonlyMap<strin
     files: [...sources.keys()].sort(),
   };
   const files = new Map<string, string>();
-  for (const f of core.files) files.set(`hdl/${f}`, sources.get(f)!);
+  for (const f of core.files) files.set(`hdl/${f}`, present(sources.get(f), `the source ${f}`));
   files.set("component.xml", componentXml(core));
   files.set("vivado_ip.tcl", vivadoTcl(core));
   files.set(`${name}_hw.tcl`, platformDesignerTcl(core));
@@ -92,7 +93,6 @@ function isInput(s: IpStream, fromMaster: boolean): boolean {
 }
 
 // --- IP-XACT
-//   ----------------------------------------------------------------------------------------------------------
 
 class Xml {
   private readonly lines: string[] = [`<?xml version="1.0" encoding="UTF-8"?>`];
@@ -301,7 +301,6 @@ function port(x: Xml, name: string, direction: string, width: number): void {
 }
 
 // --- Tcl
-//   --------------------------------------------------------------------------------------------------------------
 
 /** A word that Tcl takes literally. */
 function tclWord(text: string): string {

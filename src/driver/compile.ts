@@ -1,13 +1,13 @@
 /** `compile`: from an ONNX file to a folder with Verilog, the packaged core, the bit-exact model and the report. */
-import { createHash } from "node:crypto";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { CompilerBug } from "../diagnostics/index.js";
-import { packageIp } from "../backend-verilog/ip-package.js";
 import { prepareVerilog, verilogName, writePrepared } from "../backend-verilog/write-verilog.js";
 import { importOnnx } from "../frontend/import.js";
+import type { Bindings } from "../frontend/bind.js";
 import type { GivenShapes } from "../frontend/shapes.js";
 import { matchInputs, readArrays, type InputData } from "../frontend/npz.js";
 import { cloneModule, type Module } from "../ir/core.js";
+import { prepareFlow } from "../ir/eval/flow.js";
 import { unrollOf } from "../ir/flow/kernel.js";
 import { printModule } from "../ir/text/printer.js";
 import type { TensorType } from "../ir/types.js";
@@ -20,6 +20,8 @@ import { hardwareArea } from "./hardware-area.js";
 import { resolveSettings, type Settings } from "./config.js";
 import { schedulePipeline, stagePipeline } from "./stages.js";
 import { toFixedPoint, type FixedPoint } from "./fixed-point.js";
+import { inputFile, makeManifest, PROVENANCE, sha256 } from "./manifest.js";
+import { makePackage } from "./package.js";
 import { readBytes, type Session } from "./session.js";
 import { bindingOf, designCounts, type Scheduled } from "../backend-hls/design/schedule.js";
 import { deviceLimits, type Limits, requireClock, requireFit } from "../backend-hls/design/limits.js";
@@ -43,6 +45,8 @@ export interface DesignFile {
   /** Shapes that were stated for the model's inputs, as `--shape` and `--dim` take them. */
   readonly shapes?: Readonly<Record<string, readonly number[]>>;
   readonly dims?: Readonly<Record<string, number>>;
+  /** Inputs that were stated to be constants, as `--bind` takes them. */
+  readonly bind?: Bindings;
   readonly device: string;
   readonly clock_mhz: number;
   readonly initiation_interval: number;
@@ -60,9 +64,7 @@ export function loadModel(path: string, session: Session, given: GivenShapes = {
 
 /** Identity of an imported network: what it computes and how its nodes are called, not the file that it came in. */
 export function fingerprint(network: Module): string {
-  return createHash("sha256")
-    .update(printModule(network, { resources: "digest" }))
-    .digest("hex");
+  return sha256(printModule(network, { resources: "digest" }));
 }
 
 /** Samples of a data file, in the order of the module's inputs. */
@@ -109,6 +111,7 @@ export async function compile(model: string, options: CompileOptions, session: S
   const scheduled = context.need(SCHEDULED);
   progress("hardware", 3, 5);
   const flowText = printModule(flow, { resources: "inline" });
+  const program = prepareFlow(flow);
   const written = run(flow, stagePipeline("hardware", settings.extraPasses));
   const rtl = context.need(RTL_DESIGN);
   const hardware = prepareVerilog(written);
@@ -130,50 +133,60 @@ export async function compile(model: string, options: CompileOptions, session: S
     point,
     (session.host.now() - started) / 1000,
   );
-  await writeFolder(options.out, session.host, async (dir) => {
-    for (const [name, text] of verilog) session.host.writeFile(join(dir, "rtl", name), text);
-    for (const [name, text] of ipFiles(top, rtl, settings.clockMhz, verilog))
-      session.host.writeFile(join(dir, "ip", name), text);
-    session.host.writeFile(join(dir, "nn.hir"), fixedText);
-    session.host.writeFile(join(dir, "model.hir"), flowText);
-    const design: DesignFile = {
+  const design: DesignFile = {
+    top,
+    network: identity,
+    precision: point.used,
+    model: basename(model),
+    ...settings.given,
+    device: device.name,
+    clock_mhz: settings.clockMhz,
+    initiation_interval: report.initiation_interval,
+    latency: report.latency,
+    ports: rtl.ports,
+  };
+  const ip = makePackage(
+    {
       top,
-      network: identity,
-      precision: point.used,
-      model,
-      ...settings.given,
+      model: basename(model),
       device: device.name,
-      clock_mhz: settings.clockMhz,
-      initiation_interval: report.initiation_interval,
+      clockMhz: settings.clockMhz,
+      interval: report.initiation_interval,
       latency: report.latency,
       ports: rtl.ports,
-    };
-    session.host.writeFile(join(dir, "design.json"), `${JSON.stringify(design, null, 1)}\n`);
-    session.host.writeFile(join(dir, "report.json"), `${JSON.stringify(report, null, 1)}\n`);
+      verilog,
+      singleFile: settings.singleFile,
+    },
+    program,
+    calibration,
+  );
+  const files = new Map<string, string>([
+    ...[...verilog].map(([name, text]) => [`rtl/${name}`, text] as const),
+    ...[...ip].map(([name, text]) => [`ip/${name}`, text] as const),
+    ["nn.hir", fixedText],
+    ["model.hir", flowText],
+    ["design.json", json(design)],
+    ["report.json", json(report)],
+  ]);
+  const calibrated = settings.calib === undefined ? undefined : inputFile(settings.calib, session.host);
+  const manifest = makeManifest(identity, inputFile(model, session.host), calibrated, settings, files);
+  await writeFolder(options.out, session.host, async (dir) => {
+    for (const [name, text] of [...files, [PROVENANCE, json(manifest)] as const])
+      session.host.writeFile(join(dir, name), text);
   });
   progress("done", 5, 5);
   return report;
+}
+
+function json(value: object): string {
+  return `${JSON.stringify(value, null, 1)}
+`;
 }
 
 /** The folding that meets the target best; undefined where one is given. */
 function chosenFolding(kernels: Module, device: Device, settings: Settings): Chosen | undefined {
   if (settings.target?.kind === "unroll") return undefined;
   return chooseDesign(kernels, { ...settings, device }, hardwareArea);
-}
-
-function ipFiles(
-  top: string,
-  rtl: RtlDesign,
-  clockMhz: number,
-  verilog: ReadonlyMap<string, string>,
-): Map<string, string> {
-  const streams = rtl.ports.map((p) => ({
-    name: p.prefix,
-    direction: p.direction === "input" ? ("in" as const) : ("out" as const),
-    width: p.dataBits,
-    doc: `${p.direction} ${p.name}: ${p.elementsPerBeat} ${p.signed ? "signed" : "unsigned"} ${p.width}-bit numbers with ${p.frac} fractional bits${p.scale === undefined ? "" : ` times ${p.scale}`} per beat, ${p.beats} beats per sample`,
-  }));
-  return packageIp({ name: top, clock: { port: "aclk", mhz: clockMhz }, resetn: "aresetn", streams }, verilog);
 }
 
 function makeReport(
@@ -192,7 +205,7 @@ function makeReport(
   const ii = s.timeline.initiationInterval;
   const resources = area.get(rtl.top)!;
   return {
-    model,
+    model: basename(model),
     ...given,
     device: device.name,
     clock_mhz: clockMhz,
@@ -227,6 +240,7 @@ function makeReport(
     ...(point.layers !== undefined && { layers: point.layers }),
     ...(point.integers !== undefined && { integers: point.integers }),
     tables: point.quantization.tables,
+    widths: point.quantization.widths,
     compile_seconds: seconds,
   };
 }

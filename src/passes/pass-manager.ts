@@ -5,6 +5,7 @@
 import { CompilerBug, type Sink, UserError } from "../diagnostics/index.js";
 import type { Host } from "../host.js";
 import { cloneModule, walk, type Module } from "../ir/core.js";
+import { isRtl } from "../ir/rtl/index.js";
 import { printModule } from "../ir/text/printer.js";
 import { assertValid } from "../ir/verify.js";
 import { levelsOf, type Level, type Predicate } from "./define-pass.js";
@@ -78,7 +79,7 @@ export class PassFailure extends CompilerBug {
 export function levelOf(module: Module): Level {
   let level: Level = "any";
   for (const op of module.body.ops) {
-    if (op.name === "rtl.module") return "rtl";
+    if (isRtl(op, "rtl.module")) return "rtl";
     for (const region of op.regions) {
       for (const inner of region.ops) {
         if (inner.dialect === "flow") return "flow";

@@ -1,5 +1,5 @@
 /** Area of a channel: its words, what chooses among them, its control. */
-import { elementAt, lookUp } from "../../diagnostics/at.js";
+import { elementAt, lookUp } from "../../ir/present.js";
 import type { FixedType } from "../../ir/types.js";
 import type { Device } from "../device/devices.js";
 import { addTo, noResources, type Resources, rounded } from "../device/resources.js";

@@ -1,5 +1,5 @@
 /** How tensors cross the ports: elements per beat, and the beats that this takes. */
-import { elementAt, lastOf } from "../../diagnostics/at.js";
+import { elementAt, lastOf } from "../../ir/present.js";
 import type { Module, Value } from "../../ir/core.js";
 import { source } from "../../ir/eval/flow.js";
 import { elementCount, type StreamType } from "../../ir/types.js";

@@ -4,14 +4,15 @@
  * value of a later stage is a mistake of the planner. One that ends after the cycle does is a clock that the device
  * cannot keep, which the user hears together with the clock that it can.
  */
-import { elementAt, firstOf, lookUp, required } from "../../diagnostics/at.js";
+import { elementAt, firstOf, lookUp, present } from "../../ir/present.js";
 import { CompilerBug, type Sink, UserError } from "../../diagnostics/index.js";
 import type { Block, Op, Value } from "../../ir/core.js";
 import { denseAttr } from "../../ir/define-op.js";
+import { bodyOf } from "../../ir/fx/index.js";
 import type { FixedType } from "../../ir/types.js";
 import { comesFromBlockRam, type Design, type PlannedKernel } from "../design/design.js";
 import { clockFor, type Device, usablePeriod } from "../device/devices.js";
-import { carryDelay, chooseDelay, opDelay, requantizeDelay } from "../device/operators.js";
+import { carryDelay, chooseDelay, kindOf, opDelay, requantizeDelay } from "../device/operators.js";
 import { type AdderGraph, bitsOfInterval } from "../kernel/adder-graph.js";
 import { accumulatorLoops, isConstantOperand, sumType } from "../kernel/datapath.js";
 import { type GraphStages, isRegisteredTable } from "../kernel/pipeline.js";
@@ -156,7 +157,7 @@ class PipelineTimes {
     });
     if (accumulatorLoops(spec).reductions.length > 0) {
       const { width } = spec.accType;
-      const stage = required(pipeline.accStage, "acc stage");
+      const stage = present(pipeline.accStage, "acc stage");
       if (spec.combiner === "add") this.sum(folded, stage, width, `an accumulator of ${width} bits`, device.timing.lut);
       else
         this.logic(folded, stage, device.timing.lut + chooseDelay(device, width), `a running choice of ${width} bits`);
@@ -221,10 +222,10 @@ class PipelineTimes {
 
   private block(block: Block): Time {
     const { pipeline, products } = this.node;
-    for (const o of block.ops) {
-      if (o.name === "fx.yield") return lookUp(this.times, o.operand(0), "times");
+    const { ops, result } = bodyOf(block);
+    for (const o of ops) {
       if (o === products.added) this.times.set(o.result, lookUp(this.times, firstOf(block.args), "times"));
-      else if (o.name === "fx.constant") this.times.set(o.result, { stage: 0, low: 0, all: 0 });
+      else if (kindOf(o) === "constant") this.times.set(o.result, { stage: 0, low: 0, all: 0 });
       else
         this.times.set(
           o.result,
@@ -235,21 +236,21 @@ class PipelineTimes {
           ),
         );
     }
-    throw new CompilerBug(`kernel ${this.node.name}: a body without fx.yield`);
+    return lookUp(this.times, result, "times");
   }
 
   private operation(o: Op, inputs: readonly Time[], stage: number): Time {
     const { device, base } = this;
     const { pipeline } = this.node;
     const to = o.result.type as FixedType;
-    if (o.name === "fx.add" || o.name === "fx.sub")
-      return this.sum(inputs, stage, to.width, `a sum of ${to.width} bits`);
+    const kind = kindOf(o);
+    if (kind === "sum") return this.sum(inputs, stage, to.width, `a sum of ${to.width} bits`);
     const product = pipeline.constantProducts.get(o);
     if (product !== undefined)
       return firstOf(
         this.graph(product.graph, product.stages, elementAt(inputs, product.varying), this.node.spec.accType.width),
       );
-    if (o.name === "fx.mul") {
+    if (kind === "product") {
       const what = `a product of ${o.operands.map((v) => (v.type as FixedType).width).join(" by ")} bits`;
       const cell = pipeline.cellOf.get(o);
       inputs.forEach((t) => this.at(t, stage, what));
@@ -261,7 +262,7 @@ class PipelineTimes {
       const end = Math.max(this.period, this.note(device.timing.multiply, what));
       return { stage, low: end, all: end };
     }
-    if (o.name === "fx.requantize") {
+    if (kind === "requantize") {
       const { high, low, lowBits, round, limit } = requantizeDelay(device, o);
       if (pipeline.splitRequantize.has(o)) {
         this.logic(inputs, stage, round, `the rounding to ${to.width} bits`);
@@ -278,9 +279,9 @@ class PipelineTimes {
       inputs,
       stage,
       delay,
-      o.name === "fx.table" ? `a table of ${denseAttr(o, "values").data.length} entries` : o.name,
+      kind === "table" ? `a table of ${denseAttr(o, "values").data.length} entries` : o.name,
     );
-    if (o.name === "fx.table" && isRegisteredTable(o)) return { stage: stage + 1, low: base, all: base };
+    if (kind === "table" && isRegisteredTable(o)) return { stage: stage + 1, low: base, all: base };
     // Wires leave low bits early.
     return delay > 0 ? t : { ...t, low: Math.max(base, ...inputs.filter((x) => x.stage === stage).map((x) => x.low)) };
   }

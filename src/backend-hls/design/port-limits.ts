@@ -1,5 +1,5 @@
 /** `--axis-width`: how many elements cross a port in one beat, and what that means for the interval. */
-import { elementAt, lastOf, required } from "../../diagnostics/at.js";
+import { elementAt, lastOf, present } from "../../ir/present.js";
 import type { Module } from "../../ir/core.js";
 import { elementCount, type FixedType, type StreamType } from "../../ir/types.js";
 import { UserError } from "../../diagnostics/index.js";
@@ -36,7 +36,7 @@ export function portLimits(module: Module, axis: AxisWidth | undefined): PortLim
   const inputs = module.func.body.args.map((a, i) => ({ name: elementAt(names, i), type: a.type as StreamType }));
   const words = axis === undefined ? undefined : inputs.map(({ name, type }) => wordOf(name, type, axis));
   const beatsOf = (i: number): number =>
-    Math.ceil(elementCount(elementAt(inputs, i).type.shape) / elementAt(required(words, "words"), i));
+    Math.ceil(elementCount(elementAt(inputs, i).type.shape) / elementAt(present(words, "words"), i));
   return {
     words,
     outputBits: axis?.unit === "bits" ? axis.count : undefined,
@@ -45,7 +45,7 @@ export function portLimits(module: Module, axis: AxisWidth | undefined): PortLim
       words?.forEach((word, i) => {
         if (beatsOf(i) <= ii) return;
         const { name, type } = elementAt(inputs, i);
-        const enough = required(
+        const enough = present(
           portWordChoices(type).find((c) => Math.ceil(elementCount(type.shape) / c) <= ii),
           "find",
         );

@@ -1,7 +1,8 @@
 /** From fused kernels to a sized design: folding, output order, channels; and the search for the interval that fits. */
-import { elementAt, lookUp, required } from "../../diagnostics/at.js";
+import { elementAt, lookUp, present } from "../../ir/present.js";
 import { Block, Builder, type Module, type Op, type Value } from "../../ir/core.js";
 import { affineMap, affineExpr } from "../../ir/affine.js";
+import { endBody } from "../../ir/fx/index.js";
 import { buildKernel, kernelMacs, readKernel, rowMajorView, type KernelSpec } from "../../ir/flow/kernel.js";
 import { source } from "../../ir/eval/flow.js";
 import type { FixedType, StreamType } from "../../ir/types.js";
@@ -67,7 +68,7 @@ function orderOutputs(module: Module, words: PortWords, ii: number): PortWords {
     if (elementAt(words.outputs, i) > 0) return elementAt(words.outputs, i);
     const copy = rowMajorCopy(v, ret, ii);
     ret.setOperand(i, copy);
-    return required(outputWord(copy, wordOf), "output word");
+    return present(outputWord(copy, wordOf), "output word");
   });
   return { inputs: words.inputs, outputs };
 }
@@ -102,7 +103,7 @@ function rowMajorCopy(v: Value, before: Op, ii: number): Value {
   };
   const region = (): Block => {
     const b = new Block();
-    new Builder(b).create("fx.yield", [b.addArg(elem)], []);
+    endBody(b, b.addArg(elem));
     return b;
   };
   return buildKernel(Builder.before(before), spec, region(), region(), source(v).def?.loc ?? before.loc).result;

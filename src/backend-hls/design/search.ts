@@ -3,9 +3,10 @@
  * which is exact, decides which of them keeps the interval and what its latency is, and what it takes is counted on its
  * hardware.
  */
-import { required } from "../../diagnostics/at.js";
+import { present } from "../../ir/present.js";
 import { cloneModule, type Module } from "../../ir/core.js";
 import { readKernel } from "../../ir/flow/kernel.js";
+import { isFx } from "../../ir/fx/index.js";
 import { elementCount, type StreamType } from "../../ir/types.js";
 import { CompilerBug, UserError } from "../../diagnostics/index.js";
 import { knownDevices } from "../device/devices.js";
@@ -121,7 +122,7 @@ export class DesignSearch {
             .map(([k, v]) => `${k}=${v}`)
             .join(","),
     );
-    return this.best(ii, limits) ?? required(this.fit(ii, DEFAULT_PRICES, limits, "quick"), "fit");
+    return this.best(ii, limits) ?? present(this.fit(ii, DEFAULT_PRICES, limits, "quick"), "fit");
   }
 
   /** A design for an interval, quickly found; `latency` as in `Prices`. Undefined where none keeps it on the device. */
@@ -324,7 +325,7 @@ export class DesignSearch {
       if (reached <= ii) break;
       asked = Math.min(asked - 1, Math.floor((asked * ii) / reached));
     }
-    return required(last, `folding for ${ii} cycles`);
+    return present(last, `folding for ${ii} cycles`);
   }
 
   /**
@@ -358,7 +359,7 @@ export class DesignSearch {
     const macs = this.module.func.body.ops.reduce(
       (n, op) =>
         n +
-        (op.name === "flow.kernel" && op.body.ops.some((o) => o.name === "fx.mul")
+        (op.name === "flow.kernel" && op.body.ops.some((o) => isFx(o, "fx.mul"))
           ? readKernel(op).iterators.reduce((m, i) => m * i.extent, 1)
           : 0),
       0,

@@ -3,7 +3,7 @@
  * hardware and estimates ask here, so that a memory is where it was counted. The figures are what Yosys 0.23 maps
  * memories of these sizes to (`family.ts`).
  */
-import { elementAt, firstOf } from "../../diagnostics/at.js";
+import { elementAt, firstOf } from "../../ir/present.js";
 import type { Dense } from "../../ir/attributes.js";
 import type { Device } from "./devices.js";
 

@@ -1,8 +1,9 @@
 /** Loop nests in hardware: counters that advance together, and static functions of where they stand. */
-import { elementAt, firstOf, lastOf, required } from "../../diagnostics/at.js";
+import { elementAt, firstOf, lastOf, present } from "../../ir/present.js";
 import { allocate, Dense } from "../../ir/attributes.js";
 import type { Value } from "../../ir/core.js";
 import { u, type RtlModuleBuilder } from "../../ir/rtl/builder.js";
+import { isRtl } from "../../ir/rtl/index.js";
 import { addressWidth } from "../../ir/rtl/semantics.js";
 import { fixed, typeOfRange, type BitsType } from "../../ir/types.js";
 
@@ -37,7 +38,7 @@ export function moduloCounter(m: RtlModuleBuilder, trips: number, enable: Value,
     value,
     last,
     // `enable` as it stands then: a forward value may have been resolved.
-    next: () => m.mux(required(value.def, "def").operand(1), moved, value, type),
+    next: () => m.mux(present(value.def, "def").operand(1), moved, value, type),
   };
 }
 
@@ -112,7 +113,7 @@ export class LoopCounters {
    * What the innermost counter moves on: `enable` as it stands now, as a forward value may have been resolved since.
    */
   private enable(): Value {
-    return required(elementAt(this.counters, this.innermost()).value.def, "def").operand(1);
+    return present(elementAt(this.counters, this.innermost()).value.def, "def").operand(1);
   }
   /** The innermost loop that moves. */
   private innermost(): number {
@@ -240,7 +241,7 @@ export class LoopCounters {
       `${hint}_next`,
     );
     const value = this.m.regDeclare(numberType(values), { reset: firstOf(values), hint });
-    this.m.connect(value, next, required(elementAt(this.counters, last).value.def, "def").operand(1));
+    this.m.connect(value, next, present(elementAt(this.counters, last).value.def, "def").operand(1));
     return value;
   }
 
@@ -292,7 +293,7 @@ export class LoopCounters {
   /** `deltas[k]` where the k innermost loops stand at their last trip and the next one does not, out of a register. */
   private deltaAhead(deltas: readonly (number | undefined)[], hint: string): Value {
     const next = this.muxByCarry(deltas, hint, (d) => this.lastNext(d));
-    if (next.def?.name === "rtl.constant") return next;
+    if (isRtl(next.def, "rtl.constant")) return next;
     const value = this.m.regDeclare(next.type as BitsType, { reset: deltas[this.carryLevel(0)] ?? 0, hint });
     this.m.connect(value, next, this.enable());
     return value;

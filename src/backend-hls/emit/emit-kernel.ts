@@ -5,7 +5,7 @@
  * Ports: per input channel `<c>_valid` and `<c>_data` in; per channel that must have room `<c>_space` in; out `fire`
  * (body operands are taken), `emit` (epilogue operands are taken, results are reserved), `push` and `result`.
  */
-import { required } from "../../diagnostics/at.js";
+import { present } from "../../ir/present.js";
 import type { Module, Op, Value } from "../../ir/core.js";
 import { loopNest } from "../../ir/flow/kernel.js";
 import { RtlModuleBuilder, u, type Port } from "../../ir/rtl/builder.js";
@@ -62,7 +62,7 @@ export function emitKernel(module: Module, name: string, node: PlannedKernel, de
   const { reductions, inner } = accumulatorLoops(spec);
   const control = new Map<string, Staged>();
   if (reductions.length > 0) {
-    const accStage = required(pipeline.accStage, "acc stage");
+    const accStage = present(pipeline.accStage, "acc stage");
     const firstOf = nest.flatMap((l, d) =>
       l.kind === "reduction" ? [m.eq(counters.index([d]).value, m.constant(0))] : [],
     );
@@ -72,7 +72,7 @@ export function emitKernel(module: Module, name: string, node: PlannedKernel, de
       const index = counters.index(
         inner.map((l) =>
           nest.indexOf(
-            required(
+            present(
               nest.find((n) => n.index === l.index),
               "find",
             ),
@@ -103,7 +103,7 @@ export function emitKernel(module: Module, name: string, node: PlannedKernel, de
     const values: Record<string, Value> = { ...inputs };
     for (const [k, v] of control) values[k] = v.value;
     const out = m.instance(unitModule, `lane_${n}`, values);
-    unit.outputs.forEach((o, k) => (results[o] = required(out[resultName(unit, k)], "result")));
+    unit.outputs.forEach((o, k) => (results[o] = present(out[resultName(unit, k)], "result")));
   });
   return m.finish({
     fire: fired,

@@ -2,7 +2,7 @@
  * RTL of a banked memory channel (see memory-plan.ts). The data of a step leave one cycle after `take`, as a block RAM
  * gives them; banks of one word per sample are registers.
  */
-import { elementAt, firstOf, lastOf } from "../../diagnostics/at.js";
+import { elementAt, firstOf, lastOf } from "../../ir/present.js";
 import type { Module, Op, Value } from "../../ir/core.js";
 import { RtlModuleBuilder, u } from "../../ir/rtl/builder.js";
 import { addressWidth } from "../../ir/rtl/semantics.js";

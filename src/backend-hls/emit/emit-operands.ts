@@ -2,7 +2,7 @@
  * Where a kernel has its operands from: registers behind its channels, weights in the order of use, pairs of numbers for
  * packed products.
  */
-import { elementAt, firstOf, lookUp, required } from "../../diagnostics/at.js";
+import { elementAt, firstOf, lookUp, present } from "../../ir/present.js";
 import { Dense, allocate } from "../../ir/attributes.js";
 import type { Value } from "../../ir/core.js";
 import { type RtlModuleBuilder, s, u } from "../../ir/rtl/builder.js";
@@ -159,8 +159,8 @@ export function upperBits(elem: FixedType): number {
 export function unitPairs(unit: Unit, packing: Packing): (readonly [number, number])[] {
   const reads = elementAt(unit.reads, packing.packed);
   const [low, high] = elementAt(unit.index, packing.packed);
-  return required(low, "low").map(
-    (n, t) => [elementAt(reads, n), elementAt(reads, elementAt(required(high, "high"), t))] as const,
+  return present(low, "low").map(
+    (n, t) => [elementAt(reads, n), elementAt(reads, elementAt(present(high, "high"), t))] as const,
   );
 }
 

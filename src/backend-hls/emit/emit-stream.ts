@@ -5,7 +5,7 @@
  * consumer fires) in; `space`, `valid` and `data` (the lanes of a step, lane 0 lowest) out. The data of a stream are
  * valid with `valid`.
  */
-import { elementAt, firstOf, required } from "../../diagnostics/at.js";
+import { elementAt, firstOf, present } from "../../ir/present.js";
 import type { Module, Op, Value } from "../../ir/core.js";
 import { RtlModuleBuilder, u } from "../../ir/rtl/builder.js";
 import { addressWidth } from "../../ir/rtl/semantics.js";
@@ -96,7 +96,7 @@ export function emitStream(module: Module, name: string, channel: Channel, plan:
     const flush = m.and(shiftLater, m.not(fetchLater));
     const flag = m.regDeclare(u(1), { reset: 0, hint: "flushing" });
     const counter = moduloCounter(m, plan.flushes, flush, "flushed");
-    const sampleDone = m.and(required(rowDone, "row done"), required(visit, "visit").last);
+    const sampleDone = m.and(present(rowDone, "row done"), present(visit, "visit").last);
     const flushed = merged === undefined ? m.and(flush, counter.last) : shiftLater;
     m.connect(flag, m.or(sampleDone, m.and(flag, m.not(flushed))));
     if (merged !== undefined) m.connect(merged, m.or(m.and(flag, fetchLater), m.and(merged, m.not(leaves))));
@@ -158,9 +158,9 @@ export function emitStream(module: Module, name: string, channel: Channel, plan:
           plan,
           push,
           pushData,
-          required(column, "column"),
-          required(rowDone, "row done"),
-          required(visit, "visit"),
+          present(column, "column"),
+          present(rowDone, "row done"),
+          present(visit, "visit"),
         )
       : [wordRing(m, channel, word, push, pushData, fetch)];
   if (channel.through) fetchedRows[0] = m.mux(inRing, firstOf(fetchedRows), pushData, word);

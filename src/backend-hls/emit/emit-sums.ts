@@ -1,5 +1,5 @@
 /** Sums and extremes over the terms of an output: the tree over lanes, the accumulator over steps, carries on the way. */
-import { elementAt, firstOf, required } from "../../diagnostics/at.js";
+import { elementAt, firstOf, present } from "../../ir/present.js";
 import type { Value } from "../../ir/core.js";
 import type { KernelSpec } from "../../ir/flow/kernel.js";
 import { type RtlModuleBuilder, u } from "../../ir/rtl/builder.js";
@@ -64,7 +64,7 @@ export function reduceTree(
 /** The folded value of a kernel without accumulator: takes up the last carry. */
 export function settle(m: RtlModuleBuilder, spec: KernelSpec, pipeline: Pipeline, sum: PartialSum): Staged {
   if (sum.carry === undefined) return sum.value;
-  const stage = required(pipeline.carryStage, "carry stage");
+  const stage = present(pipeline.carryStage, "carry stage");
   return new Staged(m, m.add(sum.value.atStage(stage), sum.carry.atStage(stage), wires(spec.accType)), stage);
 }
 
@@ -76,7 +76,7 @@ export function accumulate(
   term: PartialSum,
   accumulators: number,
 ): Staged {
-  const stage = required(pipeline.accStage, "acc stage");
+  const stage = present(pipeline.accStage, "acc stage");
   const type = wires(spec.accType);
   const x = m.cast(term.value.atStage(stage), type);
   const [first, enable] = [m.input("first"), m.input("accumulate")];

@@ -1,5 +1,5 @@
 /** RTL of an ensemble of trees: see decisions.ts for the two forms. */
-import { elementAt, firstOf, lookUp, required } from "../../diagnostics/at.js";
+import { elementAt, firstOf, lookUp, present } from "../../ir/present.js";
 import { allocate, Dense } from "../../ir/attributes.js";
 import type { Value } from "../../ir/core.js";
 import { u, type RtlModuleBuilder } from "../../ir/rtl/builder.js";
@@ -42,11 +42,11 @@ export function emitTrees(
   if (hasFixedTrees(spec)) {
     const trees = new FixedTrees(m, device, node, features, term);
     return lookUp(unit.constants, 1, "constants").map((terms, o) =>
-      terms.map((tree) => trees.value(tree, elementAt(required(unit.columns, "columns"), o))),
+      terms.map((tree) => trees.value(tree, elementAt(present(unit.columns, "columns"), o))),
     );
   }
   const walks = new WalkedTrees(m, device, node, features, term);
-  return numbers.map((terms, o) => terms.map((n) => walks.value(n, elementAt(required(unit.columns, "columns"), o))));
+  return numbers.map((terms, o) => terms.map((n) => walks.value(n, elementAt(present(unit.columns, "columns"), o))));
 }
 
 function elemOf(node: PlannedKernel): FixedType {
@@ -61,7 +61,6 @@ function valuesOf(e: Ensemble, leaves: readonly number[], column: number, term: 
 }
 
 // --- fixed
-//   ----------------------------------------------------------------------------------------------------------------
 
 /** A truth value that may be known. */
 type Bit = boolean | Staged;
@@ -93,7 +92,7 @@ class FixedTrees {
   }
 
   private leafValue(root: number, column: number): Staged {
-    const { leaf } = required(this.node.pipeline.decisions, "decisions");
+    const { leaf } = present(this.node.pipeline.decisions, "decisions");
     const { leaves, index } = this.codeOf(root);
     const values = valuesOf(this.e, leaves, column, this.term);
     const type = wires(this.term);
@@ -163,7 +162,7 @@ class FixedTrees {
       this.choose(elementAt(this.e.onTrue, at), test, memo),
       this.choose(elementAt(this.e.onFalse, at), test, memo),
     ];
-    const stage = elementAt(required(this.node.pipeline.decisions, "decisions").choices, heightOf(this.e, at));
+    const stage = elementAt(present(this.node.pipeline.decisions, "decisions").choices, heightOf(this.e, at));
     found = yes === no ? yes : this.mux(this.question(at), yes, no, stage);
     memo.set(at, found);
     return found;
@@ -204,7 +203,7 @@ class FixedTrees {
       found =
         typeof made === "boolean"
           ? made
-          : new Staged(this.m, made, required(this.node.pipeline.decisions, "decisions").compare);
+          : new Staged(this.m, made, present(this.node.pipeline.decisions, "decisions").compare);
       this.asked.set(key, found);
     }
     return found;
@@ -219,7 +218,7 @@ class FixedTrees {
     let value = this.parts.get(key);
     if (value === undefined) {
       value = this.m.extract(
-        elementAt(this.features, feature).atStage(required(this.node.pipeline.decisions, "decisions").compare),
+        elementAt(this.features, feature).atStage(present(this.node.pipeline.decisions, "decisions").compare),
         lo,
         width,
       );
@@ -273,7 +272,6 @@ class FixedTrees {
 }
 
 // --- walked
-//   ---------------------------------------------------------------------------------------------------------------
 
 class WalkedTrees {
   private readonly e: Ensemble;
@@ -301,7 +299,7 @@ class WalkedTrees {
   value(number: TreeNumber, column: number): Staged {
     let path = this.paths.get(number.lane);
     if (path === undefined) this.paths.set(number.lane, (path = this.walk(number)));
-    const { leaf } = required(this.node.pipeline.decisions, "decisions");
+    const { leaf } = present(this.node.pipeline.decisions, "decisions");
     const values = valuesOf(this.e, path.walk.leaves, column, this.term);
     const type = wires(this.term);
     if (values.data.every((v) => v === values.data[0]))
@@ -316,7 +314,7 @@ class WalkedTrees {
 
   private walk(number: TreeNumber): { walk: Walk; address: Staged } {
     const { m } = this;
-    const { levels } = required(this.node.pipeline.decisions, "decisions");
+    const { levels } = present(this.node.pipeline.decisions, "decisions");
     const width = this.x.width;
     const walk = walkOf(
       this.e,

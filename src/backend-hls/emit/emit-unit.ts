@@ -1,5 +1,5 @@
 /** One unit of lanes of a kernel as a module: products, their sums, and the epilogue. */
-import { elementAt, firstOf, lookUp, required } from "../../diagnostics/at.js";
+import { elementAt, firstOf, lookUp, present } from "../../ir/present.js";
 import type { Module, Op, Value } from "../../ir/core.js";
 import { RtlModuleBuilder, u, type Port } from "../../ir/rtl/builder.js";
 import type { BitsType, FixedType } from "../../ir/types.js";
@@ -18,7 +18,7 @@ export function unitInputs(node: PlannedKernel, operands: readonly OperandLanes[
   const inputs: Record<string, Value> = {};
   node.spec.operands.forEach((_, i) => {
     if (products.kind === "packed" && products.packed === i && unit.outputs.length === 2)
-      inputs["pairs"] = required(elementAt(operands, i).pair, "pair")(unitPairs(unit, products));
+      inputs["pairs"] = present(elementAt(operands, i).pair, "pair")(unitPairs(unit, products));
     else if (elementAt(unit.reads, i).length > 0)
       inputs[`x${i}`] = elementAt(operands, i).lanes(elementAt(unit.reads, i));
   });
@@ -111,9 +111,9 @@ function unitSums(
     );
     return emitAdderGraph(
       m,
-      required(unit.graph, "graph"),
+      present(unit.graph, "graph"),
       data,
-      lookUp(pipeline.graphStages, required(unit.graph, "graph"), "graph stages"),
+      lookUp(pipeline.graphStages, present(unit.graph, "graph"), "graph stages"),
       wires((added?.result.type as FixedType | undefined) ?? spec.accType),
       pipeline.absorbsSign,
     ).map((value) => ({ value, carry: undefined }));

@@ -2,7 +2,7 @@
  * The schedules of one kernel that a search chooses among: loop order, lanes and what forms the products, each with its
  * resources. Which loops there are depends on how the operands arrive.
  */
-import { elementAt, required } from "../../diagnostics/at.js";
+import { elementAt, present } from "../../ir/present.js";
 import type { Op } from "../../ir/core.js";
 import { isWholeIterator, linearResult, loopNest, stepCount, unrollOf, type KernelSpec } from "../../ir/flow/kernel.js";
 import { elementCount, type StreamType } from "../../ir/types.js";
@@ -155,7 +155,7 @@ function roughDepth(op: Op, spec: KernelSpec): number {
 function implementations(op: Op, spec: KernelSpec): readonly KernelSpec[] {
   const product = plainProduct(op, spec);
   if (product?.some((i) => isFixedOperand(spec, i)) !== true) return [spec];
-  return [spec, { ...spec, schedule: { ...required(spec.schedule, "schedule"), multiply: "dsp" } }];
+  return [spec, { ...spec, schedule: { ...present(spec.schedule, "schedule"), multiply: "dsp" } }];
 }
 
 /** Unroll vectors: per iterator the least factor of each trip count, where the steps fit the interval. */

@@ -3,7 +3,7 @@
  * depend on only repeat its windows, so they are left out of the tables and put back as a factor; what remains is
  * shared by all schedules that read alike. The result is that of `planChannel` on the whole tables.
  */
-import { elementAt, firstOf, lastOf, required } from "../../diagnostics/at.js";
+import { elementAt, firstOf, lastOf, present } from "../../ir/present.js";
 import { loopNest, type KernelSpec } from "../../ir/flow/kernel.js";
 import type { FixedType } from "../../ir/types.js";
 import { type ProducerOrder, readTable } from "../channel/access.js";
@@ -43,7 +43,7 @@ export class ChannelCosts {
     const lanes = spec.iterators.flatMap((it, i) =>
       involved(i)
         ? [
-            `${operand.map.results.map((r) => r.coeffs[i]).join(".")}:${it.extent}:${required(spec.schedule, "schedule").unroll[it.name] ?? 1}`,
+            `${operand.map.results.map((r) => r.coeffs[i]).join(".")}:${it.extent}:${present(spec.schedule, "schedule").unroll[it.name] ?? 1}`,
           ]
         : [],
     );
@@ -63,11 +63,11 @@ export class ChannelCosts {
     inside: number,
     factor: number,
   ): ChannelCost {
-    const { unroll } = required(spec.schedule, "schedule");
+    const { unroll } = present(spec.schedule, "schedule");
     const bare = Object.fromEntries(
       spec.iterators.map((it, i) => [it.name, involved(i) ? (unroll[it.name] ?? 1) : it.extent]),
     );
-    const table = readTable({ ...spec, schedule: { ...required(spec.schedule, "schedule"), unroll: bare } }, k);
+    const table = readTable({ ...spec, schedule: { ...present(spec.schedule, "schedule"), unroll: bare } }, k);
     const steps = table.steps * factor;
     const elem = (elementAt(spec.operands, k).value.type as { elem: FixedType }).elem;
     const stream = planStream(order, table, inside);

@@ -1,5 +1,5 @@
 /** One run of the dynamic programme over the kernels in the order of the dataflow (see solve-folding.ts). */
-import { elementAt, firstOf, lookUp, required } from "../../diagnostics/at.js";
+import { elementAt, firstOf, lookUp, present } from "../../ir/present.js";
 import type { Op } from "../../ir/core.js";
 import type { KernelSpec } from "../../ir/flow/kernel.js";
 import { elementCount, type FixedType, type StreamType } from "../../ir/types.js";
@@ -140,7 +140,7 @@ export class FoldingSearch {
         s.cost + words.reduce((n, w, i) => n + (w > 0 ? 0 : this.orderingCost(elementAt(returned, i).type)), 0);
       if (cost < bestCost) [best, bestCost, outputs] = [s, cost, words];
     }
-    return this.folding(required(best, "best"), bestCost, outputs);
+    return this.folding(present(best, "best"), bestCost, outputs);
   }
 
   private folding(end: State, cost: number, outputs: readonly number[]): Folding {

@@ -2,7 +2,7 @@
  * Brings a kernel's loops into the order in which its operands arrive: iterators are split where the producer's digits
  * and words end (k = 25 c + 5 y + x behind a flatten), and ordered as the producer writes.
  */
-import { elementAt, lastOf, required } from "../../diagnostics/at.js";
+import { elementAt, lastOf, present } from "../../ir/present.js";
 import {
   linearAccess,
   linearResult,
@@ -43,7 +43,7 @@ export function portDigits(type: StreamType, word: number): ProducerDigit[] {
 export function resultDigits(spec: KernelSpec): ProducerDigit[] {
   const digits: ProducerDigit[] = [];
   const expr = linearResult(spec);
-  const parallel = required(spec.schedule, "schedule").order.filter((name) =>
+  const parallel = present(spec.schedule, "schedule").order.filter((name) =>
     spec.iterators.some((i) => i.name === name && i.kind === "parallel"),
   );
   spec.iterators.forEach((it, i) => {
@@ -173,7 +173,7 @@ function chooseOrder(spec: KernelSpec, digits: readonly (readonly ProducerDigit[
     };
   const coeffs = linearAccess(elementAt(spec.operands, driver)).coeffs;
   const walking: { name: string; kind: Iterator["kind"]; rank: number; words: number }[] = [];
-  for (const d of required(digits[driver], "digits of what drives the loops")) {
+  for (const d of present(digits[driver], "digits of what drives the loops")) {
     if (d.rank === undefined) continue;
     const on = spec.iterators.filter(
       (_, i) => Math.abs(elementAt(coeffs, i)) >= d.stride && Math.abs(elementAt(coeffs, i)) < d.stride * d.extent,

@@ -10,7 +10,7 @@
  * Tables of candidates and channel costs are kept between solutions, so that a search over intervals or prices is
  * cheap.
  */
-import { elementAt, lookUp, required } from "../../diagnostics/at.js";
+import { elementAt, lookUp, present } from "../../ir/present.js";
 import type { Module, Op, Value } from "../../ir/core.js";
 import { kernelMacs, readKernel, type KernelSpec } from "../../ir/flow/kernel.js";
 import { source } from "../../ir/eval/flow.js";
@@ -122,11 +122,10 @@ export class FoldingSolver {
       if ("kernels" in found) return found;
       failure = found;
     }
-    return required(failure, "failure");
+    return present(failure, "failure");
   }
 
   // --- what a search asks for
-  //   -------------------------------------------------------------------------------------------
 
   get graph(): {
     nodes: readonly Node[];

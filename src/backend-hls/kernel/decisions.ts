@@ -8,7 +8,7 @@
  *   feature is
  *   selected and compared with its threshold, which decides the address in the next level. A new tree enters every cycle.
  */
-import { elementAt, required } from "../../diagnostics/at.js";
+import { elementAt, present } from "../../ir/present.js";
 import type { KernelSpec } from "../../ir/flow/kernel.js";
 import { loopNest } from "../../ir/flow/kernel.js";
 import { allocate, Dense } from "../../ir/attributes.js";
@@ -30,9 +30,9 @@ export interface TreeLanes {
 
 const cache = new WeakMap<object, ReturnType<typeof readEnsemble>>();
 export function ensembleOf(spec: KernelSpec): Ensemble {
-  let found = cache.get(required(spec.trees, "trees"));
+  let found = cache.get(present(spec.trees, "trees"));
   if (found === undefined)
-    cache.set(required(spec.trees, "trees"), (found = readEnsemble(required(spec.trees, "trees"))));
+    cache.set(present(spec.trees, "trees"), (found = readEnsemble(present(spec.trees, "trees"))));
   return found;
 }
 
@@ -71,7 +71,6 @@ export function numberBits(n: number): number {
 }
 
 // --- comparisons with constants
-//   -----------------------------------------------------------------------------------------
 
 /** Bits of a number that one lookup table compares with a constant. */
 export function chunkBits(d: Device): number {
@@ -95,7 +94,6 @@ export function tableLevels(d: Device, bits: number): number {
 }
 
 // --- tables of nodes
-//   ------------------------------------------------------------------------------------------------------
 
 /** Nodes of one level of the trees of a lane. Leaves that are reached earlier go on as nodes that decide nothing. */
 export interface Level {

@@ -2,7 +2,7 @@
  * What the search prices the candidates of a kernel by, before there is a pipeline: many thousand of them. Designs that
  * are tried out are counted on their hardware (`emit/rtl-area.ts`).
  */
-import { elementAt, firstOf, lastOf, required } from "../../diagnostics/at.js";
+import { elementAt, firstOf, lastOf, present } from "../../ir/present.js";
 import { Dense } from "../../ir/attributes.js";
 import type { Op } from "../../ir/core.js";
 import { denseAttr } from "../../ir/define-op.js";
@@ -10,6 +10,7 @@ import { isFeatureIterator, laneCount, loopNest, unrollOf, type KernelSpec } fro
 import { source } from "../../ir/eval/flow.js";
 import { outerRange, type FixedType } from "../../ir/types.js";
 import type { Device } from "../device/devices.js";
+import { bodyOf, isFx } from "../../ir/fx/index.js";
 import { opArea } from "../device/operators.js";
 import { addTo, noResources, type Resources, rounded } from "../device/resources.js";
 import { muxLuts, romStorage } from "../device/storage.js";
@@ -22,7 +23,7 @@ import { packingOf, plainProduct } from "./products.js";
 
 /** Scalar products that the kernel forms per cycle when all lanes are busy, products by constants included. */
 export function kernelMultipliers(op: Op, spec: KernelSpec): number {
-  const count = (region: number): number => elementAt(op.regions, region).ops.filter((o) => o.name === "fx.mul").length;
+  const count = (region: number): number => elementAt(op.regions, region).ops.filter((o) => isFx(o, "fx.mul")).length;
   return count(0) * laneCount(spec) + count(1) * lanesOf(spec, "parallel");
 }
 
@@ -40,7 +41,7 @@ export function kernelResources(d: Device, op: Op, spec: KernelSpec): Resources 
     const depth = nest.filter((l) => involved(l.index)).reduce((n, l) => n * l.trips, 1);
     if (depth === 1) return;
     const lanes = spec.iterators.reduce(
-      (n, it, k) => (involved(k) ? n * (required(spec.schedule, "schedule").unroll[it.name] ?? 1) : n),
+      (n, it, k) => (involved(k) ? n * (present(spec.schedule, "schedule").unroll[it.name] ?? 1) : n),
       1,
     );
     addTo(r, romStorage(d, typicalTable(depth, lanes, elemOf(spec, i)), true));
@@ -48,7 +49,7 @@ export function kernelResources(d: Device, op: Op, spec: KernelSpec): Resources 
   op.regions.forEach((region, phase) => {
     const copies = lanesOf(spec, "parallel") * (phase === 0 ? lanesOf(spec, "reduction") : 1);
     for (const o of region.ops)
-      if (o.name === "fx.table") addTo(r, romStorage(d, denseAttr(o, "values"), isRegisteredTable(o)), copies);
+      if (isFx(o, "fx.table")) addTo(r, romStorage(d, denseAttr(o, "values"), isRegisteredTable(o)), copies);
   });
   r.lut += 20 + nest.length * 8;
   r.ff += 10 + nest.length * 6 + TYPICAL_DEPTH * 2;
@@ -135,15 +136,15 @@ function datapath(d: Device, op: Op, spec: KernelSpec): Resources {
     if (terms > features) r.lut += outputs * (terms / features - 1) * Math.max(4, width - 2);
   } else {
     const blocks = product === undefined ? 1 : blockShare(d, spec, product);
-    for (const o of op.body.ops) {
+    for (const o of bodyOf(op.body).ops) {
       const a = opArea(d, o);
       r.lut += outputs * terms * a.lut;
-      r.dsp += outputs * terms * a.dsp * (o.name === "fx.mul" ? blocks : 1);
+      r.dsp += outputs * terms * a.dsp * (isFx(o, "fx.mul") ? blocks : 1);
     }
     if (terms > 1) r.lut += outputs * (terms - 1) * (spec.combiner === "add" ? Math.max(4, width - 2) : width * 1.5);
     r.ff += outputs * terms * 2 * (spec.combiner === "add" ? width * 0.6 : width);
   }
-  for (const o of elementAt(op.regions, 1).ops) addTo(r, opArea(d, o), outputs);
+  for (const o of bodyOf(elementAt(op.regions, 1)).ops) addTo(r, opArea(d, o), outputs);
   if (accumulatorLoops(spec).reductions.length > 0) {
     r.lut += outputs * accumulatorLuts(spec);
     r.ff += outputs * width;
@@ -154,7 +155,7 @@ function datapath(d: Device, op: Op, spec: KernelSpec): Resources {
     const involved = (k: number): boolean => o.map.results.some((m) => m.coeffs[k] !== 0);
     r.ff +=
       spec.iterators.reduce(
-        (n, it, k) => (involved(k) ? n * (required(spec.schedule, "schedule").unroll[it.name] ?? 1) : n),
+        (n, it, k) => (involved(k) ? n * (present(spec.schedule, "schedule").unroll[it.name] ?? 1) : n),
         1,
       ) * elemOf(spec, i).width;
   });
@@ -168,7 +169,7 @@ const adderCosts = new WeakMap<Dense, number>();
 const SAMPLED_WEIGHTS = 256;
 
 function adderLuts(spec: KernelSpec, product: readonly [number, number], weights: number): number {
-  const dense = denseAttr(required(source(elementAt(spec.operands, weights).value).def, "def"), "value");
+  const dense = denseAttr(present(source(elementAt(spec.operands, weights).value).def, "def"), "value");
   let luts = adderCosts.get(dense);
   if (luts === undefined) {
     const table = weightTable(spec, weights);
@@ -182,7 +183,7 @@ function adderLuts(spec: KernelSpec, product: readonly [number, number], weights
       if (values === undefined) rows.set(row, [elementAt(firstOf(table.rows), n)]);
       else values.push(elementAt(firstOf(table.rows), n));
     });
-    const columns = Math.min(required(rows.values().next().value, "value").length, SAMPLED_WEIGHTS / 4);
+    const columns = Math.min(present(rows.values().next().value, "value").length, SAMPLED_WEIGHTS / 4);
     const sample = [...rows.values()]
       .slice(0, Math.max(1, Math.floor(SAMPLED_WEIGHTS / columns)))
       .map((r) => r.slice(0, columns));
@@ -209,7 +210,7 @@ function blockShare(d: Device, spec: KernelSpec, product: readonly [number, numb
     const free = spec.iterators.reduce(
       (n, it, k) =>
         it.kind === "parallel" && uses(packed, k) && !uses(shared, k)
-          ? n * (required(spec.schedule, "schedule").unroll[it.name] ?? 1)
+          ? n * (present(spec.schedule, "schedule").unroll[it.name] ?? 1)
           : n,
       1,
     );

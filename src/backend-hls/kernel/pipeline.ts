@@ -3,15 +3,16 @@
  * epilogue takes, at the clock asked for. Stage s of a step that fires in cycle t is cycle t + s. Stage 0 selects the
  * operands and ends in their registers; all lanes have the same pipeline.
  */
-import { elementAt, firstOf, lastOf, lookUp, required } from "../../diagnostics/at.js";
+import { elementAt, firstOf, lastOf, lookUp, present } from "../../ir/present.js";
 import type { Block, Op, Value } from "../../ir/core.js";
 import { denseAttr } from "../../ir/define-op.js";
 import type { KernelSpec } from "../../ir/flow/kernel.js";
+import { bodyOf, isFx } from "../../ir/fx/index.js";
 import type { FixedType } from "../../ir/types.js";
 import type { Device } from "../device/devices.js";
 import type { MultiplierCell } from "../device/family.js";
 import { multiplierCell } from "../device/multiplier-cell.js";
-import { addDelay, chooseDelay, opDelay } from "../device/operators.js";
+import { addDelay, chooseDelay, kindOf, opDelay } from "../device/operators.js";
 import { romStorage, type Storage } from "../device/storage.js";
 import { type AdderGraph, bitsOfInterval, type GraphOutput } from "./adder-graph.js";
 import { productByConstant } from "./constant-product.js";
@@ -131,18 +132,19 @@ export function planPipeline(
     });
   };
   const run = (block: Block): Slot => {
-    for (const o of block.ops) {
-      if (o.name === "fx.yield") return lookUp(slots, o.operand(0), "slots");
+    const { ops, result } = bodyOf(block);
+    for (const o of ops) {
+      const kind = kindOf(o);
       if (o === plan.added) {
         // The graphs have done it.
         slots.set(o.result, lookUp(slots, firstOf(block.args), "slots"));
         continue;
       }
-      if (o.name === "fx.constant") {
+      if (kind === "constant") {
         slots.set(o.result, { stage: 0, ns: 0 });
         continue;
       }
-      if (o.name === "fx.mul" && !opIsMultiplier(o)) {
+      if (kind === "product" && !opIsMultiplier(o)) {
         const { varying, graph } = productByConstant(o);
         const input = lookUp(slots, o.operand(varying), "slots");
         const { stages, outputs } = placeGraph(clock, graph, [input], spec.accType.width);
@@ -151,14 +153,14 @@ export function planPipeline(
         slots.set(o.result, firstOf(outputs));
         continue;
       }
-      if (o.name === "fx.requantize") {
+      if (kind === "requantize") {
         const { slot, rounded } = clock.requantize(o, lookUp(slots, o.operand(0), "slots"));
         stageOf.set(o, rounded ?? slot.stage);
         if (rounded !== undefined) splitRequantize.add(o);
         slots.set(o.result, slot);
         continue;
       }
-      const multiplies = o.name === "fx.mul";
+      const multiplies = kind === "product";
       // Multipliers sit between registers of their own, which tools fold into the block.
       const inputs = o.operands.map((v) => lookUp(slots, v, "slots"));
       let slot = clock.operation(o, inputs);
@@ -183,7 +185,7 @@ export function planPipeline(
         cellOf.set(o, cell);
         slot = { stage: slot.stage + cell.latency, ns: Math.max(base, cell.exit) };
       }
-      if (o.name === "fx.table") {
+      if (kind === "table") {
         const registered = isRegisteredTable(o);
         const { style } = romStorage(device, denseAttr(o, "values"), registered);
         styleOf.set(o, style);
@@ -191,19 +193,19 @@ export function planPipeline(
         if (
           style !== "block" &&
           (o.operand(0).type as FixedType).width > device.family.lutInputs &&
-          slot.stage === required(index, "index").stage &&
-          required(index, "index").ns > base
+          slot.stage === present(index, "index").stage &&
+          present(index, "index").ns > base
         ) {
           // Synthesis would map a table in logic together with what computes its index, for depth, in many times the
           // area.
-          slot = clock.place([{ stage: required(index, "index").stage + 1, ns: base }], opDelay(device, o));
+          slot = clock.place([{ stage: present(index, "index").stage + 1, ns: base }], opDelay(device, o));
           stageOf.set(o, slot.stage);
         }
         if (registered) slot = { stage: slot.stage + 1, ns: base };
       }
       slots.set(o.result, slot);
     }
-    throw new Error("body without fx.yield");
+    return lookUp(slots, result, "slots");
   };
   const { lanes } = plan;
   const elem = (i: number): FixedType => (elementAt(spec.operands, i).value.type as { elem: FixedType }).elem;
@@ -381,7 +383,7 @@ function placeGraph(
 
 /** Whether a sum with something else is all that reads `v`. */
 function isAddedOnce(v: Value): boolean {
-  return v.uses.length === 1 && firstOf(v.uses).op.name === "fx.add";
+  return v.uses.length === 1 && isFx(firstOf(v.uses).op, "fx.add");
 }
 
 function later(a: Slot, b: Slot): boolean {

@@ -12,10 +12,11 @@
  *
  * The choice is the schedule's (`multiply`), or the cheaper one.
  */
-import { elementAt, firstOf, lastOf, lookUp, required } from "../../diagnostics/at.js";
+import { elementAt, firstOf, lastOf, lookUp, present } from "../../ir/present.js";
 import type { Op } from "../../ir/core.js";
 import { source } from "../../ir/eval/flow.js";
 import { isFeatureIterator, type KernelSpec } from "../../ir/flow/kernel.js";
+import { isFx } from "../../ir/fx/index.js";
 import { NUMBER_WIDTH, outerRange, rawRange, type FixedType } from "../../ir/types.js";
 import { lanePoints, readTable } from "../channel/access.js";
 import type { Device } from "../device/devices.js";
@@ -80,7 +81,7 @@ export function plainProduct(op: Op, spec: KernelSpec): readonly [number, number
   const [mul, end, ...more] = op.body.ops;
   if (
     more.length > 0 ||
-    mul?.name !== "fx.mul" ||
+    !isFx(mul, "fx.mul") ||
     end?.operand(0) !== mul.result ||
     (spec.combiner !== "add" && spec.combiner !== "none")
   )
@@ -91,9 +92,9 @@ export function plainProduct(op: Op, spec: KernelSpec): readonly [number, number
     mul.operand(1).type as FixedType,
     mul.result.type as FixedType,
   ];
-  if (required(a, "a") < 0 || required(b, "b") < 0 || a === b || ty.frac !== ta.frac + tb.frac) return undefined;
+  if (present(a, "a") < 0 || present(b, "b") < 0 || a === b || ty.frac !== ta.frac + tb.frac) return undefined;
   const body = spec.operands.flatMap((o, i) => (o.phase === "body" ? [i] : []));
-  return [elementAt(body, required(a, "a")), elementAt(body, required(b, "b"))];
+  return [elementAt(body, present(a, "a")), elementAt(body, present(b, "b"))];
 }
 
 function elemOf(spec: KernelSpec, i: number): FixedType {
@@ -244,7 +245,6 @@ function unitOf(
 }
 
 // --- constant matrices
-//   ------------------------------------------------------------------------------------------------
 
 /**
  * The epilogue's first operation, where it adds a constant per lane to a sum that is whole: its operand, and the places
@@ -257,7 +257,7 @@ function constantAddition(
   const epilogue = elementAt(op.regions, 1);
   const sum = firstOf(epilogue.args);
   const add = sum.uses[0]?.op;
-  if (sum.uses.length !== 1 || add?.name !== "fx.add" || accumulatorLoops(spec).reductions.length > 0) return undefined;
+  if (sum.uses.length !== 1 || !isFx(add, "fx.add") || accumulatorLoops(spec).reductions.length > 0) return undefined;
   const other = add.operands.find((v) => v !== sum);
   const operands = spec.operands.flatMap((o, i) => (o.phase === "epilogue" ? [i] : []));
   const operand = other === undefined ? undefined : operands[epilogue.args.indexOf(other) - 1];
@@ -350,7 +350,7 @@ function cachedGraph(
   const key = JSON.stringify([range.lo, range.hi, matrix, added]);
   let graph = graphs.get(key);
   if (graph === undefined) {
-    if (graphs.size >= MAX_GRAPHS) graphs.delete(required(graphs.keys().next().value, "value"));
+    if (graphs.size >= MAX_GRAPHS) graphs.delete(present(graphs.keys().next().value, "value"));
     graph = buildAdderGraph(
       matrix,
       firstOf(matrix).map(() => range),
@@ -362,7 +362,6 @@ function cachedGraph(
 }
 
 // --- two products in one multiplier block
-//   -------------------------------------------------------------------------------
 
 /**
  * Whether `(b1 * 2^s + b2) * a` fits a multiplier block: s bits hold the lower product, the packed factor takes s more
@@ -402,7 +401,7 @@ function pairLanes(
     const partner = open.findIndex((w) => w.packed.every((p, t) => p !== mine[t]));
     if (partner >= 0) {
       const [w] = open.splice(partner, 1);
-      elementAt(units, lookUp(position, required(w, "w").lane, "position")).push(n);
+      elementAt(units, lookUp(position, present(w, "w").lane, "position")).push(n);
     } else {
       open.push({ lane: n, packed: mine });
       position.set(n, units.length);

@@ -1,6 +1,6 @@
 /** The room `channel`: who writes and reads which element when, and what holds it meanwhile. */
 import { describe, expect, it } from "vitest";
-import { elementAt } from "../../../src/diagnostics/at.js";
+import { elementAt } from "../../../src/ir/present.js";
 import { affineExpr, affineMap } from "../../../src/ir/affine.js";
 import { rowMajorView } from "../../../src/ir/flow/kernel.js";
 import { fixed, stream } from "../../../src/ir/types.js";

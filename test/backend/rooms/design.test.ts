@@ -1,6 +1,6 @@
 /** The room `design`: kernels and channels as one network, its timeline, and the search for a request. */
 import { describe, expect, it } from "vitest";
-import { firstOf } from "../../../src/diagnostics/at.js";
+import { firstOf } from "../../../src/ir/present.js";
 import type { Module } from "../../../src/ir/core.js";
 import { lowerToFlow } from "../../../src/passes/lower/nn-to-flow.js";
 import { fuseElementwise } from "../../../src/passes/flow/fuse-elementwise.js";

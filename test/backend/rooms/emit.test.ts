@@ -1,6 +1,6 @@
 /** The room `emit`: parts of the hardware, each driven by itself in the rtl interpreter. */
 import { beforeAll, describe, expect, it } from "vitest";
-import { elementAt, firstOf, lookUp, required } from "../../../src/diagnostics/at.js";
+import { elementAt, firstOf, lookUp, present } from "../../../src/ir/present.js";
 import { Module, type Value } from "../../../src/ir/core.js";
 import type { KernelSpec } from "../../../src/ir/flow/kernel.js";
 import { RtlSimulator } from "../../../src/ir/eval/rtl-sim.js";
@@ -258,7 +258,7 @@ function driveChannel(c: Channel, samples: number, seed: number): void {
 
 describe("channels", () => {
   const channelOf = (text: string): Channel =>
-    required(
+    present(
       solveSchedule(parseSchedule(text)).network.channels.find((c) => c.consumer.kind === "kernel" && !c.direct),
       "channel",
     );
@@ -344,7 +344,7 @@ describe("kernels", () => {
       }
   });
   it("select the lanes of an operand that a unit reads", () => {
-    const k = required(
+    const k = present(
       designs
         .flatMap((d) => d.kernels)
         .find(
