@@ -10,6 +10,7 @@ import { explore } from "./driver/explore.js";
 import { explorationHtml, explorationSvg } from "./driver/explore-charts.js";
 import { compile } from "./driver/compile.js";
 import { run, simulate, synth } from "./driver/execute.js";
+import { runFrames } from "./driver/frames.js";
 import { inspect } from "./driver/inspect.js";
 import { writeWhole } from "./driver/atomic.js";
 import type { Comparison } from "./driver/comparison.js";
@@ -17,6 +18,7 @@ import type {
   Exploration,
   Inspection,
   DesignReport,
+  FramesSummary,
   RunSummary,
   SimulationSummary,
   SynthSummary,
@@ -25,6 +27,7 @@ import type {
   CompareOptions,
   CompileOptions,
   ExploreOptions,
+  RunFramesOptions,
   RunOptions,
   ShapeOptions,
   SimulateOptions,
@@ -50,6 +53,15 @@ export async function compileModel(model: string, options: CompileOptions, sessi
 /** Runs the bit-exact model of a compiled design on a data file. */
 export async function runDesign(dir: string, options: RunOptions, session: Session): Promise<RunSummary> {
   return run(dir, options, session);
+}
+
+/** Locates the peaks of a file of detector frames, through a compiled design's network or the float one of a model. */
+export async function runFramesOn(
+  design: string,
+  options: RunFramesOptions,
+  session: Session,
+): Promise<FramesSummary> {
+  return runFrames(design, options, session);
 }
 
 /** Simulates the Verilog of a compiled design on a data file, and compares with the bit-exact model. */
