@@ -109,7 +109,12 @@ export function patchChart(p: PatchView): string {
     `<image href="${png}" width="${edge}" height="${edge}" class="pixels"/>`,
     ...(p.residual === undefined
       ? []
-      : [circle(x(column - p.residual.column), y(row - p.residual.row), 6, "truering", "true centre")]),
+      : [
+          circle(x(column - p.residual.column), y(row - p.residual.row), 6, "halo"),
+          circle(x(column - p.residual.column), y(row - p.residual.row), 6, "truering", "true centre"),
+        ]),
+    // A dark edge, so that the cross is seen on bright pixels, too.
+    cross(x(column), y(row), 8, "halo"),
     cross(x(column), y(row), 7, "centre"),
     text(edge / 2, edge + 15, caption, "middle small"),
   ];

@@ -24,7 +24,7 @@ export interface FramePage {
 
 const STYLE = `
 .pixels { image-rendering: pixelated; } .found { fill: none; stroke: #5ff0ff; stroke-width: 1.4; } .true { stroke: #7dff7a; stroke-width: 1.2; }
-.truering { fill: none; stroke: #7dff7a; stroke-width: 1.6; } .centre { stroke: #5ff0ff; stroke-width: 1.6; } .patches { display: flex; flex-wrap: wrap; gap: 12px; }
+.truering { fill: none; stroke: #7dff7a; stroke-width: 1.6; } .centre { stroke: #5ff0ff; stroke-width: 1.6; } .halo { fill: none; stroke: #10141c; stroke-opacity: 0.75; stroke-width: 4; } .patches { display: flex; flex-wrap: wrap; gap: 12px; }
 `;
 
 /** Patches that are shown, at most. */
