@@ -42,9 +42,9 @@ export interface OpDef {
   /**
    * Meaning of an nn operation that a program adds, for the reference interpreter: real values in row-major order,
    * which on fixed point are exact multiples of the LSB. Quantization rounds its operands and takes the result type
-   * from `inferTypes`.
+   * from `inferTypes`. Results behind the first follow it.
    */
-  readonly evaluate?: (op: Op) => (inputs: readonly Float64Array[], out: Float64Array) => void;
+  readonly evaluate?: (op: Op) => (inputs: readonly Float64Array[], out: Float64Array, ...more: Float64Array[]) => void;
 }
 
 export interface Dialect {

@@ -1,4 +1,5 @@
 /** What the network sees of a patch, and what its answer means in the frame: the two ends of the integer path. */
+import { allocate, type DenseData } from "../ir/attributes.js";
 import { rawRange, type FixedType } from "../ir/types.js";
 import type { Peak } from "./find.js";
 import type { Sensor } from "./sensor.js";
@@ -8,7 +9,7 @@ import type { Sensor } from "./sensor.js";
  * least of the patch over the largest less the least (over 1 where they are equal), or the pixel itself.
  * Saturated: 1.0 is the largest number where the format ends below it.
  */
-export function networkInput(sensor: Pick<Sensor, "normalisation">, pixels: Uint16Array, type: FixedType): Int32Array {
+export function networkInput(sensor: Pick<Sensor, "normalisation">, pixels: Uint16Array, type: FixedType): DenseData {
   const { lo: least, hi: most } = rawRange(type);
   let [lo, hi] = [0, 1];
   if (sensor.normalisation === "min-max") {
@@ -19,7 +20,10 @@ export function networkInput(sensor: Pick<Sensor, "normalisation">, pixels: Uint
     }
   }
   const range = Math.max(1, hi - lo);
-  return Int32Array.from(pixels, (v) => Math.min(most, Math.max(least, scaled(v - lo, range, type.frac))));
+  const raw = allocate(type, pixels.length);
+  for (let i = 0; i < raw.length; i++)
+    raw[i] = Math.min(most, Math.max(least, scaled(pixels[i]! - lo, range, type.frac)));
+  return raw;
 }
 
 /** As `networkInput`, as the real numbers that a float network takes. */

@@ -130,7 +130,12 @@ function readValue(
     case "group": {
       if (isMap(node)) return readGroup(node, want.keys, `${key}.`, at, places, sink);
       const word = want.word === undefined ? undefined : want.keys[want.word]!;
-      if (word === undefined) return refuse(`keys and values such as {${Object.keys(want.keys).join(": , ")}: }`);
+      if (word === undefined)
+        return refuse(
+          `a group of keys, such as {${Object.entries(want.keys)
+            .map(([name, k]) => `${name}: ${k.default}`)
+            .join(", ")}}`,
+        );
       return { [want.word!]: readValue(node, word, key, at, places, sink) };
     }
   }

@@ -82,6 +82,7 @@ export function prepareNn(module: Module): NnProgram {
     inputs: Float64Array[];
     result: Value;
     out: Float64Array;
+    more: readonly Float64Array[];
     accept: (() => void) | undefined;
   }[] = [];
   const buffer = (v: Value): Float64Array => {
@@ -96,22 +97,25 @@ export function prepareNn(module: Module): NnProgram {
       results = op.operands.map(buffer);
       break;
     }
-    const elem = fixedOf(op.result);
+    const [result, ...others] = op.results as [Value, ...Value[]];
+    const elem = fixedOf(result);
     if (elem !== undefined) checkWidth(elem, op.name);
     if (op.name === "nn.constant") {
-      buffers.set(op.result, valuesOfDense(denseAttr(op, "value")));
+      buffers.set(result, valuesOfDense(denseAttr(op, "value")));
       continue;
     }
-    const out = new Float64Array(elementCount(shapeOf(op.result)));
-    buffers.set(op.result, out);
-    if (elem !== undefined && isWide(elem)) wide.set(op.result, new Array<bigint>(out.length).fill(0n));
+    const [out, ...more] = op.results.map((v) => new Float64Array(elementCount(shapeOf(v)))) as [Float64Array];
+    [out, ...more].forEach((data, i) => buffers.set(op.results[i]!, data));
+    if (elem !== undefined && isWide(elem)) wide.set(result, new Array<bigint>(out.length).fill(0n));
+    for (const v of others) checkWidth(fixedOf(v)!, op.name);
     const kernel = hasWide(op) ? wideKernel(op, kernelOf(op), wide) : kernelOf(op);
     steps.push({
       kernel,
       inputs: op.operands.map(buffer),
-      result: op.result,
+      result,
       out,
-      accept: acceptance(op.result, out, wide.get(op.result)),
+      more,
+      accept: acceptance(result, out, wide.get(result)),
     });
   }
   const args = func.body.args.map(buffer);
@@ -120,7 +124,7 @@ export function prepareNn(module: Module): NnProgram {
     run(inputs) {
       args.forEach((a, i) => a.set(inputs[i]!));
       for (const s of steps) {
-        s.kernel(s.inputs, s.out);
+        s.kernel(s.inputs, s.out, ...s.more);
         if (program.observe === undefined) continue;
         program.observe(s.result, s.out);
         s.accept?.();

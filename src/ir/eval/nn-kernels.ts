@@ -7,7 +7,8 @@
  */
 import { rowMajorStrides } from "../types.js";
 
-export type Kernel = (inputs: readonly Float64Array[], out: Float64Array) => void;
+/** Results behind the first are `more`. */
+export type Kernel = (inputs: readonly Float64Array[], out: Float64Array, ...more: Float64Array[]) => void;
 
 /** Strides of `shape` read at the points of `target` under numpy broadcasting: 0 along repeated axes. */
 export function broadcastStrides(shape: readonly number[], target: readonly number[]): number[] {

@@ -3,7 +3,15 @@ import { affineRange } from "../affine.js";
 import type { Dialect, OpDef, Report } from "../define-op.js";
 import { denseAttr } from "../define-op.js";
 import type { Op } from "../core.js";
-import { elementCount, sameType, tensor, stream } from "../types.js";
+import { elementCount, elemType, sameType, tensor, stream } from "../types.js";
+import {
+  readSparsify,
+  SPARSIFY_ATTRS,
+  SPARSIFY_OPERANDS,
+  SPARSIFY_RESULTS,
+  sparsifyResults,
+  verifySparsify,
+} from "../sparse.js";
 import { ensembleProblem } from "../trees.js";
 import { linearAccess, linearResult, readKernel } from "./kernel.js";
 
@@ -136,6 +144,28 @@ const ops: readonly OpDef[] = [
       const t = op.operand(0).type;
       return t.kind === "stream" ? [stream(t.shape, t.elem)] : [t];
     },
+  },
+  {
+    name: "flow.sparsify",
+    summary:
+      "Sends on the windows of x whose predicate is not 0, with their origins, through a queue: the border between the dense stream and a sparse one.",
+    operands: SPARSIFY_OPERANDS,
+    results: SPARSIFY_RESULTS,
+    traits: ["pure"],
+    attrs: {
+      ...SPARSIFY_ATTRS,
+      where_shape: {
+        kind: "list",
+        optional: true,
+        doc: "how the predicate's elements are numbered, in row-major order",
+      },
+      x_shape: { kind: "list", optional: true, doc: "how the elements of x are numbered, in row-major order" },
+      sym: { kind: "string", doc: "name of the Verilog module" },
+      queue: { kind: "int", optional: true, doc: "windows that can wait for whoever takes them" },
+    },
+    inferTypes: (op) =>
+      sparsifyResults(readSparsify(op), elemType(op.operand(1).type)).map((r) => stream(r.shape, r.elem)),
+    verify: verifySparsify,
   },
 ];
 

@@ -26,6 +26,8 @@ import { CompilerBug } from "../../diagnostics/index.js";
 import { along, at0, fixedElem, type Access, type BodyBuilder, type Index, type LoweringContext } from "./context.js";
 import { gridSize, gridView, indexGrids, indexRuns, type IndexGrid } from "./index-grids.js";
 import { broadcasted, reshaped, sliced, transposed, type Viewed } from "./views.js";
+import { copyOf } from "./copy.js";
+import { lowerSparsify } from "./sparsify.js";
 import { lowerTrees } from "./trees.js";
 import { unaryTable } from "../../ir/nn/unary-table.js";
 import { elementwise, gridOf, label, parallel, reduction, resultType, type Lowering } from "./elementwise.js";
@@ -238,19 +240,9 @@ const lowerPool: Lowering = (op, ctx) => {
   );
 };
 
-/** Copies a view into row-major order: what a reshape needs where no strides express it. */
+/** Copies a view: what a reshape needs where no strides express it. */
 function materialize(v: Viewed, op: Op, ctx: LoweringContext): Viewed {
-  const { iterators, index } = gridOf(v.shape);
-  return ctx.kernel({
-    name: `${label(op)}_copy`,
-    loc: op.loc,
-    iterators,
-    operands: [{ of: v, index }],
-    combiner: "none",
-    result: { kind: "tensor", shape: v.shape, elem: v.elem },
-    out: index,
-    body: (_, [x]) => x!,
-  });
+  return copyOf(v, label(op), op.loc, ctx);
 }
 
 const lowerReshape: Lowering = (op, ctx) => {
@@ -464,5 +456,6 @@ export const lowerings = new Map<string, Lowering>([
   ["nn.concat", lowerConcat],
   ["nn.gather", lowerGather],
   ["nn.pad", lowerPad],
+  ["nn.sparsify", lowerSparsify],
   ["nn.trees", (op, ctx) => lowerTrees(op, ctx, label(op))],
 ]);
