@@ -414,7 +414,7 @@ export const codes = {
     text: (p: { want: string; have: string }) => `there is no array of ${p.want}; the file holds ${p.have}`,
     hint: () => "name the array behind the file: frames.npz:images, scan.h5:/entry/data/data",
   }),
-  SE015: error({
+  SE030: error({
     text: (p: { key: string; why: string; instead: string }) => `${p.key} of the sensor description: ${p.why}`,
     hint: (p) => p.instead,
   }),

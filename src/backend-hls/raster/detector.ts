@@ -39,12 +39,12 @@ export interface NetworkPorts {
   readonly output: AxisPort;
 }
 
-/** @errors SE012, SE013, SE015 where the network does not take one patch and give a position */
+/** @errors SE012, SE013, SE030 where the network does not take one patch and give a position */
 export function networkPorts(ports: readonly AxisPort[], sensor: Sensor): NetworkPorts {
   const inputs = ports.filter((p) => p.direction === "input");
   const outputs = ports.filter((p) => p.direction === "output");
   const refuse = (key: string, why: string, instead: string): never => {
-    throw UserError.of("SE015", { key, why, instead });
+    throw UserError.of("SE030", { key, why, instead });
   };
   if (inputs.length !== 1 || outputs.length !== 1)
     return refuse(

@@ -45,10 +45,10 @@ const MARGIN = 16;
 /** Frames whose end may wait behind the peaks. */
 const ENDS = 16;
 
-/** @errors SE015 where the hardware has no form for the description */
+/** @errors SE030 where the hardware has no form for the description */
 export function planFrontEnd(sensor: Sensor, planes: Planes, target: Target): FrontEndPlan {
   const refuse = (key: string, why: string, instead: string): never => {
-    throw UserError.of("SE015", { key, why, instead });
+    throw UserError.of("SE030", { key, why, instead });
   };
   const { find, patch, pixelsPerBeat: lanes, queue } = sensor;
   if (find.rule !== "local-maximum")
