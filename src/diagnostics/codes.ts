@@ -418,6 +418,10 @@ export const codes = {
     text: (p: { key: string; why: string; instead: string }) => `${p.key} of the sensor description: ${p.why}`,
     hint: (p) => p.instead,
   }),
+  SE031: error({
+    text: () => "the sensor streams its dark counts, and there are none",
+    hint: () => "give a file of dark counts, one image or as many as there are frames: --dark dark.npy",
+  }),
   NP001: error({
     text: (p: { reason: string }) => `cannot read the data: ${p.reason}`,
     hint: () => "write the data with numpy.savez or numpy.save",

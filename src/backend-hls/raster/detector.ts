@@ -8,7 +8,7 @@ import { RtlModuleBuilder, u, type Port } from "../../ir/rtl/builder.js";
 import { bitsOf } from "../../ir/rtl/index.js";
 import type { Planes } from "../../sensor/correct.js";
 import { RECORD_BITS } from "../../sensor/records.js";
-import { beatsPerFrame, type Sensor } from "../../sensor/sensor.js";
+import type { Sensor } from "../../sensor/sensor.js";
 import type { AxisPort, RtlDesign } from "../emit/flow-to-rtl.js";
 import { emitFeed, type FeedPlan, planFeed } from "./feed.js";
 import { emitFetch } from "./fetch.js";
@@ -265,9 +265,4 @@ export function emitDetector(
   );
   m.finish(Object.fromEntries(outputs.map((n) => [n, front[n]!])));
   return { top, ports: detectorPorts(sensor) };
-}
-
-/** Cycles of a frame at the pixel port. */
-export function frameInterval(sensor: Sensor): number {
-  return beatsPerFrame(sensor);
 }
