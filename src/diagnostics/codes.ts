@@ -418,9 +418,23 @@ export const codes = {
     text: (p: { key: string; why: string; instead: string }) => `${p.key} of the sensor description: ${p.why}`,
     hint: (p) => p.instead,
   }),
-  SE031: error({
-    text: () => "the sensor streams its dark counts, and there are none",
-    hint: () => "give a file of dark counts, one image or as many as there are frames: --dark dark.npy",
+  SE015: error({
+    text: (p: { name: string; scale: number }) =>
+      `port ${p.name} of the network has the scale ${p.scale}, which is no power of two`,
+    hint: () =>
+      "behind a sensor the network's numbers are fixed point: compile the float network, not the quantized one",
+  }),
+  SE016: error({
+    text: () => "the sensor description says that dark counts are streamed, and no file of them is given",
+    hint: () => "give them with --dark DARK.npy: one image for all frames, or one for each",
+  }),
+  SE017: error({
+    text: (p: { dark: number; frames: number }) => `there are ${p.dark} images of dark counts for ${p.frames} frames`,
+    hint: (p) => `give one image for all frames, or ${p.frames}`,
+  }),
+  SE018: error({
+    text: (p: { path: string }) => `the ending of ${p.path} does not say what to write`,
+    hint: () => "peaks are written as .csv, .npz, .h5, or .bin (the records of the hardware)",
   }),
   NP001: error({
     text: (p: { reason: string }) => `cannot read the data: ${p.reason}`,

@@ -76,6 +76,21 @@ export interface RunOptions {
   readonly raw?: boolean;
 }
 
+export interface RunFramesOptions {
+  /** File of the sensor description. */
+  readonly sensor: string;
+  /** File of frames: .npy, .npz, .tif or HDF5, with the name of an array behind a colon where it is needed. */
+  readonly input: string;
+  /** .csv, .npz, .h5, or .bin for the records as the hardware sends them. */
+  readonly output: string;
+  /** Frames of dark counts, one or as many as there are frames, where the description says `dark: stream`. */
+  readonly dark?: string;
+  /** True centres: .csv, .npz or .npy. */
+  readonly truth?: string;
+  /** Page to draw the result to. */
+  readonly html?: string;
+}
+
 export interface SimulateOptions extends RunOptions {
   /** Of a design with the front end of a sensor that streams its dark counts: a file of them. */
   readonly dark?: string;

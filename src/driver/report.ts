@@ -261,6 +261,26 @@ export interface RunSummary {
   readonly samples_per_second: number;
 }
 
+export interface FramesSummary {
+  readonly frames: number;
+  /** Peaks of all frames. */
+  readonly found: number;
+  readonly sent: number;
+  readonly dropped: number;
+  /** Frames with a flag. */
+  readonly flagged: number;
+  readonly frames_per_second: number;
+  /** Against the true centres, where they are given. */
+  readonly truth?: {
+    /** Peaks with a centre within 2 pixels. */
+    readonly within_2_px: number;
+    /** Of these, in pixels. */
+    readonly mean_distance: number | null;
+    /** Centres without a peak. */
+    readonly missed: number;
+  };
+}
+
 export interface SimulationSummary {
   readonly samples: number;
   /** Measured. */

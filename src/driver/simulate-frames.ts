@@ -11,26 +11,22 @@ import { requireDevice } from "../backend-hls/passes.js";
 import { packBeats } from "../backend-verilog/beats.js";
 import { inputCycles, outputReady } from "../backend-verilog/harness-random.js";
 import { buildSimulation, MARK_LAST, MARK_USER, runSimulation, type StreamPort } from "../backend-verilog/verilator.js";
-import { UserError } from "../diagnostics/index.js";
-import { prepareFlow } from "../ir/eval/flow.js";
-import type { Module } from "../ir/core.js";
-import { fixed } from "../ir/types.js";
 import { type FrameSource, openFrames } from "../sensor/input.js";
-import { locateFrame, type LocatedFrame, type Network } from "../sensor/locate.js";
+import { locateFrame, type LocatedFrame } from "../sensor/locate.js";
 import { packRecord, readRecords, type SensorRecord } from "../sensor/records.js";
 import { beatsPerFrame, beatsPerRow, type Sensor } from "../sensor/sensor.js";
+import { tableOf } from "../sensor/peak-table.js";
 import type { DesignFile } from "./compile.js";
 import { type DetectorFile, planOf, readPlanes } from "./detector.js";
+import { fixedNetwork, openDark, writeTable } from "./frames.js";
+import { type Compiled, loadDesign } from "./execute.js";
 import type { SimulateOptions } from "./options.js";
 import type { FramesSimulation } from "./report.js";
 import { readBytes, type Session } from "./session.js";
 
 /** A compiled design with its front end. */
-export interface CompiledDetector {
-  readonly dir: string;
+export interface CompiledDetector extends Compiled {
   readonly design: DesignFile & { readonly detector: DetectorFile };
-  /** The network, scheduled. */
-  readonly module: Module;
 }
 
 export interface SimulatedFrames {
@@ -39,23 +35,23 @@ export interface SimulatedFrames {
   readonly records: readonly SensorRecord[];
 }
 
-/** @errors SE008 to SE011, SE014, SE031 and those of the tools */
+/** @errors SE008 to SE011, SE014, SE016, SE017 and those of the tools */
 export async function simulateFrames(
+  dir: string,
   compiled: CompiledDetector,
   options: Pick<SimulateOptions, "input" | "dark" | "stall" | "seed" | "quickBuild" | "threads">,
   session: Session,
 ): Promise<SimulatedFrames> {
-  const { dir, design, module } = compiled;
+  const { design, module } = compiled;
   const { detector } = design;
   const { sensor } = detector;
   const { host } = session;
   const planesPath = join(dir, "planes.npz");
   const planes = host.exists(planesPath) ? readPlanes(readBytes(host, planesPath), planesPath) : {};
   const streamed = sensor.dark.kind === "stream";
-  if (streamed && options.dark === undefined) throw UserError.of("SE031", {});
   const source = await openFrames(options.input, sensor, host);
-  const darks = streamed ? await openFrames(options.dark!, sensor, host) : undefined;
-  const network = networkOf(design, module);
+  const darks = streamed ? await openDark(sensor, dir, options, source.frames, session) : undefined;
+  const network = fixedNetwork(compiled, sensor);
   const work = mkdtempSync(join(tmpdir(), "onnx-hls-"));
   try {
     const file = (prefix: string): string => join(work, `${prefix}.bin`);
@@ -153,21 +149,26 @@ export async function simulateFrames(
   }
 }
 
+/** Whether the design in a folder has the front end of a sensor. @errors IO001, IO005 */
+export function hasDetector(dir: string, session: Session): boolean {
+  return loadDesign(dir, session).design.detector !== undefined;
+}
+
+/** Simulates a design with a front end on a file of frames, and writes the peaks that its Verilog gave. */
+export async function simulateDetector(
+  dir: string,
+  options: SimulateOptions,
+  session: Session,
+): Promise<FramesSimulation> {
+  const compiled = loadDesign(dir, session) as CompiledDetector;
+  const { records, summary } = await simulateFrames(dir, compiled, options, session);
+  await writeTable(options.output, tableOf(records), records, session);
+  return summary;
+}
+
 /** Dark counts of frame `f`: its own, or those of the only one. */
 function darkOf(darks: FrameSource, f: number): ReturnType<FrameSource["read"]> {
   return darks.read(darks.frames === 1 ? 0 : f);
-}
-
-function networkOf(design: DesignFile, module: Module): Network {
-  const input = design.ports.find((p) => p.direction === "input")!;
-  const output = design.ports.find((p) => p.direction === "output")!;
-  const program = prepareFlow(module);
-  return {
-    kind: "fixed",
-    input: fixed(input.width, input.frac, input.signed),
-    outputFrac: output.frac,
-    run: (patch) => program.run([patch])[0]!,
-  };
 }
 
 /** Frames as the beats of a port, each with its byte of marks. */

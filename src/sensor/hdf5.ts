@@ -3,10 +3,13 @@
  * them bitshuffle with LZ4, which EIGER detectors write. The library opens files on its own, so that a file larger than
  * the memory is no problem and links to other files are followed.
  */
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import h5wasm, { type Dataset } from "h5wasm/node";
+import h5wasm, { type Dataset, type Group } from "h5wasm/node";
 import { UserError } from "../diagnostics/index.js";
+import type { OutputArray } from "../frontend/npz.js";
 import type { ImageStack, Pixels, StackRequest } from "./stack.js";
 
 type H5File = InstanceType<typeof h5wasm.File>;
@@ -89,6 +92,26 @@ export async function openHdf5(path: string, name: string | undefined, request: 
   } catch (e) {
     file.close();
     throw e;
+  }
+}
+
+/** The bytes of a file with the columns given, in groups after their names. */
+export async function hdf5Bytes(columns: ReadonlyMap<string, OutputArray>): Promise<Uint8Array> {
+  await ready();
+  // The library writes to a file only.
+  const folder = mkdtempSync(join(tmpdir(), "onnx-hls-"));
+  try {
+    const path = join(folder, "peaks.h5");
+    const file = new h5wasm.File(path, "w");
+    for (const [name, { data, shape }] of columns) {
+      const [group, column] = name.split("/") as [string, string];
+      if (!file.keys().includes(group)) file.create_group(group);
+      (file.get(group) as Group).create_dataset({ name: column, data, shape: [...shape] });
+    }
+    file.close();
+    return readFileSync(path);
+  } finally {
+    rmSync(folder, { recursive: true });
   }
 }
 

@@ -40,7 +40,7 @@ export interface ShellRun {
   /** Pixels of the patches as the network sees them. */
   readonly patches: number[][];
   readonly records: SensorRecord[];
-  /** From the cycle of the last beat to that of each record; negative before it. */
+  /** Whether the pixel port, and that of the dark, took what was offered in every cycle. */
   readonly alwaysReady: boolean;
 }
 
@@ -134,7 +134,7 @@ export function runShell(
     sim.set("s_axis_answer_tdata", answers[0] ?? 0n);
     if (sim.getNumber("s_axis_tready") !== 1) alwaysReady = false;
     if (streamed && offer && sim.getNumber("s_axis_dark_tready") !== 1) alwaysReady = false;
-    idle++;
+    idle = sent < beats.length ? 0 : idle + 1;
     if (takes && sim.getNumber("m_axis_tvalid") === 1) {
       records.push(unpackRecord(sim.get("m_axis_tdata")));
       idle = 0;
@@ -146,8 +146,7 @@ export function runShell(
     if (feeds && sim.getNumber("m_axis_patch_tvalid") === 1) {
       idle = 0;
       const w = sim.get("m_axis_patch_tdata");
-      for (let e = 0; e < lanes; e++)
-        current.push(Number(BigInt.asUintN(PORT.width, w >> BigInt(e * PORT.width))));
+      for (let e = 0; e < lanes; e++) current.push(Number(BigInt.asUintN(PORT.width, w >> BigInt(e * PORT.width))));
       if (current.length === size) {
         patches.push(current);
         current = [];

@@ -8,6 +8,7 @@ import { RtlModuleBuilder, u, type Port } from "../../ir/rtl/builder.js";
 import { bitsOf } from "../../ir/rtl/index.js";
 import type { Planes } from "../../sensor/correct.js";
 import { RECORD_BITS } from "../../sensor/records.js";
+import { checkNetwork } from "../../sensor/locate.js";
 import type { Sensor } from "../../sensor/sensor.js";
 import type { AxisPort, RtlDesign } from "../emit/flow-to-rtl.js";
 import { emitFeed, type FeedPlan, planFeed } from "./feed.js";
@@ -39,7 +40,7 @@ export interface NetworkPorts {
   readonly output: AxisPort;
 }
 
-/** @errors SE012, SE013, SE030 where the network does not take one patch and give a position */
+/** @errors SE012, SE013, SE015, SE030 where the network does not take one patch and give a position */
 export function networkPorts(ports: readonly AxisPort[], sensor: Sensor): NetworkPorts {
   const inputs = ports.filter((p) => p.direction === "input");
   const outputs = ports.filter((p) => p.direction === "output");
@@ -54,18 +55,8 @@ export function networkPorts(ports: readonly AxisPort[], sensor: Sensor): Networ
     );
   const [input, output] = [inputs[0]!, outputs[0]!];
   const { patch } = sensor;
-  const size = (p: AxisPort): number => p.shape.reduce((n, d) => n * d, 1);
-  if (size(input) !== patch * patch || input.shape[input.shape.length - 1] !== patch)
-    throw UserError.of("SE012", { input: input.name, have: input.shape.join(", "), size: patch });
-  for (const key of ["row", "column"] as const)
-    if (sensor.output[key] >= size(output))
-      throw UserError.of("SE013", { key, index: sensor.output[key], have: size(output) });
-  if ((input.scale ?? 1) !== 1 || (output.scale ?? 1) !== 1)
-    return refuse(
-      "normalisation",
-      "the network's ports have scales that are no powers of two",
-      "give a network in float, or one whose ports have scales that are powers of two",
-    );
+  checkNetwork(sensor, inputs, output.shape);
+  for (const { name, scale = 1 } of [input, output]) if (scale !== 1) throw UserError.of("SE015", { name, scale });
   if (patch % input.elementsPerBeat !== 0)
     return refuse(
       "patch",
