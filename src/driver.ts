@@ -11,6 +11,7 @@ import { explorationHtml, explorationSvg } from "./driver/explore-charts.js";
 import { compile } from "./driver/compile.js";
 import { run, simulate, synth } from "./driver/execute.js";
 import { runFrames } from "./driver/frames.js";
+import { hasDetector, simulateDetector } from "./driver/simulate-frames.js";
 import { inspect } from "./driver/inspect.js";
 import { writeWhole } from "./driver/atomic.js";
 import type { Comparison } from "./driver/comparison.js";
@@ -18,6 +19,7 @@ import type {
   Exploration,
   Inspection,
   DesignReport,
+  FramesSimulation,
   FramesSummary,
   RunSummary,
   SimulationSummary,
@@ -56,11 +58,7 @@ export async function runDesign(dir: string, options: RunOptions, session: Sessi
 }
 
 /** Locates the peaks of a file of detector frames, through a compiled design's network or the float one of a model. */
-export async function runFramesOn(
-  design: string,
-  options: RunFramesOptions,
-  session: Session,
-): Promise<FramesSummary> {
+export async function runFramesOn(design: string, options: RunFramesOptions, session: Session): Promise<FramesSummary> {
   return runFrames(design, options, session);
 }
 
@@ -71,6 +69,20 @@ export async function simulateDesign(
   session: Session,
 ): Promise<SimulationSummary> {
   return simulate(dir, options, session);
+}
+
+/** Whether the design in a folder has the front end of a sensor: then it takes frames. */
+export function takesFrames(dir: string, session: Session): boolean {
+  return hasDetector(dir, session);
+}
+
+/** Simulates the Verilog of such a design on a file of frames; every record and its cycle is held against the models. */
+export async function simulateFramesOn(
+  dir: string,
+  options: SimulateOptions,
+  session: Session,
+): Promise<FramesSimulation> {
+  return simulateDetector(dir, options, session);
 }
 
 /**

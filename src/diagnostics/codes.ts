@@ -414,10 +414,15 @@ export const codes = {
     text: (p: { want: string; have: string }) => `there is no array of ${p.want}; the file holds ${p.have}`,
     hint: () => "name the array behind the file: frames.npz:images, scan.h5:/entry/data/data",
   }),
+  SE030: error({
+    text: (p: { key: string; why: string; instead: string }) => `${p.key} of the sensor description: ${p.why}`,
+    hint: (p) => p.instead,
+  }),
   SE015: error({
     text: (p: { name: string; scale: number }) =>
       `port ${p.name} of the network has the scale ${p.scale}, which is no power of two`,
-    hint: () => "behind a sensor the network's numbers are fixed point: compile the float network, not the quantized one",
+    hint: () =>
+      "behind a sensor the network's numbers are fixed point: compile the float network, not the quantized one",
   }),
   SE016: error({
     text: () => "the sensor description says that dark counts are streamed, and no file of them is given",

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { CompilerBug } from "../diagnostics/index.js";
-import { packageIp } from "../backend-verilog/ip-package.js";
+import { type IpStream, packageIp } from "../backend-verilog/ip-package.js";
 import { prepareVerilog, verilogName, writePrepared } from "../backend-verilog/write-verilog.js";
 import { importOnnx } from "../frontend/import.js";
 import type { GivenShapes } from "../frontend/shapes.js";
@@ -17,6 +17,16 @@ import type { CompileOptions } from "./options.js";
 import type { DesignReport } from "./report.js";
 import { writeFolder } from "./atomic.js";
 import { resolveSettings, type Settings } from "./config.js";
+import {
+  attachDetector,
+  type Detector,
+  type DetectorFile,
+  detectorReport,
+  detectorStreams,
+  loadSensorFile,
+  patchWidth,
+  planesFile,
+} from "./detector.js";
 import { schedulePipeline, stagePipeline } from "./stages.js";
 import { toFixedPoint, type FixedPoint } from "./fixed-point.js";
 import { readBytes, type Session } from "./session.js";
@@ -54,6 +64,8 @@ export interface DesignFile {
   readonly initiation_interval: number;
   readonly latency: number;
   readonly ports: readonly AxisPort[];
+  /** The front end of a sensor, where there is one: the ports above are then inside. */
+  readonly detector?: DetectorFile;
 }
 
 /** Imports a model, its inputs in the stated shapes, or ends with what is wrong with it. */
@@ -81,7 +93,12 @@ export function loadSamples(path: string, module: Module, session: Session): Inp
 export async function compile(model: string, options: CompileOptions, session: Session): Promise<DesignReport> {
   const started = session.host.now();
   const { progress } = session;
-  const settings = resolveSettings(options, session);
+  const stated = resolveSettings(options, session);
+  const loaded = options.sensor === undefined ? undefined : await loadSensorFile(options.sensor, session);
+  const settings: Settings =
+    loaded === undefined || stated.axis !== undefined || stated.target?.kind === "unroll"
+      ? stated
+      : { ...stated, axis: patchWidth(loaded.sensor, stated) };
   const device = requireDevice(settings.device);
   requireClock(device, settings.clockMhz);
   progress("import", 0, 5);
@@ -119,14 +136,18 @@ export async function compile(model: string, options: CompileOptions, session: S
   const flowText = printModule(flow, { resources: "inline" });
   const written = run(flow, stagePipeline("hardware", settings.extraPasses));
   const rtl = context.need(RTL_DESIGN);
+  const clocked = { device, clockMhz: settings.clockMhz };
+  const detector =
+    loaded === undefined ? undefined : attachDetector(loaded, { ...rtl, module: written }, scheduled, clocked);
+  const outermost = detector?.top ?? rtl.top;
   const hardware = prepareVerilog(written);
   const area = rtlArea(hardware, device);
-  if (settings.target?.kind === "unroll") requireFit(area.get(rtl.top)!, device);
+  if (settings.target?.kind === "unroll") requireFit(area.get(outermost)!, device);
   const verilog = writePrepared(hardware);
   // Verilog takes fewer names than the network may have.
-  const top = verilogName(hardware, rtl.top);
+  const top = verilogName(hardware, outermost);
   progress("write", 4, 5);
-  const report = makeReport(
+  const made = makeReport(
     model,
     settings.given,
     device,
@@ -135,12 +156,17 @@ export async function compile(model: string, options: CompileOptions, session: S
     folding.limits,
     rtl,
     area,
+    area.get(outermost)!,
     point,
     (session.host.now() - started) / 1000,
   );
+  const report: DesignReport =
+    detector === undefined
+      ? made
+      : { ...made, detector: detectorReport(detector, scheduled.design, made.initiation_interval, clocked) };
   await writeFolder(options.out, session.host, async (dir) => {
     for (const [name, text] of verilog) session.host.writeFile(join(dir, "rtl", name), text);
-    for (const [name, text] of ipFiles(top, rtl, settings.clockMhz, verilog))
+    for (const [name, text] of ipFiles(top, streamsOf(rtl, detector), settings.clockMhz, verilog))
       session.host.writeFile(join(dir, "ip", name), text);
     session.host.writeFile(join(dir, "nn.hir"), fixedText);
     session.host.writeFile(join(dir, "model.hir"), flowText);
@@ -155,7 +181,12 @@ export async function compile(model: string, options: CompileOptions, session: S
       initiation_interval: report.initiation_interval,
       latency: report.latency,
       ports: rtl.ports,
+      ...(detector !== undefined && {
+        detector: { sensor: detector.sensor, ports: detector.ports, in_flight: detector.inFlight },
+      }),
     };
+    const planes = detector === undefined ? undefined : planesFile(detector.planes);
+    if (planes !== undefined) session.host.writeFile(join(dir, "planes.npz"), planes);
     session.host.writeFile(join(dir, "design.json"), `${JSON.stringify(design, null, 1)}\n`);
     session.host.writeFile(join(dir, "report.json"), `${JSON.stringify(report, null, 1)}\n`);
   });
@@ -174,18 +205,22 @@ function foldingOf(
   return { options: unrollOptions(chosen), limits: chosen.limits, solver: chosen.solver };
 }
 
-function ipFiles(
-  top: string,
-  rtl: RtlDesign,
-  clockMhz: number,
-  verilog: ReadonlyMap<string, string>,
-): Map<string, string> {
-  const streams = rtl.ports.map((p) => ({
+function streamsOf(rtl: RtlDesign, detector: Detector | undefined): IpStream[] {
+  if (detector !== undefined) return detectorStreams(detector.sensor, detector.ports);
+  return rtl.ports.map((p) => ({
     name: p.prefix,
     direction: p.direction === "input" ? ("in" as const) : ("out" as const),
     width: p.dataBits,
     doc: `${p.direction} ${p.name}: ${p.elementsPerBeat} ${p.signed ? "signed" : "unsigned"} ${p.width}-bit numbers with ${p.frac} fractional bits${p.scale === undefined ? "" : ` times ${p.scale}`} per beat, ${p.beats} beats per sample`,
   }));
+}
+
+function ipFiles(
+  top: string,
+  streams: readonly IpStream[],
+  clockMhz: number,
+  verilog: ReadonlyMap<string, string>,
+): Map<string, string> {
   return packageIp({ name: top, clock: { port: "aclk", mhz: clockMhz }, resetn: "aresetn", streams }, verilog);
 }
 
@@ -198,12 +233,12 @@ function makeReport(
   limits: Limits,
   rtl: RtlDesign,
   area: ReadonlyMap<string, Resources>,
+  resources: Resources,
   point: FixedPoint,
   seconds: number,
 ): DesignReport {
   const { macs, multipliers } = designCounts(s.design);
   const ii = s.timeline.initiationInterval;
-  const resources = area.get(rtl.top)!;
   return {
     model,
     ...given,

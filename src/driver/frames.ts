@@ -13,7 +13,7 @@ import type { Sensor } from "../sensor/sensor.js";
 import { matchTruth, readTruth, type Matched, type TrueCentre } from "../sensor/truth.js";
 import { writeWhole } from "./atomic.js";
 import { loadModel } from "./compile.js";
-import { loadDesign } from "./execute.js";
+import { type Compiled, loadDesign } from "./execute.js";
 import { framesHtml, type FramePage } from "./frames-html.js";
 import type { RunFramesOptions } from "./options.js";
 import type { FramesSummary } from "./report.js";
@@ -36,12 +36,15 @@ export async function runFrames(design: string, options: RunFramesOptions, sessi
   const sensor = loadSensor(options.sensor, session);
   const network = design.endsWith(".onnx")
     ? floatNetwork(design, sensor, session)
-    : fixedNetwork(design, sensor, session);
+    : fixedNetwork(loadDesign(design, session), sensor);
   const truth = options.truth === undefined ? undefined : readTruth(options.truth, host);
   const planes = await loadPlanes(sensor, host);
   const source = await openFrames(options.input, sensor, host);
   try {
-    const dark = sensor.dark.kind === "stream" ? await openDark(sensor, options, source.frames, session) : undefined;
+    const dark =
+      sensor.dark.kind === "stream"
+        ? await openDark(sensor, options.sensor, options, source.frames, session)
+        : undefined;
     const peaks: PeakRow[] = [];
     const records: SensorRecord[] = [];
     const ends: FrameRecord[] = [];
@@ -70,21 +73,23 @@ export async function runFrames(design: string, options: RunFramesOptions, sessi
   }
 }
 
-async function openDark(
+/** @param description file or folder that says that they are streamed @errors SE016, SE017 */
+export async function openDark(
   sensor: Sensor,
-  options: RunFramesOptions,
+  description: string,
+  options: Pick<RunFramesOptions, "dark">,
   frames: number,
   session: Session,
 ): ReturnType<typeof openFrames> {
-  if (options.dark === undefined) throw UserError.of("SE016", {}, { file: options.sensor });
+  if (options.dark === undefined) throw UserError.of("SE016", {}, { file: description });
   const dark = await openFrames(options.dark, sensor, session.host);
   if (dark.frames === 1 || dark.frames === frames) return dark;
   dark.close();
   throw UserError.of("SE017", { dark: dark.frames, frames }, { file: options.dark });
 }
 
-function fixedNetwork(dir: string, sensor: Sensor, session: Session): Network {
-  const c = loadDesign(dir, session);
+/** The network of a compiled design. @errors SE012, SE013, SE015 */
+export function fixedNetwork(c: Compiled, sensor: Sensor): Network {
   const [input, output] = [c.inputs[0]!, c.outputs[0]!];
   checkNetwork(sensor, c.inputs, output.shape);
   for (const p of [input, output])
@@ -116,7 +121,7 @@ function endingOf(path: string): string {
 }
 
 /** .csv (with a second one of the frames), .npz, HDF5, or .bin: the records as the hardware sends them. */
-async function writeTable(
+export async function writeTable(
   path: string,
   table: Parameters<typeof peaksCsv>[0],
   records: readonly SensorRecord[],

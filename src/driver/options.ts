@@ -39,6 +39,8 @@ export interface CompileOptions extends ShapeOptions {
   readonly clockMhz?: number;
   /** YAML file; what the other options state has precedence. */
   readonly config?: string;
+  /** YAML file that describes a sensor: its front end is put around the network. */
+  readonly sensor?: string;
   readonly printIrAfter?: readonly string[];
   readonly dumpIr?: string;
   readonly verifyEach?: boolean;
@@ -90,6 +92,8 @@ export interface RunFramesOptions {
 }
 
 export interface SimulateOptions extends RunOptions {
+  /** Of a design with the front end of a sensor that streams its dark counts: a file of them. */
+  readonly dark?: string;
   /** Probability that a port pauses in a cycle. */
   readonly stall?: number;
   readonly seed?: number;

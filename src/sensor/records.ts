@@ -52,7 +52,7 @@ export const FRAME_FIELDS: readonly Field[] = [
 
 /** Bits of the flags by name. */
 export const PEAK_FLAGS = { clipped: 0, edge: 1 } as const;
-export const FRAME_FLAGS = { clipped: 0, short: 1, long: 2, line: 3, regions_full: 4 } as const;
+export const FRAME_FLAGS = { clipped: 0, short: 1, long: 2, line: 3, regions_full: 4, no_dark: 5, merged: 6 } as const;
 
 export const PEAK_FLAG_DOCS: Readonly<Record<keyof typeof PEAK_FLAGS, string>> = {
   clipped: "the largest pixel of the patch was clipped to 16 bits",
@@ -60,10 +60,12 @@ export const PEAK_FLAG_DOCS: Readonly<Record<keyof typeof PEAK_FLAGS, string>> =
 };
 export const FRAME_FLAG_DOCS: Readonly<Record<keyof typeof FRAME_FLAGS, string>> = {
   clipped: "a pixel of the frame was clipped to 16 bits",
-  short: "the frame ended, or the next one began, before its last pixel",
-  long: "pixels came behind the last one of the frame",
+  short: "the next frame, or the mark of the frame's end, came before its last pixel",
+  long: "pixels came between the last frame and this one, or the mark of the frame's end did not come with its last pixel",
   line: "TLAST came at another pixel than the last one of a row",
   regions_full: "the table of open regions was full: pixels were left out",
+  no_dark: "the dark did not arrive with the pixels: pixels without it were left out",
+  merged: "records of frames before this one found no room, because nobody took records: their peaks are counted here",
 };
 
 export interface PeakRecord {
