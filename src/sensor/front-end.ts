@@ -66,7 +66,33 @@ class FrameBuilder {
   }
 }
 
-const OUTPUTS = ["patches", "origins", "count"];
+/** A program of a frame under construction: its pixels as they come, as they count, and where peaks are. */
+interface FrameProgram {
+  readonly b: FrameBuilder;
+  readonly inputs: readonly string[];
+  readonly pixels: Value;
+  readonly values: Value;
+  /** 1 where a peak is. */
+  readonly peaks: Value;
+}
+
+function frameProgram(sensor: Sensor, rule: LocalMaximum, planes: Planes): FrameProgram {
+  const b = new FrameBuilder([1, 1, sensor.rows, sensor.columns]);
+  const pixels = b.arg("pixels", ufixed(sensor.pixelBits, 0));
+  const streamed = sensor.dark.kind === "stream" ? b.arg("dark", ufixed(sensor.pixelBits, 0)) : undefined;
+  const values = corrected(b, sensor, planes, pixels, streamed);
+  const inputs = streamed === undefined ? ["pixels"] : ["pixels", "dark"];
+  return { b, inputs, pixels, values, peaks: localMaximum(b, sensor, rule, values) };
+}
+
+function finished(name: string, { b, inputs }: FrameProgram, outputs: Readonly<Record<string, Value>>): Module {
+  for (const [hint, value] of Object.entries(outputs)) value.hint = hint;
+  b.end(Object.values(outputs));
+  const module = new Module(name);
+  const attrs = { sym: name, inputs, outputs: Object.keys(outputs) };
+  module.body.append(new Op({ name: "func", attrs, regions: [b.block] }));
+  return module;
+}
 
 /**
  * The front end of a sensor that finds local maxima: inputs `pixels` (and `dark`, where it is streamed), outputs
@@ -76,37 +102,31 @@ const OUTPUTS = ["patches", "origins", "count"];
  * @param capacity peaks of a frame that are sent
  */
 export function frontEndModule(sensor: Sensor, rule: LocalMaximum, planes: Planes, capacity: number): Module {
-  const { rows, columns, patch } = sensor;
-  const shape = [1, 1, rows, columns];
-  const b = new FrameBuilder(shape);
-  const pixels = b.arg("pixels", ufixed(sensor.pixelBits, 0));
-  const streamed = sensor.dark.kind === "stream" ? b.arg("dark", ufixed(sensor.pixelBits, 0)) : undefined;
-  const values = corrected(b, sensor, planes, pixels, streamed);
-  const frame = [rows, columns];
-  const [patches, origins, count] = b.all(
-    "nn.sparsify",
-    [b.reshape(localMaximum(b, sensor, rule, values), frame), b.reshape(values, frame)],
-    {
-      window: [patch, patch],
-      offset: [patchOffset(sensor), patchOffset(sensor)],
-      capacity,
-    },
-  );
-  [patches!, origins!, count!].forEach((v, i) => (v.hint = OUTPUTS[i]));
-  b.end([patches!, origins!, count!]);
-  const module = new Module("front_end");
-  module.body.append(
-    new Op({
-      name: "func",
-      attrs: {
-        sym: "front_end",
-        inputs: streamed === undefined ? ["pixels"] : ["pixels", "dark"],
-        outputs: OUTPUTS,
-      },
-      regions: [b.block],
-    }),
-  );
-  return module;
+  const p = frameProgram(sensor, rule, planes);
+  const frame = [sensor.rows, sensor.columns];
+  const { patch } = sensor;
+  const offset = [patchOffset(sensor), patchOffset(sensor)];
+  const operands = [p.b.reshape(p.peaks, frame), p.b.reshape(p.values, frame)];
+  const [patches, origins, count] = p.b.all("nn.sparsify", operands, { window: [patch, patch], offset, capacity });
+  return finished("front_end", p, { patches: patches!, origins: origins!, count: count! });
+}
+
+/**
+ * A trigger: sends on only frames that hold at least `least` peaks. The predicate is one bit for the frame, the window
+ * all of it, raw as it came; `count` says whether it was sent.
+ *
+ * @shape pixels[1,1,rows,columns] -> frame[1,1,1,rows,columns], origin[1,4], count[2]
+ */
+export function busyFramesModule(sensor: Sensor, rule: LocalMaximum, planes: Planes, least: number): Module {
+  const p = frameProgram(sensor, rule, planes);
+  const { b } = p;
+  const whole = [1, 1, 1, 1];
+  const peaks = b.op("nn.reduce", [p.peaks], { kind: "sum", axes: [0, 1, 2, 3], keepdims: true }, whole);
+  const missing = b.op("nn.sub", [b.number(least - 1), peaks], {}, whole);
+  const busy = b.op("nn.select_neg", [missing, b.number(1), b.number(0)], {}, whole);
+  const window = [1, 1, sensor.rows, sensor.columns];
+  const [frame, origin, count] = b.all("nn.sparsify", [busy, p.pixels], { window, offset: [0, 0, 0, 0], capacity: 1 });
+  return finished("busy_frames", p, { frame: frame!, origin: origin!, count: count! });
 }
 
 function corrected(b: FrameBuilder, sensor: Sensor, planes: Planes, pixels: Value, streamed: Value | undefined): Value {

@@ -9,7 +9,7 @@ import { Sink } from "../../src/diagnostics/index.js";
 import { lowerToFlow } from "../../src/passes/lower/nn-to-flow.js";
 import { correct } from "../../src/sensor/correct.js";
 import { findPeaks } from "../../src/sensor/find.js";
-import { frontEndModule } from "../../src/sensor/front-end.js";
+import { busyFramesModule, frontEndModule } from "../../src/sensor/front-end.js";
 import type { LocalMaximum } from "../../src/sensor/sensor.js";
 import type { SensorInput } from "../../src/sensor/read-sensor.js";
 import { randomCase } from "./random-frames.js";
@@ -44,6 +44,31 @@ describe.each(sensors)("%s", (_, keys) => {
         expect([...patches!.slice(k * size, (k + 1) * size)]).toEqual([...p.pixels]);
       });
       expect([...patches!.slice(sent * size)].every((v) => v === 0)).toBe(true);
+    }
+  });
+});
+
+describe("a trigger", () => {
+  it.each([1, 2, 4, 5])("sends on frames of at least so many peaks, as they came (seed %i)", (seed) => {
+    const { sensor, planes, raw, dark } = randomCase(seed, {
+      patch: 5,
+      dark: "stream",
+      mask: "mask.npy",
+      threshold: 3,
+    });
+    const found = findPeaks(sensor, correct(sensor, planes, raw, dark).values).peaks.length;
+    for (const least of [found, found + 1]) {
+      const module = busyFramesModule(sensor, sensor.find as LocalMaximum, planes, least);
+      assertValid(module, "trigger");
+      const flow = lowerToFlow(module);
+      assertValid(flow, "trigger in flow");
+      const inputs = [Float64Array.from(raw), Float64Array.from(dark)];
+      for (const [frame, origin, count] of [prepareNnFixed(module).run(inputs), prepareFlow(flow).run(inputs)]) {
+        const sent = least === found ? 1 : 0;
+        expect([...count!]).toEqual([sent, sent]);
+        expect([...origin!]).toEqual([0, 0, 0, 0]);
+        expect([...frame!]).toEqual(sent === 1 ? raw : raw.map(() => 0));
+      }
     }
   });
 });
