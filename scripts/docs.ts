@@ -17,6 +17,7 @@ import { benchTables } from "../bench/tables.js";
 import { newestOpset, operatorSchema, schemaVersions } from "../src/frontend/schema/schema.js";
 import { builtinPasses, passRegistry } from "../src/passes/registry.js";
 import "../src/driver/stages.js";
+import { sensorPage } from "./sensor-docs.js";
 
 const allPasses: readonly Pass[] = [...builtinPasses, ...backendPasses];
 const docs = join(dirname(fileURLToPath(import.meta.url)), "../docs");
@@ -30,6 +31,7 @@ export function generatedPages(): Map<string, string> {
   pages.set("ops/README.md", opIndex());
   for (const dialect of dialects) pages.set(`ops/${dialect.name}.md`, dialectPage(dialect.name, dialect.ops));
   pages.set("diagnostics.md", diagnosticsPage());
+  pages.set("sensors.md", NOTE + sensorPage());
   pages.set("onnx-operators.md", onnxPage());
   for (const o of onnxOperators()) pages.set(operatorFile(o), operatorPage(o));
   return pages;
