@@ -432,6 +432,10 @@ export const codes = {
     text: (p: { dark: number; frames: number }) => `there are ${p.dark} images of dark counts for ${p.frames} frames`,
     hint: (p) => `give one image for all frames, or ${p.frames}`,
   }),
+  SE019: error({
+    text: () => "there is no sensor in it that would say what frames are",
+    hint: () => "say which with --sensor SENSOR.yaml, or compile the network with one",
+  }),
   SE018: error({
     text: (p: { path: string }) => `the ending of ${p.path} does not say what to write`,
     hint: () => "peaks are written as .csv, .npz, .h5, or .bin (the records of the hardware)",

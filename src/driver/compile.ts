@@ -16,6 +16,7 @@ import { PassManager, type RunOptions } from "../passes/pass-manager.js";
 import type { CompileOptions } from "./options.js";
 import type { DesignReport } from "./report.js";
 import { writeFolder } from "./atomic.js";
+import { cDecoder, pythonDecoder } from "../sensor/decoders.js";
 import { resolveSettings, type Settings } from "./config.js";
 import {
   attachDetector,
@@ -185,6 +186,10 @@ export async function compile(model: string, options: CompileOptions, session: S
         detector: { sensor: detector.sensor, ports: detector.ports, in_flight: detector.inFlight },
       }),
     };
+    if (detector !== undefined) {
+      session.host.writeFile(join(dir, "decoders", "records.py"), pythonDecoder());
+      session.host.writeFile(join(dir, "decoders", "records.h"), cDecoder());
+    }
     const planes = detector === undefined ? undefined : planesFile(detector.planes);
     if (planes !== undefined) session.host.writeFile(join(dir, "planes.npz"), planes);
     session.host.writeFile(join(dir, "design.json"), `${JSON.stringify(design, null, 1)}\n`);

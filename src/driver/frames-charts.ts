@@ -45,8 +45,13 @@ export interface FrameView {
   readonly values: Uint16Array;
 }
 
-/** The frame with its peaks (rings) and true centres (crosses); of pixels that share one of the picture the largest. */
-export function frameChart(frame: FrameView, peaks: readonly PeakRow[], truth: readonly TrueCentre[]): string {
+/** The frame with its peaks, sent or dropped (rings), and true centres (crosses); of pixels that share one of the picture the largest. */
+export function frameChart(
+  frame: FrameView,
+  peaks: readonly PeakRow[],
+  lost: readonly PeakRow[],
+  truth: readonly TrueCentre[],
+): string {
   const { rows, columns, values } = frame;
   const step = Math.max(1, Math.ceil(Math.max(rows, columns) / LONGEST));
   const [height, width] = [Math.ceil(rows / step), Math.ceil(columns / step)];
@@ -64,18 +69,19 @@ export function frameChart(frame: FrameView, peaks: readonly PeakRow[], truth: r
   const [x, y] = [(c: number): number => (c + 0.5) * scale, (r: number): number => (r + 0.5) * scale];
   const png = dataUri(indexedPng(width, height, logLevels(picture, largest(picture)), PALETTE));
   const radius = Math.max(4, Math.min(9, 4 * scale));
+  const ring = (p: PeakRow, cls: string): string =>
+    circle(
+      x(p.column),
+      y(p.row),
+      radius,
+      cls,
+      `row ${p.row.toFixed(3)}, column ${p.column.toFixed(3)}, maximum ${p.maximum}`,
+    );
   const body = [
     `<image href="${png}" width="${w}" height="${h}" class="pixels"/>`,
     ...truth.map((t) => cross(x(t.column), y(t.row), radius * 0.7, "true")),
-    ...peaks.map((p) =>
-      circle(
-        x(p.column),
-        y(p.row),
-        radius,
-        "found",
-        `row ${p.row.toFixed(3)}, column ${p.column.toFixed(3)}, maximum ${p.maximum}`,
-      ),
-    ),
+    ...peaks.map((p) => ring(p, "found")),
+    ...lost.map((p) => ring(p, "lost")),
   ];
   return svg(w, h, "The frame with the most peaks", body);
 }
@@ -109,7 +115,12 @@ export function patchChart(p: PatchView): string {
     `<image href="${png}" width="${edge}" height="${edge}" class="pixels"/>`,
     ...(p.residual === undefined
       ? []
-      : [circle(x(column - p.residual.column), y(row - p.residual.row), 6, "truering", "true centre")]),
+      : [
+          circle(x(column - p.residual.column), y(row - p.residual.row), 6, "halo"),
+          circle(x(column - p.residual.column), y(row - p.residual.row), 6, "truering", "true centre"),
+        ]),
+    // A dark edge, so that the cross is seen on bright pixels, too.
+    cross(x(column), y(row), 8, "halo"),
     cross(x(column), y(row), 7, "centre"),
     text(edge / 2, edge + 15, caption, "middle small"),
   ];

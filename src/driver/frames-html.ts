@@ -1,7 +1,7 @@
 /** The page of `run --sensor --html`: what was found, where, how well, and what was dropped. */
 import { basename } from "node:path";
 import type { LocatedFrame } from "../sensor/locate.js";
-import { rowsOf, type PeakRow } from "../sensor/peak-table.js";
+import { rowsOf, type PeakRow, type PeakTable } from "../sensor/peak-table.js";
 import { FRAME_FLAG_DOCS, type FrameRecord } from "../sensor/records.js";
 import type { Sensor } from "../sensor/sensor.js";
 import type { Matched, Residual, TrueCentre } from "../sensor/truth.js";
@@ -14,24 +14,24 @@ export interface FramePage {
   readonly sensor: Sensor;
   /** The frame that is drawn. */
   readonly shown: LocatedFrame;
-  readonly frames: readonly FrameRecord[];
-  /** Of all frames. */
-  readonly peaks: readonly PeakRow[];
-  /** True centres of the frame that is drawn. */
-  readonly truth?: readonly TrueCentre[];
-  readonly matched?: Matched;
+  /** What was sent, of all frames. */
+  readonly table: PeakTable;
+  /** True centres of all frames. */
+  readonly truth: readonly TrueCentre[] | undefined;
+  readonly matched: Matched | undefined;
 }
 
 const STYLE = `
-.pixels { image-rendering: pixelated; } .found { fill: none; stroke: #5ff0ff; stroke-width: 1.4; } .true { stroke: #7dff7a; stroke-width: 1.2; }
-.truering { fill: none; stroke: #7dff7a; stroke-width: 1.6; } .centre { stroke: #5ff0ff; stroke-width: 1.6; } .patches { display: flex; flex-wrap: wrap; gap: 12px; }
+.pixels { image-rendering: pixelated; } .found { fill: none; stroke: #5ff0ff; stroke-width: 1.4; } .lost { fill: none; stroke: #ff4d5e; stroke-width: 1.8; } .true { stroke: #7dff7a; stroke-width: 1.2; }
+.truering { fill: none; stroke: #7dff7a; stroke-width: 1.6; } .centre { stroke: #5ff0ff; stroke-width: 1.6; } .halo { fill: none; stroke: #10141c; stroke-opacity: 0.75; stroke-width: 4; } .patches { display: flex; flex-wrap: wrap; gap: 12px; }
 `;
 
 /** Patches that are shown, at most. */
 const PATCHES = 28;
 
 export function framesHtml(p: FramePage): string {
-  const { sensor, shown, frames } = p;
+  const { sensor, shown } = p;
+  const { frames } = p.table;
   const total = (k: "found" | "sent" | "dropped"): number => frames.reduce((n, f) => n + f[k], 0);
   const near = (p.matched?.residuals ?? []).filter((r) => r !== undefined);
   const mean = near.reduce((s, r) => s + r.distance, 0) / Math.max(1, near.length);
@@ -40,7 +40,15 @@ export function framesHtml(p: FramePage): string {
   const title = `Peaks of ${basename(p.input)}`;
   const tile = (value: string, label: string): string => `<div class="tile"><b>${value}</b><span>${label}</span></div>`;
   const rule = sensor.find.rule === "component" ? "connected regions" : "local maxima";
-  const drawnTruth = p.truth === undefined ? "" : key('<path d="M3 8H13M8 3V13" class="true"/>', "true centre");
+  const sent = p.table.peaks.filter((r) => r.frame === number);
+  const isSent = new Set(sent.map(placeOf));
+  const lost = rowsOf(shown).filter((r) => !isSent.has(placeOf(r)));
+  const truth = (p.truth ?? []).filter((t) => t.frame === number);
+  const marks = [
+    key('<circle cx="8" cy="8" r="5" class="found"/>', "sent"),
+    lost.length === 0 ? "" : key('<circle cx="8" cy="8" r="5" class="lost"/>', "found and dropped"),
+    truth.length === 0 ? "" : key('<path d="M3 8H13M8 3V13" class="true"/>', "true centre"),
+  ];
   const parts = [
     `<h1>${escapeText(title)}</h1>`,
     `<p class="lead">${frames.length} ${frames.length === 1 ? "frame" : "frames"} of ${sensor.rows} x ${sensor.columns} pixels, ${rule} from ${sensor.threshold} counts above the dark, patches of ${sensor.patch} x ${sensor.patch}</p>`,
@@ -58,7 +66,7 @@ export function framesHtml(p: FramePage): string {
     section(
       `Frame ${number}`,
       `The frame with the most peaks (${shown.peaks.length}), dark and mask taken off, on a logarithmic scale.`,
-      `<p>${key('<circle cx="8" cy="8" r="5" class="found"/>', "found")}${drawnTruth}</p><div class="scroll">${frameChart({ ...sensor, values: shown.corrected.values }, rowsOf(shown), p.truth ?? [])}</div>`,
+      `<p>${marks.join("")}</p><div class="scroll">${frameChart({ ...sensor, values: shown.corrected.values }, sent, lost, truth)}</div>`,
     ),
     section(
       "Patches",
@@ -90,12 +98,19 @@ function residuals(near: readonly Residual[]): string {
   );
 }
 
+/** Two peaks of a frame are never at the same place. */
+function placeOf(p: PeakRow): string {
+  return `${p.row},${p.column},${p.sum}`;
+}
+
 function patchesOf(p: FramePage): PatchView[] {
-  const offset = p.peaks.findIndex((r) => r.frame === p.shown.end.frame);
+  const number = p.shown.end.frame;
+  const index = new Map(p.table.peaks.flatMap((r, i) => (r.frame === number ? [[placeOf(r), i] as const] : [])));
   const rows = rowsOf(p.shown);
-  const all = p.shown.peaks.map(
-    (x, i): PatchView => ({ peak: x.peak, row: rows[i]!, residual: p.matched?.residuals[offset + i] }),
-  );
+  const all = p.shown.peaks.map((x, i): PatchView => {
+    const k = index.get(placeOf(rows[i]!));
+    return { peak: x.peak, row: rows[i]!, residual: k === undefined ? undefined : p.matched?.residuals[k] };
+  });
   if (p.matched !== undefined)
     return all.sort((a, b) => (b.residual?.distance ?? -1) - (a.residual?.distance ?? -1)).slice(0, PATCHES);
   const sorted = all.sort((a, b) => b.row.maximum - a.row.maximum);

@@ -1,76 +1,127 @@
 /** `run --sensor`: frames of a detector in, positions of peaks out. */
+import { join } from "node:path";
+import { type PatchEnd, predictRecords, type TimedRecord } from "../backend-hls/raster/cycle-model.js";
+import { designOf } from "../backend-hls/design/schedule.js";
+import { requireDevice } from "../backend-hls/passes.js";
 import { UserError } from "../diagnostics/index.js";
 import { writeNpz } from "../frontend/npz.js";
 import { prepareFlow } from "../ir/eval/flow.js";
 import { prepareNn } from "../ir/eval/nn-fixed.js";
 import { fixed, type TensorType } from "../ir/types.js";
-import { openFrames, loadPlanes } from "../sensor/input.js";
+import type { Planes } from "../sensor/correct.js";
+import type { Peak } from "../sensor/find.js";
+import { type FrameSource, openFrames } from "../sensor/input.js";
 import { checkNetwork, locateFrame, type LocatedFrame, type Network } from "../sensor/locate.js";
-import { columnsOf, framesCsv, peaksCsv, rowsOf, type PeakRow } from "../sensor/peak-table.js";
-import { parseSensor } from "../sensor/read-sensor.js";
+import { columnsOf, framesCsv, peaksCsv, tableOf } from "../sensor/peak-table.js";
 import { recordBytes, type FrameRecord, type SensorRecord } from "../sensor/records.js";
 import type { Sensor } from "../sensor/sensor.js";
-import { matchTruth, readTruth, type Matched, type TrueCentre } from "../sensor/truth.js";
+import { matchTruth, readTruth, type Matched } from "../sensor/truth.js";
 import { writeWhole } from "./atomic.js";
 import { loadModel } from "./compile.js";
+import { loadSensorFile, planOf, readPlanes } from "./detector.js";
 import { type Compiled, loadDesign } from "./execute.js";
-import { framesHtml, type FramePage } from "./frames-html.js";
+import { framesHtml } from "./frames-html.js";
 import type { RunFramesOptions } from "./options.js";
 import type { FramesSummary } from "./report.js";
-import { readText, type Session } from "./session.js";
+import { readBytes, type Session } from "./session.js";
 
-/** A sensor description from its file. @errors IO001, SE001 to SE004 */
-export function loadSensor(path: string, session: Session): Sensor {
-  return parseSensor(readText(session.host, path), path);
+/** What frames go through. */
+interface Instrument {
+  readonly sensor: Sensor;
+  readonly planes: Planes;
+  readonly network: Network;
+  /** What the hardware sends when, given the frames' patches: some do not find a place in the queue. */
+  readonly predict?: (frames: readonly (readonly PatchEnd[])[]) => readonly TimedRecord[];
+}
+
+/** @errors IO005, SE001 to SE007, SE012 to SE015 and those of the files */
+async function instrumentOf(design: string, options: RunFramesOptions, session: Session): Promise<Instrument> {
+  const stated = options.sensor === undefined ? undefined : await loadSensorFile(options.sensor, session);
+  if (design.endsWith(".onnx")) {
+    if (stated === undefined) throw UserError.of("SE019", {}, { file: design });
+    return { ...stated, network: floatNetwork(design, stated.sensor, session) };
+  }
+  const compiled = loadDesign(design, session);
+  if (stated !== undefined) return { ...stated, network: fixedNetwork(compiled, stated.sensor) };
+  const { detector, device: name, clock_mhz: clockMhz, ports } = compiled.design;
+  if (detector === undefined) throw UserError.of("SE019", {}, { file: design });
+  const path = join(design, "planes.npz");
+  const planes = session.host.exists(path) ? readPlanes(readBytes(session.host, path), path) : {};
+  const device = requireDevice(name);
+  const target = { device, clockMhz };
+  const { sensor } = detector;
+  return {
+    sensor,
+    planes,
+    network: fixedNetwork(compiled, sensor),
+    predict: (frames) =>
+      predictRecords(
+        sensor,
+        planOf(detector, planes, ports, target),
+        designOf(compiled.module, device, clockMhz),
+        target,
+        { frames },
+      ),
+  };
 }
 
 /**
  * Locates the peaks of all frames of a file.
  *
- * @param design folder of a compiled design, whose bit-exact network is used, or an ONNX file, of which the float one is
- * @errors SE001 to SE018 and those of the files
+ * @param design folder of a compiled design, whose bit-exact network is used, or an ONNX file, of which the float one is.
+ *   With a front end compiled in, and no other sensor stated, peaks are dropped as the hardware drops them when frames
+ *   follow one another without a gap and records are taken at once.
+ * @errors SE001 to SE019 and those of the files
  */
 export async function runFrames(design: string, options: RunFramesOptions, session: Session): Promise<FramesSummary> {
   const { host, progress } = session;
   endingOf(options.output);
-  const sensor = loadSensor(options.sensor, session);
-  const network = design.endsWith(".onnx")
-    ? floatNetwork(design, sensor, session)
-    : fixedNetwork(loadDesign(design, session), sensor);
+  const { sensor, planes, network, predict } = await instrumentOf(design, options, session);
   const truth = options.truth === undefined ? undefined : readTruth(options.truth, host);
-  const planes = await loadPlanes(sensor, host);
   const source = await openFrames(options.input, sensor, host);
+  let dark: FrameSource | undefined;
   try {
-    const dark =
-      sensor.dark.kind === "stream"
-        ? await openDark(sensor, options.sensor, options, source.frames, session)
-        : undefined;
-    const peaks: PeakRow[] = [];
-    const records: SensorRecord[] = [];
+    if (sensor.dark.kind === "stream")
+      dark = await openDark(sensor, options.sensor ?? design, options, source.frames, session);
+    const found: SensorRecord[][] = [];
     const ends: FrameRecord[] = [];
+    const patches: PatchEnd[][] = [];
     let shown: LocatedFrame | undefined;
     const started = host.now();
     for (let f = 0; f < source.frames; f++) {
       progress("frames", f, source.frames);
       const counts = dark === undefined ? undefined : await dark.read(f % dark.frames);
       const frame = locateFrame(sensor, planes, network, f, await source.read(f), counts);
-      peaks.push(...rowsOf(frame));
-      records.push(...frame.peaks.map((p) => p.record), frame.end);
+      found.push(frame.peaks.map((p) => p.record));
       ends.push(frame.end);
+      if (predict !== undefined) patches.push(frame.peaks.map((p) => lastPixel(sensor, p.peak)));
       // The page shows the frame with the most peaks.
       if (options.html !== undefined && (shown === undefined || frame.peaks.length > shown.peaks.length)) shown = frame;
     }
     progress("frames", source.frames, source.frames);
     const seconds = (host.now() - started) / 1000;
-    dark?.close();
-    await writeTable(options.output, { peaks, frames: ends }, records, session);
-    const matched = truth === undefined ? undefined : matchTruth(peaks, truth);
+    const records =
+      predict === undefined
+        ? found.flatMap((list, f) => [...list, ends[f]!])
+        : predict(patches).map((p): SensorRecord => {
+            if (p.kind === "peak") return found[p.frame]![p.peak]!;
+            return { ...ends[p.frame]!, found: p.found, sent: p.sent, dropped: p.dropped };
+          });
+    const table = tableOf(records);
+    await writeTable(options.output, table, records, session);
+    const matched = truth === undefined ? undefined : matchTruth(table.peaks, truth);
     if (options.html !== undefined && shown !== undefined)
-      writeWhole(options.html, framesHtml(pageOf(options, sensor, shown, peaks, ends, truth, matched)), host);
-    return summaryOf(ends, seconds, matched);
+      writeWhole(options.html, framesHtml({ input: options.input, sensor, shown, table, truth, matched }), host);
+    return summaryOf(table.frames, seconds, matched);
   } finally {
     source.close();
+    dark?.close();
   }
+}
+
+/** Of a patch: when it has arrived, it can be sent on. */
+export function lastPixel(sensor: Sensor, peak: Peak): PatchEnd {
+  return { row: peak.row + sensor.patch - 1, column: peak.column + sensor.patch - 1 };
 }
 
 /** @param description file or folder that says that they are streamed @errors SE016, SE017 */
@@ -164,26 +215,5 @@ function summaryOf(ends: readonly FrameRecord[], seconds: number, matched: Match
           missed: matched.missed,
         },
       }),
-  };
-}
-
-function pageOf(
-  options: RunFramesOptions,
-  sensor: Sensor,
-  shown: LocatedFrame,
-  peaks: readonly PeakRow[],
-  ends: readonly FrameRecord[],
-  truth: readonly TrueCentre[] | undefined,
-  matched: Matched | undefined,
-): FramePage {
-  const number = shown.end.frame;
-  return {
-    input: options.input,
-    sensor,
-    shown,
-    frames: ends,
-    peaks,
-    ...(truth !== undefined && { truth: truth.filter((t) => t.frame === number) }),
-    ...(matched !== undefined && { matched }),
   };
 }

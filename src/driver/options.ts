@@ -78,8 +78,8 @@ export interface RunOptions {
 }
 
 export interface RunFramesOptions {
-  /** File of the sensor description. */
-  readonly sensor: string;
+  /** File of the sensor description; that of the compiled design where absent. */
+  readonly sensor?: string;
   /** File of frames: .npy, .npz, .tif or HDF5, with the name of an array behind a colon where it is needed. */
   readonly input: string;
   /** .csv, .npz, .h5, or .bin for the records as the hardware sends them. */

@@ -18,7 +18,7 @@ import { beatsPerFrame, beatsPerRow, type Sensor } from "../sensor/sensor.js";
 import { tableOf } from "../sensor/peak-table.js";
 import type { DesignFile } from "./compile.js";
 import { type DetectorFile, planOf, readPlanes } from "./detector.js";
-import { fixedNetwork, openDark, writeTable } from "./frames.js";
+import { fixedNetwork, lastPixel, openDark, writeTable } from "./frames.js";
 import { type Compiled, loadDesign } from "./execute.js";
 import type { SimulateOptions } from "./options.js";
 import type { FramesSimulation } from "./report.js";
@@ -81,9 +81,7 @@ export async function simulateFrames(
     const flow = designOf(module, device, design.clock_mhz);
     const plan = planOf(detector, planes, design.ports, target);
     const predicted = predictRecords(sensor, plan, flow, target, {
-      frames: located.map((l) =>
-        l.peaks.map(({ peak }) => ({ row: peak.row + sensor.patch - 1, column: peak.column + sensor.patch - 1 })),
-      ),
+      frames: located.map((l) => l.peaks.map(({ peak }) => lastPixel(sensor, peak))),
       beatCycles: inputCycles(perFrame * source.frames, seed, stallInputs),
       accepts: outputReady(seed, stall),
     });

@@ -251,6 +251,10 @@ describe("run --sensor", () => {
       "SE015 port x of the network has the scale 0.004, which is no power of two",
     );
   });
+  it("refuses a model without a sensor", async () => {
+    const options = { input: at("frames.npy"), output: join(folder, "no.csv") };
+    expect(await refusal(runFramesOn(model, options, session))).toContain("SE019 there is no sensor in it");
+  });
   it("refuses an output that it cannot write, before it reads anything", async () => {
     expect(await refusal(run("ending", found, { output: join(folder, "peaks.txt"), input: "nowhere.h5" }))).toMatch(
       /^SE018 the ending of .*peaks.txt does not say what to write/,

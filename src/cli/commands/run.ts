@@ -1,5 +1,5 @@
 import { Command } from "commander";
-import { runDesign, runFramesOn, type Session } from "../../driver.js";
+import { runDesign, runFramesOn, takesFrames, type Session } from "../../driver.js";
 import { runAction, type GlobalOptions } from "../action.js";
 import type { CliEnv } from "../env.js";
 import { count } from "../table.js";
@@ -30,7 +30,10 @@ export function runCommand(env: CliEnv): Command {
       "--output <data>",
       "outputs (.npz, named after the network's outputs); with --sensor peaks (.csv, .npz, .h5, or .bin as the hardware sends them)",
     )
-    .option("--sensor <file>", "take frames of the detector that this file describes, and locate their peaks")
+    .option(
+      "--sensor <file>",
+      "take frames of the detector that this file describes, and locate their peaks (default: the sensor that the design was compiled with)",
+    )
     .option("--dark <data>", "with --sensor: dark counts beside the frames, where they are streamed")
     .option("--truth <data>", "with --sensor: true centres (.csv, .npz) to compare with")
     .option("--html <page>", "with --sensor: draw frame, peaks, patches and residuals to a page")
@@ -46,8 +49,9 @@ Example:
     .action(async (dir: string, _flags: unknown, command: Command) => {
       const flags = command.optsWithGlobals<Flags>();
       await runAction(env, flags, async (session) => {
-        const { sensor } = flags;
-        if (sensor !== undefined) return runOnFrames(env, dir, { ...flags, sensor }, session);
+        const ofModel = dir.endsWith(".onnx");
+        if (flags.sensor !== undefined || ofModel || takesFrames(dir, session))
+          return runOnFrames(env, dir, flags, session);
         const r = await runDesign(dir, { input: flags.input, output: flags.output, raw: flags.raw === true }, session);
         env.out(
           flags.json === true
@@ -58,17 +62,12 @@ Example:
     });
 }
 
-async function runOnFrames(
-  env: CliEnv,
-  dir: string,
-  flags: Flags & { readonly sensor: string },
-  session: Session,
-): Promise<void> {
+async function runOnFrames(env: CliEnv, dir: string, flags: Flags, session: Session): Promise<void> {
   const { sensor, input, output, dark, truth, html } = flags;
   const r = await runFramesOn(
     dir,
     {
-      sensor,
+      ...(sensor !== undefined && { sensor }),
       input,
       output,
       ...(dark !== undefined && { dark }),
@@ -80,7 +79,7 @@ async function runOnFrames(
   const near = r.truth;
   const lines = [
     `frames    ${count(r.frames)}, ${r.frames_per_second.toPrecision(3)} per second${r.flagged === 0 ? "" : `, ${count(r.flagged)} flagged`}`,
-    `peaks     ${count(r.sent)}, ${(r.sent / Math.max(1, r.frames)).toFixed(1)} per frame, written to ${output}`,
+    `peaks     ${count(r.sent)}, ${(r.sent / Math.max(1, r.frames)).toFixed(1)} per frame, written to ${output}${r.dropped === 0 ? "" : `; ${count(r.dropped)} dropped`}`,
     ...(near === undefined
       ? []
       : [
