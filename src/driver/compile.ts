@@ -24,7 +24,7 @@ import {
   type DetectorFile,
   detectorReport,
   detectorStreams,
-  loadSensorFile,
+  loadSensorAndPlanes,
   patchWidth,
   planesFile,
 } from "./detector.js";
@@ -95,7 +95,7 @@ export async function compile(model: string, options: CompileOptions, session: S
   const started = session.host.now();
   const { progress } = session;
   const stated = resolveSettings(options, session);
-  const loaded = options.sensor === undefined ? undefined : await loadSensorFile(options.sensor, session);
+  const loaded = options.sensor === undefined ? undefined : await loadSensorAndPlanes(options.sensor, session);
   const settings: Settings =
     loaded === undefined || stated.axis !== undefined || stated.target?.kind === "unroll"
       ? stated

@@ -16,7 +16,7 @@ import type { IpStream } from "../backend-verilog/ip-package.js";
 import { readArrays, writeNpz, type OutputArray } from "../frontend/npz.js";
 import type { Planes } from "../sensor/correct.js";
 import { loadPlanes } from "../sensor/input.js";
-import { parseSensor } from "../sensor/read-sensor.js";
+import { parseSensor, sensorFrom, type SensorInput } from "../sensor/read-sensor.js";
 import { beatsPerFrame, type Sensor } from "../sensor/sensor.js";
 import type { Settings } from "./config.js";
 import type { DetectorReport } from "./report.js";
@@ -36,8 +36,8 @@ export interface LoadedSensor {
 }
 
 /** @errors SE001 to SE007, SE010, SE011, SE014 and those of files */
-export async function loadSensorFile(path: string, session: Session): Promise<LoadedSensor> {
-  const sensor = parseSensor(readText(session.host, path), path);
+export async function loadSensorAndPlanes(given: string | SensorInput, session: Session): Promise<LoadedSensor> {
+  const sensor = typeof given === "string" ? parseSensor(readText(session.host, given), given) : sensorFrom(given);
   return { sensor, planes: await loadPlanes(sensor, session.host) };
 }
 

@@ -18,7 +18,7 @@ import type { Sensor } from "../sensor/sensor.js";
 import { matchTruth, readTruth, type Matched } from "../sensor/truth.js";
 import { writeWhole } from "./atomic.js";
 import { loadModel } from "./compile.js";
-import { loadSensorFile, planOf, readPlanes } from "./detector.js";
+import { loadSensorAndPlanes, planOf, readPlanes } from "./detector.js";
 import { type Compiled, loadDesign } from "./execute.js";
 import { framesHtml } from "./frames-html.js";
 import type { RunFramesOptions } from "./options.js";
@@ -36,7 +36,7 @@ interface Instrument {
 
 /** @errors IO005, SE001 to SE007, SE012 to SE015 and those of the files */
 async function instrumentOf(design: string, options: RunFramesOptions, session: Session): Promise<Instrument> {
-  const stated = options.sensor === undefined ? undefined : await loadSensorFile(options.sensor, session);
+  const stated = options.sensor === undefined ? undefined : await loadSensorAndPlanes(options.sensor, session);
   if (design.endsWith(".onnx")) {
     if (stated === undefined) throw UserError.of("SE019", {}, { file: design });
     return { ...stated, network: floatNetwork(design, stated.sensor, session) };

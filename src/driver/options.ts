@@ -2,9 +2,10 @@
 import type { AxisWidth } from "../backend-hls/design/port-limits.js";
 import type { Minimize, Target } from "../backend-hls/design/target.js";
 
+import type { SensorInput } from "../sensor/read-sensor.js";
 import type { ExtraPasses } from "./stages.js";
 
-export type { AxisWidth, Minimize, Target };
+export type { AxisWidth, Minimize, SensorInput, Target };
 
 /**
  * Shapes of inputs by their names (over open dimensions and over a baked batch), and sizes of symbolic dimensions by
@@ -39,8 +40,8 @@ export interface CompileOptions extends ShapeOptions {
   readonly clockMhz?: number;
   /** YAML file; what the other options state has precedence. */
   readonly config?: string;
-  /** YAML file that describes a sensor: its front end is put around the network. */
-  readonly sensor?: string;
+  /** YAML file that describes a sensor, or its keys and values: its front end is put around the network. */
+  readonly sensor?: string | SensorInput;
   readonly printIrAfter?: readonly string[];
   readonly dumpIr?: string;
   readonly verifyEach?: boolean;

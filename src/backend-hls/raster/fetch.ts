@@ -109,14 +109,8 @@ export function emitFetch(module: Module, name: string, sensor: Sensor, plan: Fr
   const tag = unpackFields(m, fields, tagQueue.head);
   const taken = m.regDeclare(u(lanes), { reset: 0, hint: "taken_lanes" });
   const left = m.and(tag["mask"]!, m.not(taken), "lanes_left");
-  const leftBits = m.split(left, u(1), lanes);
-  const first: Value[] = [];
-  let before: Value = zero;
-  for (const b of leftBits) {
-    first.push(m.and(b, m.not(before)));
-    before = m.or(before, b);
-  }
-  const chosen = m.concat([...first].reverse(), "lane_chosen");
+  // Its lowest one: a carry runs up to it.
+  const chosen = m.and(left, m.neg(left, u(lanes)), "lane_chosen");
   const isLast = m.eq(left, chosen, "last_lane");
   const laneType = u(addressWidth(lanes));
   const laneOf = m

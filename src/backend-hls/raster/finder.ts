@@ -6,7 +6,7 @@
  */
 import type { Module, Op, Value } from "../../ir/core.js";
 import { RtlModuleBuilder, u } from "../../ir/rtl/builder.js";
-import { addressWidth, bitLengthOf } from "../../ir/rtl/semantics.js";
+import { addressWidth } from "../../ir/rtl/semantics.js";
 import { type Sensor, valueBits } from "../../sensor/sensor.js";
 import { ramStorage } from "../device/storage.js";
 import type { FrontEndPlan } from "./plan.js";
@@ -154,10 +154,9 @@ export function emitFinder(module: Module, name: string, sensor: Sensor, plan: F
   const ended = m.or(completed, cutOff);
   m.connect(frameTag, m.add(frameTag, m.constant(1), tagBits), ended);
   const found = m.regDeclare(u(32), { reset: 0, hint: "found" });
-  const countBits = u(bitLengthOf(BigInt(lanes)));
-  const count = m
-    .split(masked, u(1), lanes)
-    .reduce((n, b) => m.add(n, b, countBits), m.constant(0, countBits) as Value);
+  const count = m.reg(populationCount(m, m.split(m.delay(mask, later - 1, { reset: 0 }), u(1), lanes)), {
+    hint: "hits",
+  });
   const counted = m.mux(hit, m.add(found, count, u(32)), found, u(32));
 
   // Where the frame's end waits for room, nothing new may pass it, and further ends are joined to it.
@@ -221,4 +220,14 @@ export function emitFinder(module: Module, name: string, sensor: Sensor, plan: F
     store_address: m.delay(address, plan.storeTime),
     now,
   });
+}
+
+/** How many of some bits are 1. */
+function populationCount(m: RtlModuleBuilder, bits: readonly Value[]): Value {
+  let level = [...bits];
+  while (level.length > 1)
+    level = Array.from({ length: Math.ceil(level.length / 2) }, (_, i) =>
+      2 * i + 1 < level.length ? m.add(level[2 * i]!, level[2 * i + 1]!) : level[2 * i]!,
+    );
+  return level[0]!;
 }

@@ -42,6 +42,8 @@ export interface FrontEndPlan {
 
 /** Beats that a fetch may start late for what its address takes, and its tag. */
 const MARGIN = 16;
+/** Lanes whose hits are counted in the cycle in which they are there. */
+const MOST_LANES = 8;
 /** Frames whose end may wait behind the peaks. */
 const ENDS = 16;
 
@@ -84,7 +86,8 @@ export function planFrontEnd(sensor: Sensor, planes: Planes, target: Target): Fr
   });
   // The last row is read when its pixels have been stored: see `fetch.ts` for the cycles.
   const firstRead = tagTime + 1 + QUEUE_LATENCY + 2;
-  const hold = Math.max(0, storeTime + 1 - (firstRead + (patch - 1) * Math.min(...pairs)));
+  // Many lanes are counted in a cycle of their own.
+  const hold = Math.max(lanes > MOST_LANES ? 1 : 0, storeTime + 1 - (firstRead + (patch - 1) * Math.min(...pairs)));
   const fetch = patch * Math.max(...pairs);
   // A whole queue of peaks can be fetched before the first of their pixels are written over.
   const reach = (patch - 1) * beats + 2 * Math.max(...pairs);
