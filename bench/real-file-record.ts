@@ -15,6 +15,8 @@ export interface RealFile {
   readonly opset: Readonly<Record<string, number>>;
   /** Of inputs with open dimensions or a baked batch, as the user of the model would state them. */
   readonly shapes?: Readonly<Record<string, readonly number[]>>;
+  /** Values of inputs that hardware is for one of, as the user of the model would state them. */
+  readonly bind?: Readonly<Record<string, number>>;
   /**
    * Of the float networks by which accuracy at defaults is judged: trained, of many exporters, none at hand while the
    * compiler was built.
@@ -28,6 +30,7 @@ export interface Job {
   readonly model: string;
   readonly data: string;
   readonly shapes?: RealFile["shapes"];
+  readonly bind?: RealFile["bind"];
 }
 
 /** How far an output is from what is expected, over all samples. */
@@ -38,11 +41,10 @@ export interface Distance {
   readonly max_error: number | null;
   /** Null where all values are equal, and of labels. */
   readonly sqnr_db: number | null;
-  /**
-   * Share of rows (last axis of at least 3) with their largest element at the same place; of integers, share of those
-   * that are equal.
-   */
+  /** Of scores, share of rows with their largest element at the same place; of labels, share of those that are equal. */
   readonly argmax?: number;
+  /** Share of rows that count as the same because the two elements differ by less than the output's last bit. */
+  readonly ties?: number;
 }
 
 export type Outcome =

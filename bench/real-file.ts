@@ -11,17 +11,19 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import "../src/index.js";
-import { compileModel, newSession, type CompileOptions, type Session } from "../src/driver.js";
+import { compileModel, newSession, type CompileOptions } from "../src/driver.js";
 import { loadModel, loadSamples } from "../src/driver/compile.js";
+import { statedShapes } from "../src/driver/shapes.js";
 import { samplesOf } from "../src/driver/fixed-point.js";
 import { UserError, type Diagnostic } from "../src/diagnostics/index.js";
 import { inspectOnnx } from "../src/frontend/inspect.js";
 import { readArrays } from "../src/frontend/npz.js";
-import type { Module } from "../src/ir/core.js";
+import type { Module, Value } from "../src/ir/core.js";
 import { prepareNn } from "../src/ir/eval/nn-fixed.js";
 import { portScale } from "../src/ir/port-scales.js";
 import { parseModule } from "../src/ir/text/parser.js";
 import { elementCount, type TensorType } from "../src/ir/types.js";
+import { OutputMeter, stepOf } from "../src/passes/nn/output-error.js";
 import type { Sample } from "../src/passes/nn/quantize/calibrate.js";
 import { roundInputs } from "../src/passes/nn/quantize/inputs.js";
 import type { Distance, Job, Message, RealFileRecord } from "./real-file-record.js";
@@ -31,53 +33,34 @@ const HELD_OUT_MACS = 2e9;
 
 type Rows = readonly ArrayLike<number>[];
 
-function distance(output: string, want: Rows, got: Rows, lastAxis: number): Distance {
-  let [signal, noise, worst, rows, same] = [0, 0, 0, 0, 0];
-  const largestAt = (v: ArrayLike<number>, start: number): number => {
-    let at = 0;
-    for (let i = 1; i < lastAxis; i++) if (v[start + i]! > v[start + at]!) at = i;
-    return at;
-  };
+/**
+ * `step`: what the compared numbers cannot resolve, as a difference or, for numbers in floating point, relative to the
+ * largest. Which outputs are scores and labels is decided as the compiler does (docs/accuracy.md), on these numbers.
+ */
+function distance(float: Value, output: string, want: Rows, got: Rows, step: { fixed: number } | "float32"): Distance {
+  const meter = new OutputMeter(float);
+  let [signal, noise] = [0, 0];
   want.forEach((x, s) => {
-    const y = got[s]!;
     for (let i = 0; i < x.length; i++) {
-      const e = Math.abs(y[i]! - x[i]!);
       signal += x[i]! ** 2;
-      noise += e * e;
-      worst = Math.max(worst, e);
+      noise += (got[s]![i]! - x[i]!) ** 2;
     }
-    if (lastAxis < 3) return;
-    for (let r = 0; r + lastAxis <= x.length; r += lastAxis) {
-      rows++;
-      // Ties are no difference.
-      const [want, got] = [r + largestAt(x, r), r + largestAt(y, r)];
-      if (want === got || x[want]! - x[got]! <= 1e-6 * Math.abs(x[want]!)) same++;
-    }
+    const largest = Array.from(x).reduce((m, v) => Math.max(m, Math.abs(v)), 0);
+    meter.add(x, got[s]!, step === "float32" ? Math.max(1e-6 * largest, Number.MIN_VALUE) : step.fixed);
   });
-  // Labels are right or not; how far one is from another says nothing.
-  const labels = want.every((x) => Array.prototype.every.call(x, Number.isInteger));
-  if (labels) {
-    const all = want.reduce((n, x) => n + x.length, 0);
-    const equal = want.reduce(
-      (n, x, s) => n + Array.prototype.filter.call(x, (v: number, i: number) => v === got[s]![i]).length,
-      0,
-    );
-    return {
-      output,
-      nrmse: noise === 0 ? 0 : Math.sqrt(noise / Math.max(signal, 1e-30)),
-      max_error: worst,
-      sqnr_db: null,
-      argmax: all === 0 ? 1 : equal / all,
-    };
-  }
+  const e = meter.result();
   const finite = (v: number): number | null => (Number.isFinite(v) ? v : null);
   const nrmse = noise === 0 ? 0 : Math.sqrt(noise / Math.max(signal, 1e-30));
+  const ties = e.ties === undefined || e.ties === 0 ? {} : { ties: e.ties };
   return {
     output,
     nrmse: finite(nrmse),
-    max_error: finite(worst),
-    sqnr_db: noise === 0 ? null : finite(-20 * Math.log10(nrmse)),
-    ...(rows > 0 && { argmax: same / rows }),
+    max_error: finite(e.max_abs_error),
+    // Labels are right or not; how far one is from another says nothing.
+    sqnr_db: e.equal !== undefined || noise === 0 ? null : finite(-20 * Math.log10(nrmse)),
+    ...(e.equal !== undefined
+      ? { argmax: e.equal }
+      : e.scores === true && { argmax: e.argmax_agreement ?? 1, ...ties }),
   };
 }
 
@@ -106,26 +89,26 @@ function expectedOf(data: string, float: Module, samples: number): ReadonlyMap<s
   return found;
 }
 
-function distances(float: Module, expected: ReadonlyMap<string, Rows>, got: readonly Rows[]): Distance[] {
+/** `fixed`: the design that `got` is of; without, it is of the float network. */
+function distances(
+  float: Module,
+  expected: ReadonlyMap<string, Rows>,
+  got: readonly Rows[],
+  fixed?: Module,
+): Distance[] {
   return (float.func.attrs["outputs"] as readonly string[]).flatMap((name, o) => {
     const want = expected.get(name);
-    const shape = (float.func.body.terminator.operand(o).type as TensorType).shape;
-    return want === undefined
-      ? []
-      : [
-          distance(
-            name,
-            want,
-            got.map((g) => g[o]!),
-            shape.at(-1) ?? 1,
-          ),
-        ];
+    if (want === undefined) return [];
+    const rows = got.map((g) => g[o]!);
+    const step =
+      fixed === undefined
+        ? "float32"
+        : { fixed: stepOf(fixed.func.body.terminator.operand(o), portScale(fixed.func, "output_scales", o)) };
+    return [distance(float.func.body.terminator.operand(o), name, want, rows, step)];
   });
 }
 
-function runFixed(dir: string, held: readonly Sample[], session: Session): Rows[] {
-  const path = join(dir, "nn.hir");
-  const fixed = parseModule(readFileSync(path, "utf8"), path, session.sink)!;
+function runFixed(fixed: Module, held: readonly Sample[]): Rows[] {
   const program = prepareNn(fixed);
   const ports = fixed.func.body.args.map((a) => a.type);
   const scales = ports.map((_, i) => portScale(fixed.func, "input_scales", i));
@@ -147,7 +130,10 @@ async function measure(job: Job, dir: string, watch: Watch): Promise<RealFileRec
   const note = info.problem ?? info.no_data;
   const known: { -readonly [K in keyof RealFileRecord]?: RealFileRecord[K] } = { ...(note !== undefined && { note }) };
   const session = newSession();
-  const given = job.shapes === undefined ? {} : { shapes: job.shapes };
+  const given = statedShapes(
+    { ...(job.shapes !== undefined && { shapes: job.shapes }), ...(job.bind !== undefined && { bind: job.bind }) },
+    session,
+  );
   watch.begin();
   try {
     const float = loadModel(model, session, given);
@@ -172,7 +158,9 @@ async function measure(job: Job, dir: string, watch: Watch): Promise<RealFileRec
       expected.size > 0
         ? expected
         : new Map((float.func.attrs["outputs"] as readonly string[]).map((n, o) => [n, exact.map((y) => y[o]!)]));
-    if (held.length > 0) known.fixed = distances(float, want, runFixed(dir, held, session));
+    const path = join(dir, "nn.hir");
+    const fixed = parseModule(readFileSync(path, "utf8"), path, session.sink)!;
+    if (held.length > 0) known.fixed = distances(float, want, runFixed(fixed, held), fixed);
     return { name, outcome: "compiled", ...known };
   } catch (e) {
     if (!(e instanceof UserError))

@@ -2,7 +2,8 @@
 
     python bench/real-files-reference.py JOBS.json
 
-JOBS.json is a list of {model, data, shapes?}: a file, a folder to make, shapes by input name where the file leaves them open. Writes
+JOBS.json is a list of {model, data, shapes?, bind?}: a file, a folder to make, shapes by input name where the file leaves them open, and
+values of inputs that are constants of the hardware. Writes
 calib.npz (inputs), held.npz (inputs of other samples) and expected.npz (what ONNX Runtime makes of these) into the folder, the first
 axis counting samples, and info.json, which says why some of them are missing.
 
@@ -146,7 +147,7 @@ def as_array(y):
     return None if y.dtype.kind not in "fiub" else y
 
 
-def make_data(path, out, given):
+def make_data(path, out, given, bind):
     model = onnx.load(path, load_external_data=False)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
@@ -174,6 +175,8 @@ def make_data(path, out, given):
     for e in entries:
         if e.type not in TYPES:
             raise Stop(f"input {e.name} is a {e.type}")
+    bound = {e.name: np.full(e.shape, bind[e.name], TYPES[e.type]) for e in entries if e.name in bind}
+    entries = [e for e in entries if e.name not in bind]
     shapes = {e.name: shape_of(e, given) for e in entries}
     rng = np.random.default_rng(1)
 
@@ -189,7 +192,7 @@ def make_data(path, out, given):
         samples.append(make())
         if problem is None:
             try:
-                runs.append(session.run(None, samples[-1]))
+                runs.append(session.run(None, {**samples[-1], **bound}))
             except Exception as e:
                 problem = reason(e, path)
     write("held.npz", samples)
@@ -205,7 +208,7 @@ def main():
         out = Path(job["data"])
         out.mkdir()
         try:
-            info = make_data(job["model"], out, job.get("shapes", {}))
+            info = make_data(job["model"], out, job.get("shapes", {}), job.get("bind", {}))
         except Stop as e:
             info = {"no_data": str(e)}
         except Exception as e:

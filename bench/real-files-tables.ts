@@ -14,6 +14,7 @@ const percent = (n: number, of: number): string => `${((100 * n) / Math.max(1, o
 function cells(r: RealFileRecord): string[] {
   const db = worstDb(r);
   const argmax = worstArgmax(r);
+  const ties = Math.max(0, ...(r.fixed ?? []).map((d) => d.ties ?? 0));
   const float =
     r.float === undefined || r.float.length === 0
       ? ""
@@ -26,7 +27,7 @@ function cells(r: RealFileRecord): string[] {
     r.macs === undefined ? "" : String(r.macs),
     r.seconds === undefined ? "" : String(r.seconds),
     accuracy,
-    argmax === undefined ? "" : percent(argmax, 1),
+    argmax === undefined ? "" : percent(argmax, 1) + (ties > 0 ? ` (${percent(ties, 1)} ties)` : ""),
     float,
     (r.errors?.map((e) => `${e.code} ${e.message}`)[0] ?? (r.warnings ?? []).join(" "))
       .replace(/\s+/g, " ")
@@ -108,10 +109,12 @@ this repository), compiled with defaults and 120 s of processor time each, on ge
 
 ${counts(records)}
 
-- dB: signal over the squared error against ONNX Runtime, of the worst output, on samples that did not calibrate. argmax: rows with their
-  largest element at the same place.
+- dB: signal over the squared error against ONNX Runtime, of the worst output, on samples that did not calibrate. argmax: of outputs
+  that are scores, rows with their largest element at the same place; of labels, those that are equal. Which outputs these are, the compiler
+  and this page decide alike (docs/accuracy.md). Rows whose two elements differ by less than the output's last bit count as the same, and
+  are shown as ties.
 - float: error of the float interpreter against ONNX Runtime, relative to the output's root mean square; above 1e-3 is called wrong.
-- Below 20 dB, or below 90 % of argmax, without any message is called silent.
+- Below 20 dB, or below 90 % of argmax, without a warning of accuracy (QU021, QU023, QU025) is called silent.
 
 ## Trained float networks by which accuracy at defaults is judged
 

@@ -16,6 +16,9 @@ import { onnxOperators } from "../src/frontend/operators/index.js";
 import { benchTables } from "../bench/tables.js";
 import { newestOpset, operatorSchema, schemaVersions } from "../src/frontend/schema/schema.js";
 import { builtinPasses, passRegistry } from "../src/passes/registry.js";
+import { formatRules } from "../src/passes/nn/quantize/format-rules.js";
+import { WIDTH_CONSTANTS } from "../src/passes/nn/quantize/width-constants.js";
+import { WIDTH_RULES, type WidthRule } from "../src/passes/nn/quantize/width-rules.js";
 import "../src/driver/stages.js";
 import { sensorPage } from "./sensor-docs.js";
 
@@ -32,6 +35,7 @@ export function generatedPages(): Map<string, string> {
   for (const dialect of dialects) pages.set(`ops/${dialect.name}.md`, dialectPage(dialect.name, dialect.ops));
   pages.set("diagnostics.md", diagnosticsPage());
   pages.set("sensors.md", NOTE + sensorPage());
+  pages.set("width-rules.md", widthRulesPage());
   pages.set("onnx-operators.md", onnxPage());
   for (const o of onnxOperators()) pages.set(operatorFile(o), operatorPage(o));
   return pages;
@@ -168,6 +172,44 @@ function opSection(op: OpDef): string {
     ...(op.source !== undefined ? [`Source: ${op.source}.`] : []),
   ];
   return `## ${op.name}\n\n${op.summary}\n\n\`\`\`text\n${signature}\n\`\`\`\n\n${facts.length === 0 ? "" : `${facts.join(" ")}\n\n`}${table(["attribute", "value", "meaning"], attrs)}`;
+}
+
+const WIDTH_KINDS: Readonly<Record<keyof typeof WIDTH_RULES, string>> = {
+  tensor: "Bits of a tensor where it is rounded.",
+  weights: "Bits of the constant weights of a layer.",
+  factor:
+    "Significant bits of a constant that activations are multiplied with, beyond those by which its elements differ.",
+  argument: "Most bits of the argument of a function that becomes a table.",
+};
+
+/** The rules for widths and formats, in the order in which they are asked, and their constants. */
+function widthRulesPage(): string {
+  const lists = Object.entries(WIDTH_KINDS).map(([kind, what]) => {
+    const rules: readonly WidthRule<never>[] = WIDTH_RULES[kind as keyof typeof WIDTH_RULES];
+    const rows = rules.map((r, i) => [String(i + 1), `\`${r.name}\``, r.why, r.source]);
+    return `## ${kind}\n\n${what}\n\n${table(["", "rule", "why", "source"], rows)}`;
+  });
+  const formats = formatRules.map((r, i) => [String(i + 1), `\`${r.name}\``, r.why, r.source]);
+  const constants = Object.entries(WIDTH_CONSTANTS).map(([name, c]) => [
+    `\`${name}\``,
+    `${Number(c.value.toPrecision(4))} ${c.unit}`,
+    c.what,
+    c.source,
+  ]);
+  return `${NOTE}# Rules for widths
+
+The first rule of a list that applies decides. \`widths\` in report.json and the column "width by" of \`compare\` name the rule
+of every width; there, \`model\` is a width that a quantized model brings with it, \`search\`, \`budget\` and \`cure\` one that
+\`--max-error\`, \`--widths\` or what follows a low accuracy has chosen.
+
+${lists.join("")}## Formats
+
+Where the binary point of a tensor of known width is.
+
+${table(["", "rule", "why", "source"], formats)}## Constants
+
+${table(["name", "value", "meaning", "source"], constants).trimEnd()}
+`;
 }
 
 /** Stands for a parameter of a message: prints as `{name}`, whatever the message does with it. */

@@ -79,6 +79,13 @@ QONNX = [
     ("MultiThreshold", 1, "out_dtype:s! out_scale:f=1 out_bias:f=0 data_layout:s", "x:T thresholds:T", "y:T", "T=a"),
 ]
 
+# @source src/qonnx/custom_op/channels_last: ONNX's operators between transpositions
+CHANNELS_LAST = [
+    ("BatchNormalization", 1, "epsilon:f=1e-05 momentum:f=0.9", "x:T scale:T bias:T mean:T var:T", "y:T", "T=a"),
+    ("Conv", 1, "auto_pad:s dilations:I group:i=1 kernel_shape:I pads:I strides:I", "x:T w:T b?:T", "y:T", "T=a"),
+    ("MaxPool", 1, f"auto_pad:s ceil_mode:i=0{FLAG} dilations:I kernel_shape:I! pads:I strides:I", "x:T", "y:T", "T=a"),
+]
+
 ELEMENTS = {f"tensor({n.lower()})": chr(96 + v) for n, v in TensorProto.DataType.items() if v > 0}
 
 
@@ -168,8 +175,9 @@ tables = {
     "ai.onnx.ml": domain(s for s in defs.get_all_schemas_with_history() if s.domain == "ai.onnx.ml"),
     "com.microsoft": domain(unpickled(ort.get_all_operator_schema())),
     "qonnx.custom_op.general": sorted((list(r) for r in QONNX), key=lambda r: (r[0], r[1])),
+    "qonnx.custom_op.channels_last": [list(r) for r in CHANNELS_LAST],
 }
-newest = {"": defs.onnx_opset_version(), "ai.onnx.ml": max(r[1] for r in tables["ai.onnx.ml"]), "com.microsoft": 1, "qonnx.custom_op.general": 2}
+newest = {"": defs.onnx_opset_version(), "ai.onnx.ml": max(r[1] for r in tables["ai.onnx.ml"]), "com.microsoft": 1, "qonnx.custom_op.general": 2, "qonnx.custom_op.channels_last": 1}
 
 root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
 path = os.path.join(root, "src", "frontend", "schema", "onnx-table.ts")

@@ -13,6 +13,7 @@ import { run, simulate, synth } from "./driver/execute.js";
 import { runFrames } from "./driver/frames.js";
 import { hasDetector, simulateDetector } from "./driver/simulate-frames.js";
 import { inspect } from "./driver/inspect.js";
+import { verifyBuild, type Verification } from "./driver/manifest.js";
 import { writeWhole } from "./driver/atomic.js";
 import type { Comparison } from "./driver/comparison.js";
 import type {
@@ -39,11 +40,13 @@ import type { Session } from "./driver/session.js";
 
 export { newSession, type Session } from "./driver/session.js";
 export { parseAxisWidth } from "./backend-hls/design/port-limits.js";
-export { parseShape, splitNamed } from "./driver/shapes.js";
+export { parseBound as parseBoundValue, parseShape, splitNamed } from "./driver/shapes.js";
 export { joinExtraPasses, parseExtraPass, STAGES, type ExtraPasses, type Stage } from "./driver/stages.js";
+export type { InputFile, Manifest, Verification } from "./driver/manifest.js";
 export { optFile, type OptOptions } from "./driver/opt.js";
 export { checkTools, tools, type ToolSpec, type ToolStatus } from "./driver/tools.js";
 export type * from "./driver/options.js";
+export { WIDTHS_CHOICES } from "./driver/options.js";
 export type * from "./driver/report.js";
 export type { Comparison, LayerComparison, OutputComparison } from "./driver/comparison.js";
 
@@ -129,4 +132,9 @@ export async function synthDesign(dir: string, options: SynthOptions, session: S
 /** What is in a model: operators, shapes, cost, and what is not supported. */
 export async function inspectModel(model: string, session: Session, options: ShapeOptions = {}): Promise<Inspection> {
   return inspect(model, session, options);
+}
+
+/** Holds every file of a compiled design against its manifest.json. @errors IO001, IO004, IO007 */
+export function verifyDesign(dir: string, session: Session): Verification {
+  return verifyBuild(dir, session);
 }

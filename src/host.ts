@@ -1,5 +1,5 @@
 /** The outside world, as the compiler sees it: injected, so that tests and programs can replace it. A leaf. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 
 export interface Host {
@@ -9,6 +9,7 @@ export interface Host {
   exists(path: string): boolean;
   /** Names in a folder, sorted; empty where there is none. */
   list(path: string): string[];
+  isFolder(path: string): boolean;
   makeDir(path: string): void;
   rename(from: string, to: string): void;
   /** Removes a file or a whole folder; nothing happens if it is not there. */
@@ -29,6 +30,7 @@ export function nodeHost(log: (line: string) => void = () => {}): Host {
     },
     exists: existsSync,
     list: (path) => (existsSync(path) ? readdirSync(path).sort() : []),
+    isFolder: (path) => existsSync(path) && statSync(path).isDirectory(),
     makeDir: (path) => void mkdirSync(path, { recursive: true }),
     rename: renameSync,
     remove: (path) => {

@@ -20,13 +20,24 @@ function area(file: string): string {
 const allowed: Readonly<Record<string, readonly string[]>> = {
   diagnostics: [],
   "host.ts": [],
+  "version.ts": [],
   ir: ["diagnostics"],
   frontend: ["ir", "diagnostics", "host.ts"],
   sensor: ["ir", "diagnostics", "host.ts", "frontend"],
   passes: ["ir", "diagnostics", "host.ts"],
   "backend-hls": ["ir", "diagnostics", "passes", "sensor"],
   "backend-verilog": ["ir", "diagnostics", "host.ts"],
-  driver: ["ir", "diagnostics", "host.ts", "frontend", "sensor", "passes", "backend-hls", "backend-verilog"],
+  driver: [
+    "ir",
+    "diagnostics",
+    "host.ts",
+    "version.ts",
+    "frontend",
+    "sensor",
+    "passes",
+    "backend-hls",
+    "backend-verilog",
+  ],
   "driver.ts": [
     "driver",
     "ir",
@@ -50,7 +61,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     "backend-hls",
     "backend-verilog",
   ],
-  cli: ["driver", "driver.ts", "ir", "diagnostics", "host.ts", "passes", "index.ts"],
+  cli: ["driver", "driver.ts", "ir", "diagnostics", "host.ts", "version.ts", "passes", "index.ts"],
 };
 
 interface Import {

@@ -30,7 +30,8 @@ registerOp({
   summary: "x * x.",
   operands: ["x"],
   results: ["y"],
-  traits: ["pure", "elementwise", "same-shape"],
+  role: "product",
+  traits: ["pure", "elementwise"],
   inferTypes: (op) => {
     const x = op.operand(0).type as TensorType;
     if (x.elem.kind !== "fixed") return [x];

@@ -3,21 +3,24 @@ import type { Module } from "../ir/core.js";
 import { UserError } from "../diagnostics/index.js";
 import { nearestName } from "../diagnostics/nearest.js";
 import { ContextKey } from "../passes/pass-context.js";
-import { choice, definePass, int, number, text } from "../passes/define-pass.js";
-import { designOf, insertChannels, type Scheduled, unrollModule } from "./design/schedule.js";
+import { choice, definePass, type OptionsOf, int, number, text } from "../passes/define-pass.js";
+import { designOf, foldDesign, insertChannels, type Scheduled, showScheduled } from "./design/schedule.js";
 import { checkChannels } from "./check/check-channels.js";
 import { checkPipelines } from "./check/check-pipeline.js";
 import { type Device, findDevice, knownDevices } from "./device/devices.js";
 import { lowerToRtl, type RtlDesign } from "./emit/flow-to-rtl.js";
-import { DEFAULT_PRICES, type FoldingSolver } from "./fold/solve-folding.js";
+import { DEFAULT_PRICES, type FoldingRequest } from "./fold/request.js";
+import type { FoldingSolver } from "./fold/solve-folding.js";
 
 /** Keys under which passes leave their results in the context. */
 export const SCHEDULED = new ContextKey<Scheduled>("a scheduled design");
 export const RTL_DESIGN = new ContextKey<RtlDesign>("hardware");
 /** Samples that the checker follows through the channels: enough to reuse every word of a ring. */
 const CHECKED_SAMPLES = 4;
-/** Key of a `FoldingSolver` that already knows the module at hand. */
-export const SOLVER = new ContextKey<FoldingSolver>("a folding solver");
+/** What the pass `unroll` is asked for by a search, in place of its options; the solver knows the module at hand. */
+export const FOLDING = new ContextKey<{ readonly request: FoldingRequest; readonly solver: FoldingSolver }>(
+  "a folding that was chosen",
+);
 
 const price = (value: number, doc: string) => number({ min: 0, default: value, doc: `price ${doc}` });
 
@@ -60,6 +63,43 @@ export const target = definePass({
   },
 });
 
+const unrollOptions = {
+  ii: int({ min: 1, default: 1000, doc: "most cycles between samples" }),
+  "lut-price": price(DEFAULT_PRICES.lut, "of a LUT"),
+  "ff-price": price(DEFAULT_PRICES.ff, "of a flip-flop"),
+  "dsp-price": price(DEFAULT_PRICES.dsp, "of a multiplier block"),
+  "bram-price": price(DEFAULT_PRICES.bram, "of a block RAM"),
+  "product-price": price(DEFAULT_PRICES.product, "of a product per cycle"),
+  "latency-price": price(
+    DEFAULT_PRICES.latency,
+    "of a latency of one interval, as a share of the area of all multipliers",
+  ),
+  "input-words": text({
+    default: "",
+    doc: "elements per beat of the inputs, joined by +; the fewest that keep the interval where empty",
+  }),
+  effort: choice(["full", "quick"], { default: "full", doc: "how many foldings are compared" }),
+  "output-bits": int({ min: 0, default: 0, doc: "most bits per beat of an output; 0 for no limit" }),
+};
+
+/** The options of the pass `unroll` as a request. */
+function requestOf(options: OptionsOf<typeof unrollOptions>): FoldingRequest {
+  return {
+    ii: options.ii,
+    effort: options.effort,
+    prices: {
+      lut: options["lut-price"],
+      ff: options["ff-price"],
+      dsp: options["dsp-price"],
+      bram: options["bram-price"],
+      product: options["product-price"],
+      latency: options["latency-price"],
+    },
+    ...(options["input-words"] !== "" && { inputWords: options["input-words"].split("+").map(Number) }),
+    ...(options["output-bits"] > 0 && { outputBits: options["output-bits"] }),
+  };
+}
+
 export const unroll = definePass({
   name: "unroll",
   summary:
@@ -67,45 +107,15 @@ export const unroll = definePass({
   level: "flow",
   semantics: "bit-exact",
   doc: "Schedules of all kernels are chosen together, at least cost: loops are split and ordered as operands arrive, unroll factors are those whose steps, with the fetches of their windows, fit the interval. Costs are areas at the given prices (in LUTs), and a price of the latency.",
-  options: {
-    ii: int({ min: 1, default: 1000, doc: "most cycles between samples" }),
-    "lut-price": price(DEFAULT_PRICES.lut, "of a LUT"),
-    "ff-price": price(DEFAULT_PRICES.ff, "of a flip-flop"),
-    "dsp-price": price(DEFAULT_PRICES.dsp, "of a multiplier block"),
-    "bram-price": price(DEFAULT_PRICES.bram, "of a block RAM"),
-    "product-price": price(DEFAULT_PRICES.product, "of a product per cycle"),
-    "latency-price": price(
-      DEFAULT_PRICES.latency,
-      "of a latency of one interval, as a share of the area of all multipliers",
-    ),
-    "input-words": text({
-      default: "",
-      doc: "elements per beat of the inputs, joined by +; the fewest that keep the interval where empty",
-    }),
-    effort: choice(["full", "quick"], { default: "full", doc: "how many foldings are compared" }),
-    "output-bits": int({ min: 0, default: 0, doc: "most bits per beat of an output; 0 for no limit" }),
-  },
+  options: unrollOptions,
   run: (module, options, ctx) => {
-    const failure = unrollModule(module, {
-      ...targetOf(module),
-      ii: options.ii,
-      effort: options.effort,
-      prices: {
-        lut: options["lut-price"],
-        ff: options["ff-price"],
-        dsp: options["dsp-price"],
-        bram: options["bram-price"],
-        product: options["product-price"],
-        latency: options["latency-price"],
-      },
-      ...(options["input-words"] !== "" && { inputWords: options["input-words"].split("+").map(Number) }),
-      ...(options["output-bits"] > 0 && { outputBits: options["output-bits"] }),
-      ...(ctx.get(SOLVER) !== undefined && { solver: ctx.need(SOLVER) }),
-    });
+    const given = ctx.get(FOLDING);
+    const request = given?.request ?? requestOf(options);
+    const failure = foldDesign(module, targetOf(module).device, request, given?.solver);
     if (failure === undefined) return;
     throw UserError.of(
       "FL002",
-      { ii: options.ii, kernel: String(failure.kernel.attrs["sym"]), possible: failure.cycles },
+      { ii: request.ii, kernel: String(failure.kernel.attrs["sym"]), possible: failure.cycles },
       { node: failure.kernel.loc.nodes[0] ?? String(failure.kernel.attrs["sym"]) },
     );
   },
@@ -127,6 +137,17 @@ export const channels = definePass({
   },
 });
 
+export const printScheduleText = definePass({
+  name: "print-schedule",
+  summary: "Log the scheduling problem of a module whose channels are in place, with its solution, as text.",
+  level: "flow",
+  semantics: "bit-exact",
+  doc: "The text is read by the tests in test/backend/schedules: what goes wrong in a large network is cut down there to a few lines.",
+  run: (_module, _options, ctx) => {
+    for (const line of showScheduled(ctx.need(SCHEDULED)).trimEnd().split("\n")) ctx.log(line);
+  },
+});
+
 export const toRtl = definePass({
   name: "lower-to-rtl",
   summary: "Turn kernels and channels into modules behind AXI4-Stream ports.",
@@ -140,4 +161,4 @@ export const toRtl = definePass({
   },
 });
 
-export const backendPasses = [target, unroll, channels, toRtl];
+export const backendPasses = [target, unroll, channels, printScheduleText, toRtl];

@@ -17,11 +17,12 @@ export function packBeats(elements: ArrayLike<number>, layout: BeatLayout): Uint
   for (let i = 0; i < elements.length; i++) {
     const base = 8 * bytes * Math.floor(i / elementsPerBeat) + elementBits * (i % elementsPerBeat);
     // Two's complement; below 2^53, so that division is exact.
-    let v = elements[i]! < 0 ? elements[i]! + 2 ** elementBits : elements[i]!;
+    const raw = elements[i] ?? 0;
+    let v = raw < 0 ? raw + 2 ** elementBits : raw;
     for (let bit = 0; bit < elementBits; ) {
       const at = base + bit;
       const room = Math.min(8 - (at % 8), elementBits - bit);
-      out[at >> 3]! |= (v % 2 ** room) << (at % 8);
+      out[at >> 3] = (out[at >> 3] ?? 0) | ((v % 2 ** room) << (at % 8));
       v = Math.floor(v / 2 ** room);
       bit += room;
     }
@@ -42,7 +43,7 @@ export function unpackBeats(data: Uint8Array, layout: BeatLayout, count: number)
     for (let bit = 0; bit < elementBits; ) {
       const at = base + bit;
       const room = Math.min(8 - (at % 8), elementBits - bit);
-      v += ((data[at >> 3]! >> (at % 8)) & (2 ** room - 1)) * 2 ** bit;
+      v += (((data[at >> 3] ?? 0) >> (at % 8)) & (2 ** room - 1)) * 2 ** bit;
       bit += room;
     }
     out[i] = layout.signed && v >= 2 ** (elementBits - 1) ? v - 2 ** elementBits : v;

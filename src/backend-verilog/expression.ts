@@ -7,8 +7,10 @@
  */
 import type { Op, Value } from "../ir/core.js";
 import { constantOf } from "../ir/rtl/fold.js";
-import { bitsOf } from "../ir/rtl/index.js";
-import { typeOfBitsRange, bitsRange, wrap } from "../ir/rtl/semantics.js";
+import { intAttr, strAttr } from "../ir/define-op.js";
+import { at } from "../ir/present.js";
+import { bitsOf, rtlEntry, type RtlName } from "../ir/rtl/index.js";
+import { bitsRange, isCombinational, typeOfBitsRange, wrap, type CombinationalName } from "../ir/rtl/semantics.js";
 import { bits, type BitsType } from "../ir/types.js";
 
 export interface Expr {
@@ -57,21 +59,19 @@ function signedLiteral(value: bigint, width: number): string {
 
 /** The slice that `op` is, if it only picks bits that its operand has. */
 export function sliceOf(op: Op): Slice | undefined {
-  const width = op.results.length === 1 ? bitsOf(op.result.type).width : 0;
-  const from = op.operands.length > 0 ? bitsOf(op.operand(0).type).width : 0;
-  switch (op.name) {
-    case "rtl.extract":
-      return { base: op.operand(0), lo: Number(op.attrs["lo"]) };
-    case "rtl.cast":
-      return width <= from ? { base: op.operand(0), lo: 0 } : undefined;
-    case "rtl.shr": {
-      const amount = Number(op.attrs["amount"]);
-      return amount + width <= from ? { base: op.operand(0), lo: amount } : undefined;
-    }
-    default:
-      return undefined;
-  }
+  if (!isCombinational(op)) return undefined;
+  const lo = PICKED[op.name]?.(op);
+  if (lo === undefined) return undefined;
+  const base = op.operand(0);
+  return lo + bitsOf(op.result.type).width <= bitsOf(base.type).width ? { base, lo } : undefined;
 }
+
+/** First bit of the operand for operations that pick some. */
+const PICKED: { readonly [N in CombinationalName]?: (op: Op) => number } = {
+  "rtl.extract": (op) => intAttr(op, "lo"),
+  "rtl.shr": (op) => intAttr(op, "amount"),
+  "rtl.cast": () => 0,
+};
 
 export class ExpressionWriter {
   constructor(
@@ -120,57 +120,49 @@ export class ExpressionWriter {
     return e.signed === true ? e : atom(`$signed(${e.text})`);
   }
 
-  /** Expression of a combinational operation; undefined where it takes statements. */
+  /** Expression of an operation; undefined where it takes statements. */
   render(op: Op): Expr | undefined {
-    const width = op.results.length === 1 ? bitsOf(op.result.type).width : 0;
-    const [a, b] = op.operands as readonly [Value, Value];
-    switch (op.name) {
-      case "rtl.constant":
-        return atom(literal(BigInt(op.attrs["value"] as string), width));
-      case "rtl.add":
-        return this.sum(a, b, width);
-      case "rtl.sub":
-        return this.difference(a, b, width);
-      case "rtl.mul":
-        return this.product(a, b, width);
-      case "rtl.and":
-        return this.infix(a, "&", b, width);
-      case "rtl.or":
-        return this.infix(a, "|", b, width);
-      case "rtl.xor":
-        return this.infix(a, "^", b, width);
-      case "rtl.not":
-        return atom(`~${group(this.fit(a, width))}`);
-      case "rtl.eq":
-        return this.comparison(a, "==", b);
-      case "rtl.ne":
-        return this.comparison(a, "!=", b);
-      case "rtl.lt":
-        return this.comparison(a, "<", b);
-      case "rtl.le":
-        return this.comparison(a, "<=", b);
-      case "rtl.mux":
-        return compound(
-          `${group(this.fit(a, 1))} ? ${group(this.fit(b, width))} : ${group(this.fit(op.operand(2), width))}`,
-        );
-      case "rtl.concat":
-        return atom(op.operands.length === 1 ? this.own(a) : `{${op.operands.map((v) => this.own(v)).join(", ")}}`);
-      case "rtl.shl": {
-        const amount = Number(op.attrs["amount"]);
-        return atom(
-          amount >= width ? literal(0n, width) : `{${this.take(a, 0, width - amount).text}, ${literal(0n, amount)}}`,
-        );
-      }
-      case "rtl.shr":
-        return this.take(a, Number(op.attrs["amount"]), width);
-      case "rtl.extract":
-        return this.take(a, Number(op.attrs["lo"]), width);
-      case "rtl.cast":
-        return this.fit(a, width);
-      default:
-        return undefined;
-    }
+    return rtlEntry(this.forms, op)?.(op.operands, op);
   }
+
+  /** Expressions as wide as the result; `undefined` for what takes statements. */
+  private readonly forms: Readonly<Record<RtlName, ((x: readonly Value[], op: Op) => Expr) | undefined>> = {
+    "rtl.module": undefined,
+    "rtl.output": undefined,
+    "rtl.reg": undefined,
+    "rtl.memory": undefined,
+    "rtl.rom": undefined,
+    "rtl.instance": undefined,
+    // A case statement.
+    "rtl.select": undefined,
+    "rtl.constant": (_, op) => atom(literal(BigInt(strAttr(op, "value")), widthOf(op))),
+    "rtl.add": (x, op) => this.sum(at(x, 0), at(x, 1), widthOf(op)),
+    "rtl.sub": (x, op) => this.difference(at(x, 0), at(x, 1), widthOf(op)),
+    "rtl.mul": (x, op) => this.product(at(x, 0), at(x, 1), widthOf(op)),
+    "rtl.and": (x, op) => this.infix(at(x, 0), "&", at(x, 1), widthOf(op)),
+    "rtl.or": (x, op) => this.infix(at(x, 0), "|", at(x, 1), widthOf(op)),
+    "rtl.xor": (x, op) => this.infix(at(x, 0), "^", at(x, 1), widthOf(op)),
+    "rtl.not": (x, op) => atom(`~${group(this.fit(at(x, 0), widthOf(op)))}`),
+    "rtl.eq": (x) => this.comparison(at(x, 0), "==", at(x, 1)),
+    "rtl.ne": (x) => this.comparison(at(x, 0), "!=", at(x, 1)),
+    "rtl.lt": (x) => this.comparison(at(x, 0), "<", at(x, 1)),
+    "rtl.le": (x) => this.comparison(at(x, 0), "<=", at(x, 1)),
+    "rtl.mux": (x, op) => {
+      const width = widthOf(op);
+      // In the order of the text, as operands may get their names here.
+      const sel = group(this.fit(at(x, 0), 1));
+      return compound(`${sel} ? ${group(this.fit(at(x, 1), width))} : ${group(this.fit(at(x, 2), width))}`);
+    },
+    "rtl.concat": (x) => atom(x.length === 1 ? this.own(at(x, 0)) : `{${x.map((v) => this.own(v)).join(", ")}}`),
+    "rtl.shl": (x, op) => {
+      const [width, amount] = [widthOf(op), intAttr(op, "amount")];
+      if (amount >= width) return atom(literal(0n, width));
+      return atom(`{${this.take(at(x, 0), 0, width - amount).text}, ${literal(0n, amount)}}`);
+    },
+    "rtl.shr": (x, op) => this.take(at(x, 0), intAttr(op, "amount"), widthOf(op)),
+    "rtl.extract": (x, op) => this.take(at(x, 0), intAttr(op, "lo"), widthOf(op)),
+    "rtl.cast": (x, op) => this.fit(at(x, 0), widthOf(op)),
+  };
 
   private infix(a: Value, sign: string, b: Value, width: number): Expr {
     return compound(`${group(this.fit(a, width))} ${sign} ${group(this.fit(b, width))}`);
@@ -211,6 +203,10 @@ export class ExpressionWriter {
       signed && (ordered || constantOf(v) !== undefined) ? this.signedOperand(v, width) : this.fit(v, width);
     return compound(`${group(side(a))} ${sign} ${group(side(b))}`);
   }
+}
+
+function widthOf(op: Op): number {
+  return bitsOf(op.result.type).width;
 }
 
 /** Type in which a value is compared: a constant takes that of the other side if it can. */

@@ -44,6 +44,6 @@ export function outputReady(seed: number, probability: number, port = 0): (cycle
   const ready: boolean[] = [];
   return (cycle) => {
     while (ready.length <= cycle) ready.push(!pause());
-    return ready[cycle]!;
+    return ready[cycle] === true;
   };
 }

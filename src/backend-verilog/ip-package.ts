@@ -4,6 +4,7 @@
  *
  * @source IEEE 1685-2009 in Vivado's dialect (AMD UG1118); Intel Platform Designer, component interface Tcl reference
  */
+import { present } from "../ir/present.js";
 import { beatBytes } from "./verilator.js";
 
 export interface IpStream {
@@ -55,7 +56,7 @@ export function packageIp(description: IpDescription, sources: ReadonlyMap<strin
     files: [...sources.keys()].sort(),
   };
   const files = new Map<string, string>();
-  for (const f of core.files) files.set(`hdl/${f}`, sources.get(f)!);
+  for (const f of core.files) files.set(`hdl/${f}`, present(sources.get(f), `the source ${f}`));
   files.set("component.xml", componentXml(core));
   files.set("vivado_ip.tcl", vivadoTcl(core));
   files.set(`${name}_hw.tcl`, platformDesignerTcl(core));
@@ -79,7 +80,8 @@ function clockConstraint(core: Core, comment: string): string {
   return `# ${comment}\ncreate_clock -name ${core.clock.port} -period ${period(core)} [get_ports ${core.clock.port}]\n`;
 }
 
-function signalsOf(s: IpStream): { role: string; port: string; width: number; fromMaster: boolean }[] {
+/** The signals of a stream, without their direction: `fromMaster` are those that the sending side drives. */
+export function signalsOf(s: IpStream): { role: string; port: string; width: number; fromMaster: boolean }[] {
   return [
     { role: "TDATA", port: `${s.name}_tdata`, width: s.width, fromMaster: true },
     { role: "TVALID", port: `${s.name}_tvalid`, width: 1, fromMaster: true },
@@ -95,7 +97,6 @@ function isInput(s: IpStream, fromMaster: boolean): boolean {
 }
 
 // --- IP-XACT
-//   ----------------------------------------------------------------------------------------------------------
 
 class Xml {
   private readonly lines: string[] = [`<?xml version="1.0" encoding="UTF-8"?>`];
@@ -304,7 +305,6 @@ function port(x: Xml, name: string, direction: string, width: number): void {
 }
 
 // --- Tcl
-//   --------------------------------------------------------------------------------------------------------------
 
 /** A word that Tcl takes literally. */
 function tclWord(text: string): string {

@@ -1,4 +1,5 @@
 /** The look of the text: module headers with their comments, line breaks. */
+import { at } from "../ir/present.js";
 import type { Op } from "../ir/core.js";
 import { isAttrRecord } from "../ir/attributes.js";
 import { bitsOf } from "../ir/rtl/index.js";
@@ -21,7 +22,7 @@ const COLUMNS = 108;
 /** Breaks a long statement behind commas; later lines are indented. */
 export function wrapList(line: string): string[] {
   if (line.length <= COLUMNS || !line.includes(", ")) return [line];
-  const indent = `${/^ */.exec(line)![0]}    `;
+  const indent = `${" ".repeat(line.length - line.trimStart().length)}    `;
   const out: string[] = [];
   let current = "";
   for (const piece of line.split(/(?<=, )/)) {
@@ -84,8 +85,8 @@ function portList(face: ModuleInterface): PortLine[] {
   const outputs = op.attrs["outputs"] as readonly string[];
   return [
     ...clockPorts(face),
-    ...inputs.map((n, i) => line("input ", n, face.inputs[i]!, bitsOf(op.body.args[i]!.type))),
-    ...outputs.map((n, i) => line("output", n, face.outputs[i]!, bitsOf(op.body.terminator.operand(i).type))),
+    ...inputs.map((n, i) => line("input ", n, at(face.inputs, i), bitsOf(at(op.body.args, i).type))),
+    ...outputs.map((n, i) => line("output", n, at(face.outputs, i), bitsOf(op.body.terminator.operand(i).type))),
   ];
 }
 

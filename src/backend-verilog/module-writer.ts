@@ -4,19 +4,22 @@
  * - What is used once and short is written in place; what has a hint, several readers or a part select gets a name.
  * - A net is declared where it is defined. Registers that are read earlier than that are declared ahead of everything.
  * - Registers with the same enable and reset share an always block, up to `GROUP` of them: one block for all is
- *   quadratic
- *   in Yosys.
- * - Bits that nothing reads (below a rounding point) end in a net called `unused_bits`, which lint tools know by its
- *   name.
+ *   quadratic in Yosys.
+ * - Bits that nothing reads (below a rounding point) end in a net called `unused_bits`, which lint tools know by its name.
  */
 import { CompilerBug } from "../diagnostics/index.js";
 import type { Op, Value } from "../ir/core.js";
 import { denseAttr, intAttr, strAttr } from "../ir/define-op.js";
-import { bitsOf } from "../ir/rtl/index.js";
-import { COMBINATIONAL } from "../ir/rtl/semantics.js";
+import { at, present } from "../ir/present.js";
+import { bitsOf, isRtl, readAddresses } from "../ir/rtl/index.js";
+import { romPatterns } from "../ir/rtl/semantics.js";
+import { isClocked } from "../ir/rtl/timing.js";
 import { ExpressionWriter, literal, sliceOf, type Expr, type Operands, type Slice } from "./expression.js";
+import { formOf, isExpression, type Statement } from "./forms.js";
 import { moduleHeader, rangeText, wrapList, type ModuleInterface } from "./layout.js";
 import { NameScope } from "./names.js";
+import { ReadBits } from "./read-bits.js";
+import { caseStyle, ramStyle, romStyle } from "./storage-style.js";
 
 /** Registers in one always block. */
 const GROUP = 16;
@@ -56,7 +59,7 @@ export class ModuleWriter {
       ...face.outputs,
     ]);
     op.body.args.forEach((a, i) => {
-      this.names.set(a, face.inputs[i]!);
+      this.names.set(a, at(face.inputs, i));
       this.declared.add(a);
     });
     this.findSlices();
@@ -82,7 +85,6 @@ export class ModuleWriter {
   }
 
   // --- analysis
-  //   -------------------------------------------------------------------------------------------------------
 
   private findSlices(): void {
     for (const op of this.face.op.body.ops) {
@@ -90,6 +92,10 @@ export class ModuleWriter {
       // A slice with a name of its own is kept under it.
       if (slice !== undefined && op.result.hint === undefined) this.slices.set(op.result, slice);
     }
+  }
+
+  private isSlice(op: Op): boolean {
+    return op.results.some((r) => this.slices.has(r));
   }
 
   /** Renders everything once with operands that only take notes. */
@@ -103,13 +109,12 @@ export class ModuleWriter {
       this.slices,
     );
     for (const op of this.face.op.body.ops) {
-      if (this.slices.has(op.results[0]!)) continue;
+      if (this.isSlice(op)) continue;
       if (dry.render(op) === undefined) for (const v of op.operands) dry.own(v);
     }
   }
 
   // --- operands
-  //   -------------------------------------------------------------------------------------------------------
 
   private whole(v: Value): Expr {
     const placed = this.inlineText(v);
@@ -136,8 +141,7 @@ export class ModuleWriter {
       v.hint !== undefined ||
       this.selected.has(v) ||
       (this.useCount.get(v) ?? 0) > 1 ||
-      op.name === "rtl.mul" ||
-      !isExpression(op)
+      formOf(op).kind !== "expression"
     )
       return undefined;
     const e = this.writer.render(op);
@@ -154,13 +158,14 @@ export class ModuleWriter {
   /** Name of a value, which is declared from here on. */
   private nameOf(v: Value): string {
     const op = v.def;
-    if (op === undefined) return this.names.get(v)!;
-    if (isExpression(op)) this.emitExpression(op);
-    else if (op.name === "rtl.memory" && intAttr(op, "read_latency") === 0) this.asyncRead(v);
-    else if (op.name === "rtl.select" || (op.name === "rtl.rom" && intAttr(op, "read_latency") === 0))
-      this.statement(op);
-    else if (!this.declared.has(v)) this.ahead.push(this.declaration(v));
-    return this.names.get(v)!;
+    if (op !== undefined) {
+      if (isExpression(op)) this.emitExpression(op);
+      else if (isClocked(op) || isRtl(op, "rtl.instance")) {
+        if (!this.declared.has(v)) this.ahead.push(this.declaration(v));
+      } else if (isRtl(op, "rtl.memory")) this.asyncRead(v);
+      else this.statement(op);
+    }
+    return present(this.names.get(v), "the name of a value");
   }
 
   private choose(v: Value): string {
@@ -168,53 +173,50 @@ export class ModuleWriter {
     if (known !== undefined) return known;
     // A port of that name is taken: say what stands behind it.
     const isPort = v.hint !== undefined && this.face.outputs.includes(v.hint);
-    const wish = isPort ? `${v.hint}_${v.def?.name === "rtl.reg" ? "q" : "w"}` : v.hint;
-    const name = this.scope.unique(wish, FALLBACK[v.def?.name ?? ""] ?? "t");
+    const wish = isPort ? `${v.hint}_${isRtl(v.def, "rtl.reg") ? "q" : "w"}` : v.hint;
+    const name = this.scope.unique(wish, v.def === undefined ? "t" : formOf(v.def).name);
     this.names.set(v, name);
     return name;
   }
 
-  private declaration(v: Value, kind: "reg" | "wire" = v.def?.name === "rtl.instance" ? "wire" : "reg"): string {
+  private declaration(v: Value, kind: "reg" | "wire" = isRtl(v.def, "rtl.instance") ? "wire" : "reg"): string {
     this.declared.add(v);
     return `${kind} ${rangeText(bitsOf(v.type))}${this.choose(v)};`;
   }
 
   // --- statements
-  //   -----------------------------------------------------------------------------------------------------
 
   private statement(op: Op): void {
-    if (this.emitted.has(op) || this.slices.has(op.results[0]!) || op.name === "rtl.constant") return;
-    if (isExpression(op)) {
-      // What is used once may end up in place, or never be needed by name.
-      const v = op.result;
-      const alone =
-        v.hint === undefined && !this.selected.has(v) && (this.useCount.get(v) ?? 0) <= 1 && op.name !== "rtl.mul";
-      if (!alone) this.emitExpression(op);
-      return;
+    if (this.emitted.has(op) || this.isSlice(op)) return;
+    const form = formOf(op);
+    if (form.kind === "in place") return;
+    if (form.kind === "statement") {
+      this.emitted.add(op);
+      return this.statements[form.statement](op);
     }
-    this.emitted.add(op);
-    switch (op.name) {
-      case "rtl.select":
-        return this.select(op);
-      case "rtl.reg":
-        return this.register(op);
-      case "rtl.memory":
-        return this.memory(op);
-      case "rtl.rom":
-        return this.rom(op);
-      case "rtl.instance":
-        return this.instance(op);
-      case "rtl.output":
-        return this.outputs(op);
-      default:
-        throw new CompilerBug(`${op.name} has no form in Verilog`);
-    }
+    // What is used once may end up in place, or never be needed by name.
+    const v = op.result;
+    const alone =
+      v.hint === undefined &&
+      !this.selected.has(v) &&
+      (this.useCount.get(v) ?? 0) <= 1 &&
+      form.kind !== "named expression";
+    if (!alone) this.emitExpression(op);
   }
+
+  private readonly statements: Readonly<Record<Statement, (op: Op) => void>> = {
+    select: (op) => this.select(op),
+    register: (op) => this.register(op),
+    memory: (op) => this.memory(op),
+    rom: (op) => this.rom(op),
+    instance: (op) => this.instance(op),
+    outputs: (op) => this.outputs(op),
+  };
 
   private emitExpression(op: Op): void {
     if (this.emitted.has(op)) return;
     this.emitted.add(op);
-    this.assign(op.result, this.writer.render(op)!);
+    this.assign(op.result, present(this.writer.render(op), `the expression of ${op.name}`));
   }
 
   private assign(v: Value, e: Expr): void {
@@ -224,7 +226,7 @@ export class ModuleWriter {
   }
 
   private select(op: Op): void {
-    const [index, ...values] = op.operands as readonly [Value, ...Value[]];
+    const [index, values] = [op.operand(0), op.operands.slice(1)];
     const width = bitsOf(op.result.type).width;
     const subject = this.writer.own(index);
     const choices = values.map((v) => this.writer.fit(v, width).text);
@@ -239,7 +241,7 @@ export class ModuleWriter {
   }
 
   private register(op: Op): void {
-    const [next, enable] = op.operands as readonly [Value, Value | undefined];
+    const [next, enable] = [op.operand(0), op.operands[1]];
     const width = bitsOf(op.result.type).width;
     if (!this.declared.has(op.result)) this.lines.push(this.declaration(op.result));
     const text = this.writer.fit(next, width).text;
@@ -277,7 +279,7 @@ export class ModuleWriter {
   }
 
   private memory(op: Op): void {
-    const [waddr, wdata, wen, ...raddr] = op.operands as readonly [Value, Value, Value, ...Value[]];
+    const [waddr, wdata, wen] = [op.operand(0), op.operand(1), op.operand(2)];
     const mem = this.words(op);
     const latency = intAttr(op, "read_latency");
     const writer = this.writer;
@@ -285,7 +287,7 @@ export class ModuleWriter {
     const reads: string[] = [];
     op.results.forEach((r, i) => {
       if (latency === 0) return this.asyncRead(r);
-      const address = writer.own(raddr[i]!);
+      const address = writer.own(at(readAddresses(op), i));
       if (!this.declared.has(r)) this.lines.push(this.declaration(r));
       reads.push(`${this.choose(r)} <= ${mem}[${address}];`);
     });
@@ -316,9 +318,9 @@ export class ModuleWriter {
   /** A read in the same cycle. */
   private asyncRead(r: Value): void {
     if (this.declared.has(r)) return;
-    const op = r.def!;
+    const op = present(r.def, "the memory that is read");
     const mem = this.words(op);
-    const address = this.writer.own(op.operand(3 + r.index));
+    const address = this.writer.own(at(readAddresses(op), r.index));
     this.declared.add(r);
     this.lines.push(`wire ${rangeText(bitsOf(r.type))}${this.choose(r)} = ${mem}[${address}];`);
   }
@@ -330,7 +332,7 @@ export class ModuleWriter {
     const subject = this.writer.own(address);
     const name = this.choose(op.result);
     const style = romStyle(strAttr(op, "style"));
-    const words = romWords(op, width);
+    const words = romPatterns(denseAttr(op, "values"));
     const declare = this.declared.has(op.result) ? [] : [`${style}${this.declaration(op.result)}`];
     this.lines.push(
       "",
@@ -353,15 +355,15 @@ export class ModuleWriter {
     const target = this.instances.get(strAttr(op, "module"));
     if (target === undefined)
       throw new CompilerBug(`instance of module ${strAttr(op, "module")}, which does not exist`);
-    const inputs = op.operands.map((v, i) => `.${target.inputs[i]!}(${this.writer.own(v)})`);
+    const inputs = op.operands.map((v, i) => `.${at(target.inputs, i)}(${this.writer.own(v)})`);
     const outputs = op.results.map((r, i) => {
       const isRead = this.useCount.has(r);
-      if (!isRead && r.hint === undefined) r.hint = target.outputs[i]!;
+      if (!isRead && r.hint === undefined) r.hint = at(target.outputs, i);
       // Lint tools take the name for intent.
       if (!isRead && !this.names.has(r)) this.names.set(r, this.scope.unique(`unused_${r.hint}`, "unused"));
       if (!isRead) this.read.mark(r, 0, bitsOf(r.type).width);
       if (!this.declared.has(r)) this.lines.push(this.declaration(r));
-      return `.${target.outputs[i]!}(${this.choose(r)})`;
+      return `.${at(target.outputs, i)}(${this.choose(r)})`;
     });
     const clocks = [...(target.usesClock ? [".clk(clk)"] : []), ...(target.usesReset ? [".rst(rst)"] : [])];
     const ports = [...clocks, ...inputs, ...outputs];
@@ -374,7 +376,7 @@ export class ModuleWriter {
     this.flushRegisters();
     const texts = op.operands.map((v) => this.writer.own(v));
     this.lines.push("");
-    texts.forEach((t, i) => this.lines.push(...wrapList(`assign ${this.face.outputs[i]!} = ${t};`)));
+    texts.forEach((t, i) => this.lines.push(...wrapList(`assign ${at(this.face.outputs, i)} = ${t};`)));
   }
   /** A net that reads what nothing else does. */
   private unusedBits(): string[] {
@@ -383,7 +385,7 @@ export class ModuleWriter {
     if (typeof op.attrs["clock"] === "string" && !usesClock) parts.push(op.attrs["clock"]);
     if (typeof op.attrs["resetn"] === "string" && !usesReset) parts.push(op.attrs["resetn"]);
     for (const v of this.declared) {
-      const name = this.names.get(v)!;
+      const name = present(this.names.get(v), "the name of a value");
       const width = bitsOf(v.type).width;
       for (const { lo, hi } of this.read.gaps(v, width))
         parts.push(hi - lo + 1 === width ? name : lo === hi ? `${name}[${lo}]` : `${name}[${hi}:${lo}]`);
@@ -395,107 +397,4 @@ export class ModuleWriter {
       ...wrapList(`wire unused_bits = &{1'b0, ${parts.join(", ")}};`),
     ];
   }
-}
-
-/** Which bits of named values the text reads. */
-class ReadBits {
-  private readonly flags = new Map<Value, Uint8Array | "all">();
-
-  mark(v: Value, lo: number, width: number): void {
-    const total = bitsOf(v.type).width;
-    if (width === total) this.flags.set(v, "all");
-    let f = this.flags.get(v);
-    if (f === "all") return;
-    if (f === undefined) this.flags.set(v, (f = new Uint8Array(total)));
-    f.fill(1, lo, lo + width);
-  }
-  /** Runs of unread bits. */
-  gaps(v: Value, width: number): { lo: number; hi: number }[] {
-    const f = this.flags.get(v);
-    if (f === "all") return [];
-    const runs: { lo: number; hi: number }[] = [];
-    for (let i = 0; i < width; i++) {
-      if (f?.[i] === 1) continue;
-      const last = runs.at(-1);
-      if (last !== undefined && last.hi === i - 1) last.hi = i;
-      else runs.push({ lo: i, hi: i });
-    }
-    return runs;
-  }
-}
-
-const expressions: ReadonlySet<string> = new Set(COMBINATIONAL.filter((n) => n !== "rtl.select"));
-
-/** Whether `op` is written as an expression; a choice of many is a case statement. */
-function isExpression(op: Op): boolean {
-  return expressions.has(op.name);
-}
-
-/** Names for values without a hint. */
-const FALLBACK: Readonly<Record<string, string>> = {
-  "rtl.add": "sum",
-  "rtl.sub": "diff",
-  "rtl.mul": "product",
-  "rtl.eq": "equal",
-  "rtl.ne": "differs",
-  "rtl.lt": "below",
-  "rtl.le": "at_most",
-  "rtl.and": "both",
-  "rtl.or": "either",
-  "rtl.xor": "parity",
-  "rtl.not": "inverse",
-  "rtl.shl": "shifted",
-  "rtl.shr": "shifted",
-  "rtl.mux": "choice",
-  "rtl.select": "selected",
-  "rtl.concat": "word",
-  "rtl.extract": "part",
-  "rtl.cast": "extended",
-  "rtl.reg": "q",
-  "rtl.memory": "rdata",
-  "rtl.rom": "rom_data",
-  "rtl.instance": "out",
-};
-
-/**
- * Synthesis attributes; AMD and Yosys know the first spelling, Intel the second. Without reads of what is being
- * written, block RAM needs no logic around it.
- */
-function ramStyle(style: string, disjoint: boolean): string {
-  const styles: Readonly<Record<string, readonly string[]>> = {
-    block: ['ram_style = "block"'],
-    distributed: ['ram_style = "distributed"', 'ramstyle = "MLAB"'],
-    registers: ['ram_style = "registers"', 'ramstyle = "logic"'],
-  };
-  const list = [...(styles[style] ?? []), ...(disjoint ? ["no_rw_check", 'rw_addr_collision = "no"'] : [])];
-  return list.length === 0 ? "" : `(* ${list.join(", ")} *) `;
-}
-function romStyle(style: string): string {
-  switch (style) {
-    case "block":
-      return '(* rom_style = "block" *) ';
-    case "distributed":
-    case "registers":
-      return '(* rom_style = "distributed" *) ';
-    default:
-      return "";
-  }
-}
-
-/** Yosys makes a memory of a table where it finds that cheaper; it is told on the statement. */
-function caseStyle(style: string): string {
-  return style === "auto" ? "" : `(* rom_style = "${style === "block" ? "block" : "logic"}" *) `;
-}
-
-/** Words of a rom as bit patterns. */
-function romWords(op: Op, width: number): bigint[] {
-  const { shape, elem, data } = denseAttr(op, "values");
-  const per = shape[1] ?? 1;
-  const bitsEach = elem.kind === "fixed" ? elem.width : 0;
-  return Array.from({ length: shape[0]! }, (_, d) => {
-    let word = 0n;
-    for (let k = per - 1; k >= 0; k--)
-      word = (word << BigInt(bitsEach)) | BigInt.asUintN(bitsEach, BigInt(data[d * per + k]!));
-    return BigInt.asUintN(width, word);
-  });
 }

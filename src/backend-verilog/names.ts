@@ -79,7 +79,7 @@ export class NameScope {
 export function commentText(text: string, limit = 400): string {
   let clean = "";
   for (const c of text) {
-    const code = c.codePointAt(0)!;
+    const code = c.codePointAt(0) ?? 0;
     clean += code < 32 || code > 126 || c === "\\" || c === "`" ? `\\u{${code.toString(16)}}` : c;
     if (clean.length > limit) return `${clean.slice(0, limit)}...`.replace(/\*\//g, "* /").replace(/\/\*/g, "/ *");
   }

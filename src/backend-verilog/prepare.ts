@@ -7,12 +7,11 @@
  * that are read, where carries come from.
  */
 import { Op, type Value } from "../ir/core.js";
-import { simplify, type Known } from "../ir/rtl/fold.js";
-import { bitsOf } from "../ir/rtl/index.js";
-import { COMBINATIONAL, wrap } from "../ir/rtl/semantics.js";
+import { intAttr } from "../ir/define-op.js";
+import { simplify } from "../ir/rtl/fold.js";
+import { bitsOf, isRtl, rtlEntry, type RtlName } from "../ir/rtl/index.js";
+import { isCombinational, wrap } from "../ir/rtl/semantics.js";
 import { bits, sameType, type BitsType } from "../ir/types.js";
-
-const combinational: ReadonlySet<string> = new Set(COMBINATIONAL);
 
 export function prepareModule(m: Op): void {
   singleWords(m);
@@ -66,7 +65,7 @@ class Edits {
 function singleWords(m: Op): void {
   const edits = new Edits(m);
   for (const op of m.body.ops) {
-    if (op.name !== "rtl.memory" || op.attrs["depth"] !== 1) continue;
+    if (!isRtl(op, "rtl.memory") || op.attrs["depth"] !== 1) continue;
     const type = bitsOf(op.operand(1).type);
     const register = (operands: readonly Value[], hint: string | undefined): Value =>
       edits.insert(new Op({ name: "rtl.reg", operands, resultTypes: [type], hints: [hint], loc: op.loc }), op).result;
@@ -78,7 +77,6 @@ function singleWords(m: Op): void {
 }
 
 // --- folding
-//   ----------------------------------------------------------------------------------------------------------
 
 function foldAll(m: Op): void {
   const edits = new Edits(m);
@@ -88,9 +86,9 @@ function foldAll(m: Op): void {
     for (const r of op.results) for (const use of r.uses) work.push(use.op);
   };
   for (let op = work.pop(); op !== undefined; op = work.pop()) {
-    if (edits.isGone(op) || !combinational.has(op.name)) continue;
+    if (edits.isGone(op) || !isCombinational(op)) continue;
     const type = bitsOf(op.result.type);
-    const s = simplify(op.name as Known, op.operands, type, op.attrs);
+    const s = simplify(op.name, op.operands, type, op.attrs);
     if (s === undefined) continue;
     readers(op);
     let value: Value;
@@ -134,7 +132,6 @@ class ConstantPool {
 }
 
 // --- dead code
-//   --------------------------------------------------------------------------------------------------------
 
 /** Keeps what the outputs depend on, through registers and instances. */
 function removeDead(m: Op): void {
@@ -148,26 +145,72 @@ function removeDead(m: Op): void {
 }
 
 // --- unread high bits
-//   -------------------------------------------------------------------------------------------------
 
-/** Operations whose low result bits depend on low operand bits alone. */
-const narrowable: ReadonlySet<string> = new Set([
-  "rtl.add",
-  "rtl.sub",
-  "rtl.mul",
-  "rtl.and",
-  "rtl.or",
-  "rtl.xor",
-  "rtl.not",
-  "rtl.shl",
-  "rtl.shr",
-  "rtl.mux",
-  "rtl.select",
-  "rtl.concat",
-  "rtl.extract",
-  "rtl.cast",
-  "rtl.reg",
-]);
+/** Asks for the `count` low bits of a value. */
+type Ask = (v: Value, count: number) => void;
+
+/** How an operation stands to high bits that nobody reads. */
+interface Narrowing {
+  /** What it needs of its operands to define `n` low bits of its result. */
+  readonly needs: (op: Op, n: number, ask: Ask) => void;
+  /** Whether its low result bits depend on low operand bits alone, so that the high ones can go. */
+  readonly cuts: boolean;
+  /** Operands that then must be like the result: of its type, or, bit by bit, only as wide. */
+  readonly alike?: { readonly from: number; readonly to?: number; readonly widthOnly?: boolean };
+}
+
+const ALL = Infinity;
+const everything: Narrowing = { cuts: false, needs: (op, _, ask) => op.operands.forEach((v) => ask(v, ALL)) };
+const lowBits: Narrowing = { cuts: true, needs: (op, n, ask) => op.operands.forEach((v) => ask(v, n)) };
+const bitByBit: Narrowing = { ...lowBits, alike: { from: 0, widthOnly: true } };
+const choice: Narrowing = {
+  cuts: true,
+  needs: (op, n, ask) => op.operands.forEach((v, i) => ask(v, i === 0 ? ALL : n)),
+  alike: { from: 1 },
+};
+
+const NARROWING: Readonly<Record<RtlName, Narrowing>> = {
+  "rtl.module": everything,
+  "rtl.output": everything,
+  "rtl.constant": everything,
+  "rtl.memory": everything,
+  "rtl.rom": everything,
+  "rtl.instance": everything,
+  "rtl.eq": everything,
+  "rtl.ne": everything,
+  "rtl.lt": everything,
+  "rtl.le": everything,
+  "rtl.add": lowBits,
+  "rtl.sub": lowBits,
+  "rtl.mul": lowBits,
+  "rtl.cast": lowBits,
+  "rtl.and": bitByBit,
+  "rtl.or": bitByBit,
+  "rtl.xor": bitByBit,
+  "rtl.not": bitByBit,
+  "rtl.mux": choice,
+  "rtl.select": choice,
+  "rtl.shl": { cuts: true, needs: (op, n, ask) => ask(op.operand(0), Math.max(1, n - intAttr(op, "amount"))) },
+  "rtl.shr": { cuts: true, needs: (op, n, ask) => ask(op.operand(0), n + intAttr(op, "amount")) },
+  "rtl.extract": { cuts: true, needs: (op, n, ask) => ask(op.operand(0), n + intAttr(op, "lo")) },
+  "rtl.reg": {
+    cuts: true,
+    needs: (op, n, ask) => op.operands.forEach((v, i) => ask(v, i === 0 ? n : ALL)),
+    alike: { from: 0, to: 1 },
+  },
+  "rtl.concat": {
+    cuts: true,
+    needs: (op, n, ask) => {
+      let base = 0;
+      for (const v of [...op.operands].reverse()) {
+        const { width } = bitsOf(v.type);
+        // A part below the top one keeps its place only at its full width.
+        if (n > base) ask(v, Math.min(width, n - base));
+        base += width;
+      }
+    },
+  },
+};
 
 /** Gives every value the width that its readers look at; true if a type changed. */
 function narrow(m: Op): boolean {
@@ -176,10 +219,10 @@ function narrow(m: Op): boolean {
   let changed = false;
   const concats: Op[] = [];
   for (const op of m.body.ops) {
-    if (!narrowable.has(op.name)) continue;
+    if (!rtlEntry(NARROWING, op).cuts) continue;
     const n = need.get(op.result) ?? 0;
     if (n === 0 || n >= full(op.result)) continue;
-    if (op.name === "rtl.concat") concats.push(op);
+    if (isRtl(op, "rtl.concat")) concats.push(op);
     const reset = op.attrs["reset"];
     const type = bits(n, bitsOf(op.result.type).signed);
     if (typeof reset === "number") op.attrs = { ...op.attrs, reset: Number(wrap(BigInt(reset), type)) };
@@ -190,20 +233,20 @@ function narrow(m: Op): boolean {
   const edits = new Edits(m);
   for (const op of concats) cutConcat(edits, op);
   for (const op of m.body.ops) {
-    const first = { "rtl.mux": 1, "rtl.select": 1, "rtl.and": 0, "rtl.or": 0, "rtl.xor": 0, "rtl.not": 0 }[op.name];
-    if (first !== undefined) for (let i = first; i < op.operands.length; i++) fit(edits, op, i, bitsOf(op.result.type));
-    if (op.name === "rtl.reg") fit(edits, op, 0, bitsOf(op.result.type));
+    const { alike } = rtlEntry(NARROWING, op);
+    if (alike === undefined) continue;
+    const end = Math.min(alike.to ?? Infinity, op.operands.length);
+    for (let i = alike.from; i < end; i++) fit(edits, op, i, bitsOf(op.result.type), alike.widthOnly === true);
   }
   edits.apply();
   return true;
 }
 
-/** Makes operand `i` of `op` of type `type`. */
-function fit(edits: Edits, op: Op, i: number, type: BitsType): void {
+/** Makes operand `i` of `op` of type `type`, or only as wide. */
+function fit(edits: Edits, op: Op, i: number, type: BitsType, widthOnly: boolean): void {
   const v = op.operand(i);
   if (sameType(v.type, type)) return;
-  const bitwise = op.name !== "rtl.mux" && op.name !== "rtl.select" && op.name !== "rtl.reg";
-  if (bitwise && bitsOf(v.type).width === type.width) return;
+  if (widthOnly && bitsOf(v.type).width === type.width) return;
   const cast = new Op({ name: "rtl.cast", operands: [v], resultTypes: [type], loc: op.loc });
   op.setOperand(i, edits.insert(cast, op).result);
 }
@@ -235,57 +278,16 @@ function cutConcat(edits: Edits, op: Op): void {
 function neededBits(m: Op): Map<Value, number> {
   const need = new Map<Value, number>();
   const work: Op[] = [];
-  const ask = (v: Value, count: number): void => {
+  const ask: Ask = (v, count) => {
     const n = Math.min(count, bitsOf(v.type).width);
     if (n <= (need.get(v) ?? 0)) return;
     need.set(v, n);
     if (v.def !== undefined) work.push(v.def);
   };
-  const all = Infinity;
-  for (const v of m.body.terminator.operands) ask(v, all);
+  for (const v of m.body.terminator.operands) ask(v, ALL);
   for (let op = work.pop(); op !== undefined; op = work.pop()) {
     const n = op.results.reduce((most, r) => Math.max(most, need.get(r) ?? 0), 0);
-    demand(op, n, ask, all);
+    rtlEntry(NARROWING, op).needs(op, n, ask);
   }
   return need;
-}
-
-/** What `op` needs of its operands to define `n` low bits of its result. */
-function demand(op: Op, n: number, ask: (v: Value, count: number) => void, all: number): void {
-  const amount = Number(op.attrs["amount"] ?? op.attrs["lo"] ?? 0);
-  switch (op.name) {
-    case "rtl.add":
-    case "rtl.sub":
-    case "rtl.mul":
-    case "rtl.and":
-    case "rtl.or":
-    case "rtl.xor":
-    case "rtl.not":
-      return op.operands.forEach((v) => ask(v, n));
-    case "rtl.cast":
-      return ask(op.operand(0), n);
-    case "rtl.shl":
-      return ask(op.operand(0), Math.max(1, n - amount));
-    case "rtl.shr":
-    case "rtl.extract":
-      return ask(op.operand(0), n + amount);
-    case "rtl.mux":
-    case "rtl.select":
-      return op.operands.forEach((v, i) => ask(v, i === 0 ? all : n));
-    case "rtl.reg":
-      return op.operands.forEach((v, i) => ask(v, i === 0 ? n : all));
-    case "rtl.concat": {
-      let base = 0;
-      for (let i = op.operands.length - 1; i >= 0; i--) {
-        const v = op.operand(i);
-        const width = bitsOf(v.type).width;
-        // A part below the top one keeps its place only at its full width.
-        if (n > base) ask(v, Math.min(width, n - base));
-        base += width;
-      }
-      return;
-    }
-    default:
-      return op.operands.forEach((v) => ask(v, all));
-  }
 }

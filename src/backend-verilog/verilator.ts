@@ -257,7 +257,7 @@ export async function runSimulation(sim: Simulation, options: RunSimulationOptio
 
 function totalsOf(ports: readonly StreamPort[], options: RunSimulationOptions): string {
   const ordered = [...ports.filter((p) => p.direction === "in"), ...ports.filter((p) => p.direction === "out")];
-  return ordered.map((p) => options.totals![p.name] ?? options.samples * p.beatsPerSample).join(",");
+  return ordered.map((p) => options.totals?.[p.name] ?? options.samples * p.beatsPerSample).join(",");
 }
 
 function parseResult(stdout: string): Record<string, unknown> | undefined {

@@ -2,8 +2,10 @@
 import { readFileSync } from "node:fs";
 import { CompilerBug } from "../diagnostics/index.js";
 import { cloneModule, type Module, type Op } from "../ir/core.js";
-import { isClocked } from "../ir/eval/rtl-flatten.js";
-import { CELL_FILE } from "../ir/rtl/index.js";
+import { stringsAttr, strAttr } from "../ir/define-op.js";
+import { present } from "../ir/present.js";
+import { CELL_FILE, isRtl, rtlModules } from "../ir/rtl/index.js";
+import { hasState } from "../ir/rtl/timing.js";
 import { verifyRtl } from "../ir/rtl/verify.js";
 import type { ModuleInterface } from "./layout.js";
 import { ModuleWriter } from "./module-writer.js";
@@ -29,13 +31,13 @@ export function prepareVerilog(module: Module): Module {
         .join("; ")}`,
     );
   const copy = cloneModule(module);
-  for (const m of copy.body.ops) if (m.name === "rtl.module") prepareModule(m);
+  for (const m of rtlModules(copy)) prepareModule(m);
   return copy;
 }
 
 /** Files by name, of what `prepareVerilog` has returned. */
 export function writePrepared(copy: Module): Map<string, string> {
-  const modules = copy.body.ops.filter((op) => op.name === "rtl.module");
+  const modules = rtlModules(copy);
   const faces = interfaces(copy, modules);
   const files = new Map<string, string>();
   for (const face of faces.values()) {
@@ -52,7 +54,7 @@ export function writePrepared(copy: Module): Map<string, string> {
 
 /** Name of the rtl module `sym` in the Verilog text. */
 export function verilogName(module: Module, sym: string): string {
-  const name = moduleNames(module.body.ops.filter((op) => op.name === "rtl.module")).get(sym);
+  const name = moduleNames(rtlModules(module)).get(sym);
   if (name === undefined) throw new CompilerBug(`no rtl module "${sym}"`);
   return name;
 }
@@ -66,7 +68,7 @@ function moduleNames(modules: readonly Op[]): Map<string, string> {
     ...modules.filter((m) => !instantiated.has(m.attrs["sym"])),
   ];
   const order = [...first, ...modules.filter((m) => !first.includes(m))];
-  return new Map(order.map((m) => [String(m.attrs["sym"]), scope.unique(String(m.attrs["sym"]), "m")]));
+  return new Map(order.map((m) => [strAttr(m, "sym"), scope.unique(strAttr(m, "sym"), "m")]));
 }
 
 function interfaces(module: Module, modules: readonly Op[]): Map<string, ModuleInterface> {
@@ -80,10 +82,10 @@ function interfaces(module: Module, modules: readonly Op[]): Map<string, ModuleI
         "unused_bits",
         ...[op.attrs["clock"], op.attrs["resetn"]].filter((n) => typeof n === "string"),
       ]);
-      const sym = String(op.attrs["sym"]);
-      const inputs = (op.attrs["inputs"] as readonly string[]).map((n) => ports.unique(n, "in"));
-      const outputs = (op.attrs["outputs"] as readonly string[]).map((n) => ports.unique(n, "out"));
-      return [sym, { op, name: names.get(sym)!, inputs, outputs, ...clocks.of(op) }];
+      const sym = strAttr(op, "sym");
+      const inputs = stringsAttr(op, "inputs").map((n) => ports.unique(n, "in"));
+      const outputs = stringsAttr(op, "outputs").map((n) => ports.unique(n, "out"));
+      return [sym, { op, name: present(names.get(sym), "the name of a module"), inputs, outputs, ...clocks.of(op) }];
     }),
   );
 }
@@ -98,10 +100,10 @@ class ClockUse {
     if (before !== undefined) return before;
     let [usesClock, usesReset] = [false, false];
     for (const op of m.body.ops) {
-      if (isClocked(op) || op.name === "rtl.memory") usesClock = true;
-      if (op.name === "rtl.reg" && op.attrs["reset"] !== undefined) usesReset = true;
-      if (op.name === "rtl.instance") {
-        const inner = this.of(this.module.lookup(String(op.attrs["module"]))!);
+      if (hasState(op)) usesClock = true;
+      if (isRtl(op, "rtl.reg") && op.attrs["reset"] !== undefined) usesReset = true;
+      if (isRtl(op, "rtl.instance")) {
+        const inner = this.of(present(this.module.lookup(strAttr(op, "module")), "the module of an instance"));
         usesClock ||= inner.usesClock;
         usesReset ||= inner.usesReset;
       }

@@ -1,6 +1,13 @@
 /** Values of command line options. What is not acceptable is wrong usage: exit code 2. */
 import { InvalidArgumentError } from "commander";
-import { parseAxisWidth, parseShape, splitNamed, type AxisWidth, type ShapeOptions } from "../driver.js";
+import {
+  parseAxisWidth,
+  parseBoundValue as parseBound,
+  parseShape,
+  splitNamed,
+  type AxisWidth,
+  type ShapeOptions,
+} from "../driver.js";
 
 export function positiveInteger(text: string): number {
   const n = Number(text);
@@ -73,19 +80,28 @@ export function seedAndCount(text: string): { readonly seed: number; readonly sa
   return { seed: Number(m[1]), samples: positiveInteger(m[2]!) };
 }
 
-/** What --shape and --dim hold, as the commands' options have them. */
+/** What --shape, --dim and --bind hold, as the commands' options have them. */
 export interface ShapeFlags {
   readonly shape?: Readonly<Record<string, readonly number[]>>;
   readonly dim?: Readonly<Record<string, number>>;
+  readonly bind?: ShapeOptions["bind"];
 }
 export const SHAPE_OPTION = [
   "--shape <name=sizes>",
   "shape of an input, over open dimensions and over a batch in the model: input=1x576; may be repeated",
 ] as const;
+export const BIND_OPTION = [
+  "--bind <name=value>",
+  "an input that is a constant of the hardware: a number, numbers (1,2,3) or FILE.npy; may be repeated",
+] as const;
 export const DIM_OPTION = ["--dim <name=size>", "size of a symbolic dimension: seq=16; may be repeated"] as const;
 
 export function shapeOptions(f: ShapeFlags): ShapeOptions {
-  return { ...(f.shape !== undefined && { shapes: f.shape }), ...(f.dim !== undefined && { dims: f.dim }) };
+  return {
+    ...(f.shape !== undefined && { shapes: f.shape }),
+    ...(f.dim !== undefined && { dims: f.dim }),
+    ...(f.bind !== undefined && { bind: f.bind }),
+  };
 }
 
 /** `input=1x576`, repeated. */
@@ -105,6 +121,16 @@ export function namedSize(text: string, previous: ShapeFlags["dim"]): Readonly<R
     throw new InvalidArgumentError("a dimension and its size are needed, such as seq=16.");
   if (previous?.[name] !== undefined) throw new InvalidArgumentError(`the size of ${name} is given twice.`);
   return { ...previous, [name]: Number(value) };
+}
+
+/** `rate=16000`, repeated. */
+export function namedBound(text: string, previous: ShapeFlags["bind"]): NonNullable<ShapeFlags["bind"]> {
+  const [name, value] = splitNamed(text) ?? ["", ""];
+  const bound = parseBound(value);
+  if (name === "" || bound === undefined)
+    throw new InvalidArgumentError("an input and its value are needed, such as rate=16000, or mask=FILE.npy.");
+  if (previous?.[name] !== undefined) throw new InvalidArgumentError(`the value of ${name} is given twice.`);
+  return { ...previous, [name]: bound };
 }
 
 /** Repeated texts, each as it is. */

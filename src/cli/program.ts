@@ -1,7 +1,7 @@
 /** The command line as a whole: commands, global options, exit codes. */
-import { readFileSync } from "node:fs";
 import { Command, CommanderError, Option } from "commander";
 import { bugReport, Exit } from "./action.js";
+import { VERSION } from "../version.js";
 import type { CliEnv } from "./env.js";
 import { compareCommand } from "./commands/compare.js";
 import { compileCommand } from "./commands/compile.js";
@@ -12,11 +12,12 @@ import { optCommand } from "./commands/opt.js";
 import { runCommand } from "./commands/run.js";
 import { simulateCommand } from "./commands/simulate.js";
 import { synthCommand } from "./commands/synth.js";
+import { verifyCommand } from "./commands/verify.js";
 
 export function buildProgram(env: CliEnv): Command {
   const program = new Command("onnx-hls")
     .description("Compiles ONNX neural networks to synthesizable Verilog, bit-exact and predicted to the cycle.")
-    .version(packageVersion())
+    .version(VERSION)
     .addOption(
       new Option("--diagnostics <format>", "errors and warnings on stderr: text, or JSON (one record per line)")
         .choices(["text", "json"])
@@ -42,6 +43,7 @@ Exit codes: 0 done, 1 the input cannot be processed (the message says why), 2 wr
     exploreCommand,
     synthCommand,
     inspectCommand,
+    verifyCommand,
     optCommand,
     doctorCommand,
   ].map((make) => make(env));
@@ -65,9 +67,4 @@ export async function main(args: readonly string[], env: CliEnv): Promise<number
     env.err(`${bugReport(e, env)}\n`);
     return 1;
   }
-}
-
-function packageVersion(): string {
-  const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
-  return (JSON.parse(text) as { version: string }).version;
 }

@@ -160,8 +160,14 @@ export const codes = {
       "check the calibration data and the network's float outputs (division by zero, log of a negative number)",
   }),
   QU007: error({
-    text: (p: { op: string }) => `${p.op} cannot be quantized: it has no fixed-point form`,
-    hint: () => "replace the operator in the model, or register a lowering for it",
+    text: (p: { op: string; lacks: "fixed-point form" | "meaning" | "lowering" }) =>
+      `${p.op} cannot become hardware: it has no ${p.lacks}`,
+    hint: (p) =>
+      p.lacks === "lowering"
+        ? "registerLowering says how it becomes kernels"
+        : p.lacks === "meaning"
+          ? "its record needs `evaluate`: what it computes"
+          : "replace the operator in the model; an operation of your own needs `inferTypes` that gives a fixed-point type for fixed-point operands",
   }),
   QU008: error({
     text: (p: { option: string; text: string; reason: string; nearest: string | undefined }) =>
@@ -246,6 +252,20 @@ export const codes = {
     text: (p: { rows: number }) =>
       `${p.rows === 1 ? "a row" : `${p.rows} rows`} of the softmax ${p.rows === 1 ? "is" : "are"} masked with -Inf throughout: the result is 0 there, where ONNX has NaN`,
     hint: () => "leave at least one position of every row unmasked, or make sure that nothing uses these rows",
+  }),
+  QU027: error({
+    text: (p: { widths: string; needs: string }) => `--widths ${p.widths} needs ${p.needs}`,
+    hint: () => "leave --widths out: then rules decide (docs/width-rules.md)",
+  }),
+  QU028: warning({
+    text: (p: { name: string; stated: number; most: number }) =>
+      `the table of "${p.name}" reads ${p.most} bits, not the ${p.stated} that are stated`,
+    hint: (p) => `state at most i${p.most}: more entries would be a memory by themselves`,
+  }),
+  QU029: note({
+    text: (p: { stated: string; used: string }) =>
+      `what this quantized model leaves in floating point is computed with ${p.used}, not the network's ${p.stated}`,
+    hint: () => "widths of single layers are taken as they are stated: --precision 'w8a10,NODE=w8a10'",
   }),
   TO001: error({
     text: (p: { tool: string; purpose: string; install: string }) =>
@@ -526,6 +546,11 @@ export const codes = {
     text: (p: { module: string }) => `module ${p.module} says no device and clock`,
     hint: () => "run the pass target{device=NAME,clock=MHZ} before",
   }),
+  FL015: error({
+    text: (p: { line: number; text: string; what: string }) =>
+      `line ${p.line} of the scheduling problem, "${p.text}", cannot be read: ${p.what}`,
+    hint: () => "see the form of the text in src/backend-hls/design/schedule-text.ts",
+  }),
   CF003: error({
     text: (p: { what: string }) => `the configuration cannot be used: ${p.what}`,
     hint: () =>
@@ -550,6 +575,18 @@ export const codes = {
     text: (p: { path: string; made: string; model: string }) =>
       `${p.path} was compiled from another network (${p.made}) than ${p.model}`,
     hint: (p) => `give the model that it was made from, or compile this one: onnx-hls compile ${p.model} -o DIR`,
+  }),
+  IO007: error({
+    text: (p: { path: string; reason: string }) => `${p.path} is not a manifest of a build: ${p.reason}`,
+    hint: () => "compile the model again, or take the file from where the build came from",
+  }),
+  IO008: error({
+    text: (p: { path: string; changed: readonly string[]; missing: readonly string[] }) =>
+      `${p.path} is not as it was built: ${[
+        ...(p.changed.length > 0 ? [`changed ${p.changed.join(", ")}`] : []),
+        ...(p.missing.length > 0 ? [`missing ${p.missing.join(", ")}`] : []),
+      ].join("; ")}`,
+    hint: () => "compile the model again with the options in manifest.json, and compare what was edited",
   }),
 } as const;
 

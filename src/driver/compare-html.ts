@@ -90,6 +90,7 @@ function layerTable(layers: readonly LayerComparison[], worst: LayerComparison |
     "own dB",
     "of output noise",
     "mostly",
+    "width by",
     "what to do",
   ];
   const rows = layers.map((l) => {
@@ -104,6 +105,7 @@ function layerTable(layers: readonly LayerComparison[], worst: LayerComparison |
       ratio(l.own_sqnr_db),
       percent(l.output_share),
       l.cause,
+      l.rule ?? "-",
     ];
     return `<tr${l === worst ? ' class="spot"' : ""}>${cells.map((s, i) => `<td${i >= 4 && i <= 8 ? ' class="n"' : ""}${i === 0 ? ` title="${escapeText(l.nodes.join(" "))}"` : ""}>${escapeText(s)}</td>`).join("")}<td>${withCommands(l.advice ?? "")}</td></tr>`;
   });

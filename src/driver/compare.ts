@@ -2,7 +2,8 @@
 import { join } from "node:path";
 import { UserError } from "../diagnostics/index.js";
 import type { Module } from "../ir/core.js";
-import { fixedOf, prepareNn } from "../ir/eval/nn-fixed.js";
+import { prepareNn } from "../ir/eval/nn-fixed.js";
+import { fixedOf } from "../ir/nn/values.js";
 import { portScale } from "../ir/port-scales.js";
 import { parseModule } from "../ir/text/parser.js";
 import { showType } from "../ir/types.js";
@@ -13,13 +14,21 @@ import { roundInputs } from "../passes/nn/quantize/inputs.js";
 import { PassContext } from "../passes/pass-context.js";
 import { PassManager } from "../passes/pass-manager.js";
 import { fingerprint, loadModel, loadSamples, type DesignFile } from "./compile.js";
-import { findingsOf, reportLayers, type Comparison, type OutputComparison } from "./comparison.js";
+import {
+  findingsOf,
+  reportLayers,
+  ruleLookup,
+  type Comparison,
+  type OutputComparison,
+  type RuleOf,
+} from "./comparison.js";
 import { samplesOf } from "./fixed-point.js";
 import { measureLayers } from "./layers.js";
 import type { CompareOptions } from "./options.js";
+import type { DesignReport } from "./report.js";
 import { stagePipeline } from "./stages.js";
 import { readText, type Session } from "./session.js";
-import { mergeShapes } from "./shapes.js";
+import { mergeShapes, statedShapes } from "./shapes.js";
 
 /** @errors IO001, IO004, IO005, IO006, NP* */
 export function compare(model: string, dir: string, options: CompareOptions, session: Session): Comparison {
@@ -29,7 +38,7 @@ export function compare(model: string, dir: string, options: CompareOptions, ses
   const design = JSON.parse(readText(host, join(dir, "design.json"))) as Partial<DesignFile>;
   const path = join(dir, "nn.hir");
   if (design.network === undefined || !host.exists(path)) throw UserError.of("IO004", { path: dir, missing: "nn.hir" });
-  const network = loadModel(model, session, mergeShapes(design, options));
+  const network = loadModel(model, session, mergeShapes(design, statedShapes(options, session)));
   if (fingerprint(network) !== design.network)
     throw UserError.of("IO006", { path: dir, made: design.model ?? "another model", model });
   const fixed = parseModule(readText(host, path), path, session.sink);
@@ -47,7 +56,7 @@ export function compare(model: string, dir: string, options: CompareOptions, ses
   const outputs = compareOutputs(float, fixed!, samples, (done) => progress("outputs", done, samples.length));
   const precision = design.precision ?? "";
   const measured = measureLayers(float, fixed!, samples, (done, total) => progress("layers", done, total));
-  const layers = reportLayers(measured.layers, precision);
+  const layers = reportLayers(measured.layers, precision, rulesOf(dir, session));
   const { worst, findings } = findingsOf(layers, outputs);
   const errors = Object.fromEntries(outputs.map((o) => [o.name, o]));
   const [low, bad] = [judge(errors, GOOD, []), judge(errors, LEAST, [])];
@@ -68,6 +77,14 @@ export function compare(model: string, dir: string, options: CompareOptions, ses
     ...(worst !== undefined && { worst_layer: worst.name }),
     findings,
   };
+}
+
+/** Which rule has set which width, as the report of the design says. */
+function rulesOf(dir: string, session: Session): RuleOf {
+  const path = join(dir, "report.json");
+  if (!session.host.exists(path)) return () => undefined;
+  const report = JSON.parse(readText(session.host, path)) as Partial<DesignReport>;
+  return ruleLookup(report.widths ?? []);
 }
 
 const BINS = 41;

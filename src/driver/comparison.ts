@@ -3,6 +3,7 @@ import type { OutputError } from "../passes/nn/output-error.js";
 import type { LayerNoise } from "../passes/nn/layer-noise.js";
 import { parsePrecision, showPrecision } from "../passes/nn/quantize/precision.js";
 import { showType } from "../ir/types.js";
+import type { WidthReport } from "./report.js";
 
 export interface OutputComparison extends OutputError {
   readonly name: string;
@@ -18,11 +19,14 @@ export interface OutputComparison extends OutputError {
 }
 
 /** A layer as it appears in reports: formats as text. */
-export interface LayerComparison extends Omit<LayerNoise, "format"> {
+export interface LayerComparison extends Omit<LayerNoise, "format" | "weights"> {
+  readonly weights: readonly (LayerNoise["weights"][number] & { readonly rule?: string })[];
   /** The ONNX node that is best known by its name: the one with weights, else the last one. */
   readonly name: string;
   readonly format: string;
   readonly width: number;
+  /** The rule that set the width (docs/width-rules.md); absent where the design does not say. */
+  readonly rule?: string;
   /** What limits the layer's accuracy most. */
   readonly cause: Cause;
   /** What to do about it. */
@@ -57,9 +61,26 @@ const BEYOND = 1.02;
 /** Below this use of the range at least two bits are wasted. */
 const WASTED = 0.22;
 
+/** Rules that have set widths, by what has the width and by its name in the ONNX model. */
+export type RuleOf = (kind: WidthReport["kind"], name: string) => string | undefined;
+
+/** Looks rules up; what several share a name of has one only where all agree. */
+export function ruleLookup(widths: readonly WidthReport[]): RuleOf {
+  const rules = new Map<string, string | undefined>();
+  for (const { kind, name, rule } of widths) {
+    const key = `${kind} ${name}`;
+    rules.set(key, rules.has(key) && rules.get(key) !== rule ? undefined : rule);
+  }
+  return (kind, name) => rules.get(`${kind} ${name}`);
+}
+
 /** Layers with names that are theirs alone: parts of one node are told apart by what they compute. */
-export function reportLayers(layers: readonly LayerNoise[], precision: string): LayerComparison[] {
-  const reported = layers.map((l) => reportLayer(l, precision));
+export function reportLayers(
+  layers: readonly LayerNoise[],
+  precision: string,
+  ruleOf: RuleOf = () => undefined,
+): LayerComparison[] {
+  const reported = layers.map((l) => reportLayer(l, precision, ruleOf));
   return reported.map((l) =>
     reported.some((o) => o !== l && o.name === l.name)
       ? { ...l, name: `${l.name} (${l.operations[l.operations.length - 1] ?? l.tensor})` }
@@ -67,13 +88,19 @@ export function reportLayers(layers: readonly LayerNoise[], precision: string): 
   );
 }
 
-function reportLayer(l: LayerNoise, precision: string): LayerComparison {
+function reportLayer(l: LayerNoise, precision: string, ruleOf: RuleOf): LayerComparison {
   const cause = causeOf(l);
   const advice = adviceFor(l, cause, precision);
-  const { format, ...rest } = l;
+  const { format, weights, ...rest } = l;
+  const rule = ruleOf("tensor", l.tensor);
   return {
     name: nameOf(l),
     ...rest,
+    weights: weights.map((w) => {
+      const own = ruleOf("weights", w.node);
+      return { ...w, ...(own !== undefined && { rule: own }) };
+    }),
+    ...(rule !== undefined && { rule }),
     format: showType(format),
     width: format.width,
     cause,

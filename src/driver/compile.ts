@@ -1,13 +1,13 @@
 /** `compile`: from an ONNX file to a folder with Verilog, the packaged core, the bit-exact model and the report. */
-import { createHash } from "node:crypto";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { CompilerBug } from "../diagnostics/index.js";
-import { type IpStream, packageIp } from "../backend-verilog/ip-package.js";
 import { prepareVerilog, verilogName, writePrepared } from "../backend-verilog/write-verilog.js";
 import { importOnnx } from "../frontend/import.js";
+import type { Bindings } from "../frontend/bind.js";
 import type { GivenShapes } from "../frontend/shapes.js";
 import { matchInputs, readArrays, type InputData } from "../frontend/npz.js";
 import { cloneModule, type Module } from "../ir/core.js";
+import { prepareFlow } from "../ir/eval/flow.js";
 import { unrollOf } from "../ir/flow/kernel.js";
 import { printModule } from "../ir/text/printer.js";
 import type { TensorType } from "../ir/types.js";
@@ -16,37 +16,32 @@ import { PassManager, type RunOptions } from "../passes/pass-manager.js";
 import type { CompileOptions } from "./options.js";
 import type { DesignReport } from "./report.js";
 import { writeFolder } from "./atomic.js";
-import { cDecoder, pythonDecoder } from "../sensor/decoders.js";
+import { hardwareArea } from "./hardware-area.js";
 import { resolveSettings, type Settings } from "./config.js";
 import {
   attachDetector,
-  type Detector,
   type DetectorFile,
+  detectorFiles,
   detectorReport,
   detectorStreams,
   loadSensorAndPlanes,
   patchWidth,
-  planesFile,
+  sensorDigest,
 } from "./detector.js";
 import { schedulePipeline, stagePipeline } from "./stages.js";
 import { toFixedPoint, type FixedPoint } from "./fixed-point.js";
+import { inputFile, makeManifest, PROVENANCE, sha256 } from "./manifest.js";
+import { makePackage, packageCore } from "./package.js";
 import { readBytes, type Session } from "./session.js";
 import { bindingOf, designCounts, type Scheduled } from "../backend-hls/design/schedule.js";
-import {
-  chooseDesign,
-  deviceLimits,
-  type Limits,
-  requireClock,
-  requireFit,
-  unrollOptions,
-} from "../backend-hls/design/target.js";
+import { deviceLimits, type Limits, requireClock, requireFit } from "../backend-hls/design/limits.js";
+import { type Chosen, chooseDesign } from "../backend-hls/design/search.js";
 import type { Device } from "../backend-hls/device/devices.js";
 import { addResources, type Resources } from "../backend-hls/device/resources.js";
 import type { AxisPort, RtlDesign } from "../backend-hls/emit/flow-to-rtl.js";
 import { rtlArea } from "../backend-hls/emit/rtl-area.js";
-import type { FoldingSolver } from "../backend-hls/fold/solve-folding.js";
 import { kernelMultipliers } from "../backend-hls/kernel/kernel-area.js";
-import { requireDevice, RTL_DESIGN, SCHEDULED, SOLVER } from "../backend-hls/passes.js";
+import { FOLDING, requireDevice, RTL_DESIGN, SCHEDULED } from "../backend-hls/passes.js";
 
 /** What the other commands need of a compiled design: DIR/design.json. */
 export interface DesignFile {
@@ -60,6 +55,8 @@ export interface DesignFile {
   /** Shapes that were stated for the model's inputs, as `--shape` and `--dim` take them. */
   readonly shapes?: Readonly<Record<string, readonly number[]>>;
   readonly dims?: Readonly<Record<string, number>>;
+  /** Inputs that were stated to be constants, as `--bind` takes them. */
+  readonly bind?: Bindings;
   readonly device: string;
   readonly clock_mhz: number;
   readonly initiation_interval: number;
@@ -79,9 +76,7 @@ export function loadModel(path: string, session: Session, given: GivenShapes = {
 
 /** Identity of an imported network: what it computes and how its nodes are called, not the file that it came in. */
 export function fingerprint(network: Module): string {
-  return createHash("sha256")
-    .update(printModule(network, { resources: "digest" }))
-    .digest("hex");
+  return sha256(printModule(network, { resources: "digest" }));
 }
 
 /** Samples of a data file, in the order of the module's inputs. */
@@ -126,15 +121,14 @@ export async function compile(model: string, options: CompileOptions, session: S
   const fixedText = printModule(fixed, { resources: "inline" });
   progress("schedule", 2, 5);
   const kernels = run(fixed, stagePipeline("lower", settings.extraPasses));
-  const folding = foldingOf(kernels, device, settings);
-  if (folding.solver !== undefined) context.set(SOLVER, folding.solver);
-  const flow = run(
-    cloneModule(kernels),
-    schedulePipeline(device.name, settings.clockMhz, folding.options, settings.extraPasses),
-  );
+  const chosen = chosenFolding(kernels, device, settings);
+  if (chosen !== undefined) context.set(FOLDING, chosen);
+  const given = settings.target?.kind === "unroll" ? settings.target.options : "";
+  const flow = run(cloneModule(kernels), schedulePipeline(device.name, settings.clockMhz, given, settings.extraPasses));
   const scheduled = context.need(SCHEDULED);
   progress("hardware", 3, 5);
   const flowText = printModule(flow, { resources: "inline" });
+  const program = prepareFlow(flow);
   const written = run(flow, stagePipeline("hardware", settings.extraPasses));
   const rtl = context.need(RTL_DESIGN);
   const clocked = { device, clockMhz: settings.clockMhz };
@@ -154,7 +148,7 @@ export async function compile(model: string, options: CompileOptions, session: S
     device,
     settings.clockMhz,
     scheduled,
-    folding.limits,
+    chosen?.limits ?? deviceLimits(device),
     rtl,
     area,
     area.get(outermost)!,
@@ -165,68 +159,69 @@ export async function compile(model: string, options: CompileOptions, session: S
     detector === undefined
       ? made
       : { ...made, detector: detectorReport(detector, scheduled.design, made.initiation_interval, clocked) };
+  const design: DesignFile = {
+    top,
+    network: identity,
+    precision: point.used,
+    model: basename(model),
+    ...settings.given,
+    device: device.name,
+    clock_mhz: settings.clockMhz,
+    initiation_interval: report.initiation_interval,
+    latency: report.latency,
+    ports: rtl.ports,
+    ...(detector !== undefined && {
+      detector: { sensor: detector.sensor, ports: detector.ports, in_flight: detector.inFlight },
+    }),
+  };
+  const core = { top, clockMhz: settings.clockMhz, verilog, singleFile: settings.singleFile };
+  const ip =
+    detector === undefined
+      ? makePackage(
+          {
+            ...core,
+            model: basename(model),
+            device: device.name,
+            interval: report.initiation_interval,
+            latency: report.latency,
+            ports: rtl.ports,
+          },
+          program,
+          calibration,
+        )
+      : packageCore(core, detectorStreams(detector.sensor, detector.ports));
+  const files = new Map<string, string | Uint8Array>([
+    ...[...verilog].map(([name, text]) => [`rtl/${name}`, text] as const),
+    ...[...ip].map(([name, text]) => [`ip/${name}`, text] as const),
+    ["nn.hir", fixedText],
+    ["model.hir", flowText],
+    ["design.json", json(design)],
+    ["report.json", json(report)],
+    ...(detector === undefined ? [] : detectorFiles(detector)),
+  ]);
+  const inputs = {
+    model: inputFile(model, session.host),
+    ...(settings.calib !== undefined && { calibration: inputFile(settings.calib, session.host) }),
+    ...(detector !== undefined && { sensor: sensorDigest(detector) }),
+  };
+  const manifest = makeManifest(identity, inputs, settings, files);
   await writeFolder(options.out, session.host, async (dir) => {
-    for (const [name, text] of verilog) session.host.writeFile(join(dir, "rtl", name), text);
-    for (const [name, text] of ipFiles(top, streamsOf(rtl, detector), settings.clockMhz, verilog))
-      session.host.writeFile(join(dir, "ip", name), text);
-    session.host.writeFile(join(dir, "nn.hir"), fixedText);
-    session.host.writeFile(join(dir, "model.hir"), flowText);
-    const design: DesignFile = {
-      top,
-      network: identity,
-      precision: point.used,
-      model,
-      ...settings.given,
-      device: device.name,
-      clock_mhz: settings.clockMhz,
-      initiation_interval: report.initiation_interval,
-      latency: report.latency,
-      ports: rtl.ports,
-      ...(detector !== undefined && {
-        detector: { sensor: detector.sensor, ports: detector.ports, in_flight: detector.inFlight },
-      }),
-    };
-    if (detector !== undefined) {
-      session.host.writeFile(join(dir, "decoders", "records.py"), pythonDecoder());
-      session.host.writeFile(join(dir, "decoders", "records.h"), cDecoder());
-    }
-    const planes = detector === undefined ? undefined : planesFile(detector.planes);
-    if (planes !== undefined) session.host.writeFile(join(dir, "planes.npz"), planes);
-    session.host.writeFile(join(dir, "design.json"), `${JSON.stringify(design, null, 1)}\n`);
-    session.host.writeFile(join(dir, "report.json"), `${JSON.stringify(report, null, 1)}\n`);
+    for (const [name, text] of [...files, [PROVENANCE, json(manifest)] as const])
+      session.host.writeFile(join(dir, name), text);
   });
   progress("done", 5, 5);
   return report;
 }
 
-/** Options of the pass `unroll`: those that are given, or those that meet the target best. */
-function foldingOf(
-  kernels: Module,
-  device: Device,
-  settings: Settings,
-): { readonly options: string; readonly limits: Limits; readonly solver?: FoldingSolver } {
-  if (settings.target?.kind === "unroll") return { options: settings.target.options, limits: deviceLimits(device) };
-  const chosen = chooseDesign(kernels, device, settings.clockMhz, settings);
-  return { options: unrollOptions(chosen), limits: chosen.limits, solver: chosen.solver };
+function json(value: object): string {
+  return `${JSON.stringify(value, null, 1)}
+`;
 }
 
-function streamsOf(rtl: RtlDesign, detector: Detector | undefined): IpStream[] {
-  if (detector !== undefined) return detectorStreams(detector.sensor, detector.ports);
-  return rtl.ports.map((p) => ({
-    name: p.prefix,
-    direction: p.direction === "input" ? ("in" as const) : ("out" as const),
-    width: p.dataBits,
-    doc: `${p.direction} ${p.name}: ${p.elementsPerBeat} ${p.signed ? "signed" : "unsigned"} ${p.width}-bit numbers with ${p.frac} fractional bits${p.scale === undefined ? "" : ` times ${p.scale}`} per beat, ${p.beats} beats per sample`,
-  }));
-}
-
-function ipFiles(
-  top: string,
-  streams: readonly IpStream[],
-  clockMhz: number,
-  verilog: ReadonlyMap<string, string>,
-): Map<string, string> {
-  return packageIp({ name: top, clock: { port: "aclk", mhz: clockMhz }, resetn: "aresetn", streams }, verilog);
+/** The folding that meets the target best; undefined where one is given. */
+function chosenFolding(kernels: Module, device: Device, settings: Settings): Chosen | undefined {
+  if (settings.target?.kind === "unroll") return undefined;
+  return chooseDesign(kernels, { ...settings, device }, hardwareArea);
 }
 
 function makeReport(
@@ -245,7 +240,7 @@ function makeReport(
   const { macs, multipliers } = designCounts(s.design);
   const ii = s.timeline.initiationInterval;
   return {
-    model,
+    model: basename(model),
     ...given,
     device: device.name,
     clock_mhz: clockMhz,
@@ -280,6 +275,7 @@ function makeReport(
     ...(point.layers !== undefined && { layers: point.layers }),
     ...(point.integers !== undefined && { integers: point.integers }),
     tables: point.quantization.tables,
+    widths: point.quantization.widths,
     compile_seconds: seconds,
   };
 }

@@ -7,15 +7,23 @@ import type { GivenShapes } from "../frontend/shapes.js";
 import { boundOf, type ErrorBound } from "../passes/nn/quantize/bounds.js";
 import {
   defaultPrecision,
+  isDefaultPrecision,
   parsePrecision,
   precisionFromConfig,
   type PrecisionSpec,
 } from "../passes/nn/quantize/precision.js";
-import type { AxisWidth, CompileOptions, Minimize, Target } from "./options.js";
+import {
+  WIDTHS_CHOICES,
+  type AxisWidth,
+  type CompileOptions,
+  type Minimize,
+  type Target,
+  type WidthsChoice,
+} from "./options.js";
 import { readText, type Session } from "./session.js";
 import { parseAxisWidth } from "../backend-hls/design/port-limits.js";
 import { extraPass, type ExtraPasses, joinExtraPasses, STAGES } from "./stages.js";
-import { mergeShapes, shapesFromConfig } from "./shapes.js";
+import { mergeShapes, shapesFromConfig, statedShapes } from "./shapes.js";
 
 export interface Settings {
   readonly device: string;
@@ -25,8 +33,12 @@ export interface Settings {
   readonly axis: AxisWidth | undefined;
   readonly calib: string | undefined;
   readonly precision: PrecisionSpec;
-  /** Whether the user has stated it: then no other one takes its place. */
+  /** Whether the user has stated another one than that without any option: then no other one takes its place. */
   readonly precisionStated: boolean;
+  /** Whether any was stated. */
+  readonly precisionGiven: boolean;
+  /** What decides widths that are not stated. */
+  readonly widths: WidthsChoice;
   readonly maxError: readonly ErrorBound[];
   /** Bounds that take the place of the least accuracy. */
   readonly acceptAccuracy: readonly ErrorBound[];
@@ -36,6 +48,8 @@ export interface Settings {
   readonly given: GivenShapes;
   /** Pipelines of the user behind stages. */
   readonly extraPasses: ExtraPasses;
+  /** The package holds all its Verilog in one file as well. */
+  readonly singleFile: boolean;
 }
 
 /** Half of the samples tell whether the other half has told the truth. */
@@ -52,11 +66,13 @@ const KEYS = [
   "axis_width",
   "calib",
   "precision",
+  "widths",
   "max_error",
   "accept_accuracy",
   "hold_out",
   "shape",
   "dim",
+  "bind",
   "passes_after",
 ];
 
@@ -126,18 +142,29 @@ export function resolveSettings(options: CompileOptions, session: Session): Sett
       { what: `hold_out is ${JSON.stringify(file["hold_out"] ?? holdOut)}; a share from 0 to 0.9 is needed` },
       at === "" ? {} : { file: at },
     );
+  const widthsText = text("widths") ?? "rules";
+  const widths = options.widths ?? WIDTHS_CHOICES.find((w) => w === widthsText);
+  if (widths === undefined)
+    throw UserError.of(
+      "CF003",
+      { what: `widths is ${widthsText}; ${WIDTHS_CHOICES.join(" or ")} is needed` },
+      { file: at },
+    );
   return {
     maxError,
+    widths,
     acceptAccuracy,
     holdOut,
+    singleFile: options.singleFile ?? false,
     extraPasses: joinExtraPasses([
       extraPassesOf(file["passes_after"], at),
       ...STAGES.flatMap((stage) =>
         options.extraPasses?.[stage] === undefined ? [] : [extraPass(stage, options.extraPasses[stage])],
       ),
     ]),
-    given: mergeShapes(shapesFromConfig(file["shape"], file["dim"], at), options),
-    precisionStated: options.precision !== undefined || file["precision"] !== undefined,
+    given: mergeShapes(shapesFromConfig(file, at, session), statedShapes(options, session)),
+    precisionGiven: options.precision !== undefined || file["precision"] !== undefined,
+    precisionStated: !isDefaultPrecision(stated),
     device: options.device ?? text("device") ?? "xcu280",
     clockMhz: options.clockMhz ?? number("clock_mhz") ?? 250,
     target: options.target ?? fromFile(),

@@ -15,20 +15,25 @@ import type { AxisPort, RtlDesign } from "../backend-hls/emit/flow-to-rtl.js";
 import type { IpStream } from "../backend-verilog/ip-package.js";
 import { readArrays, writeNpz, type OutputArray } from "../frontend/npz.js";
 import type { Planes } from "../sensor/correct.js";
+import { cDecoder, pythonDecoder } from "../sensor/decoders.js";
 import { loadPlanes } from "../sensor/input.js";
 import { parseSensor, sensorFrom, type SensorInput } from "../sensor/read-sensor.js";
 import { beatsPerFrame, type Sensor } from "../sensor/sensor.js";
 import type { Settings } from "./config.js";
+import { canonical, sha256 } from "./manifest.js";
 import type { DetectorReport } from "./report.js";
 import { readText, type Session } from "./session.js";
 
-/** Of DIR/design.json: what simulation needs besides the network. Numbers per pixel are in DIR/planes.npz. */
+/** Of DIR/design.json: what simulation needs besides the network. Numbers per pixel are in DIR/`PLANES`. */
 export interface DetectorFile {
   readonly sensor: Sensor;
   readonly ports: readonly DetectorPort[];
   /** Samples that the network holds at most. */
   readonly in_flight: number;
 }
+
+/** File of DIR with the numbers per pixel. */
+export const PLANES = "planes.npz";
 
 export interface LoadedSensor {
   readonly sensor: Sensor;
@@ -78,6 +83,26 @@ export function planOf(
   target: ClockTarget,
 ): DetectorPlan {
   return planDetector(file.sensor, planes, networkPorts(ports, file.sensor), file.in_flight, target);
+}
+
+/** Files of DIR besides those of the network: what reads the records, and the numbers per pixel. */
+export function detectorFiles({ planes }: LoadedSensor): [string, string | Uint8Array][] {
+  const perPixel = planesFile(planes);
+  return [
+    ["decoders/records.py", pythonDecoder()],
+    ["decoders/records.h", cDecoder()],
+    ...(perPixel === undefined ? [] : [[PLANES, perPixel] as [string, Uint8Array]]),
+  ];
+}
+
+/** SHA-256 of all that a sensor's description states, with the numbers per pixel in place of their files' names. */
+export function sensorDigest({ sensor, planes }: LoadedSensor): string {
+  const { mask: _, flat: __, dark, ...stated } = sensor;
+  const perPixel = planesFile(planes);
+  const darkStated = dark.kind === "file" ? dark.kind : dark;
+  return sha256(
+    JSON.stringify([canonical({ ...stated, dark: darkStated }), perPixel === undefined ? null : sha256(perPixel)]),
+  );
 }
 
 /** Numbers per pixel as a file of DIR, and back. */

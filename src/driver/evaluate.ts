@@ -4,28 +4,60 @@ import type { Module, Value } from "../ir/core.js";
 import { prepareFlow } from "../ir/eval/flow.js";
 import { prepareNn } from "../ir/eval/nn-fixed.js";
 import { elementCount, rawRange, type FixedType, type StreamType, type TensorType } from "../ir/types.js";
+import { lookUp, elementAt } from "../diagnostics/at.js";
 import { levelOf, type Evaluator } from "../passes/pass-manager.js";
+import type { RtlDesign } from "../backend-hls/emit/flow-to-rtl.js";
+import { RTL_DESIGN } from "../backend-hls/passes.js";
+import { simulateAxis } from "./simulate-axis.js";
 
 /**
- * Outputs as numbers, so that levels with and without scales compare: float networks, fixed-point networks, and the
- * kernels that they become get the same inputs from the same seed. What no interpreter takes (rtl) gives undefined.
+ * Outputs as numbers, so that levels with and without scales compare: float networks, fixed-point networks, the kernels
+ * that they become and the hardware made of these get the same inputs from the same seed. Hardware whose ports no pass
+ * has left gives undefined.
  */
-export const evaluateSeeded: Evaluator = (module, { seed, samples }) => {
+export const evaluateSeeded: Evaluator = (module, { seed, samples }, context) => {
+  const random = mulberry32(seed);
   const level = levelOf(module);
+  if (level === "rtl") return runHardware(module, random, samples, context.get(RTL_DESIGN));
   if (level !== "nn" && level !== "flow") return undefined;
   const run = level === "nn" ? prepareNn(module).run : runOnValues(module);
-  const random = mulberry32(seed);
   const { args } = module.func.body;
   const names = module.func.attrs["outputs"] as readonly string[];
   const results = new Map<string, number[]>(names.map((n) => [n, []]));
   for (let s = 0; s < samples; s++) {
     run(args.map((a) => randomInput(a, random))).forEach((values, i) => {
-      const list = results.get(names[i]!)!;
+      const list = lookUp(results, elementAt(names, i), "output");
       for (const v of values) list.push(v);
     });
   }
   return results;
 };
+
+/** The rtl interpreter, with numbers in place of raw integers at the ports; their scales are the host's, as in flow. */
+function runHardware(
+  module: Module,
+  random: () => number,
+  samples: number,
+  design: RtlDesign | undefined,
+): ReadonlyMap<string, readonly number[]> | undefined {
+  if (design === undefined || module.lookup(design.top) === undefined) return undefined;
+  const ports = design.ports.map((port, i) => ({ port, elem: elementAt(design.formats, i, "format of port") }));
+  const inputs = ports.filter(({ port }) => port.direction === "input");
+  const outputs = ports.filter(({ port }) => port.direction === "output");
+  const raw = Array.from({ length: samples }, () =>
+    inputs.map(({ port, elem }) => {
+      const { lo, hi } = rawRange(elem);
+      return allocate(elem, elementCount(port.shape)).map(() => lo + Math.floor(random() * (hi - lo + 1)));
+    }),
+  );
+  const { simulated } = simulateAxis({ ...design, module }, raw, () => false);
+  return new Map(
+    outputs.map(({ port, elem }, i) => [
+      port.name,
+      simulated.flatMap((s) => elementAt(s, i, "output").map((v) => v * 2 ** -elem.frac)),
+    ]),
+  );
+}
 
 /** The flow interpreter, with numbers in place of raw integers at the ports. */
 function runOnValues(module: Module): (inputs: readonly Float64Array[]) => Float64Array[] {

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { packBeats, unpackBeats } from "../backend-verilog/beats.js";
-import { buildSimulation, runSimulation, type StreamPort } from "../backend-verilog/verilator.js";
+import { buildSimulation, runSimulation } from "../backend-verilog/verilator.js";
 import { placeAndRoute, requireRouter, routingFrame, type FramePort } from "../backend-verilog/route.js";
 import { synthesize } from "../backend-verilog/yosys.js";
 import { UserError } from "../diagnostics/index.js";
@@ -11,12 +11,11 @@ import { writeNpy, writeNpz, type OutputArray, type InputData } from "../fronten
 import type { Module } from "../ir/core.js";
 import { prepareFlow } from "../ir/eval/flow.js";
 import { parseModule } from "../ir/text/parser.js";
-import { fixed, type FixedType } from "../ir/types.js";
-import { toRaw } from "../passes/nn/quantize/inputs.js";
 import type { RunOptions, SimulateOptions, SynthOptions } from "./options.js";
 import type { RunSummary, SimulationSummary, SynthSummary } from "./report.js";
 import { writeWhole } from "./atomic.js";
 import { loadSamples, type DesignFile } from "./compile.js";
+import { layoutOf, rawSample, sizeOf, streamOf } from "./ports.js";
 import { readText, type Session } from "./session.js";
 import type { AxisPort } from "../backend-hls/emit/flow-to-rtl.js";
 import { requireDevice } from "../backend-hls/passes.js";
@@ -43,33 +42,16 @@ export function loadDesign(dir: string, session: Session): Compiled {
   };
 }
 
-function elemOf(p: AxisPort): FixedType {
-  return fixed(p.width, p.frac, p.signed);
-}
-
-/** Raw integers of one sample, per input. */
-function rawSample(c: Compiled, data: InputData, s: number): ReturnType<typeof toRaw>[] {
-  return c.inputs.map((p, i) => {
-    const size = data.data[i]!.length / data.samples;
-    const values = data.data[i]!.subarray(s * size, (s + 1) * size);
-    return toRaw(p.scale === undefined ? values : Float64Array.from(values, (v) => v / p.scale!), elemOf(p));
-  });
-}
-
 /** The bit-exact model on every sample: raw integers per output, all samples in a row. */
 function runModel(c: Compiled, data: InputData, session: Session): Float64Array[] {
   const program = prepareFlow(c.module);
   const results = c.outputs.map((p) => new Float64Array(data.samples * sizeOf(p)));
   for (let s = 0; s < data.samples; s++) {
-    program.run(rawSample(c, data, s)).forEach((y, i) => results[i]!.set(y, s * y.length));
+    program.run(rawSample(c.inputs, data, s)).forEach((y, i) => results[i]!.set(y, s * y.length));
     if (s % 256 === 0) session.progress("run", s, data.samples);
   }
   session.progress("run", data.samples, data.samples);
   return results;
-}
-
-function sizeOf(p: AxisPort): number {
-  return p.shape.reduce((n, d) => n * d, 1);
 }
 
 /** Writes outputs under their ONNX names, as float32 or, `raw`, as integers. */
@@ -111,12 +93,7 @@ export async function simulate(dir: string, options: SimulateOptions, session: S
   const c = loadDesign(dir, session);
   const data = loadSamples(options.input, c.module, session);
   const expected = runModel(c, data, session);
-  const ports: StreamPort[] = c.design.ports.map((p) => ({
-    name: p.prefix,
-    direction: p.direction === "input" ? "in" : "out",
-    width: p.dataBits,
-    beatsPerSample: p.beats,
-  }));
+  const ports = c.design.ports.map(streamOf);
   session.progress("build", 0, 0);
   const simulation = await buildSimulation(join(dir, "rtl"), c.design.top, ports, join(dir, "sim"), {
     quick: options.quickBuild === true,
@@ -128,7 +105,8 @@ export async function simulate(dir: string, options: SimulateOptions, session: S
     c.inputs.forEach((p, i) => {
       const bytes = p.beats * Math.ceil(p.dataBits / 8);
       const all = new Uint8Array(bytes * data.samples);
-      for (let s = 0; s < data.samples; s++) all.set(packBeats(rawSample(c, data, s)[i]!, layoutOf(p)), s * bytes);
+      for (let s = 0; s < data.samples; s++)
+        all.set(packBeats(rawSample(c.inputs, data, s)[i]!, layoutOf(p)), s * bytes);
       session.host.writeFile(file(p), all);
     });
     const stall = options.stall ?? 0;
@@ -169,10 +147,6 @@ export async function simulate(dir: string, options: SimulateOptions, session: S
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
-}
-
-function layoutOf(p: AxisPort): Parameters<typeof packBeats>[1] {
-  return { elementBits: p.width, elementsPerBeat: p.elementsPerBeat, signed: p.signed, width: p.dataBits };
 }
 
 /**

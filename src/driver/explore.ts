@@ -5,7 +5,6 @@
  */
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
-import { prepareVerilog } from "../backend-verilog/write-verilog.js";
 import { CompilerBug, Sink } from "../diagnostics/index.js";
 import type { Module } from "../ir/core.js";
 import { parseModule } from "../ir/text/parser.js";
@@ -20,13 +19,13 @@ import { toFixedPoint, type FixedPoint } from "./fixed-point.js";
 import { STAGES, stagePipeline } from "./stages.js";
 import type { Exploration, ParetoPoint } from "./report.js";
 import type { Session } from "./session.js";
-import { designCounts, designOf } from "../backend-hls/design/schedule.js";
-import { type Chosen, DesignSearch, fits, requireClock, unrollOptions } from "../backend-hls/design/target.js";
+import { designCounts } from "../backend-hls/design/schedule.js";
+import { fits, requireClock } from "../backend-hls/design/limits.js";
+import { type Chosen, DesignSearch } from "../backend-hls/design/search.js";
+import { unrollText } from "../backend-hls/fold/request.js";
 import type { Device } from "../backend-hls/device/devices.js";
-import type { Resources } from "../backend-hls/device/resources.js";
-import { lowerToRtl } from "../backend-hls/emit/flow-to-rtl.js";
-import { rtlArea } from "../backend-hls/emit/rtl-area.js";
 import { requireDevice } from "../backend-hls/passes.js";
+import { hardwareArea } from "./hardware-area.js";
 import { shapeArguments } from "./shapes.js";
 
 /** Intervals of the grid. */
@@ -55,11 +54,9 @@ export class Explorer {
     const parsed = module ?? parseModule(job.text, "lowered network", new Sink());
     if (parsed === undefined) throw new CompilerBug("the lowered network does not parse");
     this.device = requireDevice(job.device);
-    this.search = new DesignSearch(parsed, this.device, job.clockMhz, {
-      target: undefined,
-      minimize: undefined,
-      axis: job.axis,
-    });
+    const { clockMhz, axis } = job;
+    const request = { device: this.device, clockMhz, target: undefined, minimize: undefined, axis };
+    this.search = new DesignSearch(parsed, request, hardwareArea);
     this.clockMhz = job.clockMhz;
   }
 
@@ -73,23 +70,17 @@ export class Explorer {
   point(ii: number): ParetoPoint[] {
     const sketches = LATENCY_PRICES.flatMap((latency) => {
       const chosen = this.search.sketch(ii, latency);
-      return chosen === undefined ? [] : [{ chosen, point: this.describe(chosen, chosen.scheduled.resources) }];
+      return chosen === undefined || !fits(chosen.resources, this.device) ? [] : [this.describe(chosen)];
     });
-    const worthwhile = noticeable(paretoFront(sketches.map((s) => s.point)));
-    return sketches.flatMap(({ chosen, point }) => {
-      if (!worthwhile.includes(point)) return [];
-      const rtl = lowerToRtl(designOf(this.search.scheduled(chosen), this.device, this.clockMhz));
-      const counted = this.describe(chosen, rtlArea(prepareVerilog(rtl.module), this.device).get(rtl.top)!);
-      return fits(counted.resources, this.device) ? [counted] : [];
-    });
+    return noticeable(paretoFront(sketches));
   }
 
-  private describe(chosen: Chosen, resources: Resources): ParetoPoint {
-    const { timeline, design } = chosen.scheduled;
+  private describe({ request, scheduled, resources }: Chosen): ParetoPoint {
+    const { timeline, design } = scheduled;
     const { macs, multipliers } = designCounts(design);
     const interval = timeline.initiationInterval;
     return {
-      unroll: unrollOptions(chosen),
+      unroll: unrollText(request),
       initiation_interval: interval,
       latency: timeline.latency,
       throughput_hz: (this.clockMhz * 1e6) / interval,

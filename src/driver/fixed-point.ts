@@ -21,6 +21,7 @@ import { bindBounds, type OutputBound } from "../passes/nn/quantize/bounds.js";
 import { spread, type Sample } from "../passes/nn/quantize/calibrate.js";
 import {
   CALIBRATION_SAMPLES,
+  CHOSEN_WIDTHS,
   FLOAT_MODULE,
   PRECISION,
   QUANTIZATION_REPORT,
@@ -29,6 +30,7 @@ import {
 } from "../passes/nn/quantize/index.js";
 import { cure, type Cure } from "../passes/nn/quantize/cure.js";
 import { formatPrecision, type PrecisionSpec } from "../passes/nn/quantize/precision.js";
+import type { ChosenWidths } from "../passes/nn/quantize/width-report.js";
 import { Sink, UserError } from "../diagnostics/index.js";
 import { PassContext } from "../passes/pass-context.js";
 import { PassManager } from "../passes/pass-manager.js";
@@ -40,6 +42,8 @@ import { stagePipeline, type ExtraPasses } from "./stages.js";
 import { reportSearch, search, unseen, validationOf, type Searched } from "./precision.js";
 import type { AccuracyCheck, IntegersReport, PrecisionReport } from "./report.js";
 import type { Session } from "./session.js";
+import { isQuantizedModel } from "../ir/nn/roles.js";
+import { allocateWidths, reportWidths, sayWidths } from "./widths.js";
 
 /** Samples of the data that are looked at at all. */
 const SAMPLES = 512;
@@ -76,7 +80,9 @@ function quantizeWith(
   calibration: readonly Sample[] | undefined,
   extra: ExtraPasses,
   context: PassContext,
+  chosen?: ChosenWidths,
 ): Quantized {
+  context.set(CHOSEN_WIDTHS, chosen);
   if (calibration !== undefined) context.set(CALIBRATION_SAMPLES, calibration);
   context.set(PRECISION, precision);
   const fixed = run(prepared, stagePipeline("to-fixed", extra), context);
@@ -109,14 +115,18 @@ export function toFixedPoint(
     settings.maxError.length === 0
       ? undefined
       : search(prepared, split, settings.maxError, settings.precision, session);
+  const allocated = allocateWidths(prepared, split, settings, session);
+  const by = searched !== undefined ? "search" : allocated !== undefined ? "budget" : undefined;
   const first = quantizeWith(
     run,
     prepared,
-    searched?.precision ?? settings.precision,
+    searched?.precision ?? allocated?.precision ?? settings.precision,
     split?.calibration,
     settings.extraPasses,
     context,
+    by === undefined ? undefined : { by, stated: settings.precision },
   );
+  sayWidths(prepared, first.report, settings, session);
   if (split === undefined)
     return { ...describe(first, { spec: formatPrecision(first.report.precision), hold_out: 0 }), ...own };
   const judged = new Judged(
@@ -128,7 +138,10 @@ export function toFixedPoint(
     session,
   );
   const done = judged.settle(first, searched, (precision) =>
-    quantizeWith(run, prepared, precision, split.calibration, settings.extraPasses, context),
+    quantizeWith(run, prepared, precision, split.calibration, settings.extraPasses, context, {
+      by: "cure",
+      stated: settings.precision,
+    }),
   );
   const holdOut =
     settings.holdOut ??
@@ -137,7 +150,7 @@ export function toFixedPoint(
       : split.heldOut.length / (split.heldOut.length + split.calibration.length));
   const widths =
     searched === undefined
-      ? { spec: formatPrecision(done.design.report.precision), hold_out: holdOut }
+      ? { spec: formatPrecision(done.design.report.precision), hold_out: holdOut, ...reportWidths(allocated) }
       : reportSearch(searched, done.design.float, done.design.fixed, split, holdOut, session);
   const layers = measureAccuracy(
     done.design.float,
@@ -184,7 +197,7 @@ class Judged {
     if (split.none !== undefined) session.sink.report("QU023", { reason: split.none });
     const missing = this.lacks(before.decisive, GOOD);
     if (missing.length === 0) return this.conclude(first, before, undefined);
-    const isInteger = this.prepared.func.body.ops.some((op) => op.name === "nn.round");
+    const isInteger = isQuantizedModel(this.prepared);
     // What the user states is not changed, and a model's own integers cannot be.
     if (searched !== undefined || settings.precisionStated || isInteger) return this.conclude(first, before, undefined);
     // What the design is like without some samples tells what to do; others then judge.

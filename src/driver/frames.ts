@@ -18,7 +18,7 @@ import type { Sensor } from "../sensor/sensor.js";
 import { matchTruth, readTruth, type Matched } from "../sensor/truth.js";
 import { writeWhole } from "./atomic.js";
 import { loadModel } from "./compile.js";
-import { loadSensorAndPlanes, planOf, readPlanes } from "./detector.js";
+import { loadSensorAndPlanes, PLANES, planOf, readPlanes } from "./detector.js";
 import { type Compiled, loadDesign } from "./execute.js";
 import { framesHtml } from "./frames-html.js";
 import type { RunFramesOptions } from "./options.js";
@@ -45,7 +45,7 @@ async function instrumentOf(design: string, options: RunFramesOptions, session: 
   if (stated !== undefined) return { ...stated, network: fixedNetwork(compiled, stated.sensor) };
   const { detector, device: name, clock_mhz: clockMhz, ports } = compiled.design;
   if (detector === undefined) throw UserError.of("SE019", {}, { file: design });
-  const path = join(design, "planes.npz");
+  const path = join(design, PLANES);
   const planes = session.host.exists(path) ? readPlanes(readBytes(session.host, path), path) : {};
   const device = requireDevice(name);
   const target = { device, clockMhz };

@@ -1,7 +1,7 @@
 /** Options of the driver's functions. */
 import type { AxisWidth } from "../backend-hls/design/port-limits.js";
-import type { Minimize, Target } from "../backend-hls/design/target.js";
-
+import type { Minimize, Target } from "../backend-hls/design/request.js";
+import type { BoundTensor } from "../frontend/bind.js";
 import type { SensorInput } from "../sensor/read-sensor.js";
 import type { ExtraPasses } from "./stages.js";
 
@@ -14,7 +14,19 @@ export type { AxisWidth, Minimize, SensorInput, Target };
 export interface ShapeOptions {
   readonly shapes?: Readonly<Record<string, readonly number[]>>;
   readonly dims?: Readonly<Record<string, number>>;
+  /** Inputs that are constants of the hardware, by their names. */
+  readonly bind?: Readonly<Record<string, BoundValue>>;
 }
+
+/**
+ * `rules`: docs/width-rules.md. By measuring what each width does to the outputs: `least-cost` keeps the noise that the
+ * rules leave at least hardware, `least-noise` the hardware at least noise.
+ */
+export const WIDTHS_CHOICES = ["rules", "least-cost", "least-noise"] as const;
+export type WidthsChoice = (typeof WIDTHS_CHOICES)[number];
+
+/** A number for all elements, elements in row-major order, a NumPy file (`.npy`), or an array. */
+export type BoundValue = number | boolean | readonly number[] | string | BoundTensor;
 
 export interface CompileOptions extends ShapeOptions {
   /** Folder of the artefacts. */
@@ -23,6 +35,8 @@ export interface CompileOptions extends ShapeOptions {
   readonly calib?: string;
   /** `8`, `w8a12`: widths of weights and activations. */
   readonly precision?: string;
+  /** What decides widths that are not stated; rules where absent. */
+  readonly widths?: WidthsChoice;
   /** Bounds such as `mae=0.001`, `centre:max=0.01`: the narrowest widths per layer that keep them are searched. */
   readonly maxError?: readonly string[];
   /** Bounds as for `maxError`: what is accepted in place of the least accuracy, 20 dB and 90% of the same argmax. */
@@ -36,6 +50,8 @@ export interface CompileOptions extends ShapeOptions {
   /** What is to be least under the target; a compromise where absent. */
   readonly minimize?: Minimize;
   readonly axisWidth?: AxisWidth;
+  /** Put all Verilog of the package into one file as well, ip/TOP_all.v. */
+  readonly singleFile?: boolean;
   readonly device?: string;
   readonly clockMhz?: number;
   /** YAML file; what the other options state has precedence. */
@@ -54,6 +70,7 @@ export interface ExploreOptions
     CompileOptions,
     | "calib"
     | "precision"
+    | "widths"
     | "acceptAccuracy"
     | "holdOut"
     | "axisWidth"

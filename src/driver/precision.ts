@@ -21,6 +21,7 @@ import { measureBounds } from "../passes/nn/quantize/trial.js";
 import type { Split } from "./hold-out.js";
 import type { BoundReport, PrecisionReport } from "./report.js";
 import type { Session } from "./session.js";
+import { isQuantizedModel } from "../ir/nn/roles.js";
 
 /** Of the samples held out, what a search may use to check itself; the rest stays unseen. */
 export function validationOf(split: Split): readonly Sample[] {
@@ -49,7 +50,7 @@ export function search(
   base: PrecisionSpec,
   session: Session,
 ): Searched {
-  if (float.func.body.ops.some((op) => op.name === "nn.round")) throw UserError.of("QU013", {});
+  if (isQuantizedModel(float)) throw UserError.of("QU013", {});
   if (split === undefined) throw UserError.of("QU011", { what: "calibration data, on which the error is measured" });
   if (split.calibration.length < LEAST_SAMPLES)
     throw UserError.of("QU011", {

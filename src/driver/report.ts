@@ -1,4 +1,5 @@
 /** The fields of DIR/report.json and of the `--json` outputs that scripts rely on. */
+import type { Bindings } from "../frontend/bind.js";
 
 export interface Resources {
   readonly lut: number;
@@ -35,6 +36,8 @@ export interface OutputAccuracy {
   readonly sqnr_db: number;
   /** Share of rows whose largest element is the same; only for one vector or a list of vectors. */
   readonly argmax_agreement?: number;
+  /** Share of rows that count as the same because the two elements differ by less than the output's last bit. */
+  readonly ties?: number;
   /** Whether the rows look like scores, so that their argmax is judged. */
   readonly scores?: boolean;
   /** Share of elements that are the same number; only for outputs that are labels. */
@@ -83,6 +86,21 @@ export interface TableReport {
   readonly max_error: number;
 }
 
+/** A width that quantization has decided, and by which rule (docs/width-rules.md). */
+export interface WidthReport {
+  /** ONNX tensor, or ONNX node of a layer with weights, a product by a constant, or a function. */
+  readonly name: string;
+  /** A tensor where it is rounded, the weights of a layer, a constant factor, or the argument of a table. */
+  readonly kind: "tensor" | "weights" | "factor" | "argument";
+  readonly bits: number;
+  /**
+   * Name of the rule; `model` where a quantized model gives the width, `search`, `budget` or `cure` where `--max-error`,
+   * `--widths` or what follows a low accuracy has chosen it.
+   */
+  readonly rule: string;
+  readonly format?: string;
+}
+
 /** A bound of `--max-error`, and what is reached, in the unit of its metric (dB for sqnr, a share for argmax). */
 export interface BoundReport {
   readonly output: string;
@@ -121,7 +139,11 @@ export interface PrecisionReport {
   readonly spec: string;
   /** As `--hold-out` takes it. */
   readonly hold_out: number;
-  /** Only with `--max-error`; costs are one-bit cells per sample (src/passes/nn/quantize/area.ts). */
+  /** Only with `--widths`: what chose them, and their noise in power over that by rules, of the worst output. */
+  readonly widths?: "least-cost" | "least-noise";
+  readonly rules_cost?: number;
+  readonly rules_noise?: number;
+  /** Only with `--max-error`, `cost` with `--widths` as well; costs are one-bit cells per sample (src/passes/nn/quantize/area.ts). */
   readonly search_samples?: number;
   readonly held_out_samples?: number;
   readonly bounds?: readonly BoundReport[];
@@ -164,6 +186,8 @@ export interface DesignReport {
   /** Shapes that were stated for the model's inputs, and sizes of its symbolic dimensions; absent where none were. */
   readonly shapes?: Readonly<Record<string, readonly number[]>>;
   readonly dims?: Readonly<Record<string, number>>;
+  /** Inputs that were stated to be constants, as `--bind` takes them. */
+  readonly bind?: Bindings;
   readonly device: string;
   readonly clock_mhz: number;
   /** Cycles between samples, predicted. */
@@ -188,6 +212,7 @@ export interface DesignReport {
   readonly layers?: readonly LayerAccuracy[];
   /** Functions that became tables, with their largest error over the calibrated range. */
   readonly tables: readonly TableReport[];
+  readonly widths: readonly WidthReport[];
   /** Only of quantized models. */
   readonly integers?: IntegersReport;
   readonly compile_seconds: number;

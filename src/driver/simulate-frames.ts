@@ -17,7 +17,7 @@ import { packRecord, readRecords, type SensorRecord } from "../sensor/records.js
 import { beatsPerFrame, beatsPerRow, type Sensor } from "../sensor/sensor.js";
 import { tableOf } from "../sensor/peak-table.js";
 import type { DesignFile } from "./compile.js";
-import { type DetectorFile, planOf, readPlanes } from "./detector.js";
+import { type DetectorFile, PLANES, planOf, readPlanes } from "./detector.js";
 import { fixedNetwork, lastPixel, openDark, writeTable } from "./frames.js";
 import { type Compiled, loadDesign } from "./execute.js";
 import type { SimulateOptions } from "./options.js";
@@ -46,7 +46,7 @@ export async function simulateFrames(
   const { detector } = design;
   const { sensor } = detector;
   const { host } = session;
-  const planesPath = join(dir, "planes.npz");
+  const planesPath = join(dir, PLANES);
   const planes = host.exists(planesPath) ? readPlanes(readBytes(host, planesPath), planesPath) : {};
   const streamed = sensor.dark.kind === "stream";
   const source = await openFrames(options.input, sensor, host);

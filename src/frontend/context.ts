@@ -6,6 +6,7 @@ import { f32, tensor, type TensorType } from "../ir/types.js";
 import { broadcastShapes } from "../ir/nn/typing.js";
 import { printable, UserError } from "../diagnostics/index.js";
 import type { Batch } from "./batch.js";
+import { bindHint } from "./bind.js";
 import { toNumber, type AttributeProto, type NodeProto } from "./onnx-proto.js";
 import { isDefault, parameterAt } from "./schema/check.js";
 import { newestOpset, type OperatorSchema } from "./schema/schema.js";
@@ -223,13 +224,12 @@ export class NodeContext {
     return v?.kind === "const" ? v.tensor : undefined;
   }
   needConstant(i: number, what: string): ConstTensor {
-    const c = this.constant(i);
-    if (c === undefined)
-      throw this.error(
-        `${what} (input ${i}) is computed by the network; it must be a constant`,
-        "export with fixed shapes and constant parameters",
-      );
-    return c;
+    const v = this.input(i);
+    if (v.kind === "const") return v.tensor;
+    throw this.error(
+      `${what} (input ${i}) is computed by the network; it must be a constant`,
+      bindHint(v.value) ?? "export with fixed shapes and constant parameters",
+    );
   }
   /** Input i as an nn value; constants become nn.constant. */
   value(i: number): Value {

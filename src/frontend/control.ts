@@ -3,6 +3,7 @@
  * other. Hardware has no branches, and every pass is hardware of its own until the folding shares it.
  */
 import { UserError } from "../diagnostics/index.js";
+import { bindHint } from "./bind.js";
 import { known, type Imported, type NodeContext } from "./context.js";
 import { branchBody, passBody, type Body } from "./inline.js";
 import type { GraphProto, NodeProto } from "./onnx-proto.js";
@@ -63,6 +64,11 @@ export class Control {
     return t?.kind === "const" && t.tensor.data.length === 1 ? t.tensor.data[0] : undefined;
   }
 
+  private bindHint(tensor: string): string | undefined {
+    const t = this.around.tensor(tensor);
+    return t?.kind === "value" ? bindHint(t.value) : undefined;
+  }
+
   /** The branch that a constant condition takes. */
   private choose(node: NodeProto, name: string): void {
     const condition = this.numberAt(node.input[0] ?? "");
@@ -71,7 +77,8 @@ export class Control {
         node,
         name,
         "its condition is computed from the inputs",
-        "hardware has no branches: export with torch.where, or with the condition fixed",
+        this.bindHint(node.input[0]!) ??
+          "hardware has no branches: export with torch.where, or with the condition fixed",
       );
     this.around.importBody(
       branchBody(this.graphOf(node, name, condition !== 0 ? "then_branch" : "else_branch"), node, name),
@@ -102,7 +109,7 @@ export class Control {
         node,
         name,
         "its number of passes is computed from the inputs",
-        "hardware has a fixed length: export with a constant number of passes",
+        this.bindHint(count) ?? "hardware has a fixed length: export with a constant number of passes",
       );
     let states = node.input.slice(2);
     const carried = states.length;

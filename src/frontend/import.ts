@@ -7,6 +7,7 @@ import { Sink, UserError, printable } from "../diagnostics/index.js";
 import { checkInfinities } from "./infinities.js";
 import { checkNumbers, NodeContext, shapeOf, type Imported, type OperatorImporter } from "./context.js";
 import { Batch } from "./batch.js";
+import { boundConstant, checkBound } from "./bind.js";
 import { Control, isControl } from "./control.js";
 import { callBody, capturedBy, functionKey, type Body } from "./inline.js";
 import { nodeOrder } from "./node-order.js";
@@ -17,7 +18,6 @@ import {
   type ModelProto,
   type NodeProto,
   type TensorProto,
-  type ValueInfoProto,
 } from "./onnx-proto.js";
 import { lookupByName, lookupOnnxOp } from "./operators/index.js";
 import { nodeProblem, outputTypes, versionProblem, type Problem } from "./schema/check.js";
@@ -128,9 +128,6 @@ class Importer {
 
   /** Where another batch is stated than the file has. */
   private batch: Batch | undefined;
-  /** Inputs that no initializer provides. */
-  private ports: readonly ValueInfoProto[] = [];
-
   constructor(
     private readonly model: ModelProto,
     private readonly file: string,
@@ -352,23 +349,39 @@ class Importer {
         );
       seen.add(input.name);
     }
-    const inputs = (this.ports = this.graph.input.filter((input) => !this.tensors.has(input.name)));
+    const all = this.graph.input.filter((input) => !this.tensors.has(input.name));
+    const bind = this.given.bind ?? {};
+    const names = all.map((input) => input.name);
+    checkBound(bind, names, this.file);
+    const isBound = (name: string): boolean => Object.hasOwn(bind, name);
+    // An array says what is open in the shape.
+    const arrays = Object.entries(bind).flatMap(([name, b]) => (b.shape === undefined ? [] : [[name, b.shape]]));
+    const stated = { ...(Object.fromEntries(arrays) as GivenShapes["shapes"]), ...this.given.shapes };
     const { shapes, rebatching, rebatched } = resolveInputShapes(
-      inputs,
-      this.given,
+      all,
+      { ...this.given, shapes: stated },
       this.file,
       MAX_INPUT * (this.trial?.slack ?? 1),
     );
     if (rebatching !== undefined)
       this.batch = new Batch(
         rebatching,
-        this.again(shapes.map((s, i) => (rebatched.includes(i) ? [rebatching.from, ...s.slice(1)] : s))).allShapes(),
+        this.again(
+          names,
+          shapes.map((s, i) => (rebatched.includes(i) ? [rebatching.from, ...s.slice(1)] : s)),
+        ).allShapes(),
       );
-    for (const [i, input] of inputs.entries()) {
+    for (const [i, input] of all.entries()) {
       const shape = [...shapes[i]!];
-      this.types.set(input.name, input.type!.tensorType!.elemType);
+      const type = input.type!.tensorType!.elemType;
+      this.types.set(input.name, type);
+      if (isBound(input.name)) {
+        const value = boundConstant(input.name, bind[input.name]!, shape, type, this.file);
+        this.tensors.set(input.name, { kind: "const", tensor: value });
+        continue;
+      }
       const arg = this.block.addArg(tensor(shape, f32), input.name);
-      const range = portRange(input.type!.tensorType!.elemType);
+      const range = portRange(type);
       // Integers of a quantized network enter within the limits of their type.
       const value =
         range === undefined
@@ -382,24 +395,27 @@ class Importer {
             );
       this.tensors.set(input.name, { kind: "value", value });
     }
+    const inputs = names.filter((name) => !isBound(name));
     if (inputs.length === 0)
       throw UserError.of(
         "ON003",
-        { what: "the graph has no input: everything in it is constant" },
+        {
+          what: `the graph has no input${names.length > 0 ? " whose value is not stated" : ""}: everything in it is constant`,
+        },
         { file: this.file },
       );
-    return inputs.map((i) => i.name);
+    return inputs;
   }
 
   /** The same model, read again with its inputs in other shapes. */
-  private again(shapes: readonly (readonly number[])[]): Importer {
+  private again(inputs: readonly string[], shapes: readonly (readonly number[])[]): Importer {
     const first = this.given.shapes ?? {};
-    const slack = Math.max(1, ...shapes.map((s, i) => (s[0] ?? 1) / (first[this.ports[i]!.name]?.[0] ?? s[0] ?? 1)));
+    const slack = Math.max(1, ...shapes.map((s, i) => (s[0] ?? 1) / (first[inputs[i]!]?.[0] ?? s[0] ?? 1)));
     return new Importer(
       this.model,
       this.file,
       new Sink(),
-      { ...this.given, shapes: Object.fromEntries(this.ports.map((p, i) => [p.name, shapes[i]!])) },
+      { ...this.given, shapes: { ...first, ...Object.fromEntries(inputs.map((name, i) => [name, shapes[i]!])) } },
       { slack },
     );
   }
@@ -418,7 +434,10 @@ class Importer {
     const ports = [...shapes, ...this.graph.output.map((o) => this.shapeOfTensor(o.name))];
     if (batch < 2 || this.batch !== undefined || this.trial !== undefined || ports.some((s) => s[0] !== batch)) return;
     try {
-      const single = this.again(shapes.map((s) => [1, ...s.slice(1)]));
+      const single = this.again(
+        inputs,
+        shapes.map((s) => [1, ...s.slice(1)]),
+      );
       if (single.run() === undefined || single.batch === undefined) return;
     } catch (e) {
       if (!(e instanceof UserError)) throw e;

@@ -2,6 +2,7 @@
  * Shapes of a model's inputs: what the file says, and what the user states over open dimensions and over a baked batch.
  */
 import { printable, UserError } from "../diagnostics/index.js";
+import type { Bindings } from "./bind.js";
 import { nearestName } from "../diagnostics/nearest.js";
 import { toNumber, type DimensionProto, type ValueInfoProto } from "./onnx-proto.js";
 import { dataTypeName, isNumberType } from "./tensor-data.js";
@@ -10,6 +11,8 @@ import { dataTypeName, isNumberType } from "./tensor-data.js";
 export interface GivenShapes {
   readonly shapes?: Readonly<Record<string, readonly number[]>>;
   readonly dims?: Readonly<Record<string, number>>;
+  /** Inputs that are constants. */
+  readonly bind?: Bindings;
 }
 
 /** A first dimension that the file fixes at `from` samples and that is to be `to`. */
@@ -40,7 +43,7 @@ function sizeOf(d: DimensionProto): number | string | undefined {
 }
 
 /** The text to type for an option, quoted where a shell would take it apart. */
-function typed(option: string, name: string, value: string): string {
+export function typed(option: string, name: string, value: string): string {
   const text = `${name}=${value}`;
   return `${option} ${/^[\w.:/=-]+$/.test(text) ? text : `'${text.replace(/'/g, `'\\''`)}'`}`;
 }

@@ -56,6 +56,10 @@ export function isNumberType(type: number): boolean {
   return DATA_TYPES[type] !== undefined && type !== 8;
 }
 
+export function isIntegerType(type: number): boolean {
+  return DATA_TYPES[type]?.integer === true;
+}
+
 /** Limits of an integer type of up to 16 bits. */
 export function integerRange(type: number): { lo: number; hi: number } | undefined {
   const bits = { 2: 8, 3: 8, 4: 16, 5: 16, 21: 4, 22: 4 }[type];

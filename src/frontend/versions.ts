@@ -14,7 +14,7 @@ const FIRST = 1;
  * Domains of which tools write operators without importing them. Such files mean their first version; later ones must
  * say so.
  */
-const UNIMPORTED = ["com.microsoft", "qonnx.custom_op.general"];
+const UNIMPORTED = ["com.microsoft", "qonnx.custom_op.general", "qonnx.custom_op.channels_last"];
 /** Quantizers write operators of this domain under ONNX's. */
 const ADOPTED = "qonnx.custom_op.general";
 

@@ -4,6 +4,7 @@
  * A map takes iterator values to indices: `affine<(y, k) -> (2*y + k - 1)>`. A result is a constant plus a multiple of
  * every iterator; an index outside the operand's dimension reads the operand's pad value.
  */
+import { at } from "./present.js";
 
 export interface AffineExpr {
   /** One coefficient per input dimension of the map. */
@@ -29,7 +30,7 @@ export function affineExpr(dims: readonly string[], terms: Readonly<Record<strin
 
 export function evalAffine(expr: AffineExpr, point: ArrayLike<number>): number {
   let v = expr.offset;
-  for (let i = 0; i < expr.coeffs.length; i++) v += expr.coeffs[i]! * point[i]!;
+  for (let i = 0; i < expr.coeffs.length; i++) v += (expr.coeffs[i] ?? 0) * (point[i] ?? Number.NaN);
   return v;
 }
 
@@ -38,7 +39,7 @@ export function affineRange(expr: AffineExpr, extents: readonly number[]): { lo:
   let lo = expr.offset;
   let hi = expr.offset;
   expr.coeffs.forEach((c, i) => {
-    const reach = c * (extents[i]! - 1);
+    const reach = c * (at(extents, i) - 1);
     if (reach < 0) lo += reach;
     else hi += reach;
   });
@@ -49,7 +50,7 @@ export function showAffineExpr(expr: AffineExpr, dims: readonly string[]): strin
   const parts: string[] = [];
   expr.coeffs.forEach((c, i) => {
     if (c === 0) return;
-    const name = dims[i]!;
+    const name = at(dims, i);
     const term = Math.abs(c) === 1 ? name : `${Math.abs(c)}*${name}`;
     parts.push(parts.length === 0 ? (c < 0 ? `-${term}` : term) : c < 0 ? `- ${term}` : `+ ${term}`);
   });

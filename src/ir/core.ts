@@ -1,8 +1,9 @@
 /**
  * The typed SSA core that all dialects share: values, operations, blocks. All mutation of the IR goes through here,
- * so that use lists, parents and the revision counter stay right.
+ * so that use lists and parents stay right.
  */
 import type { Attr } from "./attributes.js";
+import { at, present } from "./present.js";
 import type { Type } from "./types.js";
 
 /** Where an operation comes from: an ONNX node, or a place in textual IR; plus the passes that derived it. */
@@ -44,7 +45,7 @@ export class Value {
 
   /** Index among the results of `def`, or among the arguments of `owner`. */
   get index(): number {
-    return this.def !== undefined ? this.def.results.indexOf(this) : this.owner!.args.indexOf(this);
+    return (this.def?.results ?? present(this.owner, "the block of an argument").args).indexOf(this);
   }
 
   replaceAllUsesWith(other: Value): void {
@@ -93,11 +94,18 @@ export class Op {
   /** The only result; throws where there is not exactly one. */
   get result(): Value {
     if (this.results.length !== 1) throw new Error(`${this.name} has ${this.results.length} results`);
-    return this.results[0]!;
+    return at(this.results, 0);
   }
   get body(): Block {
     const b = this.regions[0];
     if (b === undefined) throw new Error(`${this.name} has no body`);
+    return b;
+  }
+
+  /** Region `i`; throws where there is none. */
+  region(i: number): Block {
+    const b = this.regions[i];
+    if (b === undefined) throw new Error(`${this.name} has no region ${i}`);
     return b;
   }
 
@@ -111,7 +119,7 @@ export class Op {
     this.operandList.push(v);
   }
   setOperand(i: number, v: Value): void {
-    const old = this.operandList[i]!;
+    const old = this.operand(i);
     const k = old.uses.findIndex((u) => u.op === this && u.index === i);
     old.uses.splice(k, 1);
     this.operandList[i] = v;
@@ -124,7 +132,7 @@ export class Op {
   }
   private dropOperands(): void {
     this.operandList.forEach((v) => {
-      for (let k = v.uses.length - 1; k >= 0; k--) if (v.uses[k]!.op === this) v.uses.splice(k, 1);
+      for (let k = v.uses.length - 1; k >= 0; k--) if (v.uses[k]?.op === this) v.uses.splice(k, 1);
     });
     this.operandList.length = 0;
   }
@@ -151,7 +159,7 @@ export class Block {
   }
   /** Removes argument `i`, which must be unused. */
   removeArg(i: number): void {
-    if (this.args[i]!.uses.length > 0) throw new Error("removal of a block argument in use");
+    if (at(this.args, i).uses.length > 0) throw new Error("removal of a block argument in use");
     this.args.splice(i, 1);
   }
   append(op: Op): Op {
@@ -218,7 +226,7 @@ export class Builder {
   ) {}
 
   static before(op: Op): Builder {
-    return new Builder(op.parent!, op, op.loc);
+    return new Builder(present(op.parent, `the block of ${op.name}`), op, op.loc);
   }
 
   create(
@@ -265,7 +273,7 @@ export function cloneInto(from: Block, to: Block, map: Map<Value, Value>): void 
   const copies = originals.map((op) => to.append(cloneOp(op, map)));
   // In a graph region, operands may be defined further down: their copies exist only now.
   copies.forEach((copy, k) =>
-    originals[k]!.operands.forEach((v, i) => {
+    at(originals, k).operands.forEach((v, i) => {
       const late = map.get(v);
       if (late !== undefined && copy.operand(i) === v) copy.setOperand(i, late);
     }),
@@ -288,7 +296,7 @@ export function cloneOp(op: Op, map: Map<Value, Value>): Op {
     loc: op.loc,
     hints: op.results.map((r) => r.hint),
   });
-  op.results.forEach((r, i) => map.set(r, copy.results[i]!));
+  op.results.forEach((r, i) => map.set(r, at(copy.results, i)));
   return copy;
 }
 

@@ -74,7 +74,7 @@ export function dataRange(data: ArrayLike<number>): RawRange {
   return { lo, hi };
 }
 
-// --- formats of a value with a known range --------------------------------------------------------------------------
+// --- formats of a value with a known range
 
 /** A format, and the raw values that occur in it: those of a constant are far fewer than its type allows. */
 export interface Ranged {

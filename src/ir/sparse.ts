@@ -6,7 +6,7 @@
  * predicate of one element over a window of all of `x`, a veto its complement, a region of interest a predicate that is
  * computed from the frame or is constant.
  */
-import { intAttr, intsAttr, type AttrSpec, type Report } from "./define-op.js";
+import { intAttr, intsAttr, type AttrSpecs, type Report } from "./define-op.js";
 import type { Op } from "./core.js";
 import { bitLength, elementCount, rowMajorStrides, showType, typeOfRange, ufixed, type FixedType } from "./types.js";
 import type { ScalarType } from "./types.js";
@@ -25,15 +25,15 @@ export interface Sparsify {
   readonly capacity: number;
 }
 
-export const SPARSIFY_ATTRS: Readonly<Record<string, AttrSpec>> = {
+export const SPARSIFY_ATTRS = {
   window: { kind: "list", doc: "extents of the payload" },
   offset: { kind: "list", doc: "where the window of the predicate's first element begins; may be negative" },
   strides: { kind: "list", optional: true, doc: "distance of the windows of neighbouring elements; 1 where absent" },
   capacity: { kind: "int", doc: "windows of a sample that are sent; further ones are counted and dropped" },
-};
+} as const satisfies AttrSpecs;
 
-export const SPARSIFY_OPERANDS = ["where", "x"];
-export const SPARSIFY_RESULTS = ["payload", "origin", "count"];
+export const SPARSIFY_OPERANDS = ["where", "x"] as const;
+export const SPARSIFY_RESULTS = ["payload", "origin", "count"] as const;
 
 type Shaped = { readonly shape: readonly number[]; readonly elem: ScalarType };
 

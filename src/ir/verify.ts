@@ -11,6 +11,8 @@ import { CompilerBug, type Place, type Sink } from "../diagnostics/index.js";
 import { Dense, type Attr } from "./attributes.js";
 import type { Block, Location, Module, Op, Value } from "./core.js";
 import { hasTrait, lookupOp, matchesKind, type AttrSpec, type OpDef } from "./define-op.js";
+import { at } from "./present.js";
+import { rtlModules } from "./rtl/index.js";
 import { verifyRtl } from "./rtl/verify.js";
 import { printAttr, printOp } from "./text/printer.js";
 import { dataProblem, typeProblem } from "./text/module-builder.js";
@@ -43,7 +45,7 @@ export function assertValid(module: Module, where: string): void {
   const problems = findProblems(module);
   if (problems.length === 0) return;
   const shown = problems.slice(0, 5).map((p) => {
-    const op = p.op === undefined ? "" : `\n    in ${cut(printOp(p.op).split("\n")[0]!, 240)}`;
+    const op = p.op === undefined ? "" : `\n    in ${cut(at(printOp(p.op).split("\n"), 0), 240)}`;
     return `  ${p.op?.name ?? "module"}: ${p.message}${op}`;
   });
   const more = problems.length > shown.length ? `\n  and ${problems.length - shown.length} more` : "";
@@ -74,8 +76,7 @@ export function findProblems(module: Module): Problem[] {
     symbols.add(sym);
   }
   // Checks across rtl modules take sound operations for granted.
-  if (v.problems.length === 0 && module.body.ops.some((op) => op.name === "rtl.module"))
-    v.problems.push(...verifyRtl(module));
+  if (v.problems.length === 0 && rtlModules(module).length > 0) v.problems.push(...verifyRtl(module));
   return v.problems;
 }
 
@@ -232,7 +233,7 @@ class Verifier {
       return;
     }
     inferred.forEach((type, i) => {
-      const actual = op.results[i]!.type;
+      const actual = at(op.results, i).type;
       if (!sameType(actual, type) && !holdsAll(actual, type))
         this.report(
           op,

@@ -5,6 +5,7 @@
 import { CompilerBug, type Sink, UserError } from "../diagnostics/index.js";
 import type { Host } from "../host.js";
 import { cloneModule, walk, type Module } from "../ir/core.js";
+import { isRtl } from "../ir/rtl/index.js";
 import { printModule } from "../ir/text/printer.js";
 import { assertValid } from "../ir/verify.js";
 import { levelsOf, type Level, type Predicate } from "./define-pass.js";
@@ -12,10 +13,14 @@ import { PassContext } from "./pass-context.js";
 import { parsePipeline, printItem, resolvePipeline, type PipelineItem, type Step } from "./pipeline-spec.js";
 import { passRegistry, type PassRegistry } from "./registry.js";
 
-/** Outputs of the reference interpreter on seeded inputs, by name; undefined where the module cannot be run. */
+/**
+ * Outputs of the reference interpreter on seeded inputs, by name; undefined where the module cannot be run. What it
+ * must know beyond the module, as the ports of hardware, passes have left in the context.
+ */
 export type Evaluator = (
   module: Module,
   inputs: { readonly seed: number; readonly samples: number },
+  context: PassContext,
 ) => ReadonlyMap<string, ArrayLike<number>> | undefined;
 
 export interface RunOptions {
@@ -74,7 +79,7 @@ export class PassFailure extends CompilerBug {
 export function levelOf(module: Module): Level {
   let level: Level = "any";
   for (const op of module.body.ops) {
-    if (op.name === "rtl.module") return "rtl";
+    if (isRtl(op, "rtl.module")) return "rtl";
     for (const region of op.regions) {
       for (const inner of region.ops) {
         if (inner.dialect === "flow") return "flow";
@@ -183,7 +188,7 @@ class Run {
       throw new CompilerBug("is an analysis, but changed the module");
     }
     if (this.options.evalEach !== undefined && pass.semantics === "bit-exact")
-      compareValues(before, this.module, this.options.evalEach);
+      compareValues(before, this.module, this.options.evalEach, this.context);
   }
 
   private show(index: number, textBefore: string): void {
@@ -236,9 +241,14 @@ function now(host: Host | undefined): number {
   return host?.now() ?? performance.now();
 }
 
-function compareValues(before: Module, after: Module, each: NonNullable<RunOptions["evalEach"]>): void {
-  const a = each.evaluate(before, each);
-  const b = each.evaluate(after, each);
+function compareValues(
+  before: Module,
+  after: Module,
+  each: NonNullable<RunOptions["evalEach"]>,
+  context: PassContext,
+): void {
+  const a = each.evaluate(before, each, context);
+  const b = each.evaluate(after, each, context);
   if (a === undefined || b === undefined) return;
   for (const [name, expected] of a) {
     const actual = b.get(name);

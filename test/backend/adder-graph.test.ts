@@ -1,12 +1,8 @@
 /** Constant matrices as adder graphs: exact values, exact ranges, least depth. */
 import { describe, expect, it } from "vitest";
 import { random } from "./random-nets.js";
-import {
-  buildAdderGraph,
-  evaluateAdderGraph,
-  type Interval,
-  signedDigitsOf,
-} from "../../src/backend-hls/kernel/adder-graph.js";
+import { evaluateAdderGraph, type Interval } from "../../src/backend-hls/kernel/adder-graph.js";
+import { buildAdderGraph, signedDigitsOf } from "../../src/backend-hls/kernel/build-adder-graph.js";
 
 const inputs = (n: number): Interval[] =>
   Array.from({ length: n }, (_, i) => (i % 2 === 0 ? { lo: -32, hi: 31 } : { lo: 0, hi: 15 }));

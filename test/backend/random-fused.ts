@@ -44,7 +44,6 @@ function bytes(b: ModelBuilder, shape: readonly number[], most = 255): string {
 }
 
 // --- activations and sums
-//   -----------------------------------------------------------------------------------------------
 
 function activation(b: ModelBuilder, asList: boolean): Attributes {
   const [name, ...parameters] = b.pick<[string, ...[string, number][]]>([
@@ -107,7 +106,6 @@ const activations: Use[] = [
 ];
 
 // --- products and convolutions
-//   ------------------------------------------------------------------------------------------
 
 function product(name: string, own: (b: ModelBuilder) => Attributes): Use {
   return fused(name, (b) => {
@@ -203,7 +201,6 @@ const products: Use[] = [
 ];
 
 // --- normalizations
-//   -----------------------------------------------------------------------------------------------------
 
 const norms: Use[] = [
   ...["SkipLayerNormalization", "SkipSimplifiedLayerNormalization"].map((name) =>
@@ -293,7 +290,6 @@ const embedded: Use = fused("QEmbedLayerNormalization", (b) => {
 });
 
 // --- moves
-//   --------------------------------------------------------------------------------------------------------------
 
 const moves: Use[] = [
   fused("ExpandDims", (b) => {
@@ -417,7 +413,6 @@ const layouts: Use[] = [
 ];
 
 // --- weights in blocks, and integers with scales
-//   ------------------------------------------------------------------------
 
 interface Coded {
   readonly q: Tensor;

@@ -14,7 +14,7 @@ import { importValid } from "../frontend/support.js";
 import { throughHardware } from "../frontend/hardware.js";
 import { modelOf, randomProgram, shrink, unusedOperators, networkCount, type Program } from "./random-models.js";
 import { random, randomNetwork } from "./random-nets.js";
-import { designOf, insertChannels, unrollModule } from "../../src/backend-hls/design/schedule.js";
+import { designOf, insertChannels, showScheduled, foldDesign } from "../../src/backend-hls/design/schedule.js";
 import { type Device, knownDevices } from "../../src/backend-hls/device/devices.js";
 import { lowerToRtl } from "../../src/backend-hls/emit/flow-to-rtl.js";
 
@@ -69,26 +69,30 @@ describe("random networks", () => {
     const target = { device, clockMhz: clockOf(device, seed), ii: Math.max(ii, 8) };
     // Some windows cannot be fetched as fast; each refusal asks for more time, until it is enough.
     for (let wanted = target.ii; ; ) {
-      const failure = unrollModule(flow, { ...target, ii: wanted });
+      const failure = foldDesign(flow, device, { ii: wanted });
       if (failure === undefined) break;
       expect(failure.cycles).toBeGreaterThan(wanted);
       expect(failure.cycles).toBeLessThan(2 * elements);
       wanted = failure.cycles;
     }
     check("unroll");
-    const { timeline } = insertChannels(flow, device, target.clockMhz);
+    const scheduled = insertChannels(flow, device, target.clockMhz);
+    const { timeline } = scheduled;
     check("insert-channels");
     const rtl = lowerToRtl(designOf(flow, device, target.clockMhz));
     assertValid(rtl.module, "rtl");
     const [input, output] = [rtl.ports[0]!, rtl.ports[1]!];
     const free = runAxis(rtl.module, rtl.top, input, output, samples, () => false);
     expect(free.values).toEqual(expected.flat());
-    expect(free.latency).toBe(timeline.latency);
-    expect(free.interval).toBe(timeline.initiationInterval);
+    expect(free.latency, showScheduled(scheduled)).toBe(timeline.latency);
+    expect(free.interval, showScheduled(scheduled)).toBe(timeline.initiationInterval);
     const stalled = runAxis(rtl.module, rtl.top, input, output, samples, () => rnd() < 0.35);
     expect(stalled.values).toEqual(expected.flat());
   });
 });
+
+/** The scheduling problems of programs that got as far as that. */
+const schedules = new WeakMap<Program, string>();
 
 /** Runs a program's network on all levels; what goes wrong, or undefined. */
 function problemOf(
@@ -127,6 +131,7 @@ function problemOf(
       }
       return undefined;
     };
+    schedules.set(program, run.schedule());
     const wrong =
       different(run.simulated, "rtl") ??
       different(
@@ -169,7 +174,9 @@ describe("random networks of all operators", () => {
     const problem = problemOf(program);
     if (problem === undefined) return;
     const least = shrink(program, (p) => problemOf(p) !== undefined);
-    expect.fail(`${problemOf(least)}\nleast failing network: ${JSON.stringify(least)}\n${modelOf(least)?.text ?? ""}`);
+    expect.fail(
+      `${problemOf(least)}\nleast failing network: ${JSON.stringify(least)}\n${modelOf(least)?.text ?? ""}\n${schedules.get(least) ?? ""}`,
+    );
   });
 
   it("use every operator that is supported", () => {

@@ -15,7 +15,6 @@ const choose = (b: ModelBuilder, n: number, most: number, least = 0): number[] =
 const last = (x: Tensor): number => x.shape[x.shape.length - 1]!;
 
 // --- integers
-//   -----------------------------------------------------------------------------------------------------------
 
 const UINT8 = 2;
 /** Integers of 32 bits of either sign, or bytes. */
@@ -102,7 +101,6 @@ const integers: Use[] = [
 ];
 
 // --- functions
-//   ----------------------------------------------------------------------------------------------------------
 
 const within = (name: string, limit: number, size: number): Use =>
   use(
@@ -174,7 +172,6 @@ const functions: Use[] = [
 ];
 
 // --- volumes
-//   ------------------------------------------------------------------------------------------------------------
 
 const volume = (b: ModelBuilder): Tensor => {
   const x = ranked(b, 4, (s) => s[1]! <= 3);
@@ -225,7 +222,6 @@ const volumes: Use[] = [
 ];
 
 // --- moves
-//   --------------------------------------------------------------------------------------------------------------
 
 const moves: Use[] = [
   use("GatherND", (b) => {
@@ -324,7 +320,6 @@ const moves: Use[] = [
 ];
 
 // --- resampling and spectra
-//   ---------------------------------------------------------------------------------------------
 
 const sampling: Use[] = [
   use("Resize by cubic filters", (b) => {

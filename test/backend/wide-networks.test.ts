@@ -12,7 +12,7 @@ import { fuseElementwise } from "../../src/passes/flow/fuse-elementwise.js";
 import { foldRounding } from "../../src/passes/flow/fold-rounding.js";
 import { PassContext } from "../../src/passes/pass-context.js";
 import { lowerToFlow } from "../../src/passes/lower/nn-to-flow.js";
-import { designOf, insertChannels, unrollModule } from "../../src/backend-hls/design/schedule.js";
+import { designOf, insertChannels, foldDesign } from "../../src/backend-hls/design/schedule.js";
 import { knownDevices } from "../../src/backend-hls/device/devices.js";
 import { lowerToRtl } from "../../src/backend-hls/emit/flow-to-rtl.js";
 import { newSession } from "../../src/driver.js";
@@ -211,7 +211,7 @@ describe("networks of wide values", () => {
     const device = knownDevices()[seed % knownDevices().length]!;
     const clock = 60;
     for (let ii = [16, 48, 200][(seed / 3) % 3]!; ; ) {
-      const failure = unrollModule(flow, { device, clockMhz: clock, ii });
+      const failure = foldDesign(flow, device, { ii });
       if (failure === undefined) break;
       ii = failure.cycles;
     }

@@ -43,6 +43,23 @@ registerPass(
   }),
 );
 
+registerPass(
+  definePass({
+    name: "spoil-rtl-for-test",
+    summary: "Chooses the other one.",
+    level: "rtl",
+    semantics: "bit-exact",
+    run: (module) =>
+      walk(module.body, (op) => {
+        if (op.name === "rtl.mux") {
+          const [a, b] = [op.operand(1), op.operand(2)];
+          op.setOperand(1, b);
+          op.setOperand(2, a);
+        }
+      }),
+  }),
+);
+
 interface Result {
   readonly code: number;
   readonly out: string;
@@ -164,6 +181,15 @@ describe("opt", () => {
       /pass spoil-for-test: is bit-exact, but changed element \d+ of output "y" from \S+ to \S+ \(seed 1\)/,
     );
     expect((await cli(["opt", "a.hir", "--passes", "fuse", "--eval-each", "20"], files)).code).toBe(2);
+    const hardware = "fuse,target{device=xcku5p,clock=200},unroll{ii=4},insert-channels,lower-to-rtl";
+    expect((await cli(["opt", "a.hir", "--passes", hardware, "--eval-each", "1:20"], files)).code).toBe(0);
+    const wrong = await cli(
+      ["opt", "a.hir", "--passes", `${hardware},spoil-rtl-for-test`, "--eval-each", "1:20"],
+      files,
+    );
+    expect(wrong.err).toMatch(
+      /pass spoil-rtl-for-test: (is bit-exact, but changed element \d+ of output "y"|no result)/,
+    );
   });
   it("lists passes and pipelines", async () => {
     const r = await cli(["opt", "--list-passes"]);

@@ -117,8 +117,8 @@ describe("compile", () => {
   it.each([
     [
       "some.npz",
-      /QU022.*24 samples that did not calibrate \(the network quantized again from the others\)/,
-      { measured_on: "refits", samples: 24, calibration_samples: 96 },
+      /QU022.*72 samples that did not calibrate \(the network quantized 3 times more from the others\)/,
+      { measured_on: "refits", samples: 72, calibration_samples: 96 },
     ],
     [
       "few.npz",

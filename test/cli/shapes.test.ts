@@ -1,5 +1,5 @@
 /**
- * `--shape` and `--dim` at the command line: every command that reads a model takes them, and a compiled folder
+ * `--shape`, `--dim` and `--bind` at the command line: every command that reads a model takes them, and a compiled folder
  * remembers them.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { main } from "../../src/cli/program.js";
-import { readArrays, writeNpz } from "../../src/frontend/npz.js";
+import { readArrays, writeNpy, writeNpz } from "../../src/frontend/npz.js";
 import { nodeHost } from "../../src/host.js";
 import { floats, integers, node, onnx, weights } from "../frontend/support.js";
 import { uniform } from "../quantize/support.js";
@@ -49,6 +49,13 @@ beforeAll(() => {
       initializer: [weights("w", [4, 6], draw(24)), integers("s", [3], [32, 2, -1])],
       input: [floats("x", [32, 4])],
       output: [floats("y", [32, 2, 3])],
+    }),
+  );
+  writeFileSync(
+    at("gain.onnx"),
+    onnx({
+      node: [node("Mul", ["x", "gain"], ["y"])],
+      input: [floats("x", [1, 4]), floats("gain", [4])],
     }),
   );
   writeFileSync(at("x5.npz"), writeNpz(new Map([["x", { shape: [9, 5, 4], data: Float32Array.from(draw(180)) }]])));
@@ -123,6 +130,80 @@ describe("--dim", () => {
     const { code, err } = await cli("compile", at("open.onnx"), "-o", at("none"), "--config", at("bad.yaml"), "-q");
     expect(code).toBe(1);
     expect(err).toMatch(says);
+  });
+});
+
+describe("--bind", () => {
+  it("is recorded in the folder, which compare takes as it is", async () => {
+    const compiled = await cli(
+      "compile",
+      at("gain.onnx"),
+      "-o",
+      at("g2"),
+      "--bind",
+      "gain=2",
+      "--calib",
+      at("x.npz"),
+      "-q",
+    );
+    expect([compiled.code, compiled.err]).toEqual([0, ""]);
+    expect([json("g2/design.json")["bind"], json("g2/report.json")["bind"]]).toEqual([
+      { gain: { data: [2] } },
+      { gain: { data: [2] } },
+    ]);
+    expect((await cli("compare", at("gain.onnx"), at("g2"), "--input", at("x.npz"), "-q")).code).toBe(0);
+    const other = await cli("compare", at("gain.onnx"), at("g2"), "--input", at("x.npz"), "--bind", "gain=3", "-q");
+    expect([other.code, other.err.includes("IO006")]).toEqual([1, true]);
+  });
+
+  it("takes numbers, truth values and NumPy files, from a configuration file as well", async () => {
+    writeFileSync(at("gain.npy"), writeNpy({ shape: [4], data: Float32Array.from([1, 2, 3, 4]) }));
+    const ports = async (...args: string[]): Promise<string> =>
+      (await cli("inspect", at("gain.onnx"), ...args, "-q")).out;
+    for (const value of ["1,2,3,4", "true", "-1e-3", at("gain.npy")])
+      expect(await ports("--bind", `gain=${value}`)).toMatch(/inputs: {2}x \[1, 4\]\n/);
+    for (const [yaml, bound] of [
+      [`bind: { gain: ${at("gain.npy")} }\n`, "1,2,3,4"],
+      ["bind: { gain: [4, 3, 2, 1] }\n", "4,3,2,1"],
+      ["bind: { gain: 0.5 }\n", "0.5"],
+    ] as const) {
+      writeFileSync(at("b.yaml"), yaml);
+      const { code, out } = await cli(
+        "explore",
+        at("gain.onnx"),
+        "--config",
+        at("b.yaml"),
+        "--intervals",
+        "1",
+        "--cores",
+        "1",
+        "--json",
+        "-q",
+      );
+      expect([yaml, code]).toEqual([yaml, 0]);
+      const { compile } = JSON.parse(out) as { compile: string[] };
+      expect(compile.slice(compile.indexOf("--bind"))).toEqual(["--bind", `gain=${bound}`]);
+    }
+  });
+
+  it.each([
+    [2, ["--bind", "gain"], /an input and its value are needed/],
+    [2, ["--bind", "gain=loud"], /an input and its value are needed/],
+    [2, ["--bind", "gain=1", "--bind", "gain=2"], /the value of gain is given twice/],
+    [1, ["--bind", "gain=none.npy"], /IO001.*none\.npy/],
+  ])("ends with %i where it is %j", async (expected, args, says) => {
+    const { code, err } = await cli("inspect", at("gain.onnx"), ...args, "-q");
+    expect(code).toBe(expected);
+    expect(err).toMatch(says);
+  });
+  it.each([
+    ["bind: 5\n", /bind needs names and values/],
+    ["bind: { gain: loud }\n", /bind of gain is "loud"/],
+    ["bind: { gain: [a] }\n", /bind of gain is/],
+  ])("%j is refused", async (yaml, says) => {
+    writeFileSync(at("bad.yaml"), yaml);
+    const { code, err } = await cli("compile", at("gain.onnx"), "-o", at("none"), "--config", at("bad.yaml"), "-q");
+    expect([code, err]).toEqual([1, expect.stringMatching(says)]);
   });
 });
 

@@ -2,20 +2,20 @@
  * A model taken the whole way in memory: quantized, lowered, scheduled, and its rtl simulated behind AXI4-Stream ports.
  */
 import { PassContext } from "../../src/passes/pass-context.js";
-import { PassManager } from "../../src/passes/pass-manager.js";
+import { levelOf, PassManager } from "../../src/passes/pass-manager.js";
 import { newSession } from "../../src/driver.js";
 import { resolveSettings } from "../../src/driver/config.js";
 import { evaluateSeeded } from "../../src/driver/evaluate.js";
+import { simulateAxis } from "../../src/driver/simulate-axis.js";
 import { stagePipeline } from "../../src/driver/stages.js";
 import type { Module } from "../../src/ir/core.js";
 import type { DenseData } from "../../src/ir/attributes.js";
 import { prepareNnFixed } from "../../src/ir/eval/nn-fixed.js";
-import { RtlSimulator } from "../../src/ir/eval/rtl-sim.js";
 import type { TensorType } from "../../src/ir/types.js";
 import { measureAccuracy, type Accuracy } from "../../src/passes/nn/accuracy.js";
 import { CALIBRATION_SAMPLES, FLOAT_MODULE, PRECISION } from "../../src/passes/nn/quantize/index.js";
+import { showScheduled } from "../../src/backend-hls/design/schedule.js";
 import type { Design } from "../../src/backend-hls/design/design.js";
-import type { AxisPort, RtlDesign } from "../../src/backend-hls/emit/flow-to-rtl.js";
 import { RTL_DESIGN, SCHEDULED } from "../../src/backend-hls/passes.js";
 
 type Sample = readonly Float64Array[];
@@ -30,6 +30,8 @@ export interface HardwareRun {
   readonly direct: readonly string[];
   /** Kernels and channels as they were scheduled. */
   readonly design: Design;
+  /** Their scheduling problem, as text. */
+  readonly schedule: () => string;
   /** The same samples again, with ports that pause in the cycles in which `stall` says so. */
   readonly stalled: (stall: () => boolean) => (readonly number[])[][];
   /**
@@ -78,7 +80,12 @@ export function throughHardware(
     manager.run(module, pipeline, {
       context,
       sink: session.sink,
-      evalEach: { seed: 1, samples: 2, evaluate: evaluateSeeded },
+      // The hardware is simulated below.
+      evalEach: {
+        seed: 1,
+        samples: 2,
+        evaluate: (m, inputs, c) => (levelOf(m) === "rtl" ? undefined : evaluateSeeded(m, inputs, c)),
+      },
     }).module;
 
   const fixed = run(network, "@fixed-point");
@@ -92,10 +99,11 @@ export function throughHardware(
   const expected = raw.map((inputs) => program.run(inputs).map((d) => d.slice()));
   const on = options.target ?? "device=xcu280,clock=250";
   run(run(fixed, stagePipeline("lower")), `target{${on}},unroll{ii=${ii}},insert-channels,lower-to-rtl`);
-  const { timeline, design: scheduled } = context.need(SCHEDULED);
+  const found = context.need(SCHEDULED);
+  const { timeline, design: scheduled } = found;
   const design = context.need(RTL_DESIGN);
   const full = Math.max(raw.length, Math.ceil(timeline.latency / timeline.initiationInterval) + 8);
-  const { simulated, measured, ends } = simulate(
+  const { simulated, measured, ends } = simulateAxis(
     design,
     Array.from({ length: full }, (_, s) => raw[s % raw.length]!),
     () => false,
@@ -105,12 +113,13 @@ export function throughHardware(
   );
   if (different >= 0) throw new Error(`sample ${different} gives other values than the same sample before`);
   return {
-    stalled: (stall) => simulate(design, raw, stall).simulated,
+    stalled: (stall) => simulateAxis(design, raw, stall).simulated,
     accuracy,
     expected,
     simulated: simulated.slice(0, raw.length),
     predicted: { latency: timeline.latency, interval: timeline.initiationInterval },
     design: scheduled,
+    schedule: () => showScheduled(found),
     direct: scheduled.channels.filter((c) => c.direct).map((c) => c.name),
     measured,
     ends,
@@ -122,84 +131,4 @@ function rawOf(fixed: Module, i: number, values: Float64Array): DenseData {
   if (elem.kind !== "fixed") throw new Error("the port is not in fixed point");
   const [lo, hi] = elem.signed ? [-(2 ** (elem.width - 1)), 2 ** (elem.width - 1) - 1] : [0, 2 ** elem.width - 1];
   return values.map((v) => Math.min(hi, Math.max(lo, Math.round(v * 2 ** elem.frac))));
-}
-
-/** Beats as integers: element k of a beat at bit k x width. */
-function beatsOf(port: AxisPort, raw: DenseData): bigint[] {
-  const mask = (1n << BigInt(port.width)) - 1n;
-  return Array.from({ length: port.beats }, (_, b) => {
-    let word = 0n;
-    for (let k = 0; k < port.elementsPerBeat; k++)
-      word |= (BigInt(raw[b * port.elementsPerBeat + k] ?? 0) & mask) << BigInt(k * port.width);
-    return word;
-  });
-}
-function elementsOf(port: AxisPort, word: bigint): number[] {
-  return Array.from({ length: port.elementsPerBeat }, (_, k) => {
-    const bits = word >> BigInt(k * port.width);
-    return Number(port.signed ? BigInt.asIntN(port.width, bits) : BigInt.asUintN(port.width, bits));
-  });
-}
-
-function simulate(
-  design: RtlDesign,
-  samples: readonly (readonly DenseData[])[],
-  stall: () => boolean,
-): Pick<HardwareRun, "measured" | "ends"> & { simulated: (readonly number[])[][] } {
-  const sim = new RtlSimulator(design.module, design.top);
-  const ins = design.ports.filter((p) => p.direction === "input");
-  const outs = design.ports.filter((p) => p.direction === "output");
-  const queues = ins.map((p, i) => samples.flatMap((s) => beatsOf(p, s[i]!)));
-  const at = ins.map(() => 0);
-  const got: bigint[][] = outs.map(() => []);
-  const ready = outs.map(() => true);
-  const offered = ins.map(() => false);
-  for (const p of outs) sim.set(`${p.prefix}_tready`, 1);
-  for (const p of ins) sim.set(`${p.prefix}_tvalid`, 0);
-  for (let i = 0; i < 4; i++) sim.reset();
-  let first = Infinity;
-  const ends: number[] = [];
-  for (let cycle = 0; outs.some((p, i) => got[i]!.length < p.beats * samples.length); cycle++) {
-    if (cycle > 200_000) throw new Error(`no result after ${cycle} cycles`);
-    ins.forEach((p, i) => {
-      // A beat that was offered stays until it is taken.
-      const valid = at[i]! < queues[i]!.length && (offered[i]! || !stall());
-      offered[i] = valid;
-      sim.set(`${p.prefix}_tvalid`, valid ? 1 : 0);
-      sim.set(`${p.prefix}_tdata`, valid ? queues[i]![at[i]!]! : 0);
-      sim.set(`${p.prefix}_tlast`, valid && (at[i]! + 1) % p.beats === 0 ? 1 : 0);
-    });
-    outs.forEach((p, i) => {
-      ready[i] = !stall();
-      sim.set(`${p.prefix}_tready`, ready[i] ? 1 : 0);
-    });
-    ins.forEach((p, i) => {
-      if (!offered[i] || sim.get(`${p.prefix}_tready`) === 0n) return;
-      first = Math.min(first, cycle);
-      at[i]!++;
-      offered[i] = false;
-    });
-    const before = Math.min(...got.map((g, i) => Math.floor(g.length / outs[i]!.beats)));
-    outs.forEach((p, i) => {
-      if (ready[i]! && sim.get(`${p.prefix}_tvalid`) !== 0n) got[i]!.push(BigInt(sim.get(`${p.prefix}_tdata`)));
-    });
-    if (Math.min(...got.map((g, i) => Math.floor(g.length / outs[i]!.beats))) > before) ends.push(cycle);
-    sim.step();
-  }
-  const simulated = samples.map((_, s) =>
-    outs.map((p, i) => {
-      const size = p.shape.reduce((n, d) => n * d, 1);
-      return got[i]!.slice(s * p.beats, (s + 1) * p.beats)
-        .flatMap((w) => elementsOf(p, w))
-        .slice(0, size);
-    }),
-  );
-  return {
-    simulated,
-    ends,
-    measured: {
-      latency: ends[0]! - first + 1,
-      interval: ends.length < 2 ? 0 : ends[ends.length - 1]! - ends[ends.length - 2]!,
-    },
-  };
 }

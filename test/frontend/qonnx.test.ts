@@ -32,7 +32,9 @@ describe("operators of QONNX equal the package's functions", () => {
     expect(maxDifference(y!.data, want)).toBeLessThan(1e-5);
     // Ports take integers as they are, and other inputs finer than any step here.
     const input = x.every(Number.isInteger) ? {} : { input: 16 };
-    const { fixed } = quantizeTo({ ...defaultPrecision, ...input, output: 24 }, [[x]], bytes);
+    // What is real and read in several octaves is rounded like any activation.
+    const wide = name.startsWith("computed_float") ? { activations: 16 } : {};
+    const { fixed } = quantizeTo({ ...defaultPrecision, ...input, ...wide, output: 24 }, [[x]], bytes);
     const [program, scale] = [prepareNn(fixed), portScale(fixed.func, "output_scales", 0)];
     const ports = fixed.func.body.args.map((a) => a.type);
     const inputs = roundInputs(
@@ -46,15 +48,28 @@ describe("operators of QONNX equal the package's functions", () => {
     );
   });
 
-  it("refuses a narrow float format of what is computed, by name", () => {
+  it.each(named(".layout"))("%s with the channels last", (name) => {
+    const [y] = run(importValid(modelOf(`${name}.layout`), `${name}.onnx`), new Map([["x", data(`${name}.x`)]]));
+    expect(y!.shape).toEqual(arrays.get(`${name}.y`)!.shape);
+    expect(maxDifference(y!.data, data(`${name}.y`))).toBeLessThan(1e-5);
+  });
+
+  it("refuses a narrow float format that no fixed-point grid holds, by name", () => {
     const domain = "qonnx.custom_op.general";
     const [error] = refusal(
       onnx({
         node: [{ ...node("FloatQuant", ["x", "s", "e", "m", "b", "t"], ["y"], "narrow"), domain }],
         domains: [domain],
-        initializer: ["s", "e", "m", "b", "t"].map((n) => weights(n, [], [2])),
+        initializer: [
+          weights("s", [], [1]),
+          weights("e", [], [8]),
+          weights("m", [], [7]),
+          weights("b", [], [127]),
+          weights("t", [], [3e38]),
+        ],
       }),
     );
     expect(error).toMatchObject({ code: "ON020", place: { node: "narrow" } });
+    expect(error!.message).toMatch(/from 2\^-133 to .* do not fit a fixed-point grid of 40 bits/);
   });
 });

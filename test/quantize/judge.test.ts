@@ -47,8 +47,20 @@ describe("errors at an output", () => {
           [0.5, 0.5 - 1e-5, 0],
           [0.5, 0.5 + 1e-5, 0],
         ],
-      ]).argmax_agreement,
-    ).toBe(1);
+      ]),
+    ).toMatchObject({ argmax_agreement: 1, ties: 1 });
+    // The same place needs no resolution.
+    expect(
+      measured(
+        [
+          [
+            [5, 4, 0],
+            [5, 4, 0],
+          ],
+        ],
+        0,
+      ),
+    ).toMatchObject({ argmax_agreement: 1, ties: 0 });
     expect(
       measured(
         [
@@ -153,16 +165,18 @@ describe("the judge", () => {
     sqnr_db,
     ...(argmax_agreement !== undefined && { argmax_agreement, scores: true }),
   });
-  it("asks for 20 dB and 90% of the same argmax, and looks for better below 25 dB", () => {
+  it("asks for 20 dB and 90% of the same argmax, and looks for better below 25 dB and 95%", () => {
     const metrics = (limits: typeof LEAST, error: OutputError): string[] =>
       judge({ y: error }, limits, []).map((s) => s.metric);
     expect([
       metrics(LEAST, e(19.9)),
       metrics(LEAST, e(20.1)),
       metrics(GOOD, e(20.1)),
-      metrics(GOOD, e(25.1, 0.89)),
-      metrics(GOOD, e(25.1, 0.91)),
-    ]).toEqual([["sqnr"], [], ["sqnr"], ["argmax"], []]);
+      metrics(LEAST, e(25.1, 0.89)),
+      metrics(LEAST, e(25.1, 0.91)),
+      metrics(GOOD, e(25.1, 0.94)),
+      metrics(GOOD, e(25.1, 0.95)),
+    ]).toEqual([["sqnr"], [], ["sqnr"], ["argmax"], [], ["argmax"], []]);
     expect(metrics(LEAST, { ...e(30, 0.1), scores: false })).toEqual([]);
     expect(metrics(LEAST, e(-Infinity))).toEqual(["sqnr"]);
   });
@@ -194,6 +208,8 @@ describe("samples that judge", () => {
     [1024, { calibration: 256, heldOut: 768, refits: [] }],
     [400, { calibration: 256, heldOut: 144, refits: [] }],
     [300, { calibration: 300, heldOut: 0, refits: [75, 75] }],
+    [160, { calibration: 160, heldOut: 0, refits: [40, 40, 40] }],
+    [64, { calibration: 64, heldOut: 0, refits: [16, 16, 16, 16] }],
     [40, { calibration: 40, heldOut: 0, refits: [10, 10, 10, 10] }],
     [8, { calibration: 8, heldOut: 0, refits: [2, 2, 2, 2], few: true }],
     [3, { calibration: 3, heldOut: 0, refits: [1, 1, 1], few: true }],
@@ -211,6 +227,10 @@ describe("samples that judge", () => {
     for (const part of [{ calibration: split.calibration, heldOut: split.heldOut }, ...split.refits]) {
       expect(new Set([...part.calibration, ...part.heldOut]).size).toBe(part.calibration.length + part.heldOut.length);
     }
+    // As many judge as it takes, and no more.
+    const judging = judges(split, false).map((r) => r.heldOut.length);
+    if (split.refits.length > 0) expect(judging.slice(0, -1).reduce((a, b) => a + b, 0)).toBeLessThan(64);
+    if (n >= 64 && split.refits.length > 0) expect(judging.reduce((a, b) => a + b, 0)).toBeGreaterThanOrEqual(64);
     // What was changed with a look at some samples is judged on others.
     if (split.refits.length > 1 && split.few !== true) expect(judges(split, true)).not.toContain(split.refits[0]);
   });

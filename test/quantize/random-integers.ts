@@ -67,7 +67,6 @@ class Generator {
   }
 
   // --- constants and nodes
-  //   --------------------------------------------------------------------------------------------
 
   private fresh(): string {
     return `v${this.names++}`;
@@ -174,7 +173,6 @@ class Generator {
   }
 
   // --- layers
-  //   -----------------------------------------------------------------------------------------------------------
 
   private activation(x: string, shape: readonly number[], size: number): Codes {
     const kind = this.int(0, 3);

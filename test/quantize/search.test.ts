@@ -12,7 +12,7 @@ import {
 import { searchPrecision, type SearchResult } from "../../src/passes/nn/quantize/search.js";
 import { outputsOf } from "../../src/passes/nn/quantize/trial.js";
 import type { Op, Value } from "../../src/ir/core.js";
-import { fixedOf, shapeOf } from "../../src/ir/eval/nn-fixed.js";
+import { fixedOf, shapeOf } from "../../src/ir/nn/values.js";
 import { prepared, quantizeTo, samples } from "./support.js";
 
 const calibration = samples(64);

@@ -19,7 +19,7 @@ import {
   type Rounding,
 } from "../../src/ir/fixed-arith.js";
 import { fixed, isLossless, typeOfRange, wideRange, type FixedType, type WideRange } from "../../src/ir/types.js";
-import { buildAdderGraph } from "../../src/backend-hls/kernel/adder-graph.js";
+import { buildAdderGraph } from "../../src/backend-hls/kernel/build-adder-graph.js";
 import { rawOfRational, toRational } from "./rational.js";
 
 const wideType = (most: number): fc.Arbitrary<FixedType> =>

@@ -31,6 +31,7 @@ export function memoryHost(initial: Readonly<Record<string, string | Uint8Array>
     writeFile: (path, data) => void files.set(path, bytes(data)),
     exists: (path) => under(path).length > 0,
     list: (path) => [...new Set(under(path).map((k) => k.slice(path.length + 1).split("/")[0]!))].sort(),
+    isFolder: (path) => !files.has(path) && under(path).length > 0,
     makeDir: () => {},
     rename: (from, to) => {
       for (const key of under(from)) {

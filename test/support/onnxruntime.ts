@@ -7,11 +7,11 @@
  *
  *     describe.skipIf(onnxRuntimeMissing !== undefined)(`equal to ONNX Runtime ${onnxRuntimeMissing ?? ""}`, () => ...)
  */
-import { spawn, spawnSync, type ChildProcessByStdio } from "node:child_process";
-import { existsSync } from "node:fs";
+import { spawn, type ChildProcessByStdio } from "node:child_process";
 import type { Socket } from "node:net";
 import type { Readable, Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
+import { pythonWith } from "./python.js";
 
 export type ElementType =
   | "float"
@@ -49,17 +49,7 @@ export interface RuntimeRequest {
   readonly int8?: boolean;
 }
 
-function findPython(): { python: string } | { missing: string } {
-  const local = fileURLToPath(new URL("../../.venv/bin/python", import.meta.url));
-  const python = process.env["ONNX_HLS_PYTHON"] ?? (existsSync(local) ? local : "python3");
-  const run = spawnSync(python, ["-c", "import numpy, onnxruntime"], { encoding: "utf8" });
-  if (run.error !== undefined) return { missing: `skipped: ${python} cannot be started (${run.error.message})` };
-  if (run.status !== 0)
-    return { missing: `skipped: ${python} has no onnxruntime; run scripts/test.sh, or set ONNX_HLS_PYTHON` };
-  return { python };
-}
-
-const found = findPython();
+const found = pythonWith("numpy", "onnxruntime");
 
 /** Why ONNX Runtime cannot be asked; undefined where it can. */
 export const onnxRuntimeMissing: string | undefined = "missing" in found ? found.missing : undefined;

@@ -10,10 +10,17 @@ import {
   loopNest,
   readKernel,
   unrollOf,
+  type KernelOperand,
   type KernelSpec,
   type Loop,
+  type ScheduledLoops,
 } from "../../ir/flow/kernel.js";
 import { elementCount, rowMajorStrides, type FixedType, type StreamType } from "../../ir/types.js";
+
+/** The part of a kernel that says what it reads and writes when; what it computes has no say in it. */
+export interface KernelAccess extends ScheduledLoops, Pick<KernelSpec, "out" | "resultShape" | "resultElem"> {
+  readonly operands: readonly Pick<KernelOperand, "map" | "view" | "phase">[];
+}
 
 /** The order in which a producer writes its elements. */
 export interface ProducerOrder {
@@ -30,7 +37,10 @@ export interface ProducerOrder {
 }
 
 /** All points of the lanes of `names`: iterator index -> lane number, in row-major order of the kernel's iterators. */
-export function lanePoints(spec: KernelSpec, take: (index: number) => boolean): { index: number; lane: number }[][] {
+export function lanePoints(
+  spec: ScheduledLoops,
+  take: (index: number) => boolean,
+): { index: number; lane: number }[][] {
   let points: { index: number; lane: number }[][] = [[]];
   spec.iterators.forEach((it, index) => {
     const u = unrollOf(spec, it.name);
@@ -60,7 +70,7 @@ function forEachStep(loops: readonly Loop[], rank: number, visit: (point: Int32A
 }
 
 /** Output words of a scheduled kernel: one word per point of its parallel loops, one plane per parallel lane. */
-export function kernelOrder(spec: KernelSpec): ProducerOrder {
+export function kernelOrder(spec: KernelAccess): ProducerOrder {
   const loops = loopNest(spec).filter((l) => l.kind === "parallel");
   const expr = linearResult(spec);
   const lanes = lanePoints(spec, (i) => spec.iterators[i]!.kind === "parallel");
@@ -120,7 +130,7 @@ export interface ReadTable {
 }
 
 /** Reads of operand `k`; an epilogue operand is read once per result word. */
-export function readTable(spec: KernelSpec, k: number): ReadTable {
+export function readTable(spec: KernelAccess, k: number): ReadTable {
   const operand = spec.operands[k]!;
   const nest = loopNest(spec);
   const loops = operand.phase === "body" ? nest : nest.filter((l) => l.kind === "parallel");

@@ -7,7 +7,7 @@
 import { CompilerBug } from "../../diagnostics/index.js";
 import type { MemoryPlan } from "../channel/memory-plan.js";
 import type { StreamPlan } from "../channel/stream-plan.js";
-import type { Channel, Design, InputNode, KernelNode } from "../design/design.js";
+import type { Channel, InputNode, Network, TimedKernel } from "../design/network.js";
 import { runTimeline, type ChannelTrace } from "../design/timeline.js";
 
 /** What a word is called by: its number in the order of arrival, counted through all samples; -1 is no word. */
@@ -17,12 +17,12 @@ type Word = number;
  * Runs the design over `samples` samples without a gap, and follows every word. @errors CompilerBug with the first
  * violation
  */
-export function checkChannels(design: Design, samples: number): void {
+export function checkChannels(network: Network, samples: number): void {
   const traces = new Map<Channel, ChannelTrace>();
-  runTimeline(design, { samples, pace: 0, unbounded: false, trace: traces });
+  runTimeline(network, { samples, pace: 0, unbounded: false, trace: traces });
   for (const [channel, trace] of traces) checkChannel(channel, trace, samples);
-  checkKernels(design, traces);
-  for (const c of design.channels) if (c.direct) checkDirect(c);
+  checkKernels(network, traces);
+  for (const c of network.channels) if (c.direct) checkDirect(c);
 }
 
 /** One channel with a buffer. @errors CompilerBug */
@@ -168,8 +168,8 @@ function checkDirect({ name, plan }: Channel): void {
  * A kernel takes all its operands in the cycle in which it fires, and its results come as many cycles later as its
  * pipeline has. @errors CompilerBug
  */
-function checkKernels(design: Design, traces: ReadonlyMap<Channel, ChannelTrace>): void {
-  for (const node of design.kernels) {
+function checkKernels(network: Network, traces: ReadonlyMap<Channel, ChannelTrace>): void {
+  for (const node of network.kernels) {
     const fed = node.inputs.filter((c) => !c.direct);
     const body = fed.filter((c) => c.phase === "body");
     if (body.length === 0) continue;
@@ -195,8 +195,8 @@ function checkKernels(design: Design, traces: ReadonlyMap<Channel, ChannelTrace>
 }
 
 /** The buffers in which results end up, through kernels in lockstep, and the registers on the way there. */
-function buffersBehind(node: KernelNode | InputNode): { channel: Channel; delay: number }[] {
-  const depth = node.kind === "kernel" ? node.pipeline.depth : 0;
+function buffersBehind(node: TimedKernel | InputNode): { channel: Channel; delay: number }[] {
+  const depth = node.kind === "kernel" ? node.depth : 0;
   return node.outputs.flatMap((c) =>
     c.direct && c.consumer.kind === "kernel"
       ? buffersBehind(c.consumer).map((b) => ({ channel: b.channel, delay: depth + b.delay }))

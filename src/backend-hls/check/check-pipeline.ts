@@ -7,10 +7,11 @@
 import { CompilerBug, type Sink, UserError } from "../../diagnostics/index.js";
 import type { Block, Op, Value } from "../../ir/core.js";
 import { denseAttr } from "../../ir/define-op.js";
+import { bodyOf } from "../../ir/fx/index.js";
 import type { FixedType } from "../../ir/types.js";
-import { type Design, isLate, type KernelNode } from "../design/design.js";
+import { comesFromBlockRam, type Design, type PlannedKernel } from "../design/design.js";
 import { clockFor, type Device, usablePeriod } from "../device/devices.js";
-import { carryDelay, chooseDelay, opDelay, requantizeDelay } from "../device/operators.js";
+import { carryDelay, chooseDelay, kindOf, opDelay, requantizeDelay } from "../device/operators.js";
 import { type AdderGraph, bitsOfInterval } from "../kernel/adder-graph.js";
 import { accumulatorLoops, isConstantOperand, sumType } from "../kernel/datapath.js";
 import { type GraphStages, isRegisteredTable } from "../kernel/pipeline.js";
@@ -78,8 +79,8 @@ class PipelineTimes {
   private readonly times = new Map<Value, Time>();
 
   constructor(
-    private readonly design: Design,
-    private readonly node: KernelNode,
+    design: Design,
+    private readonly node: PlannedKernel,
   ) {
     this.device = design.device;
     this.base = design.device.timing.base;
@@ -130,9 +131,9 @@ class PipelineTimes {
     // Operands come out of registers, a block RAM, or straight from another kernel.
     const arrive = (i: number, stage: number): Time => {
       const constant = isConstantOperand(spec, i);
-      const late = isLate(this.design, node, i) && (constant || stage === 1) ? device.timing.memory : 0;
+      const fromRam = comesFromBlockRam(device, spec, node.inputs, i) && (constant || stage === 1);
       const direct = !constant && stage === 0 ? this.fromProducer() : 0;
-      const ns = Math.max(this.base, late, direct);
+      const ns = Math.max(this.base, fromRam ? device.timing.memory : 0, direct);
       return { stage, low: ns, all: ns };
     };
     operands("body").forEach((i, k) => this.times.set(body.args[k]!, arrive(i, pipeline.operandStage)));
@@ -178,7 +179,7 @@ class PipelineTimes {
   /** Nanoseconds into the cycle in which the kernel in front, in lockstep, has its result. */
   private fromProducer(): number {
     const producer = this.node.inputs.find((c) => c.direct)?.producer;
-    return producer?.kind === "kernel" ? producer.pipeline.rest : this.base;
+    return producer?.kind === "kernel" ? producer.resultNs : this.base;
   }
 
   private graphs(): readonly Time[] {
@@ -220,10 +221,10 @@ class PipelineTimes {
 
   private block(block: Block): Time {
     const { pipeline, products } = this.node;
-    for (const o of block.ops) {
-      if (o.name === "fx.yield") return this.times.get(o.operand(0))!;
+    const { ops, result } = bodyOf(block);
+    for (const o of ops) {
       if (o === products.added) this.times.set(o.result, this.times.get(block.args[0]!)!);
-      else if (o.name === "fx.constant") this.times.set(o.result, { stage: 0, low: 0, all: 0 });
+      else if (kindOf(o) === "constant") this.times.set(o.result, { stage: 0, low: 0, all: 0 });
       else
         this.times.set(
           o.result,
@@ -234,19 +235,19 @@ class PipelineTimes {
           ),
         );
     }
-    throw new CompilerBug(`kernel ${this.node.name}: a body without fx.yield`);
+    return this.times.get(result)!;
   }
 
   private operation(o: Op, inputs: readonly Time[], stage: number): Time {
     const { device, base } = this;
     const { pipeline } = this.node;
     const to = o.result.type as FixedType;
-    if (o.name === "fx.add" || o.name === "fx.sub")
-      return this.sum(inputs, stage, to.width, `a sum of ${to.width} bits`);
+    const kind = kindOf(o);
+    if (kind === "sum") return this.sum(inputs, stage, to.width, `a sum of ${to.width} bits`);
     const product = pipeline.constantProducts.get(o);
     if (product !== undefined)
       return this.graph(product.graph, product.stages, inputs[product.varying]!, this.node.spec.accType.width)[0]!;
-    if (o.name === "fx.mul") {
+    if (kind === "product") {
       const what = `a product of ${o.operands.map((v) => (v.type as FixedType).width).join(" by ")} bits`;
       const cell = pipeline.cellOf.get(o);
       inputs.forEach((t) => this.at(t, stage, what));
@@ -258,7 +259,7 @@ class PipelineTimes {
       const end = Math.max(this.period, this.note(device.timing.multiply, what));
       return { stage, low: end, all: end };
     }
-    if (o.name === "fx.requantize") {
+    if (kind === "requantize") {
       const { high, low, lowBits, round, limit } = requantizeDelay(device, o);
       if (pipeline.splitRequantize.has(o)) {
         this.logic(inputs, stage, round, `the rounding to ${to.width} bits`);
@@ -275,9 +276,9 @@ class PipelineTimes {
       inputs,
       stage,
       delay,
-      o.name === "fx.table" ? `a table of ${denseAttr(o, "values").data.length} entries` : o.name,
+      kind === "table" ? `a table of ${denseAttr(o, "values").data.length} entries` : o.name,
     );
-    if (o.name === "fx.table" && isRegisteredTable(o)) return { stage: stage + 1, low: base, all: base };
+    if (kind === "table" && isRegisteredTable(o)) return { stage: stage + 1, low: base, all: base };
     // Wires leave low bits early.
     return delay > 0 ? t : { ...t, low: Math.max(base, ...inputs.filter((x) => x.stage === stage).map((x) => x.low)) };
   }

@@ -1,35 +1,25 @@
 /** From fused kernels to a sized design: folding, output order, channels; and the search for the interval that fits. */
 import { Block, Builder, type Module, type Op, type Value } from "../../ir/core.js";
 import { affineMap, affineExpr } from "../../ir/affine.js";
+import { endBody } from "../../ir/fx/index.js";
 import { buildKernel, kernelMacs, readKernel, rowMajorView, type KernelSpec } from "../../ir/flow/kernel.js";
 import { source } from "../../ir/eval/flow.js";
 import type { FixedType, StreamType } from "../../ir/types.js";
-import { channelResources } from "../channel/channel-area.js";
 import { consumerCycles } from "../channel/channel-plan.js";
 import { beats, inputWord, outputWord, type PortWords } from "../channel/ports.js";
 import type { Device } from "../device/devices.js";
-import { addResources, noResources, type Resources } from "../device/resources.js";
-import { foldModule } from "../fold/folding.js";
-import { FoldingSolver, type Prices } from "../fold/solve-folding.js";
-import { kernelMultipliers, kernelResources } from "../kernel/kernel-area.js";
-import { type Channel, type Design, elaborate, type KernelNode } from "./design.js";
+import type { Resources } from "../device/resources.js";
+import { lookUp } from "../../diagnostics/at.js";
+import { foldKernels } from "../fold/folding.js";
+import type { FoldingRequest } from "../fold/request.js";
+import { FoldingSolver } from "../fold/solve-folding.js";
+import { kernelMultipliers } from "../kernel/kernel-area.js";
+import { type Design, DesignPlanner } from "./design.js";
+import { elaborate } from "./elaborate.js";
+import { type Channel, channelInto } from "./network.js";
+import { foundIn, printSchedule } from "./schedule-text.js";
 import { sizeChannels } from "./size-channels.js";
 import type { TimelineResult } from "./timeline.js";
-
-export interface ScheduleTarget {
-  readonly device: Device;
-  readonly clockMhz: number;
-  /** Most cycles between samples. */
-  readonly ii: number;
-  readonly prices?: Prices;
-  /** Elements per beat of the inputs; the fewest that keep the interval where absent. */
-  readonly inputWords?: readonly number[];
-  /** Most bits per beat of an output. */
-  readonly outputBits?: number;
-  readonly effort?: "quick" | "full";
-  /** Made from a module with the same kernels, to share what it knows. */
-  readonly solver?: FoldingSolver;
-}
 
 /** A kernel, or a port, that cannot reach the target. */
 export interface ScheduleFailure {
@@ -40,19 +30,22 @@ export interface ScheduleFailure {
 export interface Scheduled {
   readonly design: Design;
   readonly timeline: TimelineResult;
-  readonly resources: Resources;
 }
 
-export function isFailure(s: object): s is ScheduleFailure {
-  return "kernel" in s;
-}
-
-/** Chooses unroll factors and loop orders; notes the words of the ports on the function. */
-export function unrollModule(module: Module, target: ScheduleTarget): ScheduleFailure | undefined {
-  const folded = foldModule(module, target.solver ?? new FoldingSolver(module, target.device), target);
+/**
+ * Chooses loop orders and unroll factors, and notes the words of the ports on the function. @param solver made from a
+ * module with the same kernels, to share what it knows
+ */
+export function foldDesign(
+  module: Module,
+  device: Device,
+  request: FoldingRequest,
+  solver: FoldingSolver = new FoldingSolver(module, device),
+): ScheduleFailure | undefined {
+  const folded = foldKernels(module, solver, request);
   if ("kernel" in folded) return folded;
   const func = module.func;
-  const ordered = orderOutputs(module, folded.words, target.ii);
+  const ordered = orderOutputs(module, folded.words, request.ii);
   func.attrs["input_words"] = [...ordered.inputs];
   func.attrs["output_words"] = [...ordered.outputs];
   return undefined;
@@ -110,7 +103,7 @@ function rowMajorCopy(v: Value, before: Op, ii: number): Value {
   };
   const region = (): Block => {
     const b = new Block();
-    new Builder(b).create("fx.yield", [b.addArg(elem)], []);
+    endBody(b, b.addArg(elem));
     return b;
   };
   return buildKernel(Builder.before(before), spec, region(), region(), source(v).def?.loc ?? before.loc).result;
@@ -118,15 +111,13 @@ function rowMajorCopy(v: Value, before: Op, ii: number): Value {
 
 /** Makes the channels explicit, sizes them by the timeline, and notes what was predicted on the function. */
 export function insertChannels(module: Module, device: Device, clockMhz: number): Scheduled {
-  const plain = elaborate(module, device, clockMhz, portWords(module));
-  const timeline = sizeChannels(plain);
+  const { problem } = elaborate(module, device, portWords(module));
+  const planner = new DesignPlanner(problem, clockMhz);
+  const { network: design, timeline } = sizeChannels(device, problem.links.length, (c) => planner.design(c));
   const func = module.func;
-  for (const c of plain.channels) {
-    const consumer = c.consumer.kind === "kernel" ? c.consumer.op : func.body.terminator;
-    const index = c.consumer.kind === "kernel" ? c.operand : plain.outputs.indexOf(c.consumer);
+  const insert = (consumer: Op, index: number, c: Channel): void => {
     const v = consumer.operand(index);
-    const b = Builder.before(consumer);
-    const channel = b.value(
+    const channel = Builder.before(consumer).value(
       "flow.channel",
       [v],
       v.type,
@@ -140,29 +131,36 @@ export function insertChannels(module: Module, device: Device, clockMhz: number)
       c.name,
     );
     consumer.setOperand(index, channel);
+  };
+  for (const k of design.kernels) {
+    for (const c of k.inputs) insert(k.op, c.operand, c);
+    k.op.attrs["depth"] = k.depth;
   }
-  for (const k of plain.kernels) k.op.attrs["depth"] = k.pipeline.depth;
+  design.outputs.forEach((port, i) => insert(func.body.terminator, i, channelInto(port)));
   func.attrs["latency"] = timeline.latency;
   func.attrs["initiation_interval"] = timeline.initiationInterval;
-  return { design: plain, timeline, resources: designResources(plain, device) };
+  return { design, timeline };
+}
+
+/** The scheduling problem of a design with its solution, as text. */
+export function showScheduled({ design, timeline }: Scheduled): string {
+  const byName = new Map(design.kernels.map((k) => [k.name, k]));
+  return printSchedule(
+    design.name,
+    design.device.name,
+    design,
+    (k) => {
+      const { spec, canLockstep } = lookUp(byName, k.name, "kernel");
+      return { access: spec, canLockstep };
+    },
+    foundIn(design, timeline),
+  );
 }
 
 /** The design of a module whose channels are in place. */
 export function designOf(module: Module, device: Device, clockMhz: number): Design {
-  return elaborate(module, device, clockMhz, portWords(module));
-}
-
-export function nodeResources(node: KernelNode, device: Device): Resources {
-  return kernelResources(device, node.op, node.spec, node);
-}
-export function channelArea(c: Channel, device: Device): Resources {
-  return c.direct ? noResources() : channelResources(device, c.plan, c.elem, c.capacity, c);
-}
-
-/** Estimated area of everything. */
-export function designResources(design: Design, device: Device): Resources {
-  const kernels = design.kernels.reduce((r, k) => addResources(r, nodeResources(k, device)), noResources());
-  return design.channels.reduce((r, c) => addResources(r, channelArea(c, device)), kernels);
+  const { problem, choices } = elaborate(module, device, portWords(module));
+  return new DesignPlanner(problem, clockMhz).design(choices);
 }
 
 /** Steps of the largest kernel on a single lane: beyond this interval kernels shrink no further. */

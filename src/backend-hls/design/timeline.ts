@@ -4,16 +4,17 @@
  * for cycle (docs/architecture.md, "Timing model").
  */
 import { CompilerBug } from "../../diagnostics/index.js";
+import { lookUp } from "../../diagnostics/at.js";
 import type { StreamPlan } from "../channel/stream-plan.js";
 import {
   type Channel,
-  type Design,
+  channelInto,
+  endBuffersOf,
   inLockstep,
   type InputNode,
-  type KernelNode,
-  type OutputNode,
-  sinksOf,
-} from "./design.js";
+  type Network,
+  type TimedKernel,
+} from "./network.js";
 
 export interface TimelineResult {
   /** Cycles from the first input beat to the last output beat of a sample in an idle pipeline, both counted. */
@@ -166,7 +167,7 @@ interface Moves {
   readonly moved: boolean;
 }
 
-/** A design in time: its kernels and channels, cycle by cycle. What happens at the ports is up to whoever runs it. */
+/** A network in time: its kernels and channels, cycle by cycle. What happens at the ports is up to whoever runs it. */
 export class Timeline {
   /** The next cycle. */
   cycle = 0;
@@ -175,7 +176,7 @@ export class Timeline {
   private readonly inputs: readonly { readonly outputs: readonly Sink[] }[];
   private readonly outputs: readonly { readonly input: ChannelState }[];
   private readonly kernels: readonly {
-    readonly node: KernelNode;
+    readonly node: TimedKernel;
     step: number;
     readonly body: readonly ChannelState[];
     readonly epilogue: readonly ChannelState[];
@@ -183,19 +184,19 @@ export class Timeline {
     fired: boolean;
   }[];
 
-  constructor(design: Design, options: Pick<TimelineOptions, "unbounded" | "trace">) {
-    for (const c of design.channels) {
+  constructor(network: Network, options: Pick<TimelineOptions, "unbounded" | "trace">) {
+    for (const c of network.channels) {
       if (c.direct) continue;
       const trace: ChannelTrace | undefined = options.trace && { pushes: [], shifts: [], copies: [], takes: [] };
       if (trace !== undefined) options.trace!.set(c, trace);
       this.states.set(c, new ChannelState(c, !options.unbounded, trace));
     }
-    const of = (cs: readonly Channel[]): ChannelState[] => cs.map((c) => this.states.get(c)!);
-    const into = (node: KernelNode | InputNode): Sink[] =>
-      sinksOf(node).map((s) => ({ state: this.states.get(s.channel)!, delay: s.delay }));
-    this.inputs = design.inputs.map((node) => ({ outputs: into(node) }));
+    const of = (cs: readonly Channel[]): ChannelState[] => cs.map((c) => lookUp(this.states, c, "state"));
+    const into = (node: TimedKernel | InputNode): Sink[] =>
+      endBuffersOf(node).map((s) => ({ state: lookUp(this.states, s.channel, "state"), delay: s.delay }));
+    this.inputs = network.inputs.map((node) => ({ outputs: into(node) }));
     // Kernels in lockstep do what the first of them does, later.
-    this.kernels = design.kernels
+    this.kernels = network.kernels
       .filter((k) => !inLockstep(k))
       .map((node) => ({
         node,
@@ -205,7 +206,7 @@ export class Timeline {
         outputs: into(node),
         fired: false,
       }));
-    this.outputs = design.outputs.map((node) => ({ input: this.states.get(node.inputs[0]!)! }));
+    this.outputs = network.outputs.map((node) => ({ input: lookUp(this.states, channelInto(node), "state") }));
     this.all = [...this.states.values()];
   }
 
@@ -265,18 +266,18 @@ interface Sink {
 }
 
 /** Runs the design; throws where it cannot finish, which would be a deadlock. */
-export function runTimeline(design: Design, options: TimelineOptions): TimelineResult {
-  const timeline = new Timeline(design, options);
-  const inputs = design.inputs.map((node: InputNode) => ({ words: node.order.words, sent: 0 }));
-  const outputs = design.outputs.map((node: OutputNode) => ({
+export function runTimeline(network: Network, options: TimelineOptions): TimelineResult {
+  const timeline = new Timeline(network, options);
+  const inputs = network.inputs.map((node) => ({ words: node.order.words, sent: 0 }));
+  const outputs = network.outputs.map((node) => ({
     node,
-    beats: node.inputs[0]!.plan.table.steps,
+    beats: channelInto(node).plan.table.steps,
     taken: 0,
   }));
   const sampleStart: number[] = [];
   const sampleEnd: number[] = [];
   let quiet = 0;
-  const longest = design.kernels.reduce((n, k) => n + k.pipeline.depth, 1) + options.pace + 64;
+  const longest = network.kernels.reduce((n, k) => n + k.depth, 1) + options.pace + 64;
   const done = (): boolean => outputs.every((o) => o.taken === o.beats * options.samples);
   while (!done()) {
     const { cycle } = timeline;

@@ -230,3 +230,6 @@ export const ice40: Family = {
     install: "sudo apt-get install nextpnr-ice40",
   },
 };
+
+/** The families that are known; another one may be derived from one of these. */
+export const families = { ultraScalePlus, sevenSeries, ecp5, ice40 } as const;

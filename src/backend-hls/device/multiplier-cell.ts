@@ -5,7 +5,7 @@
  */
 import type { Module, Op } from "../../ir/core.js";
 import { RtlModuleBuilder, s } from "../../ir/rtl/builder.js";
-import { CELL_FILE } from "../../ir/rtl/index.js";
+import { CELL_FILE, rtlModules } from "../../ir/rtl/index.js";
 import type { FixedType } from "../../ir/types.js";
 import type { Device } from "./devices.js";
 import type { MultiplierCell } from "./family.js";
@@ -20,7 +20,7 @@ export function multiplierCell(device: Device, a: FixedType, b: FixedType): Mult
 
 /** The module of a cell; built where it is first asked for. Ports: `a`, `b` in, `p` out. */
 export function cellModule(module: Module, cell: MultiplierCell): Op {
-  const known = module.body.ops.find((op) => op.name === "rtl.module" && op.attrs["sym"] === cell.name);
+  const known = rtlModules(module).find((op) => op.attrs["sym"] === cell.name);
   if (known !== undefined) return known;
   const type = s(cell.width);
   const m = new RtlModuleBuilder(

@@ -2,6 +2,8 @@
  * Delay and area of scalar operators on a device: the one place that turns an `fx` operation into nanoseconds and LUTs.
  */
 import type { Op } from "../../ir/core.js";
+import { strAttr } from "../../ir/define-op.js";
+import { fixedType, fxConstant, fxEntry, type FxComputation } from "../../ir/fx/index.js";
 import { outerRange, type FixedType } from "../../ir/types.js";
 import type { Device } from "./devices.js";
 
@@ -25,13 +27,13 @@ export function signedDigits(n: number): number {
   return digits;
 }
 
+/** Operand `i` where it is a constant: its raw integer. */
 export function constantOf(op: Op, i: number): number | undefined {
-  const def = op.operand(i).def;
-  return def?.name === "fx.constant" ? (def.attrs["raw"] as number) : undefined;
+  return fxConstant(op.operand(i));
 }
 
-function widthOf(op: Op, i: number): FixedType {
-  return op.operand(i).type as FixedType;
+function operandType(op: Op, i: number): FixedType {
+  return fixedType(op.operand(i).type);
 }
 
 /**
@@ -52,38 +54,82 @@ export function chooseDelay(d: Device, width: number): number {
   return addDelay(d, width) + d.timing.select;
 }
 
-/** Logic delay of one operation without registers, ns. */
-export function opDelay(d: Device, op: Op): number {
-  const to = op.results[0] === undefined ? undefined : (op.result.type as FixedType);
-  switch (op.name) {
-    case "fx.constant":
-    case "fx.cast":
-    case "fx.yield":
-    case "fx.tree":
-      return 0;
-    case "fx.add":
-    case "fx.sub":
-      return addDelay(d, to!.width);
-    case "fx.mul":
-      // A product by a constant is a graph of sums (kernel/constant-product.ts).
-      return d.timing.multiply - d.timing.base;
-    case "fx.max":
-    case "fx.min":
-      // Against zero only the sign matters.
-      return (constantOf(op, 0) ?? constantOf(op, 1)) === 0 ? d.timing.lut : chooseDelay(d, to!.width);
-    case "fx.select_neg":
-      return d.timing.lut;
-    case "fx.requantize":
-      return requantizeDelay(d, op).all;
-    case "fx.table": {
-      // From 512 entries on the table is read through a register (datapath.ts).
-      const width = widthOf(op, 0).width;
+/** What a scalar operation is on a device, registers apart. */
+interface OperatorCost {
+  /** How it takes its place in a pipeline: sums have their low bits first, products stand between registers. */
+  readonly kind: "constant" | "sum" | "product" | "requantize" | "table" | "logic";
+  /** From its last operand to its result, ns. */
+  readonly delay: (d: Device, op: Op, to: FixedType) => number;
+  readonly area: (d: Device, op: Op, to: FixedType) => Area;
+}
+
+const luts = (lut: number): Area => ({ lut, dsp: 0 });
+
+/** Only wires; of an ensemble, which is counted as a whole (kernel-area.ts). */
+const wiring = { delay: () => 0, area: () => luts(0) };
+
+const sum: OperatorCost = {
+  kind: "sum",
+  delay: (d, _, to) => addDelay(d, to.width),
+  area: (_d, _op, to) => luts(to.width),
+};
+const larger: OperatorCost = {
+  kind: "logic",
+  // Against zero only the sign matters.
+  delay: (d, op, to) => ((constantOf(op, 0) ?? constantOf(op, 1)) === 0 ? d.timing.lut : chooseDelay(d, to.width)),
+  area: (_d, _op, to) => luts(to.width + Math.ceil(to.width / 2)),
+};
+
+const COSTS: Readonly<Record<FxComputation, OperatorCost>> = {
+  "fx.constant": { kind: "constant", ...wiring },
+  "fx.cast": { kind: "logic", ...wiring },
+  "fx.tree": { kind: "logic", ...wiring },
+  "fx.add": sum,
+  "fx.sub": sum,
+  "fx.mul": {
+    kind: "product",
+    // A product by a constant is a graph of sums (kernel/constant-product.ts).
+    delay: (d) => d.timing.multiply - d.timing.base,
+    area: (d, op, to) => {
+      const c = constantOf(op, 0) ?? constantOf(op, 1);
+      if (c !== undefined) return luts(Math.max(0, signedDigits(c) - 1) * to.width);
+      return multiplierArea(d, operandType(op, 0), operandType(op, 1));
+    },
+  },
+  "fx.max": larger,
+  "fx.min": larger,
+  "fx.select_neg": { kind: "logic", delay: (d) => d.timing.lut, area: (_d, _op, to) => luts(Math.ceil(to.width / 2)) },
+  "fx.requantize": {
+    kind: "requantize",
+    delay: (d, op) => requantizeDelay(d, op).all,
+    area: (_, op, to) => {
+      const from = operandType(op, 0);
+      const rounds =
+        from.frac > to.frac && (op.attrs["rounding"] === "half-up" || op.attrs["rounding"] === "half-even");
+      return luts((rounds ? Math.min(from.width, to.width + 2) : 0) + (saturates(op) ? to.width + 4 : 0));
+    },
+  },
+  "fx.table": {
+    kind: "table",
+    delay: (d, op) => {
+      // From 512 entries on the table is read through a register (`isRegisteredTable` in kernel/pipeline.ts).
+      const { width } = operandType(op, 0);
       const levels = width >= 9 ? 1 : Math.max(1, Math.ceil((width - d.family.lutInputs) / 2) + 1);
       return levels * d.timing.lut;
-    }
-    default:
-      throw new Error(`no delay for ${op.name}`);
-  }
+    },
+    // Tables are memories: see storage.ts.
+    area: () => luts(0),
+  },
+};
+
+/** How an operation of a body takes its place in a pipeline. */
+export function kindOf(op: Op): OperatorCost["kind"] {
+  return fxEntry(COSTS, op).kind;
+}
+
+/** Logic delay of one operation without registers, ns. */
+export function opDelay(d: Device, op: Op): number {
+  return fxEntry(COSTS, op).delay(d, op, fixedType(op.result.type));
 }
 
 /**
@@ -103,8 +149,8 @@ export function requantizeDelay(
   readonly limit: number;
 } {
   const { lut } = d.timing;
-  const [from, to] = [op.operand(0).type as FixedType, op.result.type as FixedType];
-  const rounding = op.attrs["rounding"] as string;
+  const [from, to] = [operandType(op, 0), fixedType(op.result.type)];
+  const rounding = strAttr(op, "rounding");
   const shift = from.frac - to.frac;
   const rounds = shift > 0 && (rounding === "half-up" || rounding === "half-even") ? addDelay(d, from.width) : 0;
   // Each bit of the result looks at itself and at the bits above the format; the lowest one at a tie first.
@@ -132,7 +178,7 @@ function levels(d: Device, inputs: number): number {
 /** Whether a requantization must compare against the limits of its result. */
 export function saturates(op: Op): boolean {
   if (op.attrs["overflow"] !== "saturate") return false;
-  const [from, to] = [op.operand(0).type as FixedType, op.result.type as FixedType];
+  const [from, to] = [operandType(op, 0), fixedType(op.result.type)];
   const [a, b] = [outerRange(from), outerRange(to)];
   const s = 2 ** (to.frac - from.frac);
   return a.hi * s + 0.5 >= b.hi + 1 || a.lo * s < b.lo;
@@ -145,39 +191,7 @@ export interface Area {
 
 /** Area of one operation, registers apart. */
 export function opArea(d: Device, op: Op): Area {
-  const to = op.results[0] === undefined ? undefined : (op.result.type as FixedType);
-  switch (op.name) {
-    case "fx.constant":
-    case "fx.cast":
-    case "fx.yield":
-    case "fx.tree":
-      // Ensembles are counted as a whole: see cost.ts.
-      return { lut: 0, dsp: 0 };
-    case "fx.add":
-    case "fx.sub":
-      return { lut: to!.width, dsp: 0 };
-    case "fx.mul": {
-      const c = constantOf(op, 0) ?? constantOf(op, 1);
-      if (c !== undefined) return { lut: Math.max(0, signedDigits(c) - 1) * to!.width, dsp: 0 };
-      return multiplierArea(d, widthOf(op, 0), widthOf(op, 1));
-    }
-    case "fx.max":
-    case "fx.min":
-      return { lut: to!.width + Math.ceil(to!.width / 2), dsp: 0 };
-    case "fx.select_neg":
-      return { lut: Math.ceil(to!.width / 2), dsp: 0 };
-    case "fx.requantize": {
-      const from = widthOf(op, 0);
-      const rounds =
-        from.frac > to!.frac && (op.attrs["rounding"] === "half-up" || op.attrs["rounding"] === "half-even");
-      return { lut: (rounds ? Math.min(from.width, to!.width + 2) : 0) + (saturates(op) ? to!.width + 4 : 0), dsp: 0 };
-    }
-    case "fx.table":
-      // Tables are memories: see storage.ts.
-      return { lut: 0, dsp: 0 };
-    default:
-      throw new Error(`no area for ${op.name}`);
-  }
+  return fxEntry(COSTS, op).area(d, op, fixedType(op.result.type));
 }
 
 export function multiplierArea(d: Device, a: FixedType, b: FixedType): Area {

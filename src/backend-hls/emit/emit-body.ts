@@ -1,7 +1,10 @@
 /** Scalar bodies in hardware: fx operations as rtl, with registers where the pipeline has its stage boundaries. */
+import { CompilerBug } from "../../diagnostics/index.js";
 import type { Block, Module, Op, Value } from "../../ir/core.js";
 import { denseAttr, intAttr, strAttr } from "../../ir/define-op.js";
+import { bodyOf, fixedType, fxConstant, fxEntry, type FxComputation } from "../../ir/fx/index.js";
 import { u, type RtlModuleBuilder } from "../../ir/rtl/builder.js";
+import { isRtl } from "../../ir/rtl/index.js";
 import { bitsRange } from "../../ir/rtl/semantics.js";
 import { scaleRange } from "../../ir/fixed-arith.js";
 import { typeOfRange, wideRange, type BitsType, type FixedType } from "../../ir/types.js";
@@ -55,7 +58,7 @@ export class Staged {
     for (let s = this.later.length; s <= stage - this.stage; s++) {
       const previous = this.later[s - 1]!;
       this.later.push(
-        previous.def?.name === "rtl.constant"
+        isRtl(previous.def, "rtl.constant")
           ? previous
           : this.after(
               previous,
@@ -87,10 +90,11 @@ export function emitScalarBody(
   const env = new Map<Value, Staged>();
   block.args.forEach((a, i) => env.set(a, args[i]!));
   let cells = 0;
-  for (const op of block.ops) {
-    if (op.name === "fx.yield") return env.get(op.operand(0))!;
-    if (op.name === "fx.constant") {
-      env.set(op.result, Staged.constant(m, m.constant(intAttr(op, "raw"), wires(op.result.type as FixedType))));
+  const { ops, result } = bodyOf(block);
+  for (const op of ops) {
+    const raw = fxConstant(op.result);
+    if (raw !== undefined) {
+      env.set(op.result, Staged.constant(m, m.constant(raw, wires(fixedType(op.result.type)))));
       continue;
     }
     if (op === done) {
@@ -111,11 +115,11 @@ export function emitScalarBody(
     const cell = pipeline.cellOf.get(op);
     const { value, latency } =
       cell === undefined
-        ? emitOp(m, op, operands, pipeline, name, negated ? op.operands.indexOf(block.args[0]!) : -1)
+        ? emitOp(m, op, operands, pipeline, name, negated ? block.args[0] : undefined)
         : emitCell(program, m, cell, op, operands, cells++ === 0 ? name : `${name}_${cells}`);
     env.set(op.result, new Staged(m, value, stage + latency, false, args[0]?.registers));
   }
-  throw new Error("body without fx.yield");
+  return env.get(result)!;
 }
 
 /** A product by a multiplier block with registers inside. */
@@ -195,68 +199,109 @@ function emitConstantProduct(
   return new Staged(m, m.shl(product.value, to.frac - from[0]!.frac - from[1]!.frac, wires(to), hint), product.stage);
 }
 
-/** `minus`: summand whose negative is at hand, or -1. */
+/** An operation to be built; operands of its record, with their types. */
+class Site {
+  readonly to: FixedType;
+  readonly type: BitsType;
+  constructor(
+    readonly m: RtlModuleBuilder,
+    readonly op: Op,
+    private readonly x: readonly Value[],
+    readonly pipeline: BodyStages,
+    readonly hint: string,
+    /** Operand whose negative is at hand instead. */
+    readonly negated: Value | undefined,
+  ) {
+    this.to = fixedType(op.result.type);
+    this.type = wires(this.to);
+  }
+  at(i: number): Value {
+    const v = this.x[i];
+    if (v === undefined) throw new CompilerBug(`${this.op.name} has no operand ${i}`);
+    return v;
+  }
+  from(i: number): FixedType {
+    return fixedType(this.op.operand(i).type);
+  }
+  /** Operand `i` with the fraction of the result. */
+  aligned(i: number): Value {
+    const shift = this.to.frac - this.from(i).frac;
+    return shift === 0 ? this.at(i) : this.m.shl(this.at(i), shift);
+  }
+}
+
+interface Built {
+  readonly value: Value;
+  /** Stages until it is there. */
+  readonly latency: number;
+}
+
+const inStage =
+  (build: (site: Site) => Value): ((site: Site) => Built) =>
+  (site) => ({ value: build(site), latency: 0 });
+
+/** What stands in a pipeline otherwise: constants are the same in every stage, trees are emitted as an ensemble. */
+const elsewhere = ({ op }: Site): Built => {
+  throw new CompilerBug(`${op.name} is not built in a body`);
+};
+
+const HARDWARE: Readonly<Record<FxComputation, (site: Site) => Built>> = {
+  "fx.constant": elsewhere,
+  "fx.add": inStage((s) => {
+    const minus = s.negated === undefined ? -1 : s.op.operands.indexOf(s.negated);
+    return minus < 0
+      ? s.m.add(s.aligned(0), s.aligned(1), s.type, s.hint)
+      : s.m.sub(s.aligned(1 - minus), s.aligned(minus), s.type, s.hint);
+  }),
+  "fx.sub": inStage((s) => s.m.sub(s.aligned(0), s.aligned(1), s.type, s.hint)),
+  "fx.mul": inStage((s) => {
+    const extra = s.to.frac - s.from(0).frac - s.from(1).frac;
+    return s.m.shl(s.m.mul(s.at(0), s.at(1)), extra, s.type, s.hint);
+  }),
+  "fx.max": inStage((s) => s.m.max(s.aligned(0), s.aligned(1), s.type, s.hint)),
+  "fx.min": inStage((s) => s.m.min(s.aligned(0), s.aligned(1), s.type, s.hint)),
+  "fx.select_neg": inStage((s) => {
+    const { m, type } = s;
+    const b = m.cast(s.aligned(2), type);
+    const { signed, width } = s.from(0);
+    if (!signed) return b;
+    const negative = m.bit(s.at(0), width - 1);
+    return m.mux(negative, m.cast(s.aligned(1), type), b, type, s.hint);
+  }),
+  "fx.cast": inStage((s) => s.m.cast(s.aligned(0), s.type, s.hint)),
+  "fx.requantize": (s) => {
+    const { m, op, hint } = s;
+    const split = s.pipeline.splitRequantize.has(op);
+    const between = split ? (v: Value): Value => m.reg(v, { hint: `${hint}_rounded` }) : undefined;
+    const [rounding, overflow] = [strAttr(op, "rounding"), strAttr(op, "overflow")];
+    return {
+      value: emitRequantize(m, s.at(0), s.from(0), s.to, rounding, overflow, hint, between),
+      latency: split ? 1 : 0,
+    };
+  },
+  "fx.table": (s) => {
+    const { m, op, hint } = s;
+    const values = denseAttr(op, "values");
+    // Entries start at the least input: flip the sign of a signed index.
+    const { signed, width } = s.from(0);
+    const raw = m.extract(s.at(0), 0, width);
+    const index = signed ? m.xor(raw, m.constant(2 ** (width - 1), { kind: "bits", signed: false, width })) : raw;
+    const latency = isRegisteredTable(op) ? 1 : 0;
+    return { value: m.rom(index, values, { readLatency: latency, style: s.pipeline.styleOf.get(op)!, hint }), latency };
+  },
+  "fx.tree": elsewhere,
+};
+
+/** `negated`: a summand whose negative is at hand. */
 function emitOp(
   m: RtlModuleBuilder,
   op: Op,
   x: readonly Value[],
   pipeline: BodyStages,
   hint: string,
-  minus: number,
-): { value: Value; latency: number } {
-  const to = op.result.type as FixedType;
-  const type = wires(to);
-  const from = op.operands.map((v) => v.type as FixedType);
-  const aligned = (i: number): Value => {
-    const shift = to.frac - from[i]!.frac;
-    return shift === 0 ? x[i]! : m.shl(x[i]!, shift);
-  };
-  const done = (value: Value): { value: Value; latency: number } => ({ value, latency: 0 });
-  switch (op.name) {
-    case "fx.add":
-      return done(
-        minus < 0 ? m.add(aligned(0), aligned(1), type, hint) : m.sub(aligned(1 - minus), aligned(minus), type, hint),
-      );
-    case "fx.sub":
-      return done(m.sub(aligned(0), aligned(1), type, hint));
-    case "fx.mul": {
-      const extra = to.frac - from[0]!.frac - from[1]!.frac;
-      return done(m.shl(m.mul(x[0]!, x[1]!), extra, type, hint));
-    }
-    case "fx.max":
-      return done(m.max(aligned(0), aligned(1), type, hint));
-    case "fx.min":
-      return done(m.min(aligned(0), aligned(1), type, hint));
-    case "fx.select_neg": {
-      const b = m.cast(aligned(2), type);
-      if (!from[0]!.signed) return done(b);
-      const negative = m.bit(x[0]!, from[0]!.width - 1);
-      return done(m.mux(negative, m.cast(aligned(1), type), b, type, hint));
-    }
-    case "fx.cast":
-      return done(m.cast(aligned(0), type, hint));
-    case "fx.requantize": {
-      const split = pipeline.splitRequantize.has(op);
-      const between = split ? (v: Value): Value => m.reg(v, { hint: `${hint}_rounded` }) : undefined;
-      return {
-        value: emitRequantize(m, x[0]!, from[0]!, to, strAttr(op, "rounding"), strAttr(op, "overflow"), hint, between),
-        latency: split ? 1 : 0,
-      };
-    }
-    case "fx.table": {
-      const values = denseAttr(op, "values");
-      // Entries start at the least input: flip the sign of a signed index.
-      const width = from[0]!.width;
-      const raw = m.extract(x[0]!, 0, width);
-      const index = from[0]!.signed
-        ? m.xor(raw, m.constant(2 ** (width - 1), { kind: "bits", signed: false, width }))
-        : raw;
-      const latency = isRegisteredTable(op) ? 1 : 0;
-      return { value: m.rom(index, values, { readLatency: latency, style: pipeline.styleOf.get(op)!, hint }), latency };
-    }
-    default:
-      throw new Error(`no hardware for ${op.name}`);
-  }
+  negated: Value | undefined,
+): Built {
+  return fxEntry(HARDWARE, op)(new Site(m, op, x, pipeline, hint, negated));
 }
 
 /**

@@ -2,6 +2,7 @@
 import { allocate, Dense } from "../../ir/attributes.js";
 import type { Value } from "../../ir/core.js";
 import { u, type RtlModuleBuilder } from "../../ir/rtl/builder.js";
+import { isRtl } from "../../ir/rtl/index.js";
 import { addressWidth } from "../../ir/rtl/semantics.js";
 import { fixed, typeOfRange, type BitsType } from "../../ir/types.js";
 
@@ -284,7 +285,7 @@ export class LoopCounters {
   /** `deltas[k]` where the k innermost loops stand at their last trip and the next one does not, out of a register. */
   private deltaAhead(deltas: readonly (number | undefined)[], hint: string): Value {
     const next = this.muxByCarry(deltas, hint, (d) => this.lastNext(d));
-    if (next.def?.name === "rtl.constant") return next;
+    if (isRtl(next.def, "rtl.constant")) return next;
     const value = this.m.regDeclare(next.type as BitsType, { reset: deltas[this.carryLevel(0)] ?? 0, hint });
     this.m.connect(value, next, this.enable());
     return value;

@@ -7,22 +7,15 @@ import { RtlModuleBuilder, u } from "../../ir/rtl/builder.js";
 import { addressWidth } from "../../ir/rtl/semantics.js";
 import type { BitsType } from "../../ir/types.js";
 import { type Bank, bankDepth, type MemoryPlan } from "../channel/memory-plan.js";
-import type { Channel } from "../design/design.js";
+import type { Channel } from "../design/network.js";
 import type { Device } from "../device/devices.js";
 import { ramStorage } from "../device/storage.js";
 import { largest, LoopCounters, moduloCounter } from "./emit-counters.js";
-import { balance, channelPorts, fallOf } from "./emit-stream.js";
+import { balance, channelPorts, fallBetweenSteps } from "./emit-balance.js";
 
-export function emitMemory(
-  module: Module,
-  name: string,
-  channel: Channel,
-  plan: MemoryPlan,
-  pad: number,
-  device: Device,
-): Op {
+export function emitMemory(module: Module, name: string, channel: Channel, plan: MemoryPlan, device: Device): Op {
   const m = new RtlModuleBuilder(module, name, channelPorts(channel), {
-    loc: channel.consumer.kind === "kernel" ? channel.consumer.op.loc : { nodes: [] },
+    loc: channel.loc,
   });
   const [reserve, push, pushData, take] = [m.input("reserve"), m.input("push"), m.input("push_data"), m.input("take")];
   const slots = channel.capacity / plan.words;
@@ -43,7 +36,7 @@ export function emitMemory(
     { lo: -Math.max(plan.need[0]!, largest(needSteps)), hi: channel.capacity },
     -plan.need[0]!,
     push,
-    fallOf(needSteps, "need_step", (f, hint) => steps.byCarry(f, hint)),
+    fallBetweenSteps(needSteps, "need_step", (f, hint) => steps.byCarry(f, hint)),
     take,
     "lead",
   );
@@ -83,7 +76,7 @@ export function emitMemory(
   const { lanes, element, steps: count } = plan.table;
   const masks = new Map<string, Value>();
   const packed: Value[] = [];
-  const padValue = m.constant(pad, elem);
+  const padValue = m.constant(channel.pad, elem);
   for (let lane = 0; lane < lanes; lane++) {
     const source = new Float64Array(count);
     const inside = new Uint8Array(count);

@@ -15,7 +15,7 @@ import {
   walkOf,
   type Walk,
 } from "../kernel/decisions.js";
-import type { KernelNode } from "../design/design.js";
+import type { PlannedKernel } from "../design/design.js";
 import type { Device } from "../device/devices.js";
 import { Staged, wires } from "./emit-body.js";
 import type { Unit } from "../kernel/products.js";
@@ -31,7 +31,7 @@ interface TreeNumber {
 export function emitTrees(
   m: RtlModuleBuilder,
   device: Device,
-  node: KernelNode,
+  node: PlannedKernel,
   unit: Unit,
   features: readonly Staged[],
   numbers: readonly (readonly TreeNumber[])[],
@@ -46,7 +46,7 @@ export function emitTrees(
   return numbers.map((terms, o) => terms.map((n) => walks.value(n, unit.columns![o]!)));
 }
 
-function elemOf(node: KernelNode): FixedType {
+function elemOf(node: PlannedKernel): FixedType {
   return (node.spec.operands[0]!.value.type as { elem: FixedType }).elem;
 }
 
@@ -58,7 +58,6 @@ function valuesOf(e: Ensemble, leaves: readonly number[], column: number, term: 
 }
 
 // --- fixed
-//   ----------------------------------------------------------------------------------------------------------------
 
 /** A truth value that may be known. */
 type Bit = boolean | Staged;
@@ -74,7 +73,7 @@ class FixedTrees {
   constructor(
     private readonly m: RtlModuleBuilder,
     private readonly device: Device,
-    private readonly node: KernelNode,
+    private readonly node: PlannedKernel,
     private readonly features: readonly Staged[],
     private readonly term: FixedType,
   ) {
@@ -251,7 +250,6 @@ class FixedTrees {
 }
 
 // --- walked
-//   ---------------------------------------------------------------------------------------------------------------
 
 class WalkedTrees {
   private readonly e: Ensemble;
@@ -263,7 +261,7 @@ class WalkedTrees {
   constructor(
     private readonly m: RtlModuleBuilder,
     private readonly device: Device,
-    private readonly node: KernelNode,
+    private readonly node: PlannedKernel,
     features: readonly Staged[],
     private readonly term: FixedType,
   ) {

@@ -1,22 +1,24 @@
 /** A sized design as an rtl program: kernels, channels, and the top that joins them behind AXI4-Stream ports. */
 import { Module, type Op, type Value } from "../../ir/core.js";
 import { RtlModuleBuilder, u, type Port } from "../../ir/rtl/builder.js";
+import type { FixedType } from "../../ir/types.js";
 import { beats } from "../channel/ports.js";
 import type { StreamPlan } from "../channel/stream-plan.js";
+import type { Design, PlannedKernel } from "../design/design.js";
 import {
   type Channel,
-  type Design,
+  channelInto,
+  endBuffersOf,
   inLockstep,
   type InputNode,
-  type KernelNode,
   type OutputNode,
-  sinksOf,
-} from "../design/design.js";
+} from "../design/network.js";
 import type { Device } from "../device/devices.js";
 import { moduloCounter } from "./emit-counters.js";
 import { emitKernel, waitsFor } from "./emit-kernel.js";
 import { emitMemory } from "./emit-memory.js";
-import { channelPorts, emitStream } from "./emit-stream.js";
+import { channelPorts } from "./emit-balance.js";
+import { emitStream } from "./emit-stream.js";
 
 /** An AXI4-Stream port of the generated core. */
 export interface AxisPort {
@@ -42,6 +44,8 @@ export interface RtlDesign {
   readonly module: Module;
   readonly top: string;
   readonly ports: readonly AxisPort[];
+  /** Formats of the numbers that cross each port, without the port's scale. */
+  readonly formats: readonly FixedType[];
   /** Names of the modules of each kernel: its own, and those of the channels that feed it. */
   readonly kernels: readonly (readonly string[])[];
 }
@@ -59,7 +63,7 @@ export function lowerToRtl(design: Design): RtlDesign {
   const channelModules = new Map<Channel, Op>();
   for (const c of design.channels)
     if (!c.direct) channelModules.set(c, emitChannel(module, unique(`ch_${c.name}`), c, design.device));
-  const kernelModules = new Map<KernelNode, Op>();
+  const kernelModules = new Map<PlannedKernel, Op>();
   for (const k of design.kernels) kernelModules.set(k, emitKernel(module, unique(k.name), k, design.device));
   const ports = axisPorts(design);
   emitTop(module, top, design, channelModules, kernelModules, ports);
@@ -68,7 +72,8 @@ export function lowerToRtl(design: Design): RtlDesign {
     nameOf(kernelModules.get(k)),
     ...k.inputs.filter((c) => !c.direct).map((c) => nameOf(channelModules.get(c))),
   ]);
-  return { module, top, ports, kernels };
+  const formats = [...design.inputs.map((n) => n.order.elem), ...design.outputs.map((n) => channelInto(n).elem)];
+  return { module, top, ports, formats, kernels };
 }
 
 /** A Verilog identifier close to `name`. */
@@ -78,16 +83,13 @@ export function moduleName(name: string): string {
 }
 
 function emitChannel(module: Module, name: string, c: Channel, device: Device): Op {
-  const pad = c.consumer.kind === "kernel" ? c.consumer.spec.operands[c.operand]!.view.pad : 0;
-  return c.plan.kind === "memory"
-    ? emitMemory(module, name, c, c.plan, pad, device)
-    : emitStream(module, name, c, c.plan, pad);
+  return c.plan.kind === "memory" ? emitMemory(module, name, c, c.plan, device) : emitStream(module, name, c, c.plan);
 }
 
 function axisPorts(design: Design): AxisPort[] {
   const port = (direction: "input" | "output", list: readonly (InputNode | OutputNode)[]) =>
     list.map((n, i): AxisPort => {
-      const elem = n.kind === "input" ? n.order.elem : n.inputs[0]!.elem;
+      const elem = n.kind === "input" ? n.order.elem : channelInto(n).elem;
       const elementsPerBeat = n.kind === "input" ? n.order.planes : n.perBeat;
       const prefix = `${direction === "input" ? "s" : "m"}_axis${list.length > 1 ? `_${i}` : ""}`;
       return {
@@ -126,7 +128,7 @@ function emitTop(
   top: string,
   design: Design,
   channels: ReadonlyMap<Channel, Op>,
-  kernels: ReadonlyMap<KernelNode, Op>,
+  kernels: ReadonlyMap<PlannedKernel, Op>,
   ports: readonly AxisPort[],
 ): void {
   const inputs: Port[] = ports.flatMap((p) =>
@@ -149,7 +151,7 @@ function emitTop(
   }
   // What goes to a kernel without a buffer: its producer's word, and that it is there.
   const straight = new Map<Channel, { readonly valid: Value; readonly data: Value }>();
-  const produce = (node: KernelNode | InputNode, push: Value, data: Value): void => {
+  const produce = (node: PlannedKernel | InputNode, push: Value, data: Value): void => {
     for (const c of node.outputs) {
       if (c.direct) straight.set(c, { valid: push, data: lanesOf(m, c, data) });
       else {
@@ -158,14 +160,14 @@ function emitTop(
       }
     }
   };
-  const reserve = (node: KernelNode | InputNode, when: Value): void => {
-    for (const { channel } of sinksOf(node)) m.resolve(wires.get(channel)!["reserve"]!, when);
+  const reserve = (node: PlannedKernel | InputNode, when: Value): void => {
+    for (const { channel } of endBuffersOf(node)) m.resolve(wires.get(channel)!["reserve"]!, when);
   };
   const result: Record<string, Value> = {};
   design.inputs.forEach((node, i) => {
     const p = ports[i]!;
     const ready = m.all(
-      sinksOf(node).map((s) => outs.get(s.channel)!["space"]!),
+      endBuffersOf(node).map((s) => outs.get(s.channel)!["space"]!),
       `${p.prefix}_tready`,
     );
     const push = m.and(m.input(`${p.prefix}_tvalid`), ready, `${p.prefix}_push`);
@@ -191,7 +193,7 @@ function emitTop(
   m.loc = { nodes: [] };
   design.outputs.forEach((node, i) => {
     const p = ports[design.inputs.length + i]!;
-    const c = node.inputs[0]!;
+    const c = channelInto(node);
     const valid = outs.get(c)!["valid"]!;
     const take = m.and(valid, m.input(`${p.prefix}_tready`));
     m.resolve(wires.get(c)!["take"]!, take);

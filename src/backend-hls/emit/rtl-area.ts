@@ -5,8 +5,10 @@
  */
 import type { Module, Op, Value } from "../../ir/core.js";
 import { denseAttr, intAttr, strAttr } from "../../ir/define-op.js";
-import { bitsOf, CELL_FILE } from "../../ir/rtl/index.js";
-import { fixed } from "../../ir/types.js";
+import { constantOf } from "../../ir/rtl/fold.js";
+import { bitsOf, CELL_FILE, isRtl, rtlEntry, rtlModules, type RtlName } from "../../ir/rtl/index.js";
+import { forCombinational, isCombinational, type CombinationalName } from "../../ir/rtl/semantics.js";
+import { fixed, type FixedType } from "../../ir/types.js";
 import type { Device } from "../device/devices.js";
 import { multiplierArea } from "../device/operators.js";
 import { addResources, noResources, type Resources } from "../device/resources.js";
@@ -27,19 +29,16 @@ export function rtlArea(module: Module, device: Device): ReadonlyMap<string, Res
       const op = module.lookup(name)!;
       found = op.attrs[CELL_FILE] === undefined ? new ModuleArea(op, device).count() : { ...noResources(), dsp: 1 };
       for (const o of op.body.ops)
-        if (o.name === "rtl.instance") found = addResources(found, areaOf(strAttr(o, "module")));
+        if (isRtl(o, "rtl.instance")) found = addResources(found, areaOf(strAttr(o, "module")));
       known.set(name, found);
     }
     return found;
   };
-  for (const op of module.body.ops) if (op.name === "rtl.module") areaOf(strAttr(op, "sym"));
+  for (const op of rtlModules(module)) areaOf(strAttr(op, "sym"));
   return new Map(
     [...known].map(([name, r]) => [name, { lut: Math.round(r.lut), ff: Math.round(r.ff), dsp: r.dsp, bram: r.bram }]),
   );
 }
-
-/** Operations whose bits are wires. */
-const WIRES: ReadonlySet<string> = new Set(["rtl.cast", "rtl.extract", "rtl.concat", "rtl.shl", "rtl.shr", "rtl.not"]);
 
 class ModuleArea {
   private readonly r = noResources();
@@ -62,64 +61,64 @@ class ModuleArea {
   private readonly absorbed = new Set<Value>();
 
   private add(op: Op): void {
-    const { r, d } = this;
-    switch (op.name) {
-      case "rtl.add":
-      case "rtl.sub":
-        r.lut += this.sum(op);
-        return;
-      case "rtl.lt":
-      case "rtl.le":
-        r.lut += this.order(op);
-        return;
-      case "rtl.eq":
-      case "rtl.ne":
-        r.lut += this.equality(op);
-        return;
-      case "rtl.mul": {
-        const [a, b] = op.operands.map((v) => bitsOf(v.type));
-        const area = multiplierArea(d, fixed(a!.width, 0, a!.signed), fixed(b!.width, 0, b!.signed));
-        r.lut += area.lut;
-        r.dsp += area.dsp;
-        return;
-      }
-      case "rtl.and":
-      case "rtl.or":
-      case "rtl.xor":
-      case "rtl.mux":
-        return this.gate(op);
-      case "rtl.select": {
-        const n = op.operands.length - 1;
-        if (n === 2) return this.gate(op);
-        r.lut += muxLuts(d, n) * bitsOf(op.result.type).width;
-        return;
-      }
-      case "rtl.reg":
-        return this.register(op);
-      case "rtl.memory": {
-        const s = ramStorage(
-          d,
-          intAttr(op, "depth"),
-          bitsOf(op.operand(1).type).width,
-          intAttr(op, "read_latency") === 1,
-          styleOf(op),
-        );
-        r.lut += s.lut;
-        r.ff += s.ff;
-        r.bram += s.bram;
-        return;
-      }
-      case "rtl.rom": {
-        const s = romStorage(d, denseAttr(op, "values"), intAttr(op, "read_latency") === 1, styleOf(op));
-        r.lut += s.lut;
-        r.ff += s.ff;
-        r.bram += s.bram;
-        return;
-      }
-      default:
-        return;
-    }
+    rtlEntry(this.costs, op)(op);
   }
+  private luts(n: number): void {
+    this.r.lut += n;
+  }
+  private store({ lut, ff, bram }: Storage): void {
+    this.r.lut += lut;
+    this.r.ff += ff;
+    this.r.bram += bram;
+  }
+
+  /** What each operation adds; nothing where its bits are wires. */
+  private readonly costs: Readonly<Record<RtlName, (op: Op) => void>> = {
+    "rtl.module": () => undefined,
+    "rtl.output": () => undefined,
+    // Counted where the modules are added up.
+    "rtl.instance": () => undefined,
+    "rtl.constant": () => undefined,
+    "rtl.cast": () => undefined,
+    "rtl.extract": () => undefined,
+    "rtl.concat": () => undefined,
+    "rtl.shl": () => undefined,
+    "rtl.shr": () => undefined,
+    // Goes into the tables of its readers.
+    "rtl.not": () => undefined,
+    "rtl.add": (op) => this.luts(this.sum(op)),
+    "rtl.sub": (op) => this.luts(this.sum(op)),
+    "rtl.lt": (op) => this.luts(this.order(op)),
+    "rtl.le": (op) => this.luts(this.order(op)),
+    "rtl.eq": (op) => this.luts(this.equality(op)),
+    "rtl.ne": (op) => this.luts(this.equality(op)),
+    "rtl.mul": (op) => {
+      const factor = (i: number): FixedType => {
+        const { width, signed } = bitsOf(op.operand(i).type);
+        return fixed(width, 0, signed);
+      };
+      const area = multiplierArea(this.d, factor(0), factor(1));
+      this.luts(area.lut);
+      this.r.dsp += area.dsp;
+    },
+    "rtl.and": (op) => this.gate(op),
+    "rtl.or": (op) => this.gate(op),
+    "rtl.xor": (op) => this.gate(op),
+    "rtl.mux": (op) => this.gate(op),
+    "rtl.select": (op) => {
+      const n = op.operands.length - 1;
+      if (n === 2) this.gate(op);
+      else this.luts(muxLuts(this.d, n) * bitsOf(op.result.type).width);
+    },
+    "rtl.reg": (op) => this.register(op),
+    "rtl.memory": (op) => {
+      const { width } = bitsOf(op.operand(1).type);
+      const registered = intAttr(op, "read_latency") === 1;
+      this.store(ramStorage(this.d, intAttr(op, "depth"), width, registered, styleOf(op)));
+    },
+    "rtl.rom": (op) =>
+      this.store(romStorage(this.d, denseAttr(op, "values"), intAttr(op, "read_latency") === 1, styleOf(op))),
+  };
 
   /** A carry chain: a table for each bit in which two numbers meet. */
   private sum(op: Op): number {
@@ -139,10 +138,10 @@ class ModuleArea {
   /** Bits of a number before its sign repeats itself; 0 for a constant, which shapes the tables of the other. */
   private extent(v: Value): { width: number; signed: boolean } {
     let x = v;
-    while (x.def?.name === "rtl.cast" && bitsOf(x.def.operand(0).type).width <= bitsOf(x.type).width)
+    while (isRtl(x.def, "rtl.cast") && bitsOf(x.def.operand(0).type).width <= bitsOf(x.type).width)
       x = x.def.operand(0);
     const t = bitsOf(x.type);
-    return { width: x.def?.name === "rtl.constant" ? 0 : t.width, signed: t.signed };
+    return { width: constantOf(x) !== undefined ? 0 : t.width, signed: t.signed };
   }
 
   private order(op: Op): number {
@@ -169,7 +168,7 @@ class ModuleArea {
     const gates: Value[] = [];
     for (const operand of op.operands) {
       const v = throughWires(operand);
-      if (v.def?.name === "rtl.constant") continue;
+      if (constantOf(v) !== undefined) continue;
       if (v.def !== undefined && this.leaves.has(v) && readers(v) === 1) gates.push(v);
       leaves.add(v);
     }
@@ -190,7 +189,7 @@ class ModuleArea {
     const width = bitsOf(op.result.type).width;
     const from = throughWires(op.operand(0));
     // A product's register is part of the block; where tools leave it outside, cells bring their own.
-    if (from.def?.name === "rtl.mul" && readers(from) === 1 && d.family.foldsProducts) return;
+    if (isRtl(from.def, "rtl.mul") && readers(from) === 1 && d.family.foldsProducts) return;
     if (d.family.shiftRegister > 0 && op.attrs["reset"] === undefined) {
       const place = chain(op);
       if (place.length >= SHIFT_REGISTER) {
@@ -212,10 +211,25 @@ function styleOf(op: Op): Storage["style"] {
   return strAttr(op, "style") === "block" ? "block" : "distributed";
 }
 
+/** Whether the result's bits are those of one operand, moved or inverted: no table is needed for them. */
+function isWire(op: Op): boolean {
+  return isCombinational(op) && WIRES[op.name] && op.operands.length === 1;
+}
+
+const WIRES: Readonly<Record<CombinationalName, boolean>> = {
+  ...forCombinational(false),
+  "rtl.cast": true,
+  "rtl.extract": true,
+  "rtl.concat": true,
+  "rtl.shl": true,
+  "rtl.shr": true,
+  "rtl.not": true,
+};
+
 /** What a value is before wires. */
 function throughWires(v: Value): Value {
   let x = v;
-  while (x.def !== undefined && WIRES.has(x.def.name) && x.def.operands.length === 1) x = x.def.operand(0);
+  while (x.def !== undefined && isWire(x.def)) x = x.def.operand(0);
   return x;
 }
 
@@ -223,10 +237,10 @@ function throughWires(v: Value): Value {
 function isProduct(v: Value): boolean {
   const x = throughWires(v);
   const y =
-    x.def?.name === "rtl.reg" && x.def.attrs["reset"] === undefined && readers(x) === 1
+    isRtl(x.def, "rtl.reg") && x.def.attrs["reset"] === undefined && readers(x) === 1
       ? throughWires(x.def.operand(0))
       : x;
-  return y.def?.name === "rtl.mul" && readers(y) === 1;
+  return isRtl(y.def, "rtl.mul") && readers(y) === 1;
 }
 
 function readers(v: Value): number {
@@ -240,7 +254,7 @@ function treeLuts(n: number, inputs: number): number {
 
 /** Length of the row of registers that `op` is part of, and whether it is the last one. */
 function chain(op: Op): { length: number; last: boolean } {
-  const plain = (o: Op | undefined): o is Op => o?.name === "rtl.reg" && o.attrs["reset"] === undefined;
+  const plain = (o: Op | undefined): o is Op => isRtl(o, "rtl.reg") && o.attrs["reset"] === undefined;
   const enable = op.operands[1];
   const onward = (o: Op): Op | undefined => {
     const next = o.result.uses.length === 1 ? o.result.uses[0]!.op : undefined;

@@ -18,8 +18,8 @@ export interface ChannelCost {
   readonly cycles: number;
   readonly resources: Resources;
   /** Share of the words that the first step waits for, and share of the steps that come after the last word. */
-  readonly head: number;
-  readonly tail: number;
+  readonly headShare: number;
+  readonly tailShare: number;
 }
 
 /** Words of room in the ring of a FIFO, where only the timeline knows how many there will be. */
@@ -75,7 +75,7 @@ export class ChannelCosts {
       const whole: StreamPlan = { ...stream, repeat, held: isHeld(stream, repeat, steps) };
       const cycles = streamCycles(whole);
       if (cycles <= MAX_STREAM_OVERHEAD * Math.max(order.words, steps))
-        return { cycles, resources: this.area({ ...stream, held: whole.held }, elem), ...streamLag(stream) };
+        return { cycles, resources: this.area({ ...stream, held: whole.held }, elem), ...waitFor(stream) };
     }
     const memory = planMemory(order, table);
     const last = memory.need[memory.need.length - 1]!;
@@ -83,8 +83,8 @@ export class ChannelCosts {
     return {
       cycles: consumerCycles(memory) * factor,
       resources: this.area(memory, elem),
-      head: memory.need[0]! / memory.words,
-      tail: (memory.need.length - complete) / memory.need.length,
+      headShare: memory.need[0]! / memory.words,
+      tailShare: (memory.need.length - complete) / memory.need.length,
     };
   }
 
@@ -94,10 +94,10 @@ export class ChannelCosts {
   }
 }
 
-function streamLag(p: StreamPlan): { head: number; tail: number } {
+function waitFor(p: StreamPlan): { headShare: number; tailShare: number } {
   const need = (g: number): number => p.need[Math.min(p.ready[g]!, p.fetches - 1)]!;
   const last = need(p.groups - 1);
   let complete = p.groups - 1;
   while (complete > 0 && need(complete - 1) === last) complete--;
-  return { head: need(0) / p.words, tail: (p.groups - complete) / p.groups };
+  return { headShare: need(0) / p.words, tailShare: (p.groups - complete) / p.groups };
 }

@@ -2,6 +2,7 @@
 import { allocate, Dense } from "../../ir/attributes.js";
 import type { Op } from "../../ir/core.js";
 import { denseAttr } from "../../ir/define-op.js";
+import { fxConstant } from "../../ir/fx/index.js";
 import { loopNest, type KernelSpec, type Loop } from "../../ir/flow/kernel.js";
 import { scaleRange, unionRanges } from "../../ir/fixed-arith.js";
 import { typeOfRange, wideRange, type FixedType } from "../../ir/types.js";
@@ -40,7 +41,7 @@ export function sumType(term: FixedType, n: number, acc: FixedType): FixedType {
 
 /** A product of two variables (or of a variable and a weight from memory), as against one by a constant in the body. */
 export function opIsMultiplier(o: Op): boolean {
-  return o.operands.every((v) => v.def?.name !== "fx.constant");
+  return o.operands.every((v) => fxConstant(v) === undefined);
 }
 
 /** Whether operand `i` is a constant tensor. */

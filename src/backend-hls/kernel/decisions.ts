@@ -68,7 +68,6 @@ export function numberBits(n: number): number {
 }
 
 // --- comparisons with constants
-//   -----------------------------------------------------------------------------------------
 
 /** Bits of a number that one lookup table compares with a constant. */
 export function chunkBits(d: Device): number {
@@ -92,7 +91,6 @@ export function tableLevels(d: Device, bits: number): number {
 }
 
 // --- tables of nodes
-//   ------------------------------------------------------------------------------------------------------
 
 /** Nodes of one level of the trees of a lane. Leaves that are reached earlier go on as nodes that decide nothing. */
 export interface Level {

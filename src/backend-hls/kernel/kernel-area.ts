@@ -1,30 +1,28 @@
-/** Estimated area of a scheduled kernel, in the resources of a device. */
+/**
+ * What the search prices the candidates of a kernel by, before there is a pipeline: many thousand of them. Designs that
+ * are tried out are counted on their hardware (`emit/rtl-area.ts`).
+ */
 import { Dense } from "../../ir/attributes.js";
-import type { Block, Op, Value } from "../../ir/core.js";
+import type { Op } from "../../ir/core.js";
 import { denseAttr } from "../../ir/define-op.js";
 import { isFeatureIterator, laneCount, loopNest, unrollOf, type KernelSpec } from "../../ir/flow/kernel.js";
 import { source } from "../../ir/eval/flow.js";
 import { outerRange, type FixedType } from "../../ir/types.js";
 import type { Device } from "../device/devices.js";
+import { bodyOf, isFx } from "../../ir/fx/index.js";
 import { opArea } from "../device/operators.js";
 import { addTo, noResources, type Resources, rounded } from "../device/resources.js";
 import { muxLuts, romStorage } from "../device/storage.js";
-import {
-  adderBits,
-  type AdderGraph,
-  adderTables,
-  bitsOfInterval,
-  buildAdderGraph,
-  type GraphOutput,
-} from "./adder-graph.js";
-import { accumulatorLoops, isConstantOperand, isFixedOperand, sumType, weightTable, weightWords } from "./datapath.js";
+import { adderTables } from "./adder-graph.js";
+import { buildAdderGraph } from "./build-adder-graph.js";
+import { accumulatorLoops, isConstantOperand, isFixedOperand, weightTable } from "./datapath.js";
 import { compareLevels, ensembleOf, hasFixedTrees, mostLeaves, roughWalkBits, stepsOf, tallest } from "./decisions.js";
-import { type GraphStages, isRegisteredTable, type Pipeline } from "./pipeline.js";
-import { packingOf, plainProduct, type ProductPlan } from "./products.js";
+import { isRegisteredTable } from "./pipeline.js";
+import { packingOf, plainProduct } from "./products.js";
 
 /** Scalar products that the kernel forms per cycle when all lanes are busy, products by constants included. */
 export function kernelMultipliers(op: Op, spec: KernelSpec): number {
-  const count = (region: number): number => op.regions[region]!.ops.filter((o) => o.name === "fx.mul").length;
+  const count = (region: number): number => op.regions[region]!.ops.filter((o) => isFx(o, "fx.mul")).length;
   return count(0) * laneCount(spec) + count(1) * lanesOf(spec, "parallel");
 }
 
@@ -32,17 +30,9 @@ function lanesOf(spec: KernelSpec, kind: "parallel" | "reduction"): number {
   return spec.iterators.reduce((n, it) => (it.kind === kind ? n * unrollOf(spec, it.name) : n), 1);
 }
 
-/**
- * Area of the datapath, its control and its weights. With the product plan and pipeline of the final design registers
- * and adders are counted as they are generated; without, quickly and from the schedule alone.
- */
-export function kernelResources(
-  d: Device,
-  op: Op,
-  spec: KernelSpec,
-  built?: { readonly products: ProductPlan; readonly pipeline: Pipeline },
-): Resources {
-  const r = built === undefined ? roughDatapath(d, op, spec) : datapath(d, op, spec, built.products, built.pipeline);
+/** Area of the datapath, its control and its weights, from loop order and unroll factors alone. */
+export function kernelResources(d: Device, op: Op, spec: KernelSpec): Resources {
+  const r = datapath(d, op, spec);
   const nest = loopNest(spec);
   spec.operands.forEach((o, i) => {
     if (!isConstantOperand(spec, i)) return;
@@ -50,19 +40,20 @@ export function kernelResources(
     const depth = nest.filter((l) => involved(l.index)).reduce((n, l) => n * l.trips, 1);
     if (depth === 1) return;
     const lanes = spec.iterators.reduce((n, it, k) => (involved(k) ? n * (spec.schedule!.unroll[it.name] ?? 1) : n), 1);
-    const weights =
-      built === undefined ? typicalTable(depth, lanes, elemOf(spec, i)) : weightWords(weightTable(spec, i));
-    addTo(r, romStorage(d, weights, true));
+    addTo(r, romStorage(d, typicalTable(depth, lanes, elemOf(spec, i)), true));
   });
   op.regions.forEach((region, phase) => {
     const copies = lanesOf(spec, "parallel") * (phase === 0 ? lanesOf(spec, "reduction") : 1);
     for (const o of region.ops)
-      if (o.name === "fx.table") addTo(r, romStorage(d, denseAttr(o, "values"), isRegisteredTable(o)), copies);
+      if (isFx(o, "fx.table")) addTo(r, romStorage(d, denseAttr(o, "values"), isRegisteredTable(o)), copies);
   });
   r.lut += 20 + nest.length * 8;
-  r.ff += 10 + nest.length * 6 + (built?.pipeline.depth ?? 6) * 2;
+  r.ff += 10 + nest.length * 6 + TYPICAL_DEPTH * 2;
   return rounded(r);
 }
+
+/** Stages of a pipeline, as far as its control is concerned. */
+const TYPICAL_DEPTH = 6;
 
 const typical = new Map<string, Dense>();
 
@@ -123,154 +114,7 @@ function accumulatorLuts(spec: KernelSpec): number {
   return spec.accType.width * (2 + (depth > 1 ? Math.ceil(depth / 32) : 0));
 }
 
-// --- the final design
-//   -------------------------------------------------------------------------------------------------
-
-function datapath(d: Device, op: Op, spec: KernelSpec, plan: ProductPlan, p: Pipeline): Resources {
-  const r = noResources();
-  const registers = (width: number, from: number, to: number): void => {
-    r.ff += width * Math.max(0, to - from);
-  };
-  const { products, lanes, units } = plan;
-  const { reductions } = accumulatorLoops(spec);
-  const termType = op.regions[0]!.terminator.operand(0).type as FixedType;
-  const taken = p.accStage ?? p.carryStage ?? p.folded.stage;
-  for (const unit of units) {
-    if (unit.graph !== undefined) {
-      const stages = p.graphStages.get(unit.graph)!;
-      const graph = unit.graph;
-      r.lut += graph.nodes.reduce(
-        (n, node) => n + (d.family.carryCell > 1 ? adderBits(node) : adderTables(graph, node)),
-        0,
-      );
-      for (const { width, from, to } of graphValues(unit.graph, stages, p.operandStage)) registers(width, from, to);
-      unit.graph.outputs.forEach((o, i) => {
-        if (o.negative && !p.absorbsSign) r.lut += spec.accType.width;
-        if (o.node >= 0) registers(outputBits(unit.graph!, o), stages.outputs[i]!, p.accStage ?? p.folded.stage);
-      });
-      continue;
-    }
-    const pair = products.kind === "packed" && unit.outputs.length === 2 ? products : undefined;
-    const copies = pair === undefined ? unit.outputs.length : 1;
-    if (products.kind === "trees") addTo(r, treeResources(d, spec, lanes.terms.length * copies, copies));
-    else if (pair === undefined) {
-      for (const o of op.regions[0]!.ops) addTo(r, opArea(d, o), copies * lanes.terms.length);
-      r.ff += copies * lanes.terms.length * bodyRegisters(op.regions[0]!, p, p.operandStage);
-    } else r.dsp += lanes.terms.length;
-    const ends = p.treeStages[0] ?? taken;
-    const productBits = pair === undefined ? copies * termType.width : pair.shift + termType.width;
-    registers(lanes.terms.length * productBits, p.term.stage, ends);
-    // The tree, for each output.
-    let count = lanes.terms.length;
-    let covered = 1;
-    p.treeStages.forEach((_, level) => {
-      covered *= 2;
-      const width = spec.combiner === "add" ? sumType(termType, covered, spec.accType).width : spec.accType.width;
-      const additions = Math.floor(count / 2);
-      count = Math.ceil(count / 2);
-      const each =
-        spec.combiner === "add"
-          ? width - (d.family.carryCell > 1 ? 0 : 1) + (pair?.borrows === true ? 0.5 : 0)
-          : 1.5 * width;
-      r.lut += unit.outputs.length * additions * each;
-      registers(unit.outputs.length * count * width, p.treeStages[level]!, p.treeStages[level + 1] ?? taken);
-    });
-    if (p.carryStage !== undefined && pair !== undefined) r.lut += spec.accType.width;
-  }
-  const outputs = lanes.outputs.length;
-  if (reductions.length > 0) {
-    r.lut += outputs * accumulatorLuts(spec);
-    r.ff += outputs * spec.accType.width;
-  }
-  for (const o of op.regions[1]!.ops) if (o !== plan.added) addTo(r, opArea(d, o), outputs);
-  r.ff += outputs * bodyRegisters(op.regions[1]!, p, p.folded.stage);
-  const result = op.regions[1]!.terminator.operand(0);
-  registers(
-    outputs * spec.resultElem.width,
-    (result.def === undefined ? undefined : p.stageOf.get(result.def)) ?? p.folded.stage,
-    p.depth,
-  );
-  // Operands: a register each where a buffer brings them, and as many more as the datapath asks them to wait.
-  spec.operands.forEach((o, i) => {
-    if (isConstantOperand(spec, i)) return;
-    const width = new Set(units.flatMap((u) => u.reads[i]!)).size * elemOf(spec, i).width;
-    const first = Math.min(1, p.operandStage);
-    r.ff += width * first;
-    registers(width, first, o.phase === "body" ? p.operandStage : p.folded.stage);
-  });
-  if (products.kind === "packed" && products.borrows && !isConstantOperand(spec, products.packed)) {
-    const pairs = new Set(
-      units
-        .filter((u) => u.outputs.length === 2)
-        .flatMap((u) =>
-          u.index[products.packed]![0]!.map(
-            (n, t) => `${u.reads[products.packed]![n]}:${u.reads[products.packed]![u.index[products.packed]![1]![t]!]}`,
-          ),
-        ),
-    );
-    r.lut += pairs.size * (elemOf(spec, products.packed).width + 1);
-  }
-  return r;
-}
-
-function outputBits(graph: AdderGraph, o: GraphOutput): number {
-  return Math.max(
-    1,
-    bitsOfInterval(
-      o.node < graph.inputs.length ? graph.inputs[o.node]! : graph.nodes[o.node - graph.inputs.length]!.range,
-    ),
-  );
-}
-
-/** How long each value of a graph is waited for by other sums. */
-function graphValues(
-  graph: AdderGraph,
-  stages: GraphStages,
-  first: number,
-): { width: number; from: number; to: number }[] {
-  const n = graph.inputs.length;
-  const data = n - graph.constants;
-  const values = [
-    ...graph.inputs.map((i, k) => ({ width: k < data ? Math.max(1, bitsOfInterval(i)) : 0, from: first, to: first })),
-    ...graph.nodes.map((node, i) => ({
-      width: Math.max(1, bitsOfInterval(node.range)),
-      from: stages.nodes[i]!,
-      to: stages.nodes[i]!,
-    })),
-  ];
-  graph.nodes.forEach((node, i) => {
-    for (const v of [node.a, node.b]) values[v]!.to = Math.max(values[v]!.to, stages.nodes[i]!);
-  });
-  graph.outputs.forEach((o, i) => {
-    if (o.node >= 0) values[o.node]!.to = Math.max(values[o.node]!.to, stages.outputs[i]!);
-  });
-  return values.slice(0, n).concat(values.slice(n));
-}
-
-/** Registers between the operations of a body, one lane: each value until its last reader. */
-function bodyRegisters(block: Block, p: Pipeline, start: number): number {
-  // What has no stage of its own is there from the start: arguments, and sums that an adder graph has done.
-  const made = (v: Value): number =>
-    v.def === undefined || !p.stageOf.has(v.def)
-      ? start
-      : (p.constantProducts.get(v.def)?.stages.outputs[0] ??
-        p.stageOf.get(v.def)! + (p.cellOf.get(v.def)?.latency ?? (p.splitRequantize.has(v.def) ? 1 : 0)));
-  const last = new Map<Value, number>();
-  for (const o of block.ops) {
-    const stage = p.stageOf.get(o);
-    if (stage !== undefined)
-      for (const v of o.operands) if (v.def?.name !== "fx.constant") last.set(v, Math.max(last.get(v) ?? 0, stage));
-  }
-  let ff = 0;
-  for (const o of block.ops) if (p.splitRequantize.has(o)) ff += (o.operand(0).type as FixedType).width;
-  for (const [v, stage] of last) ff += (v.type as FixedType).width * Math.max(0, stage - made(v));
-  return ff;
-}
-
-// --- for the search
-//   ---------------------------------------------------------------------------------------------------
-
-function roughDatapath(d: Device, op: Op, spec: KernelSpec): Resources {
+function datapath(d: Device, op: Op, spec: KernelSpec): Resources {
   const outputs = lanesOf(spec, "parallel");
   const terms = lanesOf(spec, "reduction");
   const product = plainProduct(op, spec);
@@ -288,15 +132,15 @@ function roughDatapath(d: Device, op: Op, spec: KernelSpec): Resources {
     if (terms > features) r.lut += outputs * (terms / features - 1) * Math.max(4, width - 2);
   } else {
     const blocks = product === undefined ? 1 : blockShare(d, spec, product);
-    for (const o of op.regions[0]!.ops) {
+    for (const o of bodyOf(op.regions[0]!).ops) {
       const a = opArea(d, o);
       r.lut += outputs * terms * a.lut;
-      r.dsp += outputs * terms * a.dsp * (o.name === "fx.mul" ? blocks : 1);
+      r.dsp += outputs * terms * a.dsp * (isFx(o, "fx.mul") ? blocks : 1);
     }
     if (terms > 1) r.lut += outputs * (terms - 1) * (spec.combiner === "add" ? Math.max(4, width - 2) : width * 1.5);
     r.ff += outputs * terms * 2 * (spec.combiner === "add" ? width * 0.6 : width);
   }
-  for (const o of op.regions[1]!.ops) addTo(r, opArea(d, o), outputs);
+  for (const o of bodyOf(op.regions[1]!).ops) addTo(r, opArea(d, o), outputs);
   if (accumulatorLoops(spec).reductions.length > 0) {
     r.lut += outputs * accumulatorLuts(spec);
     r.ff += outputs * width;

@@ -6,11 +6,12 @@
 import type { Block, Op, Value } from "../../ir/core.js";
 import { denseAttr } from "../../ir/define-op.js";
 import type { KernelSpec } from "../../ir/flow/kernel.js";
+import { bodyOf, isFx } from "../../ir/fx/index.js";
 import type { FixedType } from "../../ir/types.js";
 import type { Device } from "../device/devices.js";
 import type { MultiplierCell } from "../device/family.js";
 import { multiplierCell } from "../device/multiplier-cell.js";
-import { addDelay, chooseDelay, opDelay } from "../device/operators.js";
+import { addDelay, chooseDelay, kindOf, opDelay } from "../device/operators.js";
 import { romStorage, type Storage } from "../device/storage.js";
 import { type AdderGraph, bitsOfInterval, type GraphOutput } from "./adder-graph.js";
 import { productByConstant } from "./constant-product.js";
@@ -72,23 +73,23 @@ export interface Pipeline {
   /** Cycles from a firing step to the push of its result. */
   readonly depth: number;
   /** Nanoseconds into that cycle at which the result is there, where no register stands behind it. */
-  readonly rest: number;
+  readonly resultNs: number;
 }
 
 /** What is around a kernel, as far as its pipeline needs to know. */
 export interface Surroundings {
   /** Whether operand i comes out of a block RAM, whose data take a part of the cycle, rather than out of registers. */
-  readonly late: (operand: number) => boolean;
+  readonly fromBlockRam: (operand: number) => boolean;
   /**
    * Where the body's operand comes straight from another kernel or a port: nanoseconds into the firing cycle at which
    * it is there.
    */
-  readonly arrival?: number;
+  readonly operandNs?: number;
   /**
    * Where the result goes on as it is, without a register behind it: nanoseconds that at least are left for what takes
    * it.
    */
-  readonly exit?: number;
+  readonly onwardNs?: number;
 }
 
 export function planPipeline(
@@ -97,7 +98,7 @@ export function planPipeline(
   plan: ProductPlan,
   device: Device,
   clockMhz: number,
-  { late, arrival, exit }: Surroundings,
+  { fromBlockRam, operandNs, onwardNs }: Surroundings,
 ): Pipeline {
   const { products } = plan;
   const { base } = device.timing;
@@ -107,7 +108,7 @@ export function planPipeline(
   const splitRequantize = new Set<Op>();
   const styleOf = new Map<Op, Storage["style"]>();
   const slots = new Map<Value, Slot>();
-  const start: Slot = arrival === undefined ? { stage: 1, ns: base } : { stage: 0, ns: Math.max(base, arrival) };
+  const start: Slot = operandNs === undefined ? { stage: 1, ns: base } : { stage: 0, ns: Math.max(base, operandNs) };
   const clock = new StageClock(device, clockMhz, start.stage);
   const { period } = clock;
   const memory: Slot = { stage: 1, ns: Math.max(base, device.timing.memory) };
@@ -121,27 +122,28 @@ export function planPipeline(
       const v = args[k + (folded === undefined ? 0 : 1)]!;
       const constant = isConstantOperand(spec, i);
       // Tables of weights are read in the cycle before; what else waits, waits in registers.
-      const isLate = late(i) && (constant || stage === memory.stage);
-      if (isLate) fromMemory.add(v);
+      const inMemory = fromBlockRam(i) && (constant || stage === memory.stage);
+      if (inMemory) fromMemory.add(v);
       slots.set(
         v,
-        isLate ? { stage, ns: memory.ns } : !constant && stage === start.stage ? start : { stage, ns: base },
+        inMemory ? { stage, ns: memory.ns } : !constant && stage === start.stage ? start : { stage, ns: base },
       );
     });
   };
   const run = (block: Block): Slot => {
-    for (const o of block.ops) {
-      if (o.name === "fx.yield") return slots.get(o.operand(0))!;
+    const { ops, result } = bodyOf(block);
+    for (const o of ops) {
+      const kind = kindOf(o);
       if (o === plan.added) {
         // The graphs have done it.
         slots.set(o.result, slots.get(block.args[0]!)!);
         continue;
       }
-      if (o.name === "fx.constant") {
+      if (kind === "constant") {
         slots.set(o.result, { stage: 0, ns: 0 });
         continue;
       }
-      if (o.name === "fx.mul" && !opIsMultiplier(o)) {
+      if (kind === "product" && !opIsMultiplier(o)) {
         const { varying, graph } = productByConstant(o);
         const input = slots.get(o.operand(varying))!;
         const { stages, outputs } = placeGraph(clock, graph, [input], spec.accType.width);
@@ -150,14 +152,14 @@ export function planPipeline(
         slots.set(o.result, outputs[0]!);
         continue;
       }
-      if (o.name === "fx.requantize") {
+      if (kind === "requantize") {
         const { slot, rounded } = clock.requantize(o, slots.get(o.operand(0))!);
         stageOf.set(o, rounded ?? slot.stage);
         if (rounded !== undefined) splitRequantize.add(o);
         slots.set(o.result, slot);
         continue;
       }
-      const multiplies = o.name === "fx.mul";
+      const multiplies = kind === "product";
       // Multipliers sit between registers of their own, which tools fold into the block.
       const inputs = o.operands.map((v) => slots.get(v)!);
       let slot = clock.operation(o, inputs);
@@ -178,7 +180,7 @@ export function planPipeline(
         cellOf.set(o, cell);
         slot = { stage: slot.stage + cell.latency, ns: Math.max(base, cell.exit) };
       }
-      if (o.name === "fx.table") {
+      if (kind === "table") {
         const registered = isRegisteredTable(o);
         const { style } = romStorage(device, denseAttr(o, "values"), registered);
         styleOf.set(o, style);
@@ -198,7 +200,7 @@ export function planPipeline(
       }
       slots.set(o.result, slot);
     }
-    throw new Error("body without fx.yield");
+    return slots.get(result)!;
   };
   const { lanes } = plan;
   const elem = (i: number): FixedType => (spec.operands[i]!.value.type as { elem: FixedType }).elem;
@@ -223,7 +225,7 @@ export function planPipeline(
     ));
   } else if (products.kind === "adders") {
     const negates = (o: GraphOutput): boolean => o.negative && !absorbsSign;
-    const varying = late(products.varying) ? memory : start;
+    const varying = fromBlockRam(products.varying) ? memory : start;
     for (const { graph } of plan.units) {
       if (graph === undefined || graphStages.has(graph)) continue;
       const data = graph.inputs.map(
@@ -239,8 +241,8 @@ export function planPipeline(
       const subtracts = products.borrows && !isConstantOperand(spec, products.packed);
       if (subtracts)
         operandStage =
-          clock.place([late(products.packed) ? memory : start], addDelay(device, elem(products.packed).width)).stage +
-          1;
+          clock.place([fromBlockRam(products.packed) ? memory : start], addDelay(device, elem(products.packed).width))
+            .stage + 1;
     }
     bind("body", operandStage);
     term = run(op.regions[0]!);
@@ -279,9 +281,9 @@ export function planPipeline(
   const result = run(op.regions[1]!);
   const last = Math.max(start.stage, result.stage);
   const end =
-    exit !== undefined && (result.stage < last || result.ns + exit <= period)
-      ? { depth: last, rest: result.stage < last ? base : result.ns }
-      : { depth: last + 1, rest: base };
+    onwardNs !== undefined && (result.stage < last || result.ns + onwardNs <= period)
+      ? { depth: last, resultNs: result.stage < last ? base : result.ns }
+      : { depth: last + 1, resultNs: base };
   return {
     stageOf,
     cellOf,
@@ -375,7 +377,7 @@ function placeGraph(
 
 /** Whether a sum with something else is all that reads `v`. */
 function isAddedOnce(v: Value): boolean {
-  return v.uses.length === 1 && v.uses[0]!.op.name === "fx.add";
+  return v.uses.length === 1 && isFx(v.uses[0]!.op, "fx.add");
 }
 
 function later(a: Slot, b: Slot): boolean {

@@ -15,10 +15,12 @@
 import type { Op } from "../../ir/core.js";
 import { source } from "../../ir/eval/flow.js";
 import { isFeatureIterator, type KernelSpec } from "../../ir/flow/kernel.js";
+import { isFx } from "../../ir/fx/index.js";
 import { NUMBER_WIDTH, outerRange, rawRange, type FixedType } from "../../ir/types.js";
 import { lanePoints, readTable } from "../channel/access.js";
 import type { Device } from "../device/devices.js";
-import { type AdderGraph, bitsOfInterval, buildAdderGraph, type Interval } from "./adder-graph.js";
+import { type AdderGraph, bitsOfInterval, type Interval } from "./adder-graph.js";
+import { buildAdderGraph } from "./build-adder-graph.js";
 import {
   accumulatorLoops,
   isFixedOperand,
@@ -78,7 +80,7 @@ export function plainProduct(op: Op, spec: KernelSpec): readonly [number, number
   const [mul, end, ...more] = op.regions[0]!.ops;
   if (
     more.length > 0 ||
-    mul?.name !== "fx.mul" ||
+    !isFx(mul, "fx.mul") ||
     end?.operand(0) !== mul.result ||
     (spec.combiner !== "add" && spec.combiner !== "none")
   )
@@ -232,7 +234,6 @@ function unitOf(
 }
 
 // --- constant matrices
-//   ------------------------------------------------------------------------------------------------
 
 /**
  * The epilogue's first operation, where it adds a constant per lane to a sum that is whole: its operand, and the places
@@ -245,7 +246,7 @@ function constantAddition(
   const epilogue = op.regions[1]!;
   const sum = epilogue.args[0]!;
   const add = sum.uses[0]?.op;
-  if (sum.uses.length !== 1 || add?.name !== "fx.add" || accumulatorLoops(spec).reductions.length > 0) return undefined;
+  if (sum.uses.length !== 1 || !isFx(add, "fx.add") || accumulatorLoops(spec).reductions.length > 0) return undefined;
   const other = add.operands.find((v) => v !== sum);
   const operands = spec.operands.flatMap((o, i) => (o.phase === "epilogue" ? [i] : []));
   const operand = other === undefined ? undefined : operands[epilogue.args.indexOf(other) - 1];
@@ -345,7 +346,6 @@ function cachedGraph(
 }
 
 // --- two products in one multiplier block
-//   -------------------------------------------------------------------------------
 
 /**
  * Whether `(b1 * 2^s + b2) * a` fits a multiplier block: s bits hold the lower product, the packed factor takes s more

@@ -3,9 +3,9 @@
  * would not fit into what is left of the clock period.
  */
 import type { Op } from "../../ir/core.js";
-import type { FixedType } from "../../ir/types.js";
+import { fixedType } from "../../ir/fx/index.js";
 import { type Device, usablePeriod } from "../device/devices.js";
-import { carryDelay, opDelay, requantizeDelay } from "../device/operators.js";
+import { carryDelay, kindOf, opDelay, requantizeDelay } from "../device/operators.js";
 
 /** Point in time: a stage, and nanoseconds since its clock edge; of a sum, also when its lowest bits are there. */
 export interface Slot {
@@ -55,18 +55,12 @@ export class StageClock {
 
   /** A scalar operation of a body. */
   operation(op: Op, inputs: readonly Slot[]): Slot {
-    switch (op.name) {
-      case "fx.add":
-      case "fx.sub":
-        return this.sum(inputs, (op.result.type as FixedType).width);
-      default: {
-        const delay = opDelay(this.device, op);
-        const slot = this.place(inputs, delay);
-        // Only wires, as a product by a power of two: low bits stay early.
-        const { low } = inputs.find((s) => s.stage === slot.stage && s.ns === slot.ns) ?? {};
-        return delay > 0 || low === undefined ? slot : { ...slot, low };
-      }
-    }
+    if (kindOf(op) === "sum") return this.sum(inputs, fixedType(op.result.type).width);
+    const delay = opDelay(this.device, op);
+    const slot = this.place(inputs, delay);
+    // Only wires, as a product by a power of two: low bits stay early.
+    const { low } = inputs.find((s) => s.stage === slot.stage && s.ns === slot.ns) ?? {};
+    return delay > 0 || low === undefined ? slot : { ...slot, low };
   }
 
   /**

@@ -4,8 +4,10 @@ import { percent, short, widthsInWords } from "../../driver/comparison.js";
 import { runAction, type GlobalOptions } from "../action.js";
 import type { CliEnv } from "../env.js";
 import {
+  BIND_OPTION,
   DIM_OPTION,
   namedShape,
+  namedBound,
   namedSize,
   positiveInteger,
   SHAPE_OPTION,
@@ -35,6 +37,7 @@ export function compareCommand(env: CliEnv): Command {
     )
     .option(...SHAPE_OPTION, namedShape)
     .option(...DIM_OPTION, namedSize)
+    .option(...BIND_OPTION, namedBound)
     .option("--html <file>", "draw it: one HTML file that needs nothing else")
     .option("--samples <n>", "use at most so many samples, spread over the data", positiveInteger)
     .option("--json", "print everything as JSON")
@@ -43,7 +46,7 @@ export function compareCommand(env: CliEnv): Command {
       `
 Columns: SQNR is the signal-to-noise ratio of the tensor in the running network; "own" counts only the noise that
 the layer adds itself, with the float network's tensors as its inputs; "of output noise" is the share of the error
-at the outputs that the layer causes.
+at the outputs that the layer causes; "width by" names the rule that set the width (docs/width-rules.md).
 
 Example:
   $ onnx-hls compare net.onnx build --input test.npz --html accuracy.html`,
@@ -95,6 +98,7 @@ function summary(c: Comparison, html: string | undefined): string {
     db(l.own_sqnr_db),
     percent(l.output_share),
     l.cause === "none" ? "-" : l.cause,
+    l.rule ?? "-",
   ]);
   lines.push(
     table(
@@ -109,6 +113,7 @@ function summary(c: Comparison, html: string | undefined): string {
         "own dB",
         "of output noise",
         "mostly",
+        "width by",
       ],
       rows,
     ),

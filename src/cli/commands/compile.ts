@@ -9,14 +9,18 @@ import {
   type DetectorReport,
   type Minimize,
   type Target,
+  WIDTHS_CHOICES,
+  type WidthsChoice,
 } from "../../driver.js";
 import { runAction, type GlobalOptions } from "../action.js";
 import type { CliEnv } from "../env.js";
 import {
   axisWidth,
   budget,
+  BIND_OPTION,
   DIM_OPTION,
   namedShape,
+  namedBound,
   namedSize,
   names,
   positiveInteger,
@@ -35,6 +39,7 @@ interface Flags extends GlobalOptions, ShapeFlags {
   readonly output: string;
   readonly calib?: string;
   readonly precision?: string;
+  readonly widths?: WidthsChoice;
   readonly maxError?: readonly string[];
   readonly acceptAccuracy?: readonly string[];
   readonly holdOut?: number;
@@ -53,6 +58,7 @@ interface Flags extends GlobalOptions, ShapeFlags {
   readonly verifyEach: boolean;
   readonly passesAfter?: readonly string[];
   readonly plugin?: readonly string[];
+  readonly singleFile?: boolean;
   readonly json?: boolean;
 }
 
@@ -66,6 +72,12 @@ export function compileCommand(env: CliEnv): Command {
     .requiredOption("-o, --output <dir>", "folder for the results; made new, or replaced if onnx-hls wrote it")
     .option("--calib <data>", "representative inputs (.npz or .npy): chooses number formats and measures accuracy")
     .option("--precision <spec>", "bits of weights and activations: 8, w8a12; also of single layers: w8a12,NODE=w10")
+    .addOption(
+      new Option(
+        "--widths <how>",
+        "what decides widths: rules; or, by measuring what each does to the outputs, least-cost at the noise that the rules leave, or least-noise at their cost",
+      ).choices([...WIDTHS_CHOICES]),
+    )
     .option(
       "--max-error <bound>",
       "find the narrowest widths per layer within METRIC=VALUE or OUTPUT:METRIC=VALUE (mae, rmse, max, sqnr in dB, argmax); may be repeated",
@@ -126,6 +138,7 @@ export function compileCommand(env: CliEnv): Command {
     .option("--sensor <file>", "YAML file that describes a sensor: frames in, coordinates of peaks out")
     .option(...SHAPE_OPTION, namedShape)
     .option(...DIM_OPTION, namedSize)
+    .option(...BIND_OPTION, namedBound)
     .option(
       "--passes-after <stage=pipeline>",
       "run passes behind a stage: prepare, to-fixed, lower, schedule, hardware; may be repeated",
@@ -136,6 +149,7 @@ export function compileCommand(env: CliEnv): Command {
     .option("--dump-ir <dir>", "write the IR after each pass to numbered files")
     .option("--verify-each", "run the verifier after each pass", true)
     .option("--no-verify-each", "leave the verifier out (only to time the compiler)")
+    .option("--single-file", "put all Verilog of the package into one file as well: DIR/ip/TOP_all.v")
     .option("--json", "print report.json instead of the summary")
     .addHelpText(
       "after",
@@ -177,6 +191,7 @@ function compileOptions(f: Flags): CompileOptions {
     ...shapeOptions(f),
     ...(f.calib !== undefined && { calib: f.calib }),
     ...(f.precision !== undefined && { precision: f.precision }),
+    ...(f.widths !== undefined && { widths: f.widths }),
     ...(f.maxError !== undefined && { maxError: f.maxError }),
     ...(f.acceptAccuracy !== undefined && { acceptAccuracy: f.acceptAccuracy }),
     ...(f.holdOut !== undefined && { holdOut: f.holdOut }),
@@ -188,6 +203,7 @@ function compileOptions(f: Flags): CompileOptions {
     ...(f.config !== undefined && { config: f.config }),
     ...(f.sensor !== undefined && { sensor: f.sensor }),
     ...(f.passesAfter !== undefined && { extraPasses: joinExtraPasses(f.passesAfter.map(parseExtraPass)) }),
+    ...(f.singleFile !== undefined && { singleFile: f.singleFile }),
     ...(f.printIrAfter !== undefined && { printIrAfter: f.printIrAfter }),
     ...(f.dumpIr !== undefined && { dumpIr: f.dumpIr }),
   };

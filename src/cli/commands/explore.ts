@@ -4,8 +4,10 @@ import { runAction, type GlobalOptions } from "../action.js";
 import type { CliEnv } from "../env.js";
 import {
   axisWidth,
+  BIND_OPTION,
   DIM_OPTION,
   namedShape,
+  namedBound,
   namedSize,
   positiveInteger,
   positiveNumber,
@@ -60,6 +62,7 @@ export function exploreCommand(env: CliEnv): Command {
     .option("--config <file>", "YAML file with these options; the command line has precedence")
     .option(...SHAPE_OPTION, namedShape)
     .option(...DIM_OPTION, namedSize)
+    .option(...BIND_OPTION, namedBound)
     .option("--intervals <count>", "intervals to try, on a geometric grid (default: 24)", positiveInteger)
     .option(
       "--cores <count>",

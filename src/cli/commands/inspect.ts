@@ -3,7 +3,16 @@ import { inspectModel, type Inspection } from "../../driver.js";
 import { printable } from "../../diagnostics/index.js";
 import { Exit, runAction, type GlobalOptions } from "../action.js";
 import type { CliEnv } from "../env.js";
-import { DIM_OPTION, namedShape, namedSize, SHAPE_OPTION, shapeOptions, type ShapeFlags } from "../options.js";
+import {
+  BIND_OPTION,
+  DIM_OPTION,
+  namedBound,
+  namedShape,
+  namedSize,
+  SHAPE_OPTION,
+  shapeOptions,
+  type ShapeFlags,
+} from "../options.js";
 import { count, table } from "../table.js";
 
 interface Flags extends GlobalOptions, ShapeFlags {
@@ -19,6 +28,7 @@ export function inspectCommand(env: CliEnv): Command {
     .argument("<model>", "ONNX file (MODEL.onnx)")
     .option(...SHAPE_OPTION, namedShape)
     .option(...DIM_OPTION, namedSize)
+    .option(...BIND_OPTION, namedBound)
     .option("--json", "print the list as JSON")
     .addHelpText(
       "after",

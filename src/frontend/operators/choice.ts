@@ -138,7 +138,6 @@ const sign: OperatorImporter = {
 };
 
 // --- orders
-//   -------------------------------------------------------------------------------------------------------------
 
 function sliceAxis(ctx: NodeContext, x: Value, axis: number, start: number, step: number, count: number): Value {
   const shape = shapeOf(x).map((n, d) => (d === axis ? count : n));

@@ -35,7 +35,6 @@ function reduce(ctx: NodeContext, x: Value, kind: string, axes: readonly number[
 const product = (list: readonly number[]): number => list.reduce((n, d) => n * d, 1);
 
 // --- Einsum
-//   -------------------------------------------------------------------------------------------------------------
 
 interface Labelled {
   readonly value: Value;
@@ -146,7 +145,6 @@ function contract(ctx: NodeContext, a: Labelled, b: Labelled, later: ReadonlySet
 }
 
 // --- sums along an axis
-//   -------------------------------------------------------------------------------------------------
 
 /** A product with a triangle of ones. */
 const cumSum: OperatorImporter = {
@@ -245,7 +243,6 @@ const logSumExp: Norm = (ctx, x, fold) => {
 };
 
 // --- moves
-//   --------------------------------------------------------------------------------------------------------------
 
 const depthToSpace: OperatorImporter = {
   opType: "DepthToSpace",

@@ -127,7 +127,6 @@ const qEmbedLayerNormalization: OperatorImporter = {
 };
 
 // --- weights in blocks
-//   --------------------------------------------------------------------------------------------------
 
 /** Number `i` of those that are packed in bytes, the first in the lowest bits; each row begins a byte. */
 function unpack(c: ConstTensor, bits: number, perRow: number, row: number, i: number): number {

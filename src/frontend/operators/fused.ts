@@ -59,7 +59,6 @@ function gated(ctx: NodeContext, x: Value, alpha = 1): Value {
 }
 
 // --- activations behind other operators
-//   ---------------------------------------------------------------------------------
 
 /** Names of the parameters that come as a list, in its order. */
 const ACTIVATIONS: Readonly<Record<string, readonly string[]>> = {
@@ -158,7 +157,6 @@ function fusedMatMul(opType: string): OperatorImporter {
 }
 
 // --- sums and normalizations
-//   --------------------------------------------------------------------------------------------
 
 function skipNormalization(opType: string, rms: boolean): OperatorImporter {
   return result(opType, (ctx) => {

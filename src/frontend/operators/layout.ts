@@ -1,6 +1,6 @@
 /**
- * Operators with channels as the last dimension (ONNX Runtime's layout transformation), read as ONNX's with channels as
- * the second.
+ * Operators with channels as the last dimension (the layout transformations of ONNX Runtime and of QONNX), read as
+ * ONNX's with channels as the second.
  */
 import type { Value } from "../../ir/core.js";
 import type { Imported, NodeContext, OperatorImporter } from "../context.js";
@@ -14,20 +14,20 @@ function toLast(rank: number): number[] {
   return [0, ...Array.from({ length: rank - 2 }, (_, d) => d + 2), 1];
 }
 
-/** The node as operator `as` between two transpositions. */
-export function channelsLast(ctx: NodeContext, as: string): Imported {
-  const rank = ctx.shape(0).length;
-  const first = apply(ctx, "Transpose", [ctx.input(0)], { perm: toFirst(rank) });
+/** The node as operator `as` between two transpositions; the first `moved` inputs have their channels last. */
+export function channelsLast(ctx: NodeContext, as: string, moved = 1): Imported {
   const results = ctx.delegate(
     as,
-    [first, ...Array.from({ length: ctx.inputCount - 1 }, (_, i) => maybe(ctx, i + 1))],
+    Array.from({ length: ctx.inputCount }, (_, i) =>
+      i < moved ? apply(ctx, "Transpose", [ctx.input(i)], { perm: toFirst(ctx.shape(i).length) }) : maybe(ctx, i),
+    ),
     { opset: 22, types: typesOf(ctx), readers: [], without: ["channels_last"] },
   );
   const y = imported(Array.isArray(results) ? (results as readonly Value[])[0]! : (results as Value));
   return apply(ctx, "Transpose", [y], { perm: toLast(shapeOfImported(y).length) });
 }
-function last(opType: string, as: string): OperatorImporter {
-  return { opType, limits: `as ${as}`, import: (ctx) => channelsLast(ctx, as) };
+function last(opType: string, as: string, moved = 1): OperatorImporter {
+  return { opType, limits: `as ${as}`, import: (ctx) => channelsLast(ctx, as, moved) };
 }
 /** An operator of ONNX Runtime's domain whose attribute says where the channels are. */
 export function eitherLayout(o: OperatorImporter): OperatorImporter {
@@ -55,5 +55,9 @@ export const layoutOperators: readonly OperatorImporter[] = [
   fusedConv("NhwcFusedConv", true),
   last("com.microsoft::NhwcMaxPool", "MaxPool"),
   ...MOVED.map((o) => last(`com.ms.internal.nhwc::${o}`, o)),
+  // QONNX moves the channels of weights as well.
+  last("qonnx.custom_op.channels_last::Conv", "Conv", 2),
+  last("qonnx.custom_op.channels_last::MaxPool", "MaxPool"),
+  last("qonnx.custom_op.channels_last::BatchNormalization", "BatchNormalization"),
   { ...last("com.ms.internal.nhwc::QLinearConv", "QLinearConv"), resultType: (ctx) => ctx.elementType(7) },
 ];

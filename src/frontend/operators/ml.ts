@@ -22,7 +22,7 @@ const STRING = 8;
 
 const linearRegressor: OperatorImporter = {
   opType: "ai.onnx.ml::LinearRegressor",
-  limits: "post_transform NONE, SOFTMAX or LOGISTIC",
+  limits: "post_transform other than PROBIT",
   resultType: () => FLOAT,
   import: (ctx) => {
     const targets = ctx.int("targets", 1);
@@ -37,7 +37,7 @@ const linearRegressor: OperatorImporter = {
 
 const linearClassifier: OperatorImporter = {
   opType: "ai.onnx.ml::LinearClassifier",
-  limits: "post_transform NONE, SOFTMAX or LOGISTIC; labels that are strings leave as their position",
+  limits: "post_transform other than PROBIT; labels that are strings leave as their position",
   resultType: labelType("classlabels_strings"),
   remark: labelRemark("classlabels_strings"),
   import: (ctx) => {

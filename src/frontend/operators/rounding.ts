@@ -59,7 +59,6 @@ function rounding(opType: string, mode: string): OperatorImporter {
 }
 
 // --- quotients and remainders
-//   -------------------------------------------------------------------------------------------
 
 /**
  * A quotient of integers a little away from zero, so that its integer part is right although a reciprocal is not exact:
@@ -135,7 +134,6 @@ const mod: OperatorImporter = {
 };
 
 // --- conversions
-//   --------------------------------------------------------------------------------------------------------
 
 /** What a type makes of a number that it may not hold. */
 function convertConstant(v: number, to: number): number {
@@ -237,7 +235,6 @@ const castLike: OperatorImporter = {
 };
 
 // --- what fixed point does not have
-//   ---------------------------------------------------------------------------------------
 
 /**
  * Whether x is moved out of a softmax: rows of -Inf alone, the only ones that ONNX leaves undefined, are zeros here.

@@ -45,7 +45,6 @@ function indexIn(ctx: NodeContext, v: number, n: number): number {
 }
 
 // --- where indices of each kind point to
-//   ----------------------------------------------------------------------------------
 
 /** Positions in a tensor of shape `from`, of the elements that an index per element names along `axis`. */
 export function elementPositions(
@@ -114,7 +113,6 @@ const gatherND: OperatorImporter = {
 };
 
 // --- placing
-//   ------------------------------------------------------------------------------------------------------------
 
 const REDUCTIONS: Readonly<Record<string, { readonly op: string; readonly neutral: number }>> = {
   add: { op: "nn.add", neutral: 0 },
@@ -193,7 +191,6 @@ const scatterND: OperatorImporter = {
 };
 
 // --- other orders
-//   -------------------------------------------------------------------------------------------------------
 
 /** The first elements of each sequence turned around. */
 const reverseSequence: OperatorImporter = {

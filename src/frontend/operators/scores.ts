@@ -3,6 +3,7 @@ import type { Value } from "../../ir/core.js";
 import { printable } from "../../diagnostics/index.js";
 import { shapeOf, type NodeContext } from "../context.js";
 import { scalarOf, selectNegative } from "./broadcast.js";
+import { apply, number, valueOf } from "./build.js";
 import { positionOfExtreme } from "./choice.js";
 
 const INT64 = 7;
@@ -15,8 +16,11 @@ export type PostTransform = (typeof POST_TRANSFORMS)[number];
 export function postTransform(ctx: NodeContext, name = ctx.string("post_transform", "NONE")): PostTransform {
   const found = POST_TRANSFORMS.find((t) => t === name);
   if (found === undefined) throw ctx.error(`post_transform is ${name}`, `it is one of ${POST_TRANSFORMS.join(", ")}`);
-  if (found === "SOFTMAX_ZERO" || found === "PROBIT")
-    throw ctx.error(`post_transform ${found} is not supported`, "export with NONE, SOFTMAX or LOGISTIC");
+  if (found === "PROBIT")
+    throw ctx.error(
+      "post_transform PROBIT is not supported: it is infinite, or no number, for all but probabilities",
+      "export with NONE, and apply the transformation behind the hardware",
+    );
   return found;
 }
 
@@ -53,11 +57,23 @@ export function labelRemark(strings: string): (ctx: NodeContext) => string | und
 }
 const SHOWN = 20;
 
+/** What ONNX Runtime takes for a score of zero. */
+const ZERO = 1e-7;
+
+/** Scores of zero take no part in SOFTMAX_ZERO, and stay zero. Of a row of zeros ONNX Runtime makes no numbers. */
+function masked(ctx: NodeContext, scores: Value): Value {
+  const isZero = apply(ctx, "LessOrEqual", [apply(ctx, "Abs", [scores]), number(ZERO)]);
+  return valueOf(ctx, apply(ctx, "Where", [isZero, number(-Infinity), scores]));
+}
+
 /** Scores after the transformation. Along the last axis. */
 export function transformed(ctx: NodeContext, scores: Value, post: PostTransform): Value {
   const shape = shapeOf(scores);
   if (post === "LOGISTIC") return ctx.emit("nn.unary", [scores], shape, { fn: "sigmoid" });
-  if (post === "SOFTMAX") return ctx.emit("nn.softmax", [scores], shape, { axis: shape.length - 1 });
+  if (post === "SOFTMAX" || post === "SOFTMAX_ZERO")
+    return ctx.emit("nn.softmax", [post === "SOFTMAX" ? scores : masked(ctx, scores)], shape, {
+      axis: shape.length - 1,
+    });
   return scores;
 }
 

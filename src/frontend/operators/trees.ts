@@ -267,7 +267,7 @@ function averaged(ctx: NodeContext, name: string): { aggregate: Ensemble["aggreg
 
 const regressor: OperatorImporter = {
   opType: "ai.onnx.ml::TreeEnsembleRegressor",
-  limits: "post_transform NONE, SOFTMAX or LOGISTIC; missing values (NaN) do not occur",
+  limits: "post_transform other than PROBIT; missing values (NaN) do not occur",
   resultType: () => 1,
   import: (ctx) => {
     const targets = ctx.int("n_targets", 1);
@@ -290,7 +290,7 @@ const regressor: OperatorImporter = {
 const classifier: OperatorImporter = {
   opType: "ai.onnx.ml::TreeEnsembleClassifier",
   limits:
-    "post_transform NONE, SOFTMAX or LOGISTIC; labels that are strings leave as their position; missing values (NaN) do not occur",
+    "post_transform other than PROBIT; labels that are strings leave as their position; missing values (NaN) do not occur",
   resultType: labelType("classlabels_strings"),
   remark: labelRemark("classlabels_strings"),
   import: (ctx) => {
@@ -358,7 +358,6 @@ function binaryScores(ctx: NodeContext, b: EnsembleBuilder, x: Value, c: Binary)
 }
 
 // --- TreeEnsemble of ai.onnx.ml 5
-//   -------------------------------------------------------------------------------------
 
 const MEMBER = 6;
 const MODE_NAMES = ["BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ"] as const;

@@ -59,7 +59,6 @@ export function nodeProblem(
 }
 
 // --- attributes
-//   ---------------------------------------------------------------------------------------------------------
 
 function attributesProblem(schema: OperatorSchema, node: NodeProto, opset: number): Problem | undefined {
   const seen = new Set<string>();
@@ -177,7 +176,6 @@ export function isDefault(schema: AttributeSchema, a: AttributeProto): boolean {
 }
 
 // --- inputs and outputs
-//   -------------------------------------------------------------------------------------------------
 
 /** The parameter that position `i` belongs to. */
 export function parameterAt(parameters: readonly ParameterSchema[], i: number): ParameterSchema | undefined {

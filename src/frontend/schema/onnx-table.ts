@@ -2,7 +2,7 @@
 export type SchemaRow = readonly [name: string, since: number, attributes: string, inputs: string, outputs: string, types: string, deprecated?: number];
 
 /** Newest version of each domain that the tables know. */
-export const NEWEST: Readonly<Record<string, number>> = {"": 28, "ai.onnx.ml": 5, "com.microsoft": 1, "qonnx.custom_op.general": 2};
+export const NEWEST: Readonly<Record<string, number>> = {"": 28, "ai.onnx.ml": 5, "com.microsoft": 1, "qonnx.custom_op.general": 2, "qonnx.custom_op.channels_last": 1};
 
 export const TABLES: Readonly<Record<string, readonly SchemaRow[]>> = {
   "": [
@@ -771,5 +771,10 @@ export const TABLES: Readonly<Record<string, readonly SchemaRow[]>> = {
     ["Quant",1,"signed:i!{0,1} narrow:i!{0,1} rounding_mode:s=\"ROUND\"{ROUND,round,HALF_EVEN,half_even,CEIL,ceil,FLOOR,floor,UP,up,DOWN,down,HALF_UP,half_up,HALF_DOWN,half_down,ROUND_TO_ZERO,round_to_zero}","x:T scale:T zeropt:=afg bitwidth:=afg","y:T","T=a"],
     ["Trunc",1,"rounding_mode:s=\"FLOOR\"{ROUND,round,HALF_EVEN,half_even,CEIL,ceil,FLOOR,floor,UP,up,DOWN,down,HALF_UP,half_up,HALF_DOWN,half_down,ROUND_TO_ZERO,round_to_zero}","x:T scale:T zeropt:T input_bitwidth:T output_bitwidth:T","y:T","T=a"],
     ["Trunc",2,"rounding_mode:s=\"FLOOR\"{ROUND,round,HALF_EVEN,half_even,CEIL,ceil,FLOOR,floor,UP,up,DOWN,down,HALF_UP,half_up,HALF_DOWN,half_down,ROUND_TO_ZERO,round_to_zero} narrow:i=0{0,1} signed:i=1{0,1}","x:T scale:T zeropt:T input_bitwidth:T output_scale:T output_bitwidth:T","y:T","T=a"],
+  ],
+  "qonnx.custom_op.channels_last": [
+    ["BatchNormalization",1,"epsilon:f=1e-05 momentum:f=0.9","x:T scale:T bias:T mean:T var:T","y:T","T=a"],
+    ["Conv",1,"auto_pad:s dilations:I group:i=1 kernel_shape:I pads:I strides:I","x:T w:T b?:T","y:T","T=a"],
+    ["MaxPool",1,"auto_pad:s ceil_mode:i=0{0,1} dilations:I kernel_shape:I! pads:I strides:I","x:T","y:T","T=a"],
   ],
 };

@@ -3,18 +3,15 @@
  * bits, and bigints beyond; all give the same integers.
  */
 import type { Block, Op, Value } from "../core.js";
+import { CompilerBug } from "../../diagnostics/index.js";
 import { denseAttr, intAttr, strAttr } from "../define-op.js";
 import { requantizeWide } from "../fixed-arith.js";
-import { isWide, rawRange, showType, type FixedType, type Type } from "../types.js";
+import { bodyOf, fixedType, fxEntry, isFx, type FxComputation } from "../fx/index.js";
+import { isWide, rawRange, showType, type FixedType } from "../types.js";
 
 /** Whether every raw value fits an int32. */
 export function isInt32(t: FixedType): boolean {
   return t.width <= (t.signed ? 32 : 31);
-}
-
-export function fixedType(t: Type): FixedType {
-  if (t.kind !== "fixed") throw new Error(`fixed point expected, got ${showType(t)}`);
-  return t;
 }
 
 /** A raw integer of type `from` as one of type `to`, which can hold it: only its store may change. */
@@ -45,104 +42,146 @@ export function emitBody(
   bindings: Bindings,
   prefix: string,
 ): { statements: string[]; result: string } {
-  const names = new Map<Value, string>();
-  block.args.forEach((a, i) => names.set(a, args[i]!));
+  const names = new Map<Value, string>(block.args.flatMap((a, i) => (args[i] === undefined ? [] : [[a, args[i]]])));
+  const nameOf = (v: Value): string => {
+    const name = names.get(v);
+    if (name === undefined) throw new CompilerBug(`%${v.hint ?? v.id} is not a value of this body`);
+    return name;
+  };
   const statements: string[] = [];
-  let result: string | undefined;
-  let n = 0;
-  for (const op of block.ops) {
-    if (op.name === "fx.yield") {
-      result = names.get(op.operand(0))!;
-      break;
-    }
-    const source = emitOp(
-      op,
-      op.operands.map((v) => names.get(v)!),
-      bindings,
-    );
-    if (op.name === "fx.constant") {
-      names.set(op.result, source);
-    } else {
-      const name = `${prefix}${n++}`;
+  const { ops, result } = bodyOf(block);
+  for (const op of ops) {
+    const source = emitOp(op, op.operands.map(nameOf), bindings);
+    if (isFx(op, "fx.constant")) names.set(op.result, source);
+    else {
+      const name = `${prefix}${statements.length}`;
       statements.push(`const ${name} = ${source};`);
       names.set(op.result, name);
     }
   }
-  if (result === undefined) throw new Error("body without fx.yield");
-  return { statements, result };
+  return { statements, result: nameOf(result) };
 }
 
-function emitOp(op: Op, x: readonly string[], bindings: Bindings): string {
-  const to = fixedType(op.result.type);
-  const from = op.operands.map((v) => fixedType(v.type));
-  if (op.name !== "fx.constant" && [to, ...from].some(isWide)) return emitWide(op, x, from, to, bindings);
-  const at = (i: number): string => align(x[i]!, from[i]!, to);
-  const int = isInt32(to);
-  switch (op.name) {
-    case "fx.constant":
-      return isWide(to) ? `${BigInt(intAttr(op, "raw"))}n` : literal(intAttr(op, "raw"));
-    case "fx.add":
-      return int ? `(${at(0)} + ${at(1)}) | 0` : `${at(0)} + ${at(1)}`;
-    case "fx.sub":
-      return int ? `(${at(0)} - ${at(1)}) | 0` : `${at(0)} - ${at(1)}`;
-    case "fx.mul": {
-      const extra = to.frac - from[0]!.frac - from[1]!.frac;
-      if (extra !== 0) return `${x[0]} * ${x[1]} * ${2 ** extra}`;
-      return int && isInt32(from[0]!) && isInt32(from[1]!) ? `Math.imul(${x[0]}, ${x[1]})` : `${x[0]} * ${x[1]}`;
-    }
-    case "fx.max":
-      return `Math.max(${at(0)}, ${at(1)})`;
-    case "fx.min":
-      return `Math.min(${at(0)}, ${at(1)})`;
-    case "fx.select_neg":
-      return `${x[0]} < 0 ? ${align(x[1]!, from[1]!, to)} : ${align(x[2]!, from[2]!, to)}`;
-    case "fx.cast":
-      return at(0);
-    case "fx.requantize":
-      return emitRequantize(x[0]!, from[0]!, to, strAttr(op, "rounding"), strAttr(op, "overflow"));
-    case "fx.table": {
-      const table = bindings.add(denseAttr(op, "values").data);
-      return `${table}[${x[0]} - ${literal(rawRange(from[0]!).lo)}]`;
-    }
-    default:
-      throw new Error(`no scalar meaning for ${op.name}`);
+/** An operand: its JavaScript expression and its type. */
+interface Operand {
+  readonly e: string;
+  readonly type: FixedType;
+}
+
+/** An operation to be written, with its operands in order. */
+class Site {
+  readonly to: FixedType;
+  readonly operands: readonly Operand[];
+  constructor(
+    readonly op: Op,
+    sources: readonly string[],
+    readonly bindings: Bindings,
+  ) {
+    this.to = fixedType(op.result.type);
+    this.operands = sources.map((e, i) => ({ e, type: fixedType(op.operand(i).type) }));
+  }
+  get first(): Operand {
+    return this.operand(0);
+  }
+  get second(): Operand {
+    return this.operand(1);
+  }
+  get third(): Operand {
+    return this.operand(2);
+  }
+  private operand(i: number): Operand {
+    const x = this.operands[i];
+    if (x === undefined) throw new CompilerBug(`${this.op.name} has no operand ${i}`);
+    return x;
   }
 }
 
-/** An operation with an operand or a result of more than 53 bits. */
-function emitWide(op: Op, x: readonly string[], from: readonly FixedType[], to: FixedType, bindings: Bindings): string {
-  const big = (i: number): string => (isWide(from[i]!) ? x[i]! : `BigInt(${x[i]})`);
-  const up = (e: string, shift: number): string => {
-    if (shift < 0) throw new Error(`${op.name}: alignment to ${showType(to)} drops bits`);
-    return shift === 0 ? e : `(${e} << ${shift}n)`;
-  };
-  const at = (i: number): string => up(big(i), to.frac - from[i]!.frac);
-  const result = (e: string): string => (isWide(to) ? e : `Number(${e})`);
-  switch (op.name) {
-    case "fx.add":
-      return result(`${at(0)} + ${at(1)}`);
-    case "fx.sub":
-      return result(`${at(0)} - ${at(1)}`);
-    case "fx.mul":
-      return result(up(`(${big(0)} * ${big(1)})`, to.frac - from[0]!.frac - from[1]!.frac));
-    case "fx.max":
-      return result(`largerOf(${at(0)}, ${at(1)})`);
-    case "fx.min":
-      return result(`smallerOf(${at(0)}, ${at(1)})`);
-    case "fx.select_neg":
-      return result(`(${x[0]} < 0 ? ${at(1)} : ${at(2)})`);
-    case "fx.cast":
-      return result(at(0));
-    case "fx.requantize": {
-      const [rounding, overflow] = [strAttr(op, "rounding"), strAttr(op, "overflow")];
-      return result(
-        `requantizeWide(${big(0)}, ${bindings.add(from[0])}, ${bindings.add(to)}, "${rounding}", "${overflow}")`,
-      );
-    }
-    default:
-      throw new Error(`no scalar meaning for ${op.name} on ${showType(to)}`);
-  }
+type Emit = (site: Site) => string;
+
+function emitOp(op: Op, sources: readonly string[], bindings: Bindings): string {
+  const site = new Site(op, sources, bindings);
+  const wide = [site.to, ...site.operands.map((o) => o.type)].some(isWide);
+  return fxEntry(wide ? wideJs : numberJs, op)(site);
 }
+
+/** Both brought to the fraction of the result, and joined; cut to an int32 where the result is one. */
+const aligned =
+  (join: (a: string, b: string, int: boolean) => string): Emit =>
+  ({ first: a, second: b, to }) =>
+    join(align(a.e, a.type, to), align(b.e, b.type, to), isInt32(to));
+
+/** Leaves are found for an ensemble as a whole: `eval/flow.ts`. */
+const asEnsemble: Emit = ({ op }) => {
+  throw new CompilerBug(`${op.name} outside the body of an ensemble`);
+};
+
+/** Each operation on raw integers of up to 53 bits. */
+const numberJs: Readonly<Record<FxComputation, Emit>> = {
+  "fx.constant": ({ op }) => literal(intAttr(op, "raw")),
+  "fx.add": aligned((a, b, int) => (int ? `(${a} + ${b}) | 0` : `${a} + ${b}`)),
+  "fx.sub": aligned((a, b, int) => (int ? `(${a} - ${b}) | 0` : `${a} - ${b}`)),
+  "fx.mul": ({ first: a, second: b, to }) => {
+    const extra = to.frac - a.type.frac - b.type.frac;
+    if (extra !== 0) return `${a.e} * ${b.e} * ${2 ** extra}`;
+    return [to, a.type, b.type].every(isInt32) ? `Math.imul(${a.e}, ${b.e})` : `${a.e} * ${b.e}`;
+  },
+  "fx.max": aligned((a, b) => `Math.max(${a}, ${b})`),
+  "fx.min": aligned((a, b) => `Math.min(${a}, ${b})`),
+  "fx.select_neg": ({ first: x, second: a, third: b, to }) =>
+    `${x.e} < 0 ? ${align(a.e, a.type, to)} : ${align(b.e, b.type, to)}`,
+  "fx.cast": ({ first: x, to }) => align(x.e, x.type, to),
+  "fx.requantize": ({ op, first: x, to }) =>
+    emitRequantize(x.e, x.type, to, strAttr(op, "rounding"), strAttr(op, "overflow")),
+  "fx.table": ({ op, first: x, bindings }) =>
+    `${bindings.add(denseAttr(op, "values").data)}[${x.e} - ${literal(rawRange(x.type).lo)}]`,
+  "fx.tree": asEnsemble,
+};
+
+/** The operand as a bigint expression. */
+function big({ e, type }: Operand): string {
+  return isWide(type) ? e : `BigInt(${e})`;
+}
+/** `e` times 2^shift, where that drops no bit. */
+function up(e: string, shift: number): string {
+  if (shift < 0) throw new CompilerBug(`an alignment by ${shift} bits drops some`);
+  return shift === 0 ? e : `(${e} << ${shift}n)`;
+}
+/** The operand as a bigint in units of 2^-to.frac. */
+function bigAligned(x: Operand, to: FixedType): string {
+  return up(big(x), to.frac - x.type.frac);
+}
+
+/** A bigint expression, stored as the type of the result is. */
+const stored53 =
+  (emit: Emit): Emit =>
+  (site) =>
+    isWide(site.to) ? emit(site) : `Number(${emit(site)})`;
+const alignedBig = (join: (a: string, b: string) => string): Emit =>
+  stored53(({ first: a, second: b, to }) => join(bigAligned(a, to), bigAligned(b, to)));
+
+/** Each operation with an operand or a result of more than 53 bits. */
+const wideJs: Readonly<Record<FxComputation, Emit>> = {
+  "fx.constant": ({ op }) => `${BigInt(intAttr(op, "raw"))}n`,
+  "fx.add": alignedBig((a, b) => `${a} + ${b}`),
+  "fx.sub": alignedBig((a, b) => `${a} - ${b}`),
+  "fx.mul": stored53(({ first: a, second: b, to }) =>
+    up(`(${big(a)} * ${big(b)})`, to.frac - a.type.frac - b.type.frac),
+  ),
+  "fx.max": alignedBig((a, b) => `largerOf(${a}, ${b})`),
+  "fx.min": alignedBig((a, b) => `smallerOf(${a}, ${b})`),
+  "fx.select_neg": stored53(
+    ({ first: x, second: a, third: b, to }) => `(${x.e} < 0 ? ${bigAligned(a, to)} : ${bigAligned(b, to)})`,
+  ),
+  "fx.cast": stored53(({ first: x, to }) => bigAligned(x, to)),
+  "fx.requantize": stored53(({ op, first: x, to, bindings }) => {
+    const [rounding, overflow] = [strAttr(op, "rounding"), strAttr(op, "overflow")];
+    return `requantizeWide(${big(x)}, ${bindings.add(x.type)}, ${bindings.add(to)}, "${rounding}", "${overflow}")`;
+  }),
+  "fx.table": ({ first: x, to }) => {
+    throw new CompilerBug(`a table from ${showType(x.type)} to ${showType(to)}`);
+  },
+  "fx.tree": asEnsemble,
+};
 
 function literal(n: number): string {
   return n < 0 ? `(${n})` : `${n}`;

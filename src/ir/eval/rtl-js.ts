@@ -7,8 +7,11 @@
  * choice) is word operations; only arithmetic on more than 53 bits goes through BigInt.
  */
 import { CompilerBug } from "../../diagnostics/index.js";
+import { intAttr } from "../define-op.js";
+import { addRanges, mulRanges, subRanges } from "../fixed-arith.js";
+import { at } from "../present.js";
+import { bitsRange, isCombinational, type BitsRange, type CombinationalName } from "../rtl/semantics.js";
 import type { BitsType } from "../types.js";
-import { bitsRange, type BitsRange } from "../rtl/semantics.js";
 import type { Node } from "./rtl-flatten.js";
 
 export type Store = "I" | "F" | "W";
@@ -33,7 +36,7 @@ export const runtime = {
   /** The bit pattern at words `at` and up as a number without sign. */
   load: (W: Int32Array, at: number, n: number): bigint => {
     let hex = "0x";
-    for (let i = n - 1; i >= 0; i--) hex += (W[at + i]! >>> 0).toString(16).padStart(8, "0");
+    for (let i = n - 1; i >= 0; i--) hex += ((W[at + i] ?? 0) >>> 0).toString(16).padStart(8, "0");
     return BigInt(hex);
   },
   /** Stores the low `w` bits of x. */
@@ -60,14 +63,17 @@ export interface Names {
   num(id: number): string;
   /** First word (store W) of a value. */
   at(id: number): number;
-  readonly types: readonly BitsType[];
+  type(id: number): BitsType;
 }
+
+/** An expression for the result, or statements that store it. */
+export type JsCode = { readonly number: string } | { readonly statements: string };
 
 export class JsWriter {
   constructor(private readonly names: Names) {}
 
   private type(id: number): BitsType {
-    return this.names.types[id]!;
+    return this.names.type(id);
   }
   private store(id: number): Store {
     return storeOf(this.type(id));
@@ -95,50 +101,55 @@ export class JsWriter {
     return t.width === 32 ? `(${e}) >>> 0` : `R.${t.signed ? "ws" : "wu"}(${e}, ${2 ** t.width})`;
   }
 
-  /** Statements or an expression that define result `id` of a combinational node. */
-  combinational(node: Node): { readonly number: string } | { readonly statements: string } {
-    const id = node.results[0]!;
-    const t = this.type(id);
-    switch (node.op.name) {
-      case "rtl.add":
-      case "rtl.sub":
-      case "rtl.mul":
-        return this.arithmetic(node, t);
-      case "rtl.and":
-        return this.bitwise(node, t, "&");
-      case "rtl.or":
-        return this.bitwise(node, t, "|");
-      case "rtl.xor":
-        return this.bitwise(node, t, "^");
-      case "rtl.not":
-        return this.complement(node, t);
-      case "rtl.eq":
-        return this.comparison(node, "===");
-      case "rtl.ne":
-        return this.comparison(node, "!==");
-      case "rtl.lt":
-        return this.comparison(node, "<");
-      case "rtl.le":
-        return this.comparison(node, "<=");
-      case "rtl.mux":
-        return this.choice(id, [node.operands[2]!, node.operands[1]!], this.names.num(node.operands[0]!));
-      case "rtl.select": {
-        const index = node.operands[0]!;
-        return this.choice(
-          id,
-          node.operands.slice(1),
-          this.store(index) === "W" ? `Number(${this.big(index)})` : this.names.num(index),
-        );
-      }
-      default:
-        return this.wiring(id, t, this.pieces(node, t));
-    }
+  /** Statements or an expression that define the result of a combinational node. */
+  combinational(node: Node): JsCode {
+    if (!isCombinational(node.op)) throw new CompilerBug(`${node.op.name} is not combinational`);
+    return this.forms[node.op.name](node, this.type(node.result));
   }
 
-  private arithmetic(node: Node, t: BitsType): { number: string } | { statements: string } {
-    const [a, b] = node.operands as readonly [number, number];
-    const sign = { "rtl.add": "+", "rtl.sub": "-", "rtl.mul": "*" }[node.op.name] ?? "";
-    const range = exactRange(sign, bitsRange(this.type(a)), bitsRange(this.type(b)));
+  private readonly forms: Readonly<Record<CombinationalName, (node: Node, t: BitsType) => JsCode>> = {
+    "rtl.add": (n, t) => this.arithmetic(n, t, "+", addRanges),
+    "rtl.sub": (n, t) => this.arithmetic(n, t, "-", subRanges),
+    "rtl.mul": (n, t) => this.arithmetic(n, t, "*", mulRanges),
+    "rtl.and": (n, t) => this.bitwise(n, t, "&"),
+    "rtl.or": (n, t) => this.bitwise(n, t, "|"),
+    "rtl.xor": (n, t) => this.bitwise(n, t, "^"),
+    "rtl.not": (n, t) => this.complement(n, t),
+    "rtl.eq": (n) => this.equality(n, true),
+    "rtl.ne": (n) => this.equality(n, false),
+    "rtl.lt": (n) => this.comparison(n, "<"),
+    "rtl.le": (n) => this.comparison(n, "<="),
+    "rtl.mux": (n) => this.choice(n.result, [n.operand(2), n.operand(1)], this.names.num(n.operand(0))),
+    "rtl.select": (n) => this.choice(n.result, n.operands.slice(1), this.number(n.operand(0))),
+    // Wiring: results that are made of bits of the operands.
+    "rtl.concat": (n, t) =>
+      this.wiring(
+        n.result,
+        t,
+        [...n.operands].reverse().map((id) => ({ id, lo: 0, width: this.type(id).width })),
+      ),
+    "rtl.extract": (n, t) => this.wiring(n.result, t, this.from(n.operand(0), intAttr(n.op, "lo"), t.width)),
+    "rtl.shr": (n, t) => this.wiring(n.result, t, this.from(n.operand(0), intAttr(n.op, "amount"), t.width)),
+    "rtl.cast": (n, t) => this.wiring(n.result, t, this.from(n.operand(0), 0, t.width)),
+    "rtl.shl": (n, t) => {
+      const amount = Math.min(intAttr(n.op, "amount"), t.width);
+      return this.wiring(n.result, t, [{ lo: 0, width: amount }, ...this.from(n.operand(0), 0, t.width - amount)]);
+    },
+  };
+
+  /** The value as a number expression; exact as far as numbers are. */
+  private number(id: number): string {
+    return this.store(id) === "W" ? `Number(${this.big(id)})` : this.names.num(id);
+  }
+
+  private arithmetic(
+    node: Node,
+    t: BitsType,
+    sign: "+" | "-" | "*",
+    exact: (a: BitsRange, b: BitsRange) => BitsRange,
+  ): JsCode {
+    const [a, b] = [node.operand(0), node.operand(1)];
+    const range = exact(bitsRange(this.type(a)), bitsRange(this.type(b)));
     const narrow = this.store(a) !== "W" && this.store(b) !== "W";
     if (narrow && storeOf(t) !== "W") {
       const [x, y] = [this.names.num(a), this.names.num(b)];
@@ -149,16 +160,16 @@ export class JsWriter {
         return { number: this.wrapNumber(low, { lo: -limit, hi: limit }, t) };
       }
     }
-    return this.fromBig(node.results[0]!, t, `${this.big(a)} ${sign} ${this.big(b)}`);
+    return this.fromBig(node.result, t, `${this.big(a)} ${sign} ${this.big(b)}`);
   }
 
-  private fromBig(id: number, t: BitsType, e: string): { number: string } | { statements: string } {
+  private fromBig(id: number, t: BitsType, e: string): JsCode {
     if (storeOf(t) === "W") return { statements: `R.save(W, ${this.names.at(id)}, ${t.width}, ${e});` };
     return { number: `Number(BigInt.as${t.signed ? "Int" : "Uint"}N(${t.width}, ${e}))` };
   }
 
-  private bitwise(node: Node, t: BitsType, sign: string): { number: string } | { statements: string } {
-    const [a, b] = node.operands as readonly [number, number];
+  private bitwise(node: Node, t: BitsType, sign: string): JsCode {
+    const [a, b] = [node.operand(0), node.operand(1)];
     if (t.width <= 32)
       return {
         number: this.wrapNumber(
@@ -167,18 +178,18 @@ export class JsWriter {
           t,
         ),
       };
-    if (storeOf(t) === "F") return this.fromBig(node.results[0]!, t, `${this.big(a)} ${sign} ${this.big(b)}`);
-    return this.perWord(node.results[0]!, t, (i) => `W[${this.names.at(a) + i}] ${sign} W[${this.names.at(b) + i}]`);
+    if (storeOf(t) === "F") return this.fromBig(node.result, t, `${this.big(a)} ${sign} ${this.big(b)}`);
+    return this.perWord(node.result, t, (i) => `W[${this.names.at(a) + i}] ${sign} W[${this.names.at(b) + i}]`);
   }
 
-  private complement(node: Node, t: BitsType): { number: string } | { statements: string } {
-    const x = node.operands[0]!;
+  private complement(node: Node, t: BitsType): JsCode {
+    const x = node.operand(0);
     if (storeOf(t) !== "W")
       return {
         number: this.wrapNumber(`-1 - ${this.names.num(x)}`, bitsRange({ kind: "bits", signed: true, width: 54 }), t),
       };
     const top = t.width % 32;
-    return this.perWord(node.results[0]!, t, (i) =>
+    return this.perWord(node.result, t, (i) =>
       i === wordsOf(t) - 1 && top > 0 ? `~W[${this.names.at(x) + i}] & ${2 ** top - 1}` : `~W[${this.names.at(x) + i}]`,
     );
   }
@@ -188,29 +199,33 @@ export class JsWriter {
     return { statements: Array.from({ length: wordsOf(t) }, (_, i) => `W[${at + i}] = ${word(i)};`).join(" ") };
   }
 
-  private comparison(node: Node, sign: string): { number: string } {
-    const [a, b] = node.operands as readonly [number, number];
-    const wide = this.store(a) === "W" || this.store(b) === "W";
-    if (!wide) return { number: `${this.names.num(a)} ${sign} ${this.names.num(b)} ? 1 : 0` };
+  private equality(node: Node, equal: boolean): JsCode {
+    const [a, b] = [node.operand(0), node.operand(1)];
     const [ta, tb] = [this.type(a), this.type(b)];
-    if ((sign === "===" || sign === "!==") && ta.width === tb.width && ta.signed === tb.signed) {
-      const equal = Array.from(
-        { length: wordsOf(ta) },
-        (_, i) => `W[${this.names.at(a) + i}] === W[${this.names.at(b) + i}]`,
-      ).join(" && ");
-      return { number: sign === "===" ? `${equal} ? 1 : 0` : `${equal} ? 0 : 1` };
-    }
-    return { number: `${this.big(a)} ${sign} ${this.big(b)} ? 1 : 0` };
+    const wide = this.store(a) === "W" || this.store(b) === "W";
+    if (!wide || ta.width !== tb.width || ta.signed !== tb.signed) return this.comparison(node, equal ? "===" : "!==");
+    const words = Array.from(
+      { length: wordsOf(ta) },
+      (_, i) => `W[${this.names.at(a) + i}] === W[${this.names.at(b) + i}]`,
+    ).join(" && ");
+    return { number: equal ? `${words} ? 1 : 0` : `${words} ? 0 : 1` };
+  }
+
+  private comparison(node: Node, sign: string): JsCode {
+    const [a, b] = [node.operand(0), node.operand(1)];
+    const wide = this.store(a) === "W" || this.store(b) === "W";
+    const [x, y] = wide ? [this.big(a), this.big(b)] : [this.names.num(a), this.names.num(b)];
+    return { number: `${x} ${sign} ${y} ? 1 : 0` };
   }
 
   /** `values[index]`, as a tree of comparisons. */
-  private choice(id: number, values: readonly number[], index: string): { number: string } | { statements: string } {
+  private choice(id: number, values: readonly number[], index: string): JsCode {
     const wide = this.store(id) === "W";
     const tree = (from: number, to: number): string => {
-      if (to - from === 1)
-        return wide
-          ? this.copyWords(this.names.at(id), this.names.at(values[from]!), wordsOf(this.type(id)))
-          : this.names.num(values[from]!);
+      if (to - from === 1) {
+        const v = at(values, from);
+        return wide ? this.copyWords(this.names.at(id), this.names.at(v), wordsOf(this.type(id))) : this.names.num(v);
+      }
       const middle = (from + to) >> 1;
       const [low, high] = [tree(from, middle), tree(middle, to)];
       return wide
@@ -226,29 +241,6 @@ export class JsWriter {
     return Array.from({ length: n }, (_, i) => `W[${to + i}] = W[${from + i}];`).join(" ");
   }
 
-  // --- wiring: results that are made of bits of the operands
-  //   -----------------------------------------------------------
-
-  /** Least significant first; together as wide as the result. */
-  private pieces(node: Node, t: BitsType): Piece[] {
-    const x = node.operands[0]!;
-    switch (node.op.name) {
-      case "rtl.concat":
-        return [...node.operands].reverse().map((id) => ({ id, lo: 0, width: this.type(id).width }));
-      case "rtl.extract":
-      case "rtl.shr":
-        return this.from(x, Number(node.op.attrs["lo"] ?? node.op.attrs["amount"]), t.width);
-      case "rtl.cast":
-        return this.from(x, 0, t.width);
-      case "rtl.shl": {
-        const amount = Math.min(Number(node.op.attrs["amount"]), t.width);
-        return [{ lo: 0, width: amount }, ...this.from(x, 0, t.width - amount)];
-      }
-      default:
-        throw new CompilerBug(`${node.op.name} has no meaning in simulation`);
-    }
-  }
-
   /** `width` bits of a number from `lo` upwards, its sign repeated above. */
   private from(id: number, lo: number, width: number): Piece[] {
     const has = Math.max(0, Math.min(width, this.type(id).width - lo));
@@ -259,7 +251,7 @@ export class JsWriter {
     return pieces;
   }
 
-  private wiring(id: number, t: BitsType, pieces: readonly Piece[]): { number: string } | { statements: string } {
+  private wiring(id: number, t: BitsType, pieces: readonly Piece[]): JsCode {
     const direct = this.shortcut(t, pieces);
     if (direct !== undefined) return { number: direct };
     if (storeOf(t) === "W")
@@ -275,7 +267,7 @@ export class JsWriter {
 
   /** Bits of a single number, as arithmetic. */
   private shortcut(t: BitsType, pieces: readonly Piece[]): string | undefined {
-    const first = pieces[0]!;
+    const first = at(pieces, 0);
     if (
       first.id === undefined ||
       first.fill === true ||
@@ -339,11 +331,4 @@ export class JsWriter {
       }
     }
   }
-}
-
-function exactRange(sign: string, a: BitsRange, b: BitsRange): BitsRange {
-  if (sign === "+") return { lo: a.lo + b.lo, hi: a.hi + b.hi };
-  if (sign === "-") return { lo: a.lo - b.hi, hi: a.hi - b.lo };
-  const corners = [a.lo * b.lo, a.lo * b.hi, a.hi * b.lo, a.hi * b.hi];
-  return { lo: corners.reduce((m, c) => (c < m ? c : m)), hi: corners.reduce((m, c) => (c > m ? c : m)) };
 }

@@ -6,11 +6,15 @@
  * the end of a memory or rom reads zero and writes nothing.
  */
 import { CompilerBug } from "../../diagnostics/index.js";
+import type { Dense } from "../attributes.js";
 import type { Module } from "../core.js";
-import { denseAttr, intAttr } from "../define-op.js";
+import { denseAttr, intAttr, strAttr } from "../define-op.js";
 import type { BitsType } from "../types.js";
-import { wrap } from "../rtl/semantics.js";
-import { flattenRtl, isClocked, type NetList, type Node } from "./rtl-flatten.js";
+import { at, present } from "../present.js";
+import { bitsOf, isRtl } from "../rtl/index.js";
+import { romPatterns, wrap } from "../rtl/semantics.js";
+import { isClocked } from "../rtl/timing.js";
+import { flattenRtl, type NetList, type Node } from "./rtl-flatten.js";
 import { JsWriter, runtime, storeOf, wordsOf, type Names, type Store } from "./rtl-js.js";
 
 /** Operations per generated function: larger ones are not optimized by V8. */
@@ -34,7 +38,7 @@ export class RtlSimulator {
   /** @errors CompilerBug if the program does not verify */
   constructor(module: Module, topName: string) {
     const top = module.lookup(topName);
-    if (top?.name !== "rtl.module") throw new CompilerBug(`no rtl module "${topName}" to simulate`);
+    if (!isRtl(top, "rtl.module")) throw new CompilerBug(`no rtl module "${topName}" to simulate`);
     this.net = flattenRtl(module, top);
     this.layout = new Layout(this.net);
     const { sizes } = this.layout;
@@ -59,19 +63,19 @@ export class RtlSimulator {
   /** Value of an output port in this cycle: an integer of the port's type. */
   get(port: string): bigint {
     const id = this.outputId(port);
-    const t = this.net.types[id]!;
-    const at = this.layout.index[id]!;
-    if (storeOf(t) !== "W") return BigInt(storeOf(t) === "I" ? this.I[at]! : this.F[at]!);
+    const t = this.layout.type(id);
+    const at = this.layout.place(id);
+    if (storeOf(t) !== "W") return BigInt((storeOf(t) === "I" ? this.I : this.F)[at] ?? 0);
     return wrap(runtime.load(this.W, at, wordsOf(t)), t);
   }
 
   /** `get` as a number; exact up to 53 bits. */
   getNumber(port: string): number {
     const id = this.outputId(port);
-    const store = storeOf(this.net.types[id]!);
+    const store = storeOf(this.layout.type(id));
     if (store === "W") return Number(this.get(port));
     // Products of zero leave negative zeros.
-    return (store === "I" ? this.I : this.F)[this.layout.index[id]!]! + 0;
+    return ((store === "I" ? this.I : this.F)[this.layout.place(id)] ?? 0) + 0;
   }
 
   /** One clock edge. */
@@ -91,7 +95,7 @@ export class RtlSimulator {
   private loadReset(): void {
     for (const n of this.net.state) {
       const value = n.op.attrs["reset"];
-      if (n.op.name === "rtl.reg" && typeof value === "number") this.poke(n.results[0]!, value);
+      if (isRtl(n.op, "rtl.reg") && typeof value === "number") this.poke(n.result, value);
     }
     this.stale = true;
   }
@@ -110,8 +114,8 @@ export class RtlSimulator {
   }
 
   private poke(id: number, value: bigint | number): void {
-    const t = this.net.types[id]!;
-    const at = this.layout.index[id]!;
+    const t = this.layout.type(id);
+    const at = this.layout.place(id);
     if (storeOf(t) === "W") return runtime.save(this.W, at, t.width, BigInt(value));
     const store = storeOf(t) === "I" ? this.I : this.F;
     store[at] = Number(wrap(BigInt(value), t));
@@ -120,26 +124,38 @@ export class RtlSimulator {
 
 /** Where values and the words of memories are kept. */
 class Layout {
-  readonly index: number[] = [];
+  private readonly index: number[] = [];
   readonly sizes: Record<Store, number> = { I: 0, F: 0, W: 0 };
   readonly tables: Table[] = [];
-  readonly tableOf = new Map<Node, number>();
+  private readonly tableOf = new Map<Node, number>();
   /** Operands of state that are themselves state: their copies from before the clock edge. */
   readonly shadow = new Map<number, number>();
 
-  constructor(net: NetList) {
-    net.types.forEach((t) => this.index.push(this.place(t)));
+  constructor(private readonly net: NetList) {
+    net.types.forEach((t) => this.index.push(this.allot(t)));
     for (const n of [...net.state, ...net.order]) {
       if (this.tableOf.has(n)) continue;
-      if (n.op.name === "rtl.memory") this.addTable(n, memoryWords(net.types[n.operands[1]!]!, intAttr(n.op, "depth")));
-      if (n.op.name === "rtl.rom") this.addTable(n, romWords(n, net.types[n.results[0]!]!));
+      if (isRtl(n.op, "rtl.memory"))
+        this.addTable(n, memoryWords(bitsOf(n.op.operand(1).type), intAttr(n.op, "depth")));
+      if (isRtl(n.op, "rtl.rom")) this.addTable(n, romTable(denseAttr(n.op, "values"), bitsOf(n.op.result.type)));
     }
     const clocked = new Set(net.state.filter((n) => isClocked(n.op)).flatMap((n) => n.results));
     for (const n of net.state)
       for (const o of n.operands)
-        if (clocked.has(o) && !this.shadow.has(o)) this.shadow.set(o, this.place(net.types[o]!));
+        if (clocked.has(o) && !this.shadow.has(o)) this.shadow.set(o, this.allot(at(net.types, o)));
   }
-  private place(t: BitsType): number {
+  type(id: number): BitsType {
+    return at(this.net.types, id);
+  }
+  /** Where in its store a value begins. */
+  place(id: number): number {
+    return at(this.index, id);
+  }
+  /** Where the words of a memory or rom are. */
+  table(n: Node): number {
+    return present(this.tableOf.get(n), `the table of ${n.op.name}`);
+  }
+  private allot(t: BitsType): number {
     const store = storeOf(t);
     const at = this.sizes[store];
     this.sizes[store] += store === "W" ? wordsOf(t) : 1;
@@ -155,23 +171,13 @@ function memoryWords(t: BitsType, depth: number): Table {
   return store === "F" ? new Float64Array(depth) : new Int32Array(store === "I" ? depth : depth * wordsOf(t));
 }
 
-function romWords(n: Node, t: BitsType): Table {
-  const { shape, elem, data } = denseAttr(n.op, "values");
-  const depth = shape[0]!;
-  const table = memoryWords(t, depth);
-  const per = shape[1] ?? 1;
-  const width = elem.kind === "fixed" ? elem.width : 0;
-  for (let d = 0; d < depth; d++) {
-    if (shape.length === 1 && storeOf(t) !== "W") {
-      table[d] = data[d]!;
-      continue;
-    }
-    let word = 0n;
-    for (let k = per - 1; k >= 0; k--)
-      word = (word << BigInt(width)) | BigInt.asUintN(width, BigInt(data[d * per + k]!));
+function romTable(values: Dense, t: BitsType): Table {
+  const patterns = romPatterns(values);
+  const table = memoryWords(t, patterns.length);
+  patterns.forEach((word, d) => {
     if (storeOf(t) === "W") runtime.save(table as Int32Array, d * wordsOf(t), t.width, word);
     else table[d] = Number(wrap(word, t));
-  }
+  });
   return table;
 }
 
@@ -191,7 +197,7 @@ class ChunkCompiler {
   ) {
     const nodes: Node[] = [];
     for (const n of net.order) {
-      if (n.op.name === "rtl.constant") this.constants.set(n.results[0]!, BigInt(n.op.attrs["value"] as string));
+      if (isRtl(n.op, "rtl.constant")) this.constants.set(n.result, BigInt(strAttr(n.op, "value")));
       else nodes.push(n);
     }
     const home = new Map<number, number>();
@@ -214,7 +220,7 @@ class ChunkCompiler {
 
   combinational(): Code[] {
     const codes = this.chunks.map((chunk) => {
-      const f = new Func(this.net, this.layout, this.constants);
+      const f = new Func(this.layout, this.constants);
       const w = new JsWriter(f);
       for (const n of chunk) this.node(n, f, w);
       return f.compile();
@@ -225,14 +231,14 @@ class ChunkCompiler {
   /** Copies the state that other state reads: all of them change at once. */
   private shadows(): Code[] {
     return inGroups([...this.layout.shadow], (group) => {
-      const f = new Func(this.net, this.layout, this.constants);
+      const f = new Func(this.layout, this.constants);
       const w = new JsWriter(f);
       for (const [id, at] of group) {
-        const t = this.net.types[id]!;
+        const t = this.layout.type(id);
         f.lines.push(
           storeOf(t) === "W"
-            ? w.copyWords(at, this.layout.index[id]!, wordsOf(t))
-            : `${storeOf(t)}[${at}] = ${storeOf(t)}[${this.layout.index[id]!}];`,
+            ? w.copyWords(at, this.layout.place(id), wordsOf(t))
+            : `${storeOf(t)}[${at}] = ${storeOf(t)}[${this.layout.place(id)}];`,
         );
       }
       return f.compile();
@@ -240,37 +246,37 @@ class ChunkCompiler {
   }
 
   private node(n: Node, f: Func, w: JsWriter): void {
-    if (n.op.name === "rtl.memory") return n.results.forEach((r, i) => this.read(n, n.operands[3 + i]!, r, f));
-    if (n.op.name === "rtl.rom") return this.read(n, n.operands[0]!, n.results[0]!, f);
+    if (isRtl(n.op, "rtl.memory")) return n.results.forEach((r, i) => this.read(n, n.operand(3 + i), r, f));
+    if (isRtl(n.op, "rtl.rom")) return this.read(n, n.operand(0), n.result, f);
     const code = w.combinational(n);
     if ("statements" in code) f.lines.push(code.statements);
-    else f.define(n.results[0]!, code.number, this.stored.has(n.results[0]!));
+    else f.define(n.result, code.number, this.stored.has(n.result));
   }
 
   /** Reads a word of a table at the address `addr` into `result`. */
   private read(n: Node, addr: number, result: number, f: Func): void {
-    const t = this.net.types[result]!;
-    const m = this.layout.tableOf.get(n)!;
-    const depth = n.op.name === "rtl.rom" ? denseAttr(n.op, "values").shape[0]! : intAttr(n.op, "depth");
+    const t = this.layout.type(result);
+    const m = this.layout.table(n);
+    const depth = isRtl(n.op, "rtl.rom") ? at(denseAttr(n.op, "values").shape, 0) : intAttr(n.op, "depth");
     const a = f.num(addr);
-    const complete = depth === 2 ** this.net.types[addr]!.width;
+    const complete = depth === 2 ** this.layout.type(addr).width;
     if (storeOf(t) !== "W")
       return f.define(result, complete ? `M[${m}][${a}]` : `${a} < ${depth} ? M[${m}][${a}] : 0`, true);
     const words = wordsOf(t);
-    const at = this.layout.index[result]!;
-    const body = `for (let i = 0, a = ${a} * ${words}; i < ${words}; i++) W[${at} + i] = M[${m}][a + i];`;
-    f.lines.push(complete ? body : `if (${a} < ${depth}) { ${body} } else W.fill(0, ${at}, ${at + words});`);
+    const first = this.layout.place(result);
+    const body = `for (let i = 0, a = ${a} * ${words}; i < ${words}; i++) W[${first} + i] = M[${m}][a + i];`;
+    f.lines.push(complete ? body : `if (${a} < ${depth}) { ${body} } else W.fill(0, ${first}, ${first + words});`);
   }
 
   clockEdge(): Code[] {
     return inGroups(this.net.state, (group) => {
-      const f = new Func(this.net, this.layout, this.constants, true);
+      const f = new Func(this.layout, this.constants, true);
       const w = new JsWriter(f);
       for (const n of group) {
-        if (n.op.name === "rtl.reg") this.register(n, f, w);
+        if (isRtl(n.op, "rtl.reg")) this.register(n, f, w);
         else {
           if (isClocked(n.op)) this.node(n, f, w);
-          if (n.op.name === "rtl.memory") this.write(n, f);
+          if (isRtl(n.op, "rtl.memory")) this.write(n, f);
         }
       }
       return f.compile();
@@ -278,23 +284,23 @@ class ChunkCompiler {
   }
 
   private register(n: Node, f: Func, w: JsWriter): void {
-    const [next, enable] = n.operands as readonly [number, number | undefined];
-    const q = n.results[0]!;
-    const t = this.net.types[q]!;
+    const [next, enable] = [n.operand(0), n.operands[1]];
+    const q = n.result;
+    const t = this.layout.type(q);
     const copy =
       storeOf(t) === "W"
-        ? w.copyWords(this.layout.index[q]!, f.at(next), wordsOf(t))
-        : `${storeOf(t)}[${this.layout.index[q]!}] = ${f.num(next)};`;
+        ? w.copyWords(this.layout.place(q), f.at(next), wordsOf(t))
+        : `${storeOf(t)}[${this.layout.place(q)}] = ${f.num(next)};`;
     f.lines.push(enable === undefined ? copy : `if (${f.num(enable)} === 1) { ${copy} }`);
   }
 
   private write(n: Node, f: Func): void {
-    const [waddr, wdata, wen] = n.operands as readonly [number, number, number];
-    const t = this.net.types[wdata]!;
-    const m = this.layout.tableOf.get(n)!;
+    const [waddr, wdata, wen] = [n.operand(0), n.operand(1), n.operand(2)];
+    const t = this.layout.type(wdata);
+    const m = this.layout.table(n);
     const depth = intAttr(n.op, "depth");
     const a = f.num(waddr);
-    const guard = depth === 2 ** this.net.types[waddr]!.width ? "" : ` && ${a} < ${depth}`;
+    const guard = depth === 2 ** this.layout.type(waddr).width ? "" : ` && ${a} < ${depth}`;
     const words = wordsOf(t);
     const body =
       storeOf(t) === "W"
@@ -313,25 +319,25 @@ function inGroups<T>(items: readonly T[], compile: (group: readonly T[]) => Code
 /** The text of one function. */
 class Func implements Names {
   readonly lines: string[] = [];
-  readonly types: readonly BitsType[];
   private readonly local = new Set<number>();
 
   constructor(
-    net: NetList,
     private readonly layout: Layout,
     private readonly constants: ReadonlyMap<number, bigint>,
     /** Whether operands are read as they were before the clock edge. */
     private readonly before = false,
-  ) {
-    this.types = net.types;
+  ) {}
+
+  type(id: number): BitsType {
+    return this.layout.type(id);
   }
 
   private indexOf(id: number): number {
-    return (this.before ? this.layout.shadow.get(id) : undefined) ?? this.layout.index[id]!;
+    return (this.before ? this.layout.shadow.get(id) : undefined) ?? this.layout.place(id);
   }
   num(id: number): string {
     const c = this.constants.get(id);
-    const store = storeOf(this.types[id]!);
+    const store = storeOf(this.type(id));
     if (c !== undefined && store !== "W") return c.toString();
     if (store === "W") throw new CompilerBug("a wide value where a number is called for");
     if (!this.local.has(id)) {
@@ -344,15 +350,15 @@ class Func implements Names {
     return this.indexOf(id);
   }
   define(id: number, expression: string, stored: boolean): void {
-    const store = storeOf(this.types[id]!);
+    const store = storeOf(this.type(id));
     // At a clock edge the name stands for the old value.
     if (this.before) {
-      this.lines.push(`${store}[${this.layout.index[id]!}] = ${expression};`);
+      this.lines.push(`${store}[${this.layout.place(id)}] = ${expression};`);
       return;
     }
     this.local.add(id);
     this.lines.push(`const v${id} = ${expression};`);
-    if (stored) this.lines.push(`${store}[${this.layout.index[id]!}] = v${id};`);
+    if (stored) this.lines.push(`${store}[${this.layout.place(id)}] = v${id};`);
   }
   compile(): Code {
     // Arithmetic is spelt out of numbers that the verifier has seen; no text of the user gets in here.

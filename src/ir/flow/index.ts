@@ -3,6 +3,8 @@ import { affineRange } from "../affine.js";
 import type { Dialect, OpDef, Report } from "../define-op.js";
 import { denseAttr } from "../define-op.js";
 import type { Op } from "../core.js";
+import { isFx } from "../fx/index.js";
+import { at } from "../present.js";
 import { elementCount, elemType, sameType, tensor, stream } from "../types.js";
 import {
   readSparsify,
@@ -31,7 +33,10 @@ function verifyKernel(op: Op, report: Report): void {
   const reductions = spec.iterators.map((i) => i.kind === "reduction");
   spec.operands.forEach((o, i) => {
     if (o.map.results.length !== o.view.shape.length) report(`operand ${i}: map and view differ in rank`);
-    if (o.phase === "epilogue" && o.map.results.some((r) => r.coeffs.some((c, k) => c !== 0 && reductions[k]!))) {
+    if (
+      o.phase === "epilogue" &&
+      o.map.results.some((r) => r.coeffs.some((c, k) => c !== 0 && reductions[k] === true))
+    ) {
       report(`operand ${i}: an epilogue operand depends on a reduction iterator`);
     }
     const size = elementCount((o.value.type as { shape: readonly number[] }).shape);
@@ -48,19 +53,19 @@ function verifyKernel(op: Op, report: Report): void {
   if (points !== elementCount(spec.resultShape))
     report(`${points} parallel points for ${elementCount(spec.resultShape)} result elements`);
   const bodyArgs = spec.operands.filter((o) => o.phase === "body").length;
-  if (op.regions[0]!.args.length !== bodyArgs)
-    report(`body takes ${op.regions[0]!.args.length} arguments, there are ${bodyArgs} body operands`);
-  if (op.regions[1]!.args.length !== 1 + spec.operands.length - bodyArgs)
+  if (op.region(0).args.length !== bodyArgs)
+    report(`body takes ${op.region(0).args.length} arguments, there are ${bodyArgs} body operands`);
+  if (op.region(1).args.length !== 1 + spec.operands.length - bodyArgs)
     report("the epilogue takes the folded value and the epilogue operands");
   if (spec.trees !== undefined) {
     const problem =
       spec.operands.length < 1
         ? "there is no operand of features"
-        : ensembleProblem(spec.trees, spec.operands[0]!.view.shape.at(-1)!);
+        : ensembleProblem(spec.trees, at(at(spec.operands, 0).view.shape, -1));
     if (problem !== undefined) report(`trees: ${problem}`);
-    if (!op.regions[0]!.ops.some((o) => o.name === "fx.tree")) report("there are trees, but no fx.tree");
+    if (!op.region(0).ops.some((o) => isFx(o, "fx.tree"))) report("there are trees, but no fx.tree");
   }
-  const yielded = op.regions[1]!.terminator.operands[0];
+  const yielded = op.region(1).terminator.operands[0];
   if (yielded !== undefined && !sameType(yielded.type, spec.resultElem))
     report("the epilogue's result is not of the kernel's element type");
   if (spec.schedule !== undefined) {

@@ -11,6 +11,8 @@ import { affineExpr, affineMap, type AffineExpr, type AffineMap } from "../affin
 import type { Attr, AttrRecord } from "../attributes.js";
 import { typeAttr, isTypeAttr } from "../attributes.js";
 import type { Block, Builder, Location, Op, Value } from "../core.js";
+import { isFx } from "../fx/index.js";
+import { at } from "../present.js";
 import { rowMajorStrides, stream, type FixedType, type StreamType } from "../types.js";
 
 export interface Iterator {
@@ -76,8 +78,8 @@ export interface KernelSpec {
 export function isFeatureIterator(spec: KernelSpec, index: number): boolean {
   return (
     spec.trees !== undefined &&
-    spec.iterators[index]!.kind === "reduction" &&
-    spec.operands[0]!.map.results.some((r) => r.coeffs[index] !== 0)
+    at(spec.iterators, index).kind === "reduction" &&
+    at(spec.operands, 0).map.results.some((r) => r.coeffs[index] !== 0)
   );
 }
 
@@ -86,7 +88,8 @@ export function isWholeIterator(spec: KernelSpec, index: number): boolean {
   if (spec.trees === undefined) return false;
   return (
     isFeatureIterator(spec, index) ||
-    (spec.iterators[index]!.kind === "parallel" && spec.operands[0]!.map.results.every((r) => r.coeffs[index] === 0))
+    (at(spec.iterators, index).kind === "parallel" &&
+      at(spec.operands, 0).map.results.every((r) => r.coeffs[index] === 0))
   );
 }
 
@@ -113,19 +116,20 @@ function combine(map: AffineMap, strides: readonly number[], offset: number): Af
   const coeffs = map.dims.map(() => 0);
   let o = offset;
   map.results.forEach((r, d) => {
-    r.coeffs.forEach((c, i) => (coeffs[i]! += c * strides[d]!));
-    o += r.offset * strides[d]!;
+    const stride = at(strides, d);
+    r.coeffs.forEach((c, i) => (coeffs[i] = (coeffs[i] ?? 0) + c * stride));
+    o += r.offset * stride;
   });
   return { coeffs, offset: o };
 }
 
 /** Multiply-accumulates of a kernel per sample: points of the iteration space if its body multiplies, otherwise 0. */
 export function kernelMacs(op: Op, spec: KernelSpec): number {
-  if (spec.combiner !== "add" || !op.body.ops.some((o) => o.name === "fx.mul")) return 0;
+  if (spec.combiner !== "add" || !op.body.ops.some((o) => isFx(o, "fx.mul"))) return 0;
   return spec.iterators.reduce((n, i) => n * i.extent, 1);
 }
 
-// --- reading and writing the operation ------------------------------------------------------------------------------
+// --- reading and writing the operation
 
 export function buildKernel(b: Builder, spec: KernelSpec, body: Block, epilogue: Block, loc: Location): Op {
   return b.create(
@@ -209,7 +213,7 @@ export function writeKernel(op: Op, spec: KernelSpec): void {
   op.attrs = { ...op.attrs, ...kernelAttrs(spec) };
 }
 
-// --- iterator surgery -----------------------------------------------------------------------------------------------
+// --- iterator surgery
 
 /**
  * Rewrites every map in terms of new iterators: old iterator i = sum of `parts[i]` (name, factor).
@@ -241,7 +245,7 @@ export function substituteMap(
       const terms: Record<string, number> = {};
       r.coeffs.forEach((c, i) => {
         if (c === 0) return;
-        const old = map.dims[i]!;
+        const old = at(map.dims, i);
         for (const p of parts.get(old) ?? [{ name: old, factor: 1 }])
           terms[p.name] = (terms[p.name] ?? 0) + c * p.factor;
       });
@@ -252,9 +256,12 @@ export function substituteMap(
 
 // --- schedules ------------------------------------------------------------------------------------------------------
 
-export function unrollOf(spec: KernelSpec, name: string): number {
+export function unrollOf(spec: Pick<KernelSpec, "schedule">, name: string): number {
   return spec.schedule?.unroll[name] ?? 1;
 }
+
+/** The part of a kernel that says which steps it takes. */
+export type ScheduledLoops = Pick<KernelSpec, "name" | "iterators" | "schedule">;
 
 /** A loop of the sequential nest. */
 export interface Loop {
@@ -268,12 +275,12 @@ export interface Loop {
 }
 
 /** The sequential nest, outermost first, without loops of one trip. */
-export function loopNest(spec: KernelSpec): Loop[] {
+export function loopNest(spec: ScheduledLoops): Loop[] {
   if (spec.schedule === undefined) throw new Error(`kernel ${spec.name} has no schedule`);
   return spec.schedule.order
     .map((name) => {
       const index = spec.iterators.findIndex((i) => i.name === name);
-      const it = spec.iterators[index]!;
+      const it = at(spec.iterators, index);
       const unroll = unrollOf(spec, name);
       return { name, kind: it.kind, unroll, extent: it.extent, index, trips: Math.ceil(it.extent / unroll) };
     })

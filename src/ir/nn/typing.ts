@@ -1,36 +1,27 @@
 /** What type inference of nn operations shares: shapes, and on fixed point the formats that lose nothing. */
-import { f32, tensor, type FixedType, type ScalarType, type TensorType } from "../types.js";
-import { dataRange, ranged, widened, type Ranged } from "../fixed-arith.js";
-import { denseAttr, type Report } from "../define-op.js";
 import type { Op, Value } from "../core.js";
+import type { Report } from "../define-op.js";
+import { dataRange, ranged, widened, type Ranged } from "../fixed-arith.js";
+import { f32, tensor, type FixedType, type TensorType } from "../types.js";
+import { constantOf, fixedOf, shapeOf } from "./values.js";
 
-export function tensorType(v: Value): TensorType {
-  const t = v.type;
-  return t.kind === "tensor" ? t : tensor([], t as ScalarType);
-}
-export function shapeOf(v: Value): readonly number[] {
-  return tensorType(v).shape;
-}
-export function fixedElem(v: Value): FixedType | undefined {
-  const e = tensorType(v).elem;
-  return e.kind === "fixed" ? e : undefined;
-}
-
-/** Raw integers of a constant, through operations that only move them; undefined for anything else. */
-export function constantData(v: Value): ArrayLike<number> | undefined {
-  return v.def?.name === "nn.constant" ? denseAttr(v.def, "value").data : undefined;
+/** Element type of a value that is in fixed point, because `typed` asks only then. */
+export function formatOf(v: Value): FixedType {
+  const elem = fixedOf(v);
+  if (elem === undefined) throw new Error(`%${v.hint ?? v.id} is not in fixed point`);
+  return elem;
 }
 
 /** Format of a value with the raw range that it can have: for constants, the range that occurs. */
 export function rangedOf(v: Value): Ranged {
-  const elem = fixedElem(v)!;
-  const data = constantData(v);
+  const elem = formatOf(v);
+  const data = constantOf(v)?.data;
   return data === undefined || data.length === 0 ? ranged(elem) : { frac: elem.frac, range: widened(dataRange(data)) };
 }
 
 /** `shape` with f32, or with the format that `fixed` works out where the operands are in fixed point. */
 export function typed(op: Op, shape: readonly number[], fixed: () => FixedType): readonly [TensorType] {
-  return [tensor(shape, op.operands.every((v) => fixedElem(v) !== undefined) ? fixed() : f32)];
+  return [tensor(shape, op.operands.every((v) => fixedOf(v) !== undefined) ? fixed() : f32)];
 }
 
 /** Numpy broadcasting; undefined where the shapes do not fit. */
@@ -52,8 +43,8 @@ export function checkShape(op: Op, expected: readonly number[] | undefined, repo
   const have = shapeOf(op.result);
   if (have.join() !== expected.join())
     report(`result has shape [${have.join(", ")}], [${expected.join(", ")}] follows from the operands`);
-  const operandsFixed = op.operands.length > 0 && op.operands.every((v) => fixedElem(v) !== undefined);
-  if (operandsFixed && fixedElem(op.result) === undefined) report("operands are in fixed point, the result is not");
+  const operandsFixed = op.operands.length > 0 && op.operands.every((v) => fixedOf(v) !== undefined);
+  if (operandsFixed && fixedOf(op.result) === undefined) report("operands are in fixed point, the result is not");
 }
 
 export function listText(shape: readonly number[]): string {

@@ -3,6 +3,8 @@
  * operations vanish on the way, so that generators can be written without special cases. Equal operations are built
  * once.
  *
+ * Over 400 lines, because it is one class with a method for each operation.
+ *
  * ```ts
  * const m = new RtlModuleBuilder(module, "counter", [{ name: "enable", type: u(1) }]);
  * const count = m.regDeclare(u(8), { reset: 0, hint: "count" });
@@ -13,10 +15,12 @@
 import { CompilerBug } from "../../diagnostics/index.js";
 import type { Dense, Attr } from "../attributes.js";
 import { Block, Op, unknownLoc, type Location, type Module, type Value } from "../core.js";
-import { bits, sameType, showType, type BitsType } from "../types.js";
-import { bitsOf, romWordType } from "./index.js";
-import { addressWidth, bitsRange, typeOfBitsRange, wrap } from "./semantics.js";
-import { constantOf, simplify, type Known } from "./fold.js";
+import { bits, showType, type BitsType } from "../types.js";
+import { stringsAttr, strAttr } from "../define-op.js";
+import { bitsOf, FORWARD, isRtl, romWordType, type RtlName } from "./index.js";
+import { addressWidth, typeOfBitsRange, wrap, type CombinationalName } from "./semantics.js";
+import { simplify } from "./fold.js";
+import { commonType, differenceType, productType, sumType } from "./result-types.js";
 
 /** `u<width>`. */
 export function u(width: number): BitsType {
@@ -82,7 +86,7 @@ export class RtlModuleBuilder {
   /** The input port called `name`. */
   input(name: string): Value {
     const arg = this.block.args[this.inputNames.indexOf(name)];
-    if (arg === undefined) throw new CompilerBug(`module ${String(this.op.attrs["sym"])} has no input ${name}`);
+    if (arg === undefined) throw new CompilerBug(`module ${strAttr(this.op, "sym")} has no input ${name}`);
     return arg;
   }
 
@@ -91,7 +95,7 @@ export class RtlModuleBuilder {
     if (this.open.size > 0) {
       const hints = [...this.open].map((v) => v.hint ?? "?").slice(0, 5);
       throw new CompilerBug(
-        `module ${String(this.op.attrs["sym"])}: ${this.open.size} declared values were never connected (${hints.join(", ")})`,
+        `module ${strAttr(this.op, "sym")}: ${this.open.size} declared values were never connected (${hints.join(", ")})`,
       );
     }
     this.op.attrs["outputs"] = Object.keys(outputs);
@@ -99,7 +103,7 @@ export class RtlModuleBuilder {
     return this.op;
   }
 
-  // --- arithmetic ---------------------------------------------------------------------------------------------------
+  // --- arithmetic
 
   /** An integer; of the smallest type unless one is given. Wraps to that type. */
   constant(value: bigint | number, type?: BitsType): Value {
@@ -109,13 +113,11 @@ export class RtlModuleBuilder {
   }
   /** a + b, exact unless `type` is narrower. */
   add(a: Value, b: Value, type?: BitsType, hint?: string): Value {
-    const [ra, rb] = [bitsRange(bitsOf(a.type)), bitsRange(bitsOf(b.type))];
-    return this.build("rtl.add", [a, b], type ?? typeOfBitsRange({ lo: ra.lo + rb.lo, hi: ra.hi + rb.hi }), {}, hint);
+    return this.build("rtl.add", [a, b], type ?? sumType(bitsOf(a.type), bitsOf(b.type)), {}, hint);
   }
   /** a - b, exact unless `type` is narrower. */
   sub(a: Value, b: Value, type?: BitsType, hint?: string): Value {
-    const [ra, rb] = [bitsRange(bitsOf(a.type)), bitsRange(bitsOf(b.type))];
-    return this.build("rtl.sub", [a, b], type ?? typeOfBitsRange({ lo: ra.lo - rb.hi, hi: ra.hi - rb.lo }), {}, hint);
+    return this.build("rtl.sub", [a, b], type ?? differenceType(bitsOf(a.type), bitsOf(b.type)), {}, hint);
   }
   /** a * b, exact unless `type` is narrower. */
   mul(a: Value, b: Value, type?: BitsType, hint?: string): Value {
@@ -140,7 +142,7 @@ export class RtlModuleBuilder {
     return this.build("rtl.cast", [x], type, {}, hint);
   }
 
-  // --- comparison, choice -------------------------------------------------------------------------------------------
+  // --- comparison, choice
 
   eq(a: Value, b: Value, hint?: string): Value {
     return this.build("rtl.eq", [a, b], u(1), {}, hint);
@@ -207,8 +209,9 @@ export class RtlModuleBuilder {
     neutral: number,
     hint: string | undefined,
   ): Value {
-    if (values.length === 0) return this.constant(neutral, u(1));
-    if (values.length === 1) return values[0]!;
+    const [first, ...others] = values;
+    if (first === undefined) return this.constant(neutral, u(1));
+    if (others.length === 0) return first;
     const half = values.length >> 1;
     return join(
       this.balanced(values.slice(0, half), join, neutral, undefined),
@@ -233,7 +236,7 @@ export class RtlModuleBuilder {
     return Array.from({ length: count }, (_, i) => this.extract(x, i * word.width, word.width, word.signed));
   }
 
-  // --- state --------------------------------------------------------------------------------------------------------
+  // --- state
 
   /** A register. */
   reg(
@@ -241,25 +244,19 @@ export class RtlModuleBuilder {
     options: { enable?: Value | undefined; reset?: number | undefined; hint?: string | undefined } = {},
   ): Value {
     const operands = options.enable === undefined ? [next] : [next, options.enable];
-    return this.append(
-      "rtl.reg",
-      operands,
-      [bitsOf(next.type)],
-      options.reset === undefined ? {} : { reset: options.reset },
-      [options.hint ?? next.hint],
-    )[0]!;
+    const attrs = options.reset === undefined ? {} : { reset: options.reset };
+    return this.appendOne("rtl.reg", operands, bitsOf(next.type), attrs, options.hint ?? next.hint);
   }
   /** A register whose input is given later by `connect`. */
   regDeclare(type: BitsType, options: { reset?: number | undefined; hint?: string | undefined } = {}): Value {
-    const q = this.append("rtl.reg", [], [type], options.reset === undefined ? {} : { reset: options.reset }, [
-      options.hint,
-    ])[0]!;
+    const attrs = options.reset === undefined ? {} : { reset: options.reset };
+    const q = this.appendOne("rtl.reg", [], type, attrs, options.hint);
     this.open.add(q);
     return q;
   }
   /** Gives a declared register its input (cast to its type), and an enable. */
   connect(reg: Value, next: Value, enable?: Value): void {
-    if (!this.open.delete(reg) || reg.def?.name !== "rtl.reg")
+    if (!this.open.delete(reg) || !isRtl(reg.def, "rtl.reg"))
       throw new CompilerBug(`%${reg.hint ?? reg.id} is not a register that waits for its input`);
     reg.def.addOperand(this.cast(next, bitsOf(reg.type)));
     if (enable !== undefined) reg.def.addOperand(enable);
@@ -272,7 +269,7 @@ export class RtlModuleBuilder {
     return v;
   }
   /** One result per read address. Addresses and data are cast to the types called for. */
-  memory(o: MemoryOptions): Value[] {
+  memory(o: MemoryOptions): readonly Value[] {
     const address = u(addressWidth(o.depth));
     const operands = [
       this.cast(o.waddr, address),
@@ -296,45 +293,45 @@ export class RtlModuleBuilder {
   /** `values[addr]`; shape [depth] or, for words of several elements (element 0 least significant), [depth, n]. */
   rom(addr: Value, values: Dense, options: { readLatency: 0 | 1; style?: StorageStyle; hint?: string }): Value {
     if (values.elem.kind !== "fixed") throw new CompilerBug("a rom of values that are not fixed-point numbers");
-    const operands = [this.cast(addr, u(addressWidth(values.shape[0]!)))];
+    const [depth = 0] = values.shape;
+    const operands = [this.cast(addr, u(addressWidth(depth)))];
     const attrs = { values, read_latency: options.readLatency, style: options.style ?? "auto" };
-    return this.append("rtl.rom", operands, [romWordType(values.shape, values.elem)], attrs, [options.hint])[0]!;
+    return this.appendOne("rtl.rom", operands, romWordType(values.shape, values.elem), attrs, options.hint);
   }
 
-  // --- structure ----------------------------------------------------------------------------------------------------
+  // --- structure
 
   /** An instance of a finished module; inputs and result by port name. Inputs are cast to the types of the ports. */
   instance(module: Op, sym: string, inputs: Readonly<Record<string, Value>>): Record<string, Value> {
-    const names = module.attrs["inputs"] as readonly string[];
+    const names = stringsAttr(module, "inputs");
     const extra = Object.keys(inputs).find((n) => !names.includes(n));
-    if (extra !== undefined)
-      throw new CompilerBug(`instance ${sym}: ${String(module.attrs["sym"])} has no input ${extra}`);
+    if (extra !== undefined) throw new CompilerBug(`instance ${sym}: ${strAttr(module, "sym")} has no input ${extra}`);
     const operands = names.map((n, i) => {
       const v = inputs[n];
       if (v === undefined)
-        throw new CompilerBug(`instance ${sym}: input ${n} of ${String(module.attrs["sym"])} is not connected`);
-      return this.cast(v, bitsOf(module.body.args[i]!.type));
+        throw new CompilerBug(`instance ${sym}: input ${n} of ${strAttr(module, "sym")} is not connected`);
+      return this.cast(v, portType(module, i));
     });
-    const outputs = module.attrs["outputs"] as readonly string[];
+    const outputs = stringsAttr(module, "outputs");
     const types = module.body.terminator.operands.map((v) => bitsOf(v.type));
     const results = this.append(
       "rtl.instance",
       operands,
       types,
-      { module: module.attrs["sym"]!, sym },
+      { module: strAttr(module, "sym"), sym },
       outputs.map((n) => `${sym}_${n}`),
     );
-    return Object.fromEntries(outputs.map((n, i) => [n, results[i]!]));
+    return Object.fromEntries(results.map((r, i) => [outputs[i] ?? "", r]));
   }
   /** A value that is defined later by `resolve`: for loops through instances. */
   forward(type: BitsType, hint?: string): Value {
-    const v = this.append("rtl.forward", [], [type], {}, [hint])[0]!;
+    const v = this.appendOne(FORWARD, [], type, {}, hint);
     this.open.add(v);
     return v;
   }
   /** Replaces a forward value by `value`, cast to its type. */
   resolve(forward: Value, value: Value): void {
-    if (!this.open.delete(forward) || forward.def?.name !== "rtl.forward")
+    if (!this.open.delete(forward) || forward.def?.name !== FORWARD)
       throw new CompilerBug(`%${forward.hint ?? forward.id} is not a forward value`);
     const v = this.cast(value, bitsOf(forward.type));
     if (v === forward) throw new CompilerBug(`%${forward.hint ?? forward.id} would be defined by itself`);
@@ -344,21 +341,30 @@ export class RtlModuleBuilder {
     forward.def.erase();
   }
 
-  // --- the machinery ------------------------------------------------------------------------------------------------
+  // --- the machinery
 
   private append(
-    name: string,
+    name: RtlName,
     operands: readonly Value[],
     types: readonly BitsType[],
     attrs: Readonly<Record<string, Attr>>,
     hints: readonly (string | undefined)[],
-  ): readonly Value[] & Value[] {
-    const op = this.block.append(new Op({ name, operands, resultTypes: types, attrs, hints, loc: this.loc }));
-    return op.results as Value[];
+  ): readonly Value[] {
+    return this.block.append(new Op({ name, operands, resultTypes: types, attrs, hints, loc: this.loc })).results;
+  }
+  private appendOne(
+    name: RtlName | typeof FORWARD,
+    operands: readonly Value[],
+    type: BitsType,
+    attrs: Readonly<Record<string, Attr>>,
+    hint: string | undefined,
+  ): Value {
+    return this.block.append(new Op({ name, operands, resultTypes: [type], attrs, hints: [hint], loc: this.loc }))
+      .result;
   }
 
   private build(
-    name: Known,
+    name: CombinationalName,
     operands: readonly Value[],
     type: BitsType,
     attrs: Readonly<Record<string, Attr>>,
@@ -378,7 +384,7 @@ export class RtlModuleBuilder {
 
   /** An operation without state; the same one as before if it is built a second time. */
   private pure(
-    name: string,
+    name: CombinationalName | "rtl.constant",
     operands: readonly Value[],
     type: BitsType,
     attrs: Readonly<Record<string, Attr>>,
@@ -391,7 +397,7 @@ export class RtlModuleBuilder {
       before.hint ??= hint;
       return before;
     }
-    const value = this.append(name, operands, [type], attrs, [hint])[0]!;
+    const value = this.appendOne(name, operands, type, attrs, hint);
     this.known.set(key, value);
     return value;
   }
@@ -401,25 +407,9 @@ function delayedName(hint: string | undefined, cycles: number): string | undefin
   return hint === undefined ? undefined : `${hint}_d${cycles}`;
 }
 
-function productType(a: BitsType, b: BitsType): BitsType {
-  const [ra, rb] = [bitsRange(a), bitsRange(b)];
-  const corners = [ra.lo * rb.lo, ra.lo * rb.hi, ra.hi * rb.lo, ra.hi * rb.hi];
-  return typeOfBitsRange({
-    lo: corners.reduce((m, c) => (c < m ? c : m)),
-    hi: corners.reduce((m, c) => (c > m ? c : m)),
-  });
-}
-
-/** The smallest type that holds every number of the types of `values`. */
-function commonType(values: readonly Value[]): BitsType {
-  const first = bitsOf(values[0]!.type);
-  if (values.every((v) => sameType(v.type, first))) return first;
-  const ranges = values.map((v) => {
-    const c = constantOf(v);
-    return c === undefined ? bitsRange(bitsOf(v.type)) : { lo: c, hi: c };
-  });
-  return typeOfBitsRange({
-    lo: ranges.reduce((m, r) => (r.lo < m ? r.lo : m), ranges[0]!.lo),
-    hi: ranges.reduce((m, r) => (r.hi > m ? r.hi : m), ranges[0]!.hi),
-  });
+/** Type of input number `i` of a module. */
+function portType(module: Op, i: number): BitsType {
+  const arg = module.body.args[i];
+  if (arg === undefined) throw new CompilerBug(`module ${strAttr(module, "sym")} has no input ${i}`);
+  return bitsOf(arg.type);
 }

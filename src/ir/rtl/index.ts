@@ -2,19 +2,36 @@
  * rtl: what is written out. Modules whose regions are graphs: a value may be used before it is defined, and registers
  * close the loops. Every module has an implicit clock and an implicit synchronous reset.
  *
+ * The names are a closed set, `RtlName`. What an operation is elsewhere stands in tables over it: its integers in
+ * `semantics.ts`, simpler forms in `fold.ts`, what is clocked in `timing.ts`, JavaScript in `eval/rtl-js.ts`, Verilog in
+ * `backend-verilog`, area in `backend-hls/emit/rtl-area.ts`.
+ *
  * All values are `u<W>` or `s<W>`. Arithmetic computes the exact integer of its operands, each by its own sign, and
  * wraps it to the result type; there is no implicit extension to reason about.
  */
-import { denseAttr, intAttr, type AttrSpec, type Dialect, type OpDef, type Report } from "../define-op.js";
-import type { Op } from "../core.js";
+import { CompilerBug } from "../../diagnostics/index.js";
+import {
+  denseAttr,
+  intAttr,
+  listAttr,
+  opTable,
+  strAttr,
+  type AttrSpec,
+  type Dialect,
+  type OpDef,
+  type Report,
+} from "../define-op.js";
+import type { Module, Op, Value } from "../core.js";
 import { bits, sameType, showType, type BitsType, type Type } from "../types.js";
 import { addressWidth, bitsRange } from "./semantics.js";
+
+type Described = Omit<OpDef, "name">;
 
 const u1 = bits(1);
 
 /** The type of an rtl value. Anything else is a broken invariant. */
 export function bitsOf(type: Type): BitsType {
-  if (type.kind !== "bits") throw new Error(`${showType(type)} is not a type of the rtl level (u8, s8)`);
+  if (type.kind !== "bits") throw new CompilerBug(`${showType(type)} is not a type of the rtl level (u8, s8)`);
   return type;
 }
 
@@ -41,15 +58,14 @@ function branchesAgree(op: Op, first: number, report: Report): void {
     report(`a branch of type ${showType(odd.type)} for a result of type ${showType(op.result.type)}`);
 }
 
-function arithmetic(name: string, summary: string): OpDef {
-  return { name, summary, operands: ["a", "b"], results: ["y"], traits: ["pure"], verify: bitsOnly };
+function arithmetic(summary: string): Described {
+  return { summary, operands: ["a", "b"], results: ["y"], traits: ["pure"], verify: bitsOnly };
 }
-function bitwise(name: string, summary: string): OpDef {
-  return { name, summary, operands: ["a", "b"], results: ["y"], traits: ["pure"], verify: sameWidths };
+function bitwise(summary: string): Described {
+  return { summary, operands: ["a", "b"], results: ["y"], traits: ["pure"], verify: sameWidths };
 }
-function comparison(name: string, summary: string): OpDef {
+function comparison(summary: string): Described {
   return {
-    name,
     summary,
     operands: ["a", "b"],
     results: ["y"],
@@ -58,9 +74,8 @@ function comparison(name: string, summary: string): OpDef {
     verify: bitsOnly,
   };
 }
-function shift(name: string, summary: string): OpDef {
+function shift(summary: string): Described {
   return {
-    name,
     summary,
     operands: ["x"],
     results: ["y"],
@@ -94,8 +109,8 @@ function checkAddress(op: Op, index: number, depth: number, report: Report): voi
 }
 
 function verifyModule(op: Op, report: Report): void {
-  const inputs = op.attrs["inputs"] as readonly unknown[];
-  const outputs = op.attrs["outputs"] as readonly unknown[];
+  const inputs = listAttr(op, "inputs");
+  const outputs = listAttr(op, "outputs");
   const ports = [...inputs, ...outputs];
   if (ports.some((p) => typeof p !== "string" || p === "")) return report("a port name is not a string");
   const twice = ports.find((p, i) => ports.indexOf(p) !== i);
@@ -105,7 +120,7 @@ function verifyModule(op: Op, report: Report): void {
   const odd = op.body.args.find((a) => a.type.kind !== "bits");
   if (odd !== undefined) report(`an input of type ${showType(odd.type)}, which is not a type of the rtl level`);
   const end = op.body.ops.at(-1);
-  if (end?.name !== "rtl.output") report("does not end with rtl.output");
+  if (!isRtl(end, "rtl.output")) report("does not end with rtl.output");
   else if (end.operands.length !== outputs.length)
     report(`${outputs.length} output names for ${end.operands.length} values`);
 }
@@ -126,7 +141,7 @@ function verifyRom(op: Op, report: Report): void {
   if (elem.kind !== "fixed") return report("values are not fixed-point numbers");
   if (shape.length !== 1 && shape.length !== 2) return report(`values of rank ${shape.length} instead of 1 or 2`);
   checkLatency(op, report);
-  const depth = shape[0]!;
+  const [depth = 0] = shape;
   if (depth < 1) return report("no words");
   checkAddress(op, 0, depth, report);
 }
@@ -136,7 +151,8 @@ export function romWordType(
   shape: readonly number[],
   elem: { readonly width: number; readonly signed: boolean },
 ): BitsType {
-  return shape.length === 1 ? bits(elem.width, elem.signed) : bits(elem.width * shape[1]!);
+  const [, perWord] = shape;
+  return perWord === undefined ? bits(elem.width, elem.signed) : bits(elem.width * perWord);
 }
 
 function verifyReg(op: Op, report: Report): void {
@@ -151,12 +167,14 @@ function verifyReg(op: Op, report: Report): void {
   if (BigInt(reset) < lo || BigInt(reset) > hi) report(`reset value ${reset} is not a ${showType(type)}`);
 }
 
+/** A value that a builder has declared and not defined yet; never part of a finished program. */
+export const FORWARD = "rtl.forward";
+
 /** Note on a module that stands for a cell of a device: the file in `runtime/cells` that is its Verilog text. */
 export const CELL_FILE = "cell.file";
 
-const ops: readonly OpDef[] = [
-  {
-    name: "rtl.module",
+export const rtlOps = opTable({
+  "rtl.module": {
     summary: "A hardware module; clock and reset are implicit.",
     operands: [],
     results: [],
@@ -171,16 +189,14 @@ const ops: readonly OpDef[] = [
     },
     verify: verifyModule,
   },
-  {
-    name: "rtl.output",
+  "rtl.output": {
     summary: "The values of the output ports.",
     operands: ["values*"],
     results: [],
     traits: ["terminator"],
     verify: bitsOnly,
   },
-  {
-    name: "rtl.constant",
+  "rtl.constant": {
     summary: "An integer.",
     operands: [],
     results: ["y"],
@@ -188,34 +204,32 @@ const ops: readonly OpDef[] = [
     attrs: { value: { kind: "string", doc: "decimal" } },
     verify: (op, report) => {
       if (!allBits(op, report)) return;
-      const text = op.attrs["value"] as string;
+      const text = strAttr(op, "value");
       if (!/^-?\d+$/.test(text)) return report(`value "${text}" is not a decimal integer`);
       const { lo, hi } = bitsRange(bitsOf(op.result.type));
       if (BigInt(text) < lo || BigInt(text) > hi) report(`value ${text} is not a ${showType(op.result.type)}`);
     },
   },
-  arithmetic("rtl.add", "Sum, wrapped to the result type."),
-  arithmetic("rtl.sub", "Difference, wrapped to the result type."),
-  arithmetic("rtl.mul", "Product, wrapped to the result type."),
-  bitwise("rtl.and", "Bitwise and."),
-  bitwise("rtl.or", "Bitwise or."),
-  bitwise("rtl.xor", "Bitwise exclusive or."),
-  {
-    name: "rtl.not",
+  "rtl.add": arithmetic("Sum, wrapped to the result type."),
+  "rtl.sub": arithmetic("Difference, wrapped to the result type."),
+  "rtl.mul": arithmetic("Product, wrapped to the result type."),
+  "rtl.and": bitwise("Bitwise and."),
+  "rtl.or": bitwise("Bitwise or."),
+  "rtl.xor": bitwise("Bitwise exclusive or."),
+  "rtl.not": {
     summary: "Bitwise complement.",
     operands: ["x"],
     results: ["y"],
     traits: ["pure"],
     verify: sameWidths,
   },
-  shift("rtl.shl", "x * 2^amount, wrapped to the result type."),
-  shift("rtl.shr", "floor(x / 2^amount), wrapped to the result type: arithmetic on signed operands."),
-  comparison("rtl.eq", "Whether two numbers are equal."),
-  comparison("rtl.ne", "Whether two numbers differ."),
-  comparison("rtl.lt", "Whether a is below b, by value."),
-  comparison("rtl.le", "Whether a is at most b, by value."),
-  {
-    name: "rtl.mux",
+  "rtl.shl": shift("x * 2^amount, wrapped to the result type."),
+  "rtl.shr": shift("floor(x / 2^amount), wrapped to the result type: arithmetic on signed operands."),
+  "rtl.eq": comparison("Whether two numbers are equal."),
+  "rtl.ne": comparison("Whether two numbers differ."),
+  "rtl.lt": comparison("Whether a is below b, by value."),
+  "rtl.le": comparison("Whether a is at most b, by value."),
+  "rtl.mux": {
     summary: "a where sel is 1, else b.",
     operands: ["sel", "a", "b"],
     results: ["y"],
@@ -226,8 +240,7 @@ const ops: readonly OpDef[] = [
       branchesAgree(op, 1, report);
     },
   },
-  {
-    name: "rtl.select",
+  "rtl.select": {
     summary: "The value number index; the last one for an index beyond the end.",
     operands: ["index", "v0", "values*"],
     results: ["y"],
@@ -238,16 +251,14 @@ const ops: readonly OpDef[] = [
       branchesAgree(op, 1, report);
     },
   },
-  {
-    name: "rtl.concat",
+  "rtl.concat": {
     summary: "The bits of all operands, most significant first.",
     operands: ["x", "more*"],
     results: ["y"],
     traits: ["pure"],
     inferTypes: (op) => [bits(op.operands.reduce((n, v) => n + bitsOf(v.type).width, 0))],
   },
-  {
-    name: "rtl.extract",
+  "rtl.extract": {
     summary: "Bits from lo upwards; the result type says how many.",
     operands: ["x"],
     results: ["y"],
@@ -261,16 +272,14 @@ const ops: readonly OpDef[] = [
       if (lo < 0 || to > width) report(`bits ${lo} to ${to - 1} of ${width}`);
     },
   },
-  {
-    name: "rtl.cast",
+  "rtl.cast": {
     summary: "The same number in the result type: extended by the operand's sign, or wrapped.",
     operands: ["x"],
     results: ["y"],
     traits: ["pure"],
     verify: bitsOnly,
   },
-  {
-    name: "rtl.reg",
+  "rtl.reg": {
     summary:
       "A register: the value of next one cycle earlier. Without reset it is part of a data path, and undefined until first written.",
     operands: ["next", "enable?"],
@@ -279,8 +288,7 @@ const ops: readonly OpDef[] = [
     inferTypes: (op) => [op.operand(0).type],
     verify: verifyReg,
   },
-  {
-    name: "rtl.memory",
+  "rtl.memory": {
     summary:
       "Words with one write port and a read port per raddr. A registered read gives the old word when the same word is written in that cycle; contents are undefined until written, addresses are below depth.",
     operands: ["waddr", "wdata", "wen", "raddr*"],
@@ -291,11 +299,10 @@ const ops: readonly OpDef[] = [
       style,
       disjoint: { kind: "bool", optional: true, doc: "what is read while it is written is never used" },
     },
-    inferTypes: (op) => op.operands.slice(3).map(() => op.operand(1).type),
+    inferTypes: (op) => readAddresses(op).map(() => op.operand(1).type),
     verify: verifyMemory,
   },
-  {
-    name: "rtl.rom",
+  "rtl.rom": {
     summary:
       "Constant words. Rank 2: a word is a row of values, element 0 least significant. Addresses are below the depth.",
     operands: ["addr"],
@@ -303,19 +310,41 @@ const ops: readonly OpDef[] = [
     attrs: { values: { kind: "dense" }, read_latency: readLatency, style },
     inferTypes: (op) => {
       const { shape, elem } = denseAttr(op, "values");
-      if (elem.kind !== "fixed") throw new Error("values are not fixed-point numbers");
+      if (elem.kind !== "fixed") throw new CompilerBug("values are not fixed-point numbers");
       return [romWordType(shape, elem)];
     },
     verify: verifyRom,
   },
-  {
-    name: "rtl.instance",
+  "rtl.instance": {
     summary: "An instance of a module of this program; operands and results are its ports, in order.",
     operands: ["inputs*"],
     results: ["outputs*"],
     attrs: { module: symbol, sym: symbol },
     verify: bitsOnly,
   },
-];
+});
 
-export const rtlDialect: Dialect = { name: "rtl", ops };
+export type RtlName = keyof typeof rtlOps;
+
+export const rtlDialect: Dialect = { name: "rtl", ops: Object.values(rtlOps) };
+
+/** Whether `op` is the rtl operation `name`; a name that does not exist does not compile. */
+export function isRtl<N extends RtlName>(op: Op | undefined, name: N): op is Op & { readonly name: N } {
+  return op?.name === name;
+}
+
+/** The entry for `op` in a table over all rtl operations. Anything else at this level is a broken invariant. */
+export function rtlEntry<T>(table: Readonly<Record<RtlName, T>>, op: Op): T {
+  if (!Object.hasOwn(table, op.name)) throw new CompilerBug(`${op.name} is not an operation of the rtl level`);
+  return table[op.name as RtlName];
+}
+
+/** The modules of a program, in order. */
+export function rtlModules(module: Module): Op[] {
+  return module.body.ops.filter((op) => isRtl(op, "rtl.module"));
+}
+
+/** What a memory reads: its operands behind write address, data and enable. */
+export function readAddresses(memory: Op): readonly Value[] {
+  return memory.operands.slice(3);
+}

@@ -2,7 +2,10 @@
  * What the combinational operations of rtl compute: one reference that constant folding, the simulator's tests and the
  * Verilog writer's corner cases refer to. Integers are exact bigints; every result is wrapped to its type.
  */
+import type { Attr, Dense } from "../attributes.js";
+import type { Op } from "../core.js";
 import type { BitsType } from "../types.js";
+import type { RtlName } from "./index.js";
 
 /** Inclusive range of integers. */
 export interface BitsRange {
@@ -33,27 +36,10 @@ export function wrap(value: bigint, type: BitsType): bigint {
 }
 
 /** Operations without state or names: their result follows from operand values, attributes and types alone. */
-export const COMBINATIONAL = [
-  "rtl.add",
-  "rtl.sub",
-  "rtl.mul",
-  "rtl.and",
-  "rtl.or",
-  "rtl.xor",
-  "rtl.not",
-  "rtl.shl",
-  "rtl.shr",
-  "rtl.eq",
-  "rtl.ne",
-  "rtl.lt",
-  "rtl.le",
-  "rtl.mux",
-  "rtl.select",
-  "rtl.concat",
-  "rtl.extract",
-  "rtl.cast",
-] as const;
-export type CombinationalName = (typeof COMBINATIONAL)[number];
+export type CombinationalName = Exclude<
+  RtlName,
+  "rtl.module" | "rtl.output" | "rtl.instance" | "rtl.constant" | "rtl.reg" | "rtl.memory" | "rtl.rom"
+>;
 
 export interface Evaluation {
   readonly values: readonly bigint[];
@@ -65,56 +51,67 @@ export interface Evaluation {
 
 /** Result of the combinational operation `name`. Operand values must be in the ranges of their types. */
 export function evaluateRtl(name: CombinationalName, e: Evaluation): bigint {
-  const [a = 0n, b = 0n] = e.values;
-  return wrap(exact(name, a, b, e), e.result);
+  const [a = 0n, b = 0n, c = 0n] = e.values;
+  return wrap(MEANING[name](a, b, c, e), e.result);
 }
 
-function exact(name: CombinationalName, a: bigint, b: bigint, e: Evaluation): bigint {
-  switch (name) {
-    case "rtl.add":
-      return a + b;
-    case "rtl.sub":
-      return a - b;
-    case "rtl.mul":
-      return a * b;
-    case "rtl.and":
-      return a & b;
-    case "rtl.or":
-      return a | b;
-    case "rtl.xor":
-      return a ^ b;
-    case "rtl.not":
-      return ~a;
-    case "rtl.shl":
-      return a << BigInt(e.parameter);
-    case "rtl.shr":
-    case "rtl.extract":
-      return a >> BigInt(e.parameter);
-    case "rtl.eq":
-      return a === b ? 1n : 0n;
-    case "rtl.ne":
-      return a !== b ? 1n : 0n;
-    case "rtl.lt":
-      return a < b ? 1n : 0n;
-    case "rtl.le":
-      return a <= b ? 1n : 0n;
-    case "rtl.mux":
-      return a !== 0n ? b : e.values[2]!;
-    case "rtl.select": {
-      const last = BigInt(e.values.length - 2);
-      return e.values[1 + Number(a < last ? a : last)]!;
-    }
-    case "rtl.concat":
-      return e.values.reduce(
-        (acc, v, i) => (acc << BigInt(e.types[i]!.width)) | BigInt.asUintN(e.types[i]!.width, v),
-        0n,
-      );
-    case "rtl.cast":
-      return a;
-  }
+type Meaning = (a: bigint, b: bigint, c: bigint, e: Evaluation) => bigint;
+
+const truth = (holds: boolean): bigint => (holds ? 1n : 0n);
+
+/** The exact integer, before it wraps to the result's type. */
+const MEANING: Readonly<Record<CombinationalName, Meaning>> = {
+  "rtl.add": (a, b) => a + b,
+  "rtl.sub": (a, b) => a - b,
+  "rtl.mul": (a, b) => a * b,
+  "rtl.and": (a, b) => a & b,
+  "rtl.or": (a, b) => a | b,
+  "rtl.xor": (a, b) => a ^ b,
+  "rtl.not": (a) => ~a,
+  "rtl.shl": (a, _b, _c, e) => a << BigInt(e.parameter),
+  "rtl.shr": (a, _b, _c, e) => a >> BigInt(e.parameter),
+  "rtl.eq": (a, b) => truth(a === b),
+  "rtl.ne": (a, b) => truth(a !== b),
+  "rtl.lt": (a, b) => truth(a < b),
+  "rtl.le": (a, b) => truth(a <= b),
+  "rtl.mux": (a, b, c) => (a !== 0n ? b : c),
+  "rtl.select": (index, _b, _c, { values: [, ...choices] }) => {
+    const last = choices.length - 1;
+    return choices[index < BigInt(last) ? Number(index) : last] ?? 0n;
+  },
+  "rtl.concat": (_a, _b, _c, { values, types }) =>
+    types.reduce((word, t, i) => (word << BigInt(t.width)) | BigInt.asUintN(t.width, values[i] ?? 0n), 0n),
+  "rtl.extract": (a, _b, _c, e) => a >> BigInt(e.parameter),
+  "rtl.cast": (a) => a,
+};
+
+export const COMBINATIONAL = Object.keys(MEANING) as readonly CombinationalName[];
+
+/** A table in which all combinational operations are alike. */
+export function forCombinational<T>(entry: T): Readonly<Record<CombinationalName, T>> {
+  return Object.fromEntries(COMBINATIONAL.map((name) => [name, entry])) as Record<CombinationalName, T>;
+}
+
+/** Whether the result of `op` follows from its operands alone. */
+export function isCombinational(op: Op): op is Op & { readonly name: CombinationalName } {
+  return Object.hasOwn(MEANING, op.name);
+}
+
+/** `amount` of a shift, `lo` of an extract, 0 for what has neither. */
+export function parameterOf(attrs: Readonly<Record<string, Attr>>): number {
+  return Number(attrs["amount"] ?? attrs["lo"] ?? 0);
 }
 
 /** Width of an address into `depth` words; one bit for a single word. */
 export function addressWidth(depth: number): number {
   return Math.max(1, bitLengthOf(BigInt(depth - 1)));
+}
+
+/** Words of a rom as bit patterns; element 0 of a row is least significant. */
+export function romPatterns({ shape: [depth = 0, perWord = 1], elem, data }: Dense): bigint[] {
+  const width = elem.kind === "fixed" ? elem.width : 0;
+  return Array.from({ length: depth }, (_, d) => {
+    const row = Array.from(data.subarray(d * perWord, (d + 1) * perWord), BigInt);
+    return row.reduceRight((word, v) => (word << BigInt(width)) | BigInt.asUintN(width, v), 0n);
+  });
 }

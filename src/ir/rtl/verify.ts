@@ -4,7 +4,11 @@
  * drivers of one signal cannot be written down: a value has one definition.
  */
 import type { Module, Op, Value } from "../core.js";
+import { stringsAttr, strAttr } from "../define-op.js";
 import { sameType, showType } from "../types.js";
+import { present } from "../present.js";
+import { FORWARD, isRtl, rtlModules } from "./index.js";
+import { combinationalInputs } from "./timing.js";
 
 export interface RtlProblem {
   readonly op: Op;
@@ -16,7 +20,7 @@ export interface RtlProblem {
 export function verifyRtl(module: Module): RtlProblem[] {
   const problems: RtlProblem[] = [];
   const modules = new Map<string, Op>();
-  for (const op of module.body.ops) if (op.name === "rtl.module") modules.set(String(op.attrs["sym"]), op);
+  for (const op of rtlModules(module)) modules.set(strAttr(op, "sym"), op);
   for (const m of modules.values()) checkInstances(m, modules, problems);
   if (problems.length > 0) return problems;
   const order = definitionOrder(modules, problems);
@@ -28,17 +32,17 @@ export function verifyRtl(module: Module): RtlProblem[] {
 function checkInstances(m: Op, modules: ReadonlyMap<string, Op>, problems: RtlProblem[]): void {
   const symbols = new Set<string>();
   for (const op of m.body.ops) {
-    if (op.name === "rtl.forward")
+    if (op.name === FORWARD)
       problems.push({ op, message: `%${op.result.hint ?? "?"} was declared and never resolved` });
-    if (op.name !== "rtl.instance") continue;
-    const sym = String(op.attrs["sym"]);
+    if (!isRtl(op, "rtl.instance")) continue;
+    const sym = strAttr(op, "sym");
     if (symbols.has(sym)) problems.push({ op, message: `a second instance called "${sym}"` });
     symbols.add(sym);
-    const target = modules.get(String(op.attrs["module"]));
+    const target = modules.get(strAttr(op, "module"));
     if (target === undefined) {
       problems.push({
         op,
-        message: `instance "${sym}" of module "${String(op.attrs["module"])}", which does not exist`,
+        message: `instance "${sym}" of module "${strAttr(op, "module")}", which does not exist`,
       });
       continue;
     }
@@ -47,7 +51,7 @@ function checkInstances(m: Op, modules: ReadonlyMap<string, Op>, problems: RtlPr
       `instance "${sym}": input`,
       op.operands,
       target.body.args,
-      target.attrs["inputs"] as readonly string[],
+      stringsAttr(target, "inputs"),
       problems,
     );
     comparePorts(
@@ -55,7 +59,7 @@ function checkInstances(m: Op, modules: ReadonlyMap<string, Op>, problems: RtlPr
       `instance "${sym}": output`,
       op.results,
       target.body.terminator.operands,
-      target.attrs["outputs"] as readonly string[],
+      stringsAttr(target, "outputs"),
       problems,
     );
   }
@@ -88,10 +92,10 @@ function definitionOrder(modules: ReadonlyMap<string, Op>, problems: RtlProblem[
   const visit = (m: Op): void => {
     state.set(m, "open");
     for (const op of m.body.ops) {
-      if (op.name !== "rtl.instance") continue;
-      const target = modules.get(String(op.attrs["module"]))!;
+      if (!isRtl(op, "rtl.instance")) continue;
+      const target = present(modules.get(strAttr(op, "module")), "the module of an instance");
       if (state.get(target) === "open")
-        problems.push({ op, message: `module "${String(target.attrs["sym"])}" contains itself` });
+        problems.push({ op, message: `module "${strAttr(target, "sym")}" contains itself` });
       else if (!state.has(target)) visit(target);
     }
     state.set(m, "done");
@@ -99,28 +103,6 @@ function definitionOrder(modules: ReadonlyMap<string, Op>, problems: RtlProblem[
   };
   for (const m of modules.values()) if (!state.has(m)) visit(m);
   return order;
-}
-
-/** Values that a result depends on in the same cycle. */
-export function combinationalInputs(
-  op: Op,
-  result: number,
-  instancePaths: (target: string) => readonly bigint[] | undefined,
-): readonly Value[] {
-  switch (op.name) {
-    case "rtl.reg":
-      return [];
-    case "rtl.memory":
-      return op.attrs["read_latency"] === 0 ? [op.operand(3 + result)] : [];
-    case "rtl.rom":
-      return op.attrs["read_latency"] === 0 ? op.operands : [];
-    case "rtl.instance": {
-      const mask = instancePaths(String(op.attrs["module"]))?.[result] ?? 0n;
-      return mask === 0n ? [] : op.operands.filter((_, i) => ((mask >> BigInt(i)) & 1n) === 1n);
-    }
-    default:
-      return op.operands;
-  }
 }
 
 /** For each output of `m`, the set of inputs (bit i = input i) that reach it within a cycle. Reports loops. */
@@ -132,7 +114,8 @@ function combinationalPaths(
 ): readonly bigint[] {
   const reach = new Map<Value, bigint>();
   const open = new Set<Value>();
-  const pathsOf = (target: string): readonly bigint[] | undefined => paths.get(modules.get(target)!);
+  const pathsOf = (target: string): readonly bigint[] | undefined =>
+    paths.get(present(modules.get(target), "the module of an instance"));
   m.body.args.forEach((a, i) => reach.set(a, 1n << BigInt(i)));
 
   // An explicit stack: chains of adders are deeper than JavaScript's.
@@ -140,17 +123,16 @@ function combinationalPaths(
     const stack: { value: Value; inputs: readonly Value[]; next: number; mask: bigint }[] = [];
     const enter = (value: Value): void => {
       open.add(value);
-      stack.push({ value, inputs: combinationalInputs(value.def!, value.index, pathsOf), next: 0, mask: 0n });
+      stack.push({ value, inputs: combinationalInputs(definition(value), value.index, pathsOf), next: 0, mask: 0n });
     };
     if (!reach.has(root)) enter(root);
-    while (stack.length > 0) {
-      const top = stack[stack.length - 1]!;
+    for (let top = stack.at(-1); top !== undefined; top = stack.at(-1)) {
       const input = top.inputs[top.next];
       if (input === undefined) {
         open.delete(top.value);
         reach.set(top.value, top.mask);
         stack.pop();
-        const parent = stack[stack.length - 1];
+        const parent = stack.at(-1);
         if (parent !== undefined) {
           parent.mask |= top.mask;
           parent.next++;
@@ -164,8 +146,8 @@ function combinationalPaths(
       } else if (open.has(input)) {
         const cycle = stack.slice(stack.findIndex((f) => f.value === input)).map((f) => nameOf(f.value));
         problems.push({
-          op: input.def!,
-          message: `combinational loop in module "${String(m.attrs["sym"])}": ${[...cycle, cycle[0]].slice(0, 12).join(" <- ")}`,
+          op: definition(input),
+          message: `combinational loop in module "${strAttr(m, "sym")}": ${[...cycle, cycle[0]].slice(0, 12).join(" <- ")}`,
         });
         top.next++;
       } else enter(input);
@@ -174,8 +156,13 @@ function combinationalPaths(
   for (const op of m.body.ops) for (const r of op.results) follow(r);
   return m.body.terminator.operands.map((v) => {
     follow(v);
-    return reach.get(v)!;
+    return present(reach.get(v), "what an output depends on");
   });
+}
+
+/** What defines a value that is no input. */
+function definition(v: Value): Op {
+  return present(v.def, "the operation of a value");
 }
 
 function nameOf(v: Value): string {

@@ -189,7 +189,7 @@ export function quote(text: string): string {
     if (c === "\n") return "\\n";
     if (c === "\t") return "\\t";
     if (c === "\r") return "\\r";
-    return `\\u{${c.codePointAt(0)!.toString(16)}}`;
+    return `\\u{${c.codePointAt(0)?.toString(16)}}`;
   });
   return `"${body}"`;
 }
@@ -214,9 +214,10 @@ export function parseType(text: string): Type {
 function readType(text: string): Type {
   const shaped = /^(tensor|stream)<((?:\d+x)*)(.*)>$/.exec(text);
   if (shaped !== null) {
-    const shape = shaped[2]!.split("x").slice(0, -1).map(Number);
-    const elem = readType(shaped[3]!) as ScalarType;
-    return shaped[1] === "tensor" ? tensor(shape, elem) : stream(shape, elem);
+    const [, kind, sizes = "", inner = ""] = shaped;
+    const shape = sizes.split("x").slice(0, -1).map(Number);
+    const elem = readType(inner) as ScalarType;
+    return kind === "tensor" ? tensor(shape, elem) : stream(shape, elem);
   }
   if (text === "f32") return f32;
   const parts = /^(u?fixed|float)<(-?\d+),(-?\d+)>$/.exec(text);

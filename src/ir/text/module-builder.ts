@@ -11,6 +11,7 @@ import { allocate, Dense, type Attr, type AttrRecord, type DenseData } from "../
 import { Block, Module, Op, Value, type Location } from "../core.js";
 import { lookupOp, registeredOps } from "../define-op.js";
 import { MAX_WIDTH } from "../fixed-arith.js";
+import { at, present } from "../present.js";
 import { elementCount, isWide, NUMBER_WIDTH, rawRange, showType, type ScalarType, type Type } from "../types.js";
 import { typeOfToken, unquote } from "./lexer.js";
 
@@ -63,6 +64,11 @@ export class ModuleBuilder {
     return scope;
   }
 
+  /** The region that is being read; operations stand in one. */
+  private get current(): RegionScope {
+    return present(this.scope, "the region of an operation");
+  }
+
   closeScope(scope: RegionScope): void {
     this.scope = scope.outer;
     for (const use of scope.pending) {
@@ -77,7 +83,7 @@ export class ModuleBuilder {
   }
 
   blockArg(name: IToken, type: Type): void {
-    this.define(name, this.scope!.block.addArg(type, hintOf(name)));
+    this.define(name, this.current.block.addArg(type, hintOf(name)));
   }
 
   operation(p: ParsedOperation): void {
@@ -100,16 +106,14 @@ export class ModuleBuilder {
       nodes: p.loc?.nodes ?? [],
       ...(p.loc?.opType !== undefined && { opType: p.loc.opType }),
       file: this.file,
-      line: p.name.startLine!,
-      column: p.name.startColumn!,
+      ...position(p.name),
     };
     const waiting: { index: number; token: IToken; declared: Type }[] = [];
     const operands = operandsMatch
-      ? p.operands.map((token, index) =>
-          this.operandValue(token, p.operandTypes[index]!, () =>
-            waiting.push({ index, token, declared: p.operandTypes[index]! }),
-          ),
-        )
+      ? p.operands.map((token, index) => {
+          const declared = at(p.operandTypes, index);
+          return this.operandValue(token, declared, () => waiting.push({ index, token, declared }));
+        })
       : [];
     const op = new Op({
       name,
@@ -120,9 +124,9 @@ export class ModuleBuilder {
       loc,
       hints: p.results.map(hintOf),
     });
-    for (const w of waiting) this.scope!.pending.push({ op, ...w });
-    this.scope!.block.append(op);
-    op.results.forEach((r, i) => this.define(p.results[i]!, r));
+    for (const w of waiting) this.current.pending.push({ op, ...w });
+    this.current.block.append(op);
+    op.results.forEach((r, i) => this.define(at(p.results, i), r));
   }
 
   finishModule(name: string, attrs: AttrRecord, scope: RegionScope): Module {
@@ -167,8 +171,8 @@ export class ModuleBuilder {
 
   private define(token: IToken, value: Value): void {
     const name = nameOf(token);
-    if (this.scope!.names.has(name)) this.report("TX004", { name }, token);
-    else this.scope!.names.set(name, value);
+    if (this.current.names.has(name)) this.report("TX004", { name }, token);
+    else this.current.names.set(name, value);
   }
 
   // --- attributes ---------------------------------------------------------------------------------------------------
@@ -206,7 +210,7 @@ export class ModuleBuilder {
   affineMap(dims: readonly IToken[], results: readonly AffineExpr[]): AffineMap {
     const names = dims.map((d) => d.image);
     names.forEach((n, i) => {
-      if (names.indexOf(n) !== i) this.problem(`two dimensions of the map are named "${n}"`, dims[i]!);
+      if (names.indexOf(n) !== i) this.problem(`two dimensions of the map are named "${n}"`, at(dims, i));
     });
     return affineMap(names, results);
   }
@@ -280,7 +284,7 @@ export class ModuleBuilder {
   }
 
   private report<C extends Code>(code: C, params: ParamsOf<C>, token: IToken): void {
-    const place: Place = { file: this.file, line: token.startLine!, column: token.startColumn! };
+    const place: Place = { file: this.file, ...position(token) };
     this.sink.report(code, params, place);
   }
 }
@@ -325,9 +329,14 @@ export function dataProblem(elem: ScalarType, data: ArrayLike<number>): string |
   if (isWide(elem)) return `a constant of type ${showType(elem)}: constants have at most ${NUMBER_WIDTH} bits`;
   const { lo, hi } = rawRange(elem);
   for (let i = 0; i < data.length; i++) {
-    const v = data[i]!;
+    const v = data[i] ?? Number.NaN;
     if (!Number.isInteger(v) || v < lo || v > hi)
       return `element ${i} of the constant is ${v}: ${showType(elem)} holds raw integers from ${lo} to ${hi}`;
   }
   return undefined;
+}
+
+/** Where a token begins; chevrotain leaves it out only of tokens that are not in the text. */
+function position(token: IToken): { line: number; column: number } {
+  return { line: token.startLine ?? 1, column: token.startColumn ?? 1 };
 }

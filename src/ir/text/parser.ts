@@ -3,13 +3,19 @@
  *
  * ```
  * file      = "module" STRING ("attributes" record)? "{" op* "}" resources?
- * op        = (VALUE ("," VALUE)* "=")? NAME "(" VALUE,* ")" record? ("(" region,* ")")? ":" "(" TYPE,* ")" "->"
- * results loc? results   = TYPE | "(" TYPE,* ")" region    = "{" ("^" "(" (VALUE ":" TYPE),* ")" ":")? op* "}" record
- * = "{" (key "=" attr),* "}" attr      = "true" | "false" | NUMBER | STRING | TYPE | "[" attr,* "]" | record | affine |
- * dense affine    = "affine" "<" "(" NAME,* ")" "->" "(" expr,* ")" ">" dense     = "dense" "<" ("[" NUMBER,* "]" |
- * DIGEST) ">" ":" TYPE loc       = "loc" "(" STRING,* (":" STRING)? ")" resources = "resources" "{" (DIGEST "=" NAME
- * STRING)* "}"
+ * op        = (VALUE ("," VALUE)* "=")? NAME "(" VALUE,* ")" record? ("(" region,* ")")?
+ *             ":" "(" TYPE,* ")" "->" results loc?
+ * results   = TYPE | "(" TYPE,* ")"
+ * region    = "{" ("^" "(" (VALUE ":" TYPE),* ")" ":")? op* "}"
+ * record    = "{" (key "=" attr),* "}"
+ * attr      = "true" | "false" | NUMBER | STRING | TYPE | "[" attr,* "]" | record | affine | dense
+ * affine    = "affine" "<" "(" NAME,* ")" "->" "(" expr,* ")" ">"
+ * dense     = "dense" "<" ("[" NUMBER,* "]" | DIGEST) ">" ":" TYPE
+ * loc       = "loc" "(" STRING,* (":" STRING)? ")"
+ * resources = "resources" "{" (DIGEST "=" NAME STRING)* "}"
  * ```
+ *
+ * Over 400 lines, because the grammar is one class whose rules call one another.
  *
  * The parser ends at the first syntax error, but reports all unknown names, operations and types of a text at once.
  */
@@ -27,6 +33,7 @@ import type { Attr, AttrRecord, DenseData } from "../attributes.js";
 import type { Module } from "../core.js";
 import type { Type } from "../types.js";
 import { ModuleBuilder, type Named, type RegionScope } from "./module-builder.js";
+import { at } from "../present.js";
 import * as t from "./lexer.js";
 
 export interface ParseOptions {
@@ -71,7 +78,7 @@ function errorCount(sink: Sink): number {
 
 function resourceStart(tokens: readonly IToken[]): number {
   for (let i = tokens.length - 2; i >= 0; i--) {
-    if (tokenMatcher(tokens[i]!, t.KwResources) && tokenMatcher(tokens[i + 1]!, t.LBrace)) return i;
+    if (tokenMatcher(at(tokens, i), t.KwResources) && tokenMatcher(at(tokens, i + 1), t.LBrace)) return i;
   }
   return tokens.length;
 }
@@ -93,12 +100,12 @@ function run(text: string, file: string, sink: Sink, tokens: IToken[], rule: () 
   const found =
     token === undefined
       ? "the end of the text"
-      : JSON.stringify(/^\S*/.exec(text.slice(token.startOffset, token.startOffset + 40))![0]);
-  const at = token ?? last;
+      : JSON.stringify(text.slice(token.startOffset, token.startOffset + 40).split(/\s/)[0]);
+  const near = token ?? last;
   sink.report(
     "TX001",
     { expected: error.message, found },
-    { file, line: at?.startLine ?? 1, column: at?.startColumn ?? 1 },
+    { file, line: near?.startLine ?? 1, column: near?.startColumn ?? 1 },
   );
   return false;
 }
@@ -113,7 +120,7 @@ const expectations: IParserErrorMessageProvider = {
     customUserDescription ?? labels(expectedIterationPaths),
 };
 function labels(paths: readonly TokenType[][]): string {
-  return [...new Set(paths.map((p) => tokenLabel(p[0]!)))].join(" or ");
+  return [...new Set(paths.map((p) => tokenLabel(at(p, 0))))].join(" or ");
 }
 
 class HirParser extends EmbeddedActionsParser {
@@ -321,7 +328,7 @@ class HirParser extends EmbeddedActionsParser {
         if (term.dim === undefined) offset += sign * term.factor;
         else {
           const i = this.b.affineDim(dims, term.dim);
-          coeffs[i] = coeffs[i]! + sign * term.factor;
+          coeffs[i] = (coeffs[i] ?? 0) + sign * term.factor;
         }
       });
     };

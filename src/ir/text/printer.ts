@@ -84,7 +84,7 @@ export class NameScopes {
     this.define(values);
     body();
     for (const v of values) {
-      this.taken.delete(this.names.get(v)!);
+      this.taken.delete(this.names.get(v) ?? "");
       this.names.delete(v);
     }
     this.counter = counter;
@@ -164,7 +164,7 @@ class Printer {
       this.out.push(")");
     }
     const resultTypes =
-      op.results.length === 1 ? this.type(op.results[0]!) : `(${op.results.map((r) => this.type(r)).join(", ")})`;
+      op.results.length === 1 ? this.type(op.result) : `(${op.results.map((r) => this.type(r)).join(", ")})`;
     this.out.push(` : (${op.operands.map((v) => this.type(v)).join(", ")}) -> ${resultTypes}`);
     if (this.options.locations !== false) this.out.push(showLoc(op.loc));
     this.out.push("\n");

@@ -8,8 +8,9 @@
  */
 import { allocate, Dense } from "../../ir/attributes.js";
 import { Builder, type Module, type Op, type Value } from "../../ir/core.js";
-import { denseAttr, intAttr } from "../../ir/define-op.js";
+import { denseAttr } from "../../ir/define-op.js";
 import { addType, dataRange, ranged } from "../../ir/fixed-arith.js";
+import { fxConstant, isFx } from "../../ir/fx/index.js";
 import { readKernel } from "../../ir/flow/kernel.js";
 import { fixed, NUMBER_WIDTH, tensor, typeOfRange, type FixedType } from "../../ir/types.js";
 import { definePass } from "../define-pass.js";
@@ -28,10 +29,10 @@ export const foldRounding = definePass({
 function foldKernel(kernel: Op): void {
   const epilogue = kernel.regions[1]!;
   for (const round of [...epilogue.ops]) {
-    if (round.name !== "fx.requantize") continue;
+    if (!isFx(round, "fx.requantize")) continue;
     const { sum, scale } = behind(round);
     const add = sum.def;
-    if (add?.name !== "fx.add" || sum.uses.length !== 1) continue;
+    if (!isFx(add, "fx.add") || sum.uses.length !== 1) continue;
     const rounding = round.attrs["rounding"];
     const shift = (sum.type as FixedType).frac + scale - (round.result.type as FixedType).frac;
     if (shift <= 0 || (rounding !== "half-up" && rounding !== "half-even")) continue;
@@ -61,15 +62,13 @@ function behind(round: Op): { sum: Value; scale: number } {
   let scale = 0;
   for (;;) {
     const op = sum.def;
-    const other = (test: (c: Op) => boolean): number =>
-      op!.operands.findIndex((v) => v.def?.name === "fx.constant" && test(v.def));
     if (op === undefined || sum.uses.length !== 1) return { sum, scale };
-    if (op.name === "fx.cast" && (op.operand(0).type as FixedType).frac === (sum.type as FixedType).frac)
+    const constant = (raw: number): number => op.operands.findIndex((v) => fxConstant(v) === raw);
+    if (isFx(op, "fx.cast") && (op.operand(0).type as FixedType).frac === (sum.type as FixedType).frac)
       sum = op.operand(0);
-    else if (op.name === "fx.max" && limits && other((c) => intAttr(c, "raw") === 0) >= 0)
-      sum = op.operand(1 - other((c) => intAttr(c, "raw") === 0));
-    else if (op.name === "fx.mul" && other((c) => intAttr(c, "raw") === 1) >= 0) {
-      const k = other((c) => intAttr(c, "raw") === 1);
+    else if (isFx(op, "fx.max") && limits && constant(0) >= 0) sum = op.operand(1 - constant(0));
+    else if (isFx(op, "fx.mul") && constant(1) >= 0) {
+      const k = constant(1);
       scale += (op.operand(k).type as FixedType).frac;
       sum = op.operand(1 - k);
     } else return { sum, scale };

@@ -9,6 +9,7 @@
  */
 import { affineRange } from "../../ir/affine.js";
 import { Block, Builder, cloneOp, fuseLocs, type Module, type Op, type Value } from "../../ir/core.js";
+import { endBody, isFx } from "../../ir/fx/index.js";
 import {
   buildKernel,
   linearAccess,
@@ -104,7 +105,7 @@ function fuse(producer: Op, consumer: Op, index: number): boolean {
   const term = copyBody(consumer.regions[0]!, epilogue, map, false);
   map.set(consumer.regions[1]!.args[0]!, term);
   const result = copyBody(consumer.regions[1]!, epilogue, map, false);
-  new Builder(epilogue).create("fx.yield", [result], []);
+  endBody(epilogue, result);
 
   const fused = buildKernel(Builder.before(consumer), merged, body, epilogue, fuseLocs(producer.loc, consumer.loc));
   consumer.result.replaceAllUsesWith(fused.result);
@@ -116,7 +117,7 @@ function fuse(producer: Op, consumer: Op, index: number): boolean {
 /** Appends a body to `to`; arguments without an entry in `map` become arguments of `to`. Returns the yielded value. */
 function copyBody(from: Block, to: Block, map: Map<Value, Value>, keepYield: boolean): Value {
   for (const a of from.args) if (!map.has(a)) map.set(a, to.addArg(a.type, a.hint));
-  for (const op of from.ops) if (op.name !== "fx.yield" || keepYield) to.append(cloneOp(op, map));
+  for (const op of from.ops) if (!isFx(op, "fx.yield") || keepYield) to.append(cloneOp(op, map));
   const y = from.terminator.operand(0);
   return map.get(y)!;
 }

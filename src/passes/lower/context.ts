@@ -3,6 +3,7 @@ import { affineExpr, affineMap } from "../../ir/affine.js";
 import type { AttrRecord, Dense } from "../../ir/attributes.js";
 import { Block, Builder, type Location, type Op, type Value } from "../../ir/core.js";
 import { denseAttr } from "../../ir/define-op.js";
+import { endBody, fixedType, fxConstant, type FxComputation } from "../../ir/fx/index.js";
 import { buildKernel, iteratorNames, type Combiner, type Iterator } from "../../ir/flow/kernel.js";
 import {
   addRanges,
@@ -119,13 +120,13 @@ export class LoweringContext {
     const bodyArgs = argsOf(body, "body");
     const term = req.body(new BodyBuilder(body), bodyArgs);
     const accType = req.accType ?? (term.type as FixedType);
-    new Builder(body).create("fx.yield", [term], []);
+    endBody(body, term);
     const acc = epilogue.addArg(accType, "acc");
     const extra = argsOf(epilogue, "epilogue");
     const b = new BodyBuilder(epilogue);
     const resultElem = fixedElem(req.result.elem);
     const raw = req.epilogue?.(b, acc, extra) ?? acc;
-    new Builder(epilogue).create("fx.yield", [b.cast(raw, resultElem)], []);
+    endBody(epilogue, b.cast(raw, resultElem));
     const op: Op = buildKernel(
       this.builder,
       {
@@ -174,6 +175,11 @@ function singleValue(v: Viewed): number | undefined {
   return data.length === 1 ? Number(data[0]) : undefined;
 }
 
+/** Type of a value in the body of a kernel. */
+export function scalarType(v: Value): FixedType {
+  return fixedElem(v.type);
+}
+
 export function fixedElem(t: { kind: string }): FixedType {
   if (t.kind !== "fixed") throw new CompilerBug("lowering needs a quantized network");
   return t as FixedType;
@@ -187,7 +193,7 @@ export class BodyBuilder {
   }
 
   constant(raw: number, type: FixedType): Value {
-    return this.b.value("fx.constant", [], type, { raw });
+    return this.build("fx.constant", [], type, { raw });
   }
   add(x: Value, y: Value): Value {
     return this.exact("fx.add", x, y, addRanges);
@@ -203,8 +209,8 @@ export class BodyBuilder {
   }
   /** Where an operand is a constant, the width follows from its value. */
   mul(x: Value, y: Value): Value {
-    const [a, b] = [x.type as FixedType, y.type as FixedType];
-    return this.b.value(
+    const [a, b] = [fixedType(x.type), fixedType(y.type)];
+    return this.build(
       "fx.mul",
       [x, y],
       checkWidth(typeOfRange(mulRanges(valueRange(x), valueRange(y)), a.frac + b.frac), "a product"),
@@ -212,48 +218,49 @@ export class BodyBuilder {
   }
   /** x < 0 ? whenNegative : otherwise, in a type that holds both. */
   selectNegative(x: Value, whenNegative: Value, otherwise: Value): Value {
-    const [a, b] = [whenNegative.type as FixedType, otherwise.type as FixedType];
+    const [a, b] = [fixedType(whenNegative.type), fixedType(otherwise.type)];
     const frac = Math.max(a.frac, b.frac);
     const both = unionRanges(
       shiftRange(valueRange(whenNegative), frac - a.frac),
       shiftRange(valueRange(otherwise), frac - b.frac),
     );
-    return this.b.value("fx.select_neg", [x, whenNegative, otherwise], checkWidth(typeOfRange(both, frac), "a choice"));
+    return this.build("fx.select_neg", [x, whenNegative, otherwise], checkWidth(typeOfRange(both, frac), "a choice"));
   }
   /** Sum of values of which at most one is not zero, hence again of type `to`. */
   merge(x: Value, y: Value, to: FixedType): Value {
-    return this.b.value("fx.add", [x, y], to, { range_checked: true });
+    return this.build("fx.add", [x, y], to, { range_checked: true });
   }
   requantize(x: Value, to: FixedType, rounding: string, overflow: string): Value {
-    return this.b.value("fx.requantize", [x], to, { rounding, overflow });
+    return this.build("fx.requantize", [x], to, { rounding, overflow });
   }
   table(x: Value, values: Dense): Value {
-    return this.b.value("fx.table", [x], fixedElem(values.elem), { values });
+    return this.build("fx.table", [x], fixedElem(values.elem), { values });
   }
   /** The leaf's value of a tree of the kernel's ensemble. */
   tree(x: Value, number: Value, to: FixedType): Value {
-    return this.b.value("fx.tree", [x, number], to);
+    return this.build("fx.tree", [x, number], to);
   }
   /** The same value in `to`, which must hold it. */
   cast(x: Value, to: FixedType): Value {
-    const t = x.type as FixedType;
+    const t = fixedType(x.type);
     if (t.signed === to.signed && t.width === to.width && t.frac === to.frac) return x;
-    return this.b.value("fx.cast", [x], to);
+    return this.build("fx.cast", [x], to);
   }
 
-  private exact(name: string, x: Value, y: Value, range: (a: WideRange, b: WideRange) => WideRange): Value {
-    const [a, b] = [x.type as FixedType, y.type as FixedType];
+  private build(name: FxComputation, operands: readonly Value[], type: FixedType, attrs: AttrRecord = {}): Value {
+    return this.b.value(name, operands, type, attrs);
+  }
+  private exact(name: FxComputation, x: Value, y: Value, range: (a: WideRange, b: WideRange) => WideRange): Value {
+    const [a, b] = [fixedType(x.type), fixedType(y.type)];
     const frac = Math.max(a.frac, b.frac);
     const r = range(shiftRange(valueRange(x), frac - a.frac), shiftRange(valueRange(y), frac - b.frac));
-    return this.b.value(name, [x, y], checkWidth(typeOfRange(r, frac), name));
+    return this.build(name, [x, y], checkWidth(typeOfRange(r, frac), name));
   }
 }
 
 /** Range of a scalar: the value of a constant, otherwise what its type holds. */
 function valueRange(v: Value): WideRange {
-  if (v.def?.name === "fx.constant") {
-    const raw = BigInt(v.def.attrs["raw"] as number);
-    return { lo: raw, hi: raw };
-  }
-  return wideRange(v.type as FixedType);
+  const raw = fxConstant(v);
+  if (raw === undefined) return wideRange(fixedType(v.type));
+  return { lo: BigInt(raw), hi: BigInt(raw) };
 }

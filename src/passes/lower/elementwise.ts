@@ -10,6 +10,9 @@ export type Lowering = (op: Op, ctx: LoweringContext) => void;
 export const parallel = (name: string, extent: number): Iterator => ({ name, extent, kind: "parallel" });
 export const reduction = (name: string, extent: number): Iterator => ({ name, extent, kind: "reduction" });
 
+/** Names of the spatial iterators, of which the last ones are used. */
+export const SPATIAL: readonly string[] = ["z", "y", "x"];
+
 export function resultType(op: Op): TensorType {
   return op.result.type as TensorType;
 }
@@ -32,7 +35,7 @@ export function broadcastAccess(v: Viewed, shape: readonly number[]): Access {
 export function elementwise(
   op: Op,
   ctx: LoweringContext,
-  compute: (b: BodyBuilder, args: readonly Value[]) => Value,
+  compute: (b: BodyBuilder, ...args: Value[]) => Value,
   operands: readonly Value[] = op.operands,
 ): void {
   const type = resultType(op);
@@ -45,7 +48,7 @@ export function elementwise(
     combiner: "none",
     result: type,
     out: index,
-    body: (b, args) => b.cast(compute(b, args), fixedElem(type.elem)),
+    body: (b, args) => b.cast(compute(b, ...args), fixedElem(type.elem)),
   });
   ctx.setView(op.result, result);
 }

@@ -4,14 +4,9 @@ import { stream, type TensorType } from "../../ir/types.js";
 import { CompilerBug, UserError } from "../../diagnostics/index.js";
 import { fixedElem, LoweringContext } from "./context.js";
 import { copyOf, wholeValue } from "./copy.js";
-import { lowerings, type Lowering } from "./operators.js";
+import { loweringOf } from "./operators.js";
 import { wholeView, type Viewed } from "./views.js";
-
-/** Registers the lowering of an operation that a program has added. */
-export function registerLowering(opName: string, lowering: Lowering): void {
-  if (lowerings.has(opName)) throw new Error(`operation ${opName} has a lowering already`);
-  lowerings.set(opName, lowering);
-}
+import { placeOf } from "../../ir/verify.js";
 
 /** Builds the flow module of a quantized nn module. The nn module is left as it is. */
 export function lowerToFlow(nn: Module): Module {
@@ -41,8 +36,8 @@ export function lowerToFlow(nn: Module): Module {
       ctx.builder.create("return", outputs, []);
       break;
     }
-    const lower = lowerings.get(op.name);
-    if (lower === undefined) throw new CompilerBug(`no lowering for ${op.name}`);
+    const lower = loweringOf(op);
+    if (lower === undefined) throw UserError.of("QU007", { op: op.name, lacks: "lowering" }, placeOf(op.loc));
     lower(op, ctx);
   }
   flow.body.append(new Op({ name: "func", attrs: source.attrs, regions: [block], loc: source.loc }));

@@ -1,34 +1,36 @@
 /** Lowerings of integers made of real numbers, and of tables that integers index. */
+import { CompilerBug } from "../../diagnostics/index.js";
 import { allocate, Dense } from "../../ir/attributes.js";
 import type { Value } from "../../ir/core.js";
-import { denseAttr, numAttr, strAttr } from "../../ir/define-op.js";
 import { roundWhole } from "../../ir/fixed-arith.js";
-import { fixed, rawRange, typeOfRange, type FixedType } from "../../ir/types.js";
-import { fixedElem } from "./context.js";
+import * as nn from "../../ir/nn/ops.js";
+import { constantOf } from "../../ir/nn/values.js";
+import { fixed, rawRange, typeOfRange } from "../../ir/types.js";
+import { fixedElem, scalarType } from "./context.js";
 import { broadcastAccess, elementwise, gridOf, label, resultType, type Lowering } from "./elementwise.js";
 
 /** An integer of the operand: its upper bits, but for ties and for what lies below zero. */
 export const lowerWhole: Lowering = (op, ctx) => {
-  const [mode, lo, hi] = [strAttr(op, "mode"), numAttr(op, "lo", -Infinity), numAttr(op, "hi", Infinity)];
-  elementwise(op, ctx, (b, [x]) => {
-    const t = x!.type as FixedType;
+  const { mode, lo, hi } = nn.whole.read(op);
+  elementwise(op, ctx, (b, x: Value) => {
+    const t = scalarType(x);
     const zero = b.constant(0, fixed(1, t.frac, false));
     const rounded = (v: Value, rounding: string): Value => {
-      const type = v.type as FixedType;
+      const type = scalarType(v);
       const r = rawRange(type);
       const at = (raw: number): number => roundWhole(raw * 2 ** -type.frac, rounding);
       return b.requantize(v, typeOfRange({ lo: at(r.lo), hi: at(r.hi) }, 0), rounding, "saturate");
     };
-    const up = (): Value => b.sub(b.constant(0, fixed(1, 0, false)), rounded(b.sub(zero, x!), "floor"));
+    const up = (): Value => b.sub(b.constant(0, fixed(1, 0, false)), rounded(b.sub(zero, x), "floor"));
     let y =
       t.frac <= 0
-        ? b.cast(x!, typeOfRange({ lo: rawRange(t).lo * 2 ** -t.frac, hi: rawRange(t).hi * 2 ** -t.frac }, 0))
+        ? b.cast(x, typeOfRange({ lo: rawRange(t).lo * 2 ** -t.frac, hi: rawRange(t).hi * 2 ** -t.frac }, 0))
         : mode === "ceil"
           ? up()
           : mode === "trunc" && t.signed
-            ? b.selectNegative(x!, up(), rounded(x!, "floor"))
-            : rounded(x!, mode === "half-even" ? mode : "floor");
-    const range = rawRange(y.type as FixedType);
+            ? b.selectNegative(x, up(), rounded(x, "floor"))
+            : rounded(x, mode === "half-even" ? mode : "floor");
+    const range = rawRange(scalarType(y));
     if (lo > range.lo) y = b.max(y, b.constant(lo, typeOfRange({ lo, hi: lo }, 0)));
     if (hi < range.hi) y = b.min(y, b.constant(hi, typeOfRange({ lo: hi, hi }, 0)));
     return b.requantize(y, fixedElem(resultType(op).elem), "floor", "saturate");
@@ -38,20 +40,22 @@ export const lowerWhole: Lowering = (op, ctx) => {
 /** The bits behind the point. */
 export const lowerFraction: Lowering = (op, ctx) => {
   const to = fixedElem(resultType(op).elem);
-  elementwise(op, ctx, (b, [x]) =>
-    (x!.type as FixedType).frac > 0 ? b.requantize(x!, to, "floor", "wrap") : b.constant(0, to),
+  elementwise(op, ctx, (b, x: Value) =>
+    scalarType(x).frac > 0 ? b.requantize(x, to, "floor", "wrap") : b.constant(0, to),
   );
 };
 
 /** One memory of all rows, addressed by row and column. */
 export const lowerTake: Lowering = (op, ctx) => {
   const x = ctx.view(op.operand(0));
-  const { data, elem, shape } = denseAttr(op.operand(1).def!, "value");
-  const [rows, columns] = shape as readonly [number, number];
+  const table = constantOf(nn.take.args(op).table);
+  if (table === undefined) throw new CompilerBug("nn.take of a table that is computed");
+  const { data, elem } = table;
+  const [rows = 0, columns = 0] = table.shape;
   const type = resultType(op);
   const { iterators, index } = gridOf(type.shape);
   const address = typeOfRange({ lo: 0, hi: rows * columns - 1 }, 0);
-  const entries = allocate(elem as FixedType, 2 ** address.width);
+  const entries = allocate(elem, 2 ** address.width);
   for (let i = 0; i < entries.length; i++) entries[i] = data[Math.min(i, data.length - 1)]!;
   const wholeRow = typeOfRange({ lo: 0, hi: rows - 1 }, 0);
   const column = Float64Array.from({ length: columns }, (_, j) => j);
@@ -69,15 +73,16 @@ export const lowerTake: Lowering = (op, ctx) => {
       combiner: "none",
       result: type,
       out: index,
-      body: (b, [at, j]) => {
+      body: (b, args) => {
+        const [at, j] = args as readonly [Value, Value];
         // In place, not beyond the rows: a format holds a little more than there are.
-        const { lo, hi } = rawRange(at!.type as FixedType);
-        const above = lo < 0 ? b.max(at!, b.constant(0, wholeRow)) : at!;
+        const { lo, hi } = rawRange(scalarType(at));
+        const above = lo < 0 ? b.max(at, b.constant(0, wholeRow)) : at;
         const row = b.cast(hi > rows - 1 ? b.min(above, b.constant(rows - 1, wholeRow)) : above, wholeRow);
         const scaled =
           columns === 1 ? row : b.mul(row, b.constant(columns, typeOfRange({ lo: columns, hi: columns }, 0)));
         return b.table(
-          b.requantize(b.add(scaled, j!), address, "floor", "wrap"),
+          b.requantize(b.add(scaled, j), address, "floor", "wrap"),
           new Dense([entries.length], elem, entries),
         );
       },

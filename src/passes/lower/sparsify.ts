@@ -1,6 +1,6 @@
 /** nn.sparsify -> flow.sparsify, whose operands arrive in row-major order. */
 import type { Op } from "../../ir/core.js";
-import { shapeOf } from "../../ir/nn/typing.js";
+import { shapeOf } from "../../ir/nn/values.js";
 import { SPARSIFY_OPERANDS } from "../../ir/sparse.js";
 import { stream, type TensorType } from "../../ir/types.js";
 import { fixedElem, type LoweringContext } from "./context.js";

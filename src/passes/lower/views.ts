@@ -1,5 +1,7 @@
 /** Views without copies: transpose, slice, broadcast and most reshapes only change offset and strides. */
 import type { Value } from "../../ir/core.js";
+import { denseAttr } from "../../ir/define-op.js";
+import { dataRange, ranged, widened, type Ranged } from "../../ir/fixed-arith.js";
 import { rowMajorStrides, type FixedType } from "../../ir/types.js";
 
 /** An nn value as flow sees it: a strided window on a stream or constant. */
@@ -80,4 +82,12 @@ export function reshaped(v: Viewed, shape: readonly number[]): Viewed | undefine
     d = dEnd;
   }
   return { ...v, strides, shape };
+}
+
+/** Format and raw value range of what a view reads: the actual values of constants. */
+export function rangedOf(v: Viewed): Ranged {
+  const def = v.value.def;
+  return def?.name === "flow.constant"
+    ? { frac: v.elem.frac, range: widened(dataRange(denseAttr(def, "value").data)) }
+    : ranged(v.elem);
 }

@@ -1,6 +1,7 @@
 /** How far a fixed-point module is from the float module that it came from: at the outputs, and layer by layer. */
 import { UserError } from "../../diagnostics/index.js";
-import { prepareNn, fixedOf } from "../../ir/eval/nn-fixed.js";
+import { prepareNn } from "../../ir/eval/nn-fixed.js";
+import { fixedOf } from "../../ir/nn/values.js";
 import type { Module, Value } from "../../ir/core.js";
 import { outerRange, showType } from "../../ir/types.js";
 import { portScale } from "../../ir/port-scales.js";

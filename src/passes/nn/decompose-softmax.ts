@@ -18,7 +18,7 @@ import type { Builder, Op, Value } from "../../ir/core.js";
 import { intAttr, intsAttr } from "../../ir/define-op.js";
 import { f32, tensor } from "../../ir/types.js";
 import { placeOf } from "../../ir/verify.js";
-import { shapeOf } from "../../ir/nn/typing.js";
+import { shapeOf } from "../../ir/nn/values.js";
 import type { Sink } from "../../diagnostics/index.js";
 import { definePass, number } from "../define-pass.js";
 import { applyRules, type Rule } from "../rewrite.js";

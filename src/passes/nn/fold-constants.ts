@@ -8,6 +8,7 @@ import { prepareNn } from "../../ir/eval/nn-fixed.js";
 import { elementCount, type TensorType } from "../../ir/types.js";
 import { definePass, int } from "../define-pass.js";
 import { replaceResult } from "../rewrite.js";
+import { isConstant } from "../../ir/nn/values.js";
 
 export const foldConstants = definePass({
   name: "fold-constants",
@@ -41,7 +42,7 @@ export const foldConstants = definePass({
 function isFoldable(op: Op, limit: number): boolean {
   if (op.dialect !== "nn" || op.results.length !== 1 || op.operands.length === 0 || op.result.uses.length === 0)
     return false;
-  if (!op.operands.every((v) => v.def?.name === "nn.constant")) return false;
+  if (!op.operands.every(isConstant)) return false;
   const size = (v: Value): number => elementCount((v.type as TensorType).shape);
   const result = size(op.result);
   return result <= limit || result <= op.operands.reduce((n, v) => n + size(v), 0);

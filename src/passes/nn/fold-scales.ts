@@ -4,17 +4,17 @@
  */
 import { Dense } from "../../ir/attributes.js";
 import type { Builder, Op, Value } from "../../ir/core.js";
-import { denseAttr } from "../../ir/define-op.js";
-import { shapeOf } from "../../ir/nn/typing.js";
+import { shapeOf, constantOf } from "../../ir/nn/values.js";
 import { f32, tensor } from "../../ir/types.js";
 import { EXACT } from "./integerize.js";
 import { MASKED } from "./softmax-mask.js";
 import { definePass } from "../define-pass.js";
 import { applyRules, type Rule } from "../rewrite.js";
+import { isMove } from "../../ir/nn/roles.js";
 
-/** The data of a float constant. */
-function constantOf(v: Value | undefined): Dense | undefined {
-  const value = v?.def?.name === "nn.constant" ? denseAttr(v.def, "value") : undefined;
+/** The data of a float constant that may become part of another. */
+function foldable(v: Value | undefined): Dense | undefined {
+  const value = constantOf(v);
   // A mask is read in front of its softmax; in a bias it could not be told from one.
   return value?.elem.kind === "float" && !value.data.some((x) => x <= MASKED) ? value : undefined;
 }
@@ -35,11 +35,11 @@ function makeConstant(
 function isLinear(op: Op | undefined): op is Op {
   // The products of integers are exact, and their scale is where it belongs.
   if (op === undefined || op.attrs[EXACT] === true || (op.name !== "nn.conv" && op.name !== "nn.matmul")) return false;
-  const w = constantOf(op.operand(1));
+  const w = foldable(op.operand(1));
   return (
     w !== undefined &&
     (op.name === "nn.conv"
-      ? op.operands[2] === undefined || constantOf(op.operand(2)) !== undefined
+      ? op.operands[2] === undefined || foldable(op.operand(2)) !== undefined
       : w.shape.length === 2)
   );
 }
@@ -70,7 +70,7 @@ function rescaled(
   offset: readonly number[] | undefined,
   result: Value,
 ): Value {
-  const w = constantOf(op.operand(1))!;
+  const w = foldable(op.operand(1))!;
   const n = channels(op);
   const perRow = w.data.length / n;
   const channelOf =
@@ -84,7 +84,7 @@ function rescaled(
           Array.from(w.data, (v, i) => v * scale[channelOf(i)]!),
           op.operand(1).hint,
         );
-  const old = constantOf(op.operands[2]);
+  const old = foldable(op.operands[2]);
   const operands = [op.operand(0), weights];
   if (old !== undefined || offset !== undefined) {
     const bias = Array.from({ length: n }, (_, c) => (old?.data[c] ?? 0) * (scale?.[c] ?? 1) + (offset?.[c] ?? 0));
@@ -95,7 +95,7 @@ function rescaled(
 
 /** A constant operand and the other one. */
 function split(op: Op): { c: Dense; x: Value } | undefined {
-  const [p, q] = [constantOf(op.operand(0)), constantOf(op.operand(1))];
+  const [p, q] = [foldable(op.operand(0)), foldable(op.operand(1))];
   if (p !== undefined && q === undefined) return { c: p, x: op.operand(1) };
   if (q !== undefined && p === undefined) return { c: q, x: op.operand(0) };
   return undefined;
@@ -193,8 +193,6 @@ const offsetOfOffset: Rule = {
   },
 };
 
-const MOVES: ReadonlySet<string> = new Set(["nn.reshape", "nn.transpose", "nn.slice", "nn.gather", "nn.broadcast"]);
-
 /** linear(x * s) -> linear'(x) for one number s, also where the product is moved in between. */
 function scaleBeforeLinear(name: string): Rule {
   return {
@@ -204,7 +202,7 @@ function scaleBeforeLinear(name: string): Rule {
       if (!isLinear(op)) return undefined;
       const path: Op[] = [];
       let at = op.operand(0);
-      while (at.uses.length === 1 && at.def !== undefined && MOVES.has(at.def.name)) {
+      while (at.uses.length === 1 && at.def !== undefined && isMove(at.def)) {
         path.push(at.def);
         at = at.def.operand(0);
       }
@@ -215,7 +213,7 @@ function scaleBeforeLinear(name: string): Rule {
       let x = parts.x;
       for (const move of path.reverse()) x = b.value(move.name, [x], move.result.type, move.attrs, move.result.hint);
       const s = parts.c.data[0]!;
-      const w = constantOf(op.operand(1))!;
+      const w = foldable(op.operand(1))!;
       const weights = makeConstant(
         b,
         w.shape,

@@ -15,27 +15,28 @@
  */
 import type { Attr } from "../../ir/attributes.js";
 import { Builder, type Module, type Op, type Value } from "../../ir/core.js";
-import { intAttr } from "../../ir/define-op.js";
+import { hasTrait, roleOf } from "../../ir/define-op.js";
 import { definePass } from "../define-pass.js";
-import { byConstant, extreme, limit, product, quotient, sum, type Squares } from "./integerize/elementwise.js";
+import type { Squares } from "./integerize/elementwise.js";
 import { Expander } from "./integerize/expand.js";
-import { isAll, map, ONE } from "./integerize/field.js";
-import { linear, type Refuse } from "./integerize/linear.js";
-import { concat, fold, softmax, view } from "./integerize/move.js";
+import { isAll, ONE } from "./integerize/field.js";
+import { formOf } from "./integerize/forms.js";
+import type { Refuse } from "./integerize/linear.js";
 import { INTEGER_RECORD, recordOf, type IntegerRecord } from "./integerize/record.js";
 import {
   codes,
-  constantOf,
   EXACT,
   IntegerBuilder,
   isCount,
-  shapeOf,
   sumRange,
   fieldRange,
   type Range,
   type Scaled,
 } from "./integerize/scaled.js";
 import { MAX_TABLE, roundedTable } from "./integerize/table.js";
+import { constantOf, shapeOf, singleOf } from "../../ir/nn/values.js";
+import * as nn from "../../ir/nn/ops.js";
+import { isQuantizedModel } from "../../ir/nn/roles.js";
 
 export { EXACT } from "./integerize/scaled.js";
 
@@ -46,14 +47,11 @@ export const integerize = definePass({
   semantics: "changes-values",
   doc: "Only models with nn.round (QuantizeLinear, QONNX) change. Values are the same up to the rounding of floating point.",
   run: (module: Module, _options, ctx) => {
-    if (!module.func.body.ops.some((op) => op.name === "nn.round")) return;
+    if (!isQuantizedModel(module)) return;
     const record = new Integerizer(module).run();
     if (record !== undefined) ctx.set(INTEGER_RECORD, record);
   },
 });
-
-/** Operations that only move elements. */
-const MOVES = new Set(["nn.reshape", "nn.transpose", "nn.slice", "nn.gather", "nn.broadcast", "nn.concat"]);
 
 class Integerizer {
   private readonly scaled = new Map<Value, Scaled>();
@@ -76,20 +74,19 @@ class Integerizer {
       this.b.at = Builder.before(op);
       this.b.at.loc = op.loc;
       if (op.name === "return") op.operands.forEach((v, i) => op.setOperand(i, this.output(v)));
-      else if (op.name === "nn.round") this.round(op);
+      else if (op.name === nn.round.name) this.round(op);
       else if (op.results.length === 1) {
         const s = this.derive(op);
         if (s === undefined) continue;
         this.scaled.set(op.result, s);
-        this.quantized ||= op.name === "nn.conv" || op.name === "nn.matmul";
+        this.quantized ||= roleOf(op) === "linear";
       }
     }
     this.materialize();
     return this.quantized ? recordOf(this.module, this.original, this.reasons) : undefined;
   }
 
-  // --- integers behind values
-  //   -----------------------------------------------------------------------------------------
+  // --- integers behind values -------------------------------------------------------------------------------------
 
   /**
    * The integers behind the result of `op`, if it is a multiple of some; otherwise the reason is noted where an operand
@@ -100,7 +97,7 @@ class Integerizer {
       if (!this.reasons.has(op)) this.reasons.set(op, reason);
       return undefined;
     };
-    const s = this.form(op, refuse);
+    const s = formOf(op, { b: this.b, scaledOf: this.scaledOf, squares: this.squares, refuse });
     if (s !== undefined) this.reasons.delete(op);
     else if (op.operands.some((v) => this.scaled.has(v)))
       refuse(
@@ -111,58 +108,12 @@ class Integerizer {
     return s;
   }
 
-  private form(op: Op, refuse: Refuse): Scaled | undefined {
-    const constant = op.operands.length === 2 && op.operands.some((v) => constantOf(v) !== undefined);
-    switch (op.name) {
-      case "nn.mul":
-        return constant
-          ? byConstant(op, this.scaledOf, refuse)
-          : product(this.b, op, this.scaledOf, this.squares, refuse);
-      case "nn.add":
-      case "nn.sub":
-        return constant ? byConstant(op, this.scaledOf, refuse) : sum(this.b, op, this.scaledOf);
-      case "nn.div":
-        return constant
-          ? byConstant(op, this.scaledOf, refuse)
-          : quotient(this.b, op, this.scaledOf, this.squares, refuse);
-      case "nn.conv":
-      case "nn.matmul":
-        return linear(this.b, op, this.scaledOf, refuse);
-      case "nn.relu":
-      case "nn.clip":
-        return limit(this.b, op, this.scaledOf);
-      case "nn.max":
-      case "nn.min":
-        return extreme(this.b, op, this.scaledOf);
-      case "nn.neg": {
-        const s = this.scaled.get(op.operand(0));
-        return s && { ...s, scale: map(s.scale, (v) => -v), offset: map(s.offset, (v) => -v + 0) };
-      }
-      case "nn.softmax":
-        return softmax(this.b, op, this.scaledOf, refuse);
-      case "nn.pool":
-      case "nn.reduce":
-        return fold(this.b, op, this.scaledOf, this.squares, refuse);
-      case "nn.concat":
-        return concat(this.b, op, this.scaledOf);
-      case "nn.reshape":
-      case "nn.transpose":
-      case "nn.slice":
-      case "nn.gather":
-      case "nn.broadcast":
-      case "nn.pad":
-        return view(this.b, op, this.scaledOf, refuse);
-      default:
-        return undefined;
-    }
-  }
-
   // --- where integers end
-  //   ---------------------------------------------------------------------------------------------
 
   private round(op: Op): void {
-    if (op.operand(0).def !== undefined && !isInputScale(op.operand(0).def!)) this.quantized = true;
-    const [lo, hi] = [intAttr(op, "lo"), intAttr(op, "hi")];
+    const { def } = op.operand(0);
+    if (def !== undefined && !isInputScale(def)) this.quantized = true;
+    const { lo, hi } = nn.round.read(op);
     this.scaled.set(op.result, this.rounded(op.operand(0), { lo, hi }, zeroOf(op, lo, hi), op.result.hint));
   }
 
@@ -187,7 +138,7 @@ class Integerizer {
   /** nn.round of `y`, in front of the operations that only move elements: what they move is narrow then. */
   private roundBefore(y: Value, attrs: Record<string, Attr>, hint: string | undefined): Value {
     const op = y.def;
-    if (op === undefined || this.original.has(op) || y.uses.length > 0 || !MOVES.has(op.name))
+    if (op === undefined || this.original.has(op) || y.uses.length > 0 || !hasTrait(op, "moves"))
       return this.b.exact("nn.round", [y], shapeOf(y), attrs, hint);
     const parts = op.operands.map((v) => this.roundBefore(v, attrs, hint));
     return this.b.emit(op.name, parts, shapeOf(y), op.attrs, hint);
@@ -234,18 +185,18 @@ class Integerizer {
 function zeroOf(op: Op, lo: number, hi: number): number {
   const bits = (l: number, h: number): number =>
     l >= 0 ? Math.ceil(Math.log2(h + 1)) : Math.ceil(Math.log2(Math.max(-l, h + 1))) + 1;
-  const next = op.result.uses.length === 1 ? op.result.uses[0]!.op : undefined;
-  const c = next?.name === "nn.add" ? constantOf(next.operand(1)) : undefined;
-  const zero = c?.data.length === 1 && isCount(c.data[0]!) ? Math.round(c.data[0]!) : 0;
+  const next = op.result.uses.length === 1 ? op.result.uses[0]?.op : undefined;
+  const c = next?.name === nn.add.name ? singleOf(next.operand(1)) : undefined;
+  const zero = c !== undefined && isCount(c) ? Math.round(c) : 0;
   return bits(lo + zero, hi + zero) < bits(lo, hi) ? zero : 0;
 }
 
 function isInputScale(op: Op): boolean {
-  return op.name === "nn.mul" && op.operand(0).def === undefined;
+  return op.name === nn.mul.name && op.operand(0).def === undefined;
 }
 
 function defaultReason(op: Op): string {
-  if (op.name === "nn.unary" || op.name === "nn.leaky_relu")
+  if (op.name === nn.unary.name || op.name === nn.leakyRelu.name)
     return `it is a function of more than ${MAX_TABLE} values, or of several tensors`;
   return "it has no form on integers of these scales";
 }

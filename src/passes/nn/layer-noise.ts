@@ -14,13 +14,15 @@
 import { CompilerBug } from "../../diagnostics/index.js";
 import type { Module, Op, Value } from "../../ir/core.js";
 import { quantizeNumber } from "../../ir/fixed-arith.js";
-import { fixedOf, prepareNn } from "../../ir/eval/nn-fixed.js";
+import { prepareNn } from "../../ir/eval/nn-fixed.js";
+import { fixedOf, constantOf, isConstant } from "../../ir/nn/values.js";
 import { portScale } from "../../ir/port-scales.js";
 import { isWide, outerRange, showType, type FixedType } from "../../ir/types.js";
 import { countingLimits, type Sample } from "./quantize/calibrate.js";
 import { roundInputs } from "./quantize/inputs.js";
-import { constantOf, macsOf } from "./quantize/linear.js";
+import { macsOf } from "./quantize/linear.js";
 import { pairTensors } from "./tensor-pairs.js";
+import { roleOf, type Role } from "../../ir/define-op.js";
 
 export interface LayerNoise {
   /** Name of the tensor in the ONNX model, where it has one. */
@@ -170,7 +172,7 @@ export function measureNoise(float: Module, fixed: Module, options: NoiseOptions
         wanted,
         difference(data, wanted),
         added,
-        ROUNDS.has(l.fixed.def!.name) ? difference(data, exact.get(l.fixed.def!.operand(0)) ?? data) : undefined,
+        roleOf(l.fixed.def!) === "rounding" ? difference(data, exact.get(l.fixed.def!.operand(0)) ?? data) : undefined,
       );
       own.set(l, added);
       data.set(grid(l));
@@ -285,7 +287,7 @@ function layersOf(fixed: Module, pairs: ReadonlyMap<Value, Value>, limitOf: (v: 
     const sources: Value[] = [];
     const seen = new Set<Value>();
     const visit = (x: Value): void => {
-      if (seen.has(x) || x.def?.name === "nn.constant") return;
+      if (seen.has(x) || isConstant(x)) return;
       seen.add(x);
       if (x !== v && pairs.has(x)) return void sources.push(x);
       if (x.def === undefined) return;
@@ -298,19 +300,8 @@ function layersOf(fixed: Module, pairs: ReadonlyMap<Value, Value>, limitOf: (v: 
   return layers;
 }
 
-/** Operations whose operand is the exact value; the others are tables. */
-const ROUNDS = new Set(["nn.quantize", "nn.round"]);
-const MOVES = new Set([
-  "nn.quantize",
-  "nn.round",
-  "nn.reshape",
-  "nn.transpose",
-  "nn.slice",
-  "nn.gather",
-  "nn.broadcast",
-  "nn.pad",
-  "nn.concat",
-]);
+/** Roles that are no computation of a layer's own. */
+const PASSING: ReadonlySet<Role | undefined> = new Set(["view", "join", "rounding"]);
 
 function describe(l: Layer, layers: readonly Layer[]): LayerNoise {
   const s = l.stats;
@@ -328,7 +319,7 @@ function describe(l: Layer, layers: readonly Layer[]): LayerNoise {
     operations: [
       ...new Set(
         l.ops
-          .filter((op) => !MOVES.has(op.name))
+          .filter((op) => !PASSING.has(roleOf(op)))
           .map((op) =>
             op.name === "nn.unary" || op.name === "nn.reduce" || op.name === "nn.pool"
               ? String(op.attrs["fn"] ?? `${op.attrs["kind"]} ${op.name.slice(3)}`)

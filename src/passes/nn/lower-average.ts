@@ -4,8 +4,8 @@
  */
 import { Dense } from "../../ir/attributes.js";
 import type { Builder, Op, Value } from "../../ir/core.js";
-import { boolAttr, denseAttr, intsAttr } from "../../ir/define-op.js";
-import { shapeOf } from "../../ir/nn/typing.js";
+import { boolAttr, intsAttr } from "../../ir/define-op.js";
+import { constantOf, shapeOf } from "../../ir/nn/values.js";
 import { elementCount, f32, tensor, type TensorType } from "../../ir/types.js";
 import { definePass } from "../define-pass.js";
 import { applyRules, type Rule } from "../rewrite.js";
@@ -95,8 +95,8 @@ const divByConstant: Rule = {
   apply: (op, b) => {
     if (!isFloat(op)) return undefined;
     const [x, y] = [op.operand(0), op.operand(1)];
-    if (y.def?.name === "nn.constant") {
-      const value = denseAttr(y.def, "value");
+    const value = constantOf(y);
+    if (value !== undefined) {
       const inverse = constant(
         b,
         value.shape,

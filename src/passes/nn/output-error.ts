@@ -3,8 +3,9 @@
  * choice.
  */
 import type { Value } from "../../ir/core.js";
-import { fixedOf, shapeOf } from "../../ir/eval/nn-fixed.js";
+import { fixedOf, shapeOf } from "../../ir/nn/values.js";
 import { argmax } from "./quantize/bounds.js";
+import { hasTrait } from "../../ir/define-op.js";
 
 export interface OutputError {
   readonly max_abs_error: number;
@@ -19,6 +20,8 @@ export interface OutputError {
    * bit any is right. Only for outputs that are one vector or a list of vectors.
    */
   readonly argmax_agreement?: number;
+  /** Share of rows that agree only because of that. */
+  readonly ties?: number;
   /** Whether the rows look like scores: the float network's largest element stands out. */
   readonly scores?: boolean;
   /**
@@ -27,25 +30,6 @@ export interface OutputError {
    */
   readonly equal?: number;
 }
-
-/** Operations that change elements one by one, so that the last axis stays what it was. */
-const ELEMENTWISE: ReadonlySet<string> = new Set([
-  "nn.add",
-  "nn.sub",
-  "nn.mul",
-  "nn.div",
-  "nn.max",
-  "nn.min",
-  "nn.relu",
-  "nn.neg",
-  "nn.abs",
-  "nn.leaky_relu",
-  "nn.clip",
-  "nn.unary",
-  "nn.quantize",
-  "nn.round",
-  "nn.lookup",
-]);
 
 /**
  * Elements of one row of scores in `output`: of a single vector all, of a list of vectors those of one, where it is a
@@ -59,7 +43,8 @@ export function scoresOf(output: Value): number {
   if (axes.length !== 2 || last === undefined || last < 2) return 0;
   for (let op = output.def; op !== undefined; op = op.operand(0).def) {
     if (op.name === "nn.matmul") return last;
-    if (!ELEMENTWISE.has(op.name)) return 0;
+    // Elements changed one by one leave the last axis what it was.
+    if (!hasTrait(op, "elementwise")) return 0;
   }
   return 0;
 }
@@ -80,6 +65,7 @@ export class OutputMeter {
   private count = 0;
   private rows = 0;
   private agreeing = 0;
+  private ties = 0;
   private clear = 0;
   private same = 0;
   private step = 0;
@@ -126,7 +112,12 @@ export class OutputMeter {
     });
     this.rows++;
     // An integer network's next number is a different one; a float network's, rounded, may be the same.
-    if (x[first]! - x[argmax(y)]! < 0.999 * step) this.agreeing++;
+    const chosen = argmax(y);
+    if (chosen === first) this.agreeing++;
+    else if (x[first]! - x[chosen]! < 0.999 * step) {
+      this.agreeing++;
+      this.ties++;
+    }
     const deviation = Math.sqrt(Math.max(0, squares / x.length - (sum / x.length) ** 2));
     if (x[first]! - second > LEAD * deviation) this.clear++;
   }
@@ -145,7 +136,11 @@ export class OutputMeter {
           : signal === 0
             ? -Infinity
             : 10 * Math.log10(signal / noise),
-      ...(rows > 0 && { argmax_agreement: this.agreeing / rows, scores: this.clear >= rows / 2 }),
+      ...(rows > 0 && {
+        argmax_agreement: this.agreeing / rows,
+        ties: this.ties / rows,
+        scores: this.clear >= rows / 2,
+      }),
       ...(isLabel && { equal: this.same / count }),
     };
   }

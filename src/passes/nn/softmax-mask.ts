@@ -10,10 +10,12 @@
 import { Dense } from "../../ir/attributes.js";
 import type { Builder, Op, Value } from "../../ir/core.js";
 import { denseAttr, numAttr } from "../../ir/define-op.js";
-import { broadcastStrides, offsets } from "../../ir/eval/nn-kernels.js";
-import { broadcastShapes, shapeOf } from "../../ir/nn/typing.js";
+import { broadcastStrides, offsets } from "../../ir/nn/kernels.js";
+import { broadcastShapes } from "../../ir/nn/typing.js";
+import { shapeOf, constantOf, singleOf } from "../../ir/nn/values.js";
 import { f32, tensor, type TensorType } from "../../ir/types.js";
 import { evaluateConstant } from "./fold-constants.js";
+import { isMove } from "../../ir/nn/roles.js";
 
 /** From here on, exp of a difference is nothing to a result of any width. */
 export const MASKED = -1000;
@@ -53,17 +55,6 @@ interface Computed {
   readonly closedRow: ClosedRow;
   /** A number that is chosen in the place of what is masked already lifts it to its own. */
   readonly fallback?: Value;
-}
-
-/** Operations that move elements; a mask is read through them. */
-const MOVES: ReadonlySet<string> = new Set(["nn.reshape", "nn.transpose", "nn.slice", "nn.gather", "nn.broadcast"]);
-
-function constantOf(v: Value): Dense | undefined {
-  return v.def?.name === "nn.constant" ? denseAttr(v.def, "value") : undefined;
-}
-function singleOf(v: Value): number | undefined {
-  const c = constantOf(v);
-  return c?.data.length === 1 ? c.data[0] : undefined;
 }
 
 /**
@@ -162,7 +153,7 @@ export function broadcast(v: Value, type: TensorType, b: Builder): Value {
 
 /** `x` where `open` is 1, `other` where it is 0. */
 export function choose(open: Value, x: Value, other: Value, type: TensorType, b: Builder, hint: string): Value {
-  const c = open.def?.name === "nn.constant" ? denseAttr(open.def, "value") : undefined;
+  const c = constantOf(open);
   if (c?.data.every((v) => v === 1) === true) return broadcast(x, type, b);
   const sign =
     c === undefined
@@ -190,7 +181,7 @@ class MaskReader {
   split(v: Value, sign: 1 | -1): Terms | undefined {
     const op = v.def;
     if (op === undefined) return undefined;
-    if (MOVES.has(op.name)) return this.moved(op, sign);
+    if (isMove(op)) return this.moved(op, sign);
     switch (op.name) {
       case "nn.constant": {
         const d = denseAttr(op, "value");
@@ -392,7 +383,7 @@ function rowOf(depth: number): ClosedRow {
 function isIndicator(v: Value): boolean {
   const { def } = v;
   if (def === undefined) return true;
-  if (MOVES.has(def.name)) return isIndicator(def.operand(0));
+  if (isMove(def)) return isIndicator(def.operand(0));
   switch (def.name) {
     case "nn.constant":
       return denseAttr(def, "value").data.every((c) => c === 0 || Math.abs(c) === 1);

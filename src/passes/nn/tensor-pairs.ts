@@ -3,9 +3,11 @@
  * the operation that rounds, so that it survives the textual form, in which names are simplified.
  */
 import type { Module, Value } from "../../ir/core.js";
-import { shapeOf } from "../../ir/eval/nn-fixed.js";
+import { shapeOf, isConstant } from "../../ir/nn/values.js";
 import { portScale } from "../../ir/port-scales.js";
 import { NameScopes, sanitizeHint } from "../../ir/text/printer.js";
+import { makesCodes } from "../../ir/nn/roles.js";
+import { hasTrait, roleOf } from "../../ir/define-op.js";
 
 /** Attribute of a rounding operation: the name in text of the float tensor that its result stands for. */
 export const FLOAT_TENSOR = "quantize.tensor";
@@ -33,7 +35,7 @@ export function pairTensors(float: Module, fixed: Module): Map<Value, Value> {
   const byText = new Map<string, Value>();
   const byHint = new Map<string, Value | undefined>();
   for (const v of tensorsOf(float)) {
-    if (v.def?.name === "nn.constant") continue;
+    if (isConstant(v)) continue;
     byText.set(names.get(v), v);
     const hint = sanitizeHint(v.hint);
     if (hint !== undefined) byHint.set(hint, byHint.has(hint) ? undefined : v);
@@ -47,8 +49,9 @@ export function pairTensors(float: Module, fixed: Module): Map<Value, Value> {
     (a, i) => void (portScale(fixed.func, "input_scales", i) === 1 && pairs.set(a, float.func.body.args[i]!)),
   );
   for (const op of fixed.func.body.ops) {
-    const isInteger = op.name === "nn.round" || op.name === "nn.lookup";
-    if (op.name !== "nn.quantize" && op.name !== "nn.unary" && !isInteger) continue;
+    const role = roleOf(op);
+    if (role !== "rounding" && !(role === "table" && hasTrait(op, "elementwise"))) continue;
+    const isInteger = makesCodes(op);
     const stated = op.attrs[FLOAT_TENSOR];
     const hint = sanitizeHint(op.result.hint);
     const partner =

@@ -5,19 +5,18 @@ import { dividedByRoot } from "../integer-normalize.js";
 import { fieldOfDense, map, only, scalar, times, ZERO, zip } from "./field.js";
 import type { Refuse, ScaledOf } from "./linear.js";
 import {
-  constantOf,
   countsOf,
   isCount,
   PRODUCT_BITS,
   productRange,
   sameShape,
-  shapeOf,
   sumRange,
   withScale,
   type IntegerBuilder,
   type Range,
   type Scaled,
 } from "./scaled.js";
+import { constantOf, shapeOf } from "../../../ir/nn/values.js";
 
 /** Largest factor between the units of two tensors that are added as integers. */
 const MAX_RATIO = 1024;

@@ -1,14 +1,18 @@
 /** Real numbers in front of a rounding: all factors are taken down to the integers that they multiply. */
 import type { Op, Value } from "../../../ir/core.js";
-import { intsAttr, numAttr, strAttr } from "../../../ir/define-op.js";
+import { roleOf } from "../../../ir/define-op.js";
+import { isNnOpName, type NnOpName } from "../../../ir/nn/index.js";
+import * as nn from "../../../ir/nn/ops.js";
 import { elementCount } from "../../../ir/types.js";
 import { isCoarse } from "./elementwise.js";
 import { fieldOfDense, isAll, map, ONE, only, scalar, times, ZERO, zip, type Field } from "./field.js";
 import { reciprocalOfIntegers, RECIPROCAL_BITS } from "../integer-reciprocal.js";
 import { factorAsFloat32 } from "./float32.js";
 import type { ScaledOf } from "./linear.js";
-import { constantOf, sameShape, shapeOf, type IntegerBuilder, type Range, type Scaled } from "./scaled.js";
+import { sameShape, type IntegerBuilder, type Range, type Scaled } from "./scaled.js";
 import { fineTable } from "./table.js";
+import { constantOf, shapeOf } from "../../../ir/nn/values.js";
+import { isMove } from "../../../ir/nn/roles.js";
 
 /** Bits behind the point of terms that are summed before they are rounded to an integer, and of their limits. */
 const TERM_BITS = 16;
@@ -25,40 +29,64 @@ function roundedTo(v: number, bits: number): number {
   return Math.round(v * 2 ** bits) * 2 ** -bits;
 }
 
-/** Operations that a positive factor passes, whatever else they do. */
-const PASSED = new Set([
-  "nn.relu",
-  "nn.neg",
-  "nn.abs",
-  "nn.reshape",
-  "nn.transpose",
-  "nn.slice",
-  "nn.gather",
-  "nn.broadcast",
-  "nn.concat",
-]);
-const PRODUCTS = new Set(["nn.mul", "nn.div", "nn.constant"]);
-/** Operations behind which a number beyond the limits of a rounding may be any other beyond them. */
-const KEEPS_LIMITS = new Set([
-  "nn.mul",
-  "nn.div",
-  "nn.unary",
-  "nn.relu",
-  "nn.reshape",
-  "nn.transpose",
-  "nn.slice",
-  "nn.gather",
-  "nn.broadcast",
-]);
-const EXTREMES = new Set(["nn.max", "nn.min"]);
+/** How a factor behind an operation gets in front of it. */
+interface Passing {
+  /** `each` as it is, `one` where it is a single number, `own` by a rule of `through`, or not at all. */
+  readonly factor: "each" | "one" | "own" | "none";
+  /** A number beyond the limits of a rounding behind may be any other beyond them. */
+  readonly keepsLimits?: true;
+  /** Factors of either sign, and 0, pass. */
+  readonly anySign?: true;
+}
+const STOPS: Passing = { factor: "none" };
+const OWN: Passing = { factor: "own" };
+const MOVES: Passing = { factor: "one", keepsLimits: true };
+
+const passing: Readonly<Record<NnOpName, Passing>> = {
+  "nn.constant": { factor: "own", anySign: true },
+  "nn.conv": STOPS,
+  "nn.matmul": STOPS,
+  "nn.add": OWN,
+  "nn.sub": OWN,
+  "nn.mul": { factor: "own", anySign: true, keepsLimits: true },
+  "nn.div": { factor: "own", anySign: true, keepsLimits: true },
+  "nn.max": OWN,
+  "nn.min": OWN,
+  "nn.select_neg": STOPS,
+  "nn.relu": { factor: "each", keepsLimits: true },
+  "nn.neg": { factor: "each" },
+  "nn.abs": { factor: "each" },
+  "nn.leaky_relu": OWN,
+  "nn.clip": OWN,
+  "nn.quantize": STOPS,
+  "nn.round": STOPS,
+  "nn.whole": STOPS,
+  "nn.fraction": STOPS,
+  "nn.unary": { factor: "own", keepsLimits: true },
+  "nn.lookup": STOPS,
+  "nn.take": STOPS,
+  "nn.trees": STOPS,
+  "nn.reduce": OWN,
+  "nn.pool": OWN,
+  "nn.softmax": STOPS,
+  "nn.concat": { factor: "one" },
+  "nn.reshape": MOVES,
+  "nn.transpose": MOVES,
+  "nn.slice": MOVES,
+  "nn.gather": MOVES,
+  "nn.broadcast": MOVES,
+  "nn.pad": OWN,
+  "nn.sparsify": STOPS,
+};
+
+function passingOf(op: Op): Passing {
+  return isNnOpName(op.name) ? passing[op.name] : isMove(op) ? MOVES : STOPS;
+}
 
 /** An input in any order, or times a number: quantized at once. */
 function isScaledInput(v: Value): boolean {
   if (v.def === undefined) return true;
-  const passes =
-    v.def.name === "nn.mul"
-      ? constantOf(v.def.operand(1))?.data.length === 1
-      : ["nn.reshape", "nn.transpose", "nn.slice", "nn.gather", "nn.broadcast"].includes(v.def.name);
+  const passes = v.def.name === "nn.mul" ? constantOf(v.def.operand(1))?.data.length === 1 : isMove(v.def);
   return passes && isScaledInput(v.def.operand(0));
 }
 
@@ -83,11 +111,11 @@ export class Expander {
     const s = this.scaledOf(v) ?? (constantOf(v) === undefined ? fineTable(this.b, v, this.scaledOf) : undefined);
     if (s !== undefined) return this.multiple(s, f, v.hint);
     const factor = only(f);
-    if (factor !== undefined && factor < 0 && v.def !== undefined && !PRODUCTS.has(v.def.name)) {
+    if (factor !== undefined && factor < 0 && v.def !== undefined && passingOf(v.def).anySign !== true) {
       return { y: this.b.exact("nn.neg", [this.expand(v, scalar(-factor))], shapeOf(v), {}, v.hint), rest: ZERO };
     }
     const { limits } = this;
-    if (v.def !== undefined && !KEEPS_LIMITS.has(v.def.name)) this.limits = undefined;
+    if (v.def !== undefined && passingOf(v.def).keepsLimits !== true) this.limits = undefined;
     const found = this.through(v, f) ?? { y: this.leaf(v, f), rest: ZERO };
     this.limits = limits;
     return found;
@@ -166,7 +194,7 @@ export class Expander {
     }
     const op = v.def;
     if (op === undefined) return undefined;
-    if (f.data.some((x) => x <= 0) && !PRODUCTS.has(op.name)) return undefined;
+    if (f.data.some((x) => x <= 0) && passingOf(op).anySign !== true) return undefined;
     const once = (y: Value): { y: Value; rest: Field } => ({ y, rest: ZERO });
     const inner = (i = 0): Value => this.expand(op.operand(i), f);
     const emit = (name: string, operands: readonly Value[], attrs: Op["attrs"] = {}): { y: Value; rest: Field } =>
@@ -207,7 +235,7 @@ export class Expander {
           x,
           this.expand(
             op.operand(0),
-            map(f, (v) => v * numAttr(op, "slope", 0.01)),
+            map(f, (v) => v * nn.leakyRelu.read(op).slope),
           ),
           x,
         ]);
@@ -216,28 +244,27 @@ export class Expander {
         return only(f) === undefined
           ? undefined
           : emit("nn.clip", [inner()], {
-              lo: numAttr(op, "lo", -Infinity) * only(f)!,
-              hi: numAttr(op, "hi", Infinity) * only(f)!,
+              lo: nn.clip.read(op).lo * only(f)!,
+              hi: nn.clip.read(op).hi * only(f)!,
             });
       case "nn.pad":
         return only(f) === undefined
           ? undefined
-          : emit("nn.pad", [inner()], { ...op.attrs, value: numAttr(op, "value", 0) * only(f)! });
+          : emit("nn.pad", [inner()], { ...op.attrs, value: nn.pad.read(op).value * only(f)! });
       case "nn.unary":
-        return strAttr(op, "fn") !== "reciprocal" || only(f) === undefined ? undefined : this.reciprocal(op, only(f)!);
+        return nn.unary.read(op).fn !== "reciprocal" || only(f) === undefined
+          ? undefined
+          : this.reciprocal(op, only(f)!);
       case "nn.pool":
       case "nn.reduce": {
         if (only(f) === undefined || op.result.uses.length !== 1) return undefined;
-        if (EXTREMES.has(`nn.${strAttr(op, "kind")}`)) return emit(op.name, [inner()], op.attrs);
+        if (op.attrs["kind"] === "max" || op.attrs["kind"] === "min") return emit(op.name, [inner()], op.attrs);
         return op.name === "nn.reduce" ? this.sumOfReals(op, only(f)!) : undefined;
       }
       default:
-        if (
-          !PASSED.has(op.name) ||
-          (only(f) === undefined && op.name !== "nn.relu" && op.name !== "nn.neg" && op.name !== "nn.abs")
-        )
+        if (passingOf(op).factor === "none" || (only(f) === undefined && passingOf(op).factor !== "each"))
           return undefined;
-        return op.name !== "nn.concat" && op.result.uses.length !== 1
+        return roleOf(op) !== "join" && op.result.uses.length !== 1
           ? undefined
           : emit(
               op.name,
@@ -284,13 +311,11 @@ export class Expander {
   /** Sums of what is no integer: each term is rounded to a small part of the last bit of the result. */
   private sumOfReals(op: Op, f: number): { y: Value; rest: Field } {
     const x = op.operand(0);
-    const terms = elementCount(
-      intsAttr(op, "axes").map((a) => shapeOf(x)[(a + shapeOf(x).length) % shapeOf(x).length]!),
-    );
+    const terms = elementCount(nn.reduce.read(op).axes.map((a) => shapeOf(x)[a]!));
     // The rounding of the terms is that of an input, too.
     const limit = this.inputLimit;
     this.inputLimit = undefined;
-    const fine = this.expand(x, scalar((f * 2 ** TERM_BITS) / (strAttr(op, "kind") === "mean" ? terms : 1)));
+    const fine = this.expand(x, scalar((f * 2 ** TERM_BITS) / (nn.reduce.read(op).kind === "mean" ? terms : 1)));
     this.inputLimit = limit;
     const rounded = this.b.exact(
       "nn.round",

@@ -1,6 +1,6 @@
 /** Numbers that broadcast over a tensor: scales and zero points per tensor, per channel, per position. */
 import type { Dense } from "../../../ir/attributes.js";
-import { broadcastStrides, offsets } from "../../../ir/eval/nn-kernels.js";
+import { broadcastStrides, offsets } from "../../../ir/nn/kernels.js";
 import { elementCount, rowMajorStrides } from "../../../ir/types.js";
 
 /** Right-aligned as numpy broadcasts; [] where all numbers are equal, and no leading dimension of 1. */

@@ -12,7 +12,8 @@ import { intsAttr, numAttr } from "../../../ir/define-op.js";
 import { elementCount } from "../../../ir/types.js";
 import { commonFactor } from "../grid.js";
 import { fieldOf, isAll, map, only, pick, scalar, times, variesAlong, zip, type Field } from "./field.js";
-import { constantOf, isCount, shapeOf, type IntegerBuilder, type Range, type Scaled } from "./scaled.js";
+import { isCount, type IntegerBuilder, type Range, type Scaled } from "./scaled.js";
+import { constantOf, shapeOf } from "../../../ir/nn/values.js";
 
 export type Refuse = (reason: string) => undefined;
 export type ScaledOf = (v: Value) => Scaled | undefined;

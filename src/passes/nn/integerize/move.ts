@@ -1,7 +1,8 @@
 /** Reductions of integers, and operations that only move them. */
 import type { Attr } from "../../../ir/attributes.js";
 import type { Op, Value } from "../../../ir/core.js";
-import { intAttr, intsAttr, numAttr, strAttr } from "../../../ir/define-op.js";
+import type { nnOps } from "../../../ir/nn/index.js";
+import * as nn from "../../../ir/nn/ops.js";
 import { elementCount } from "../../../ir/types.js";
 import { SOFTMAX_BITS, SOFTMAX_VALUES, softmaxOfIntegers } from "../integer-softmax.js";
 import { gatesOf, readMask } from "../softmax-mask.js";
@@ -23,16 +24,8 @@ import {
   type Field,
 } from "./field.js";
 import type { Refuse, ScaledOf } from "./linear.js";
-import {
-  countsOf,
-  isCount,
-  shapeOf,
-  sumRange,
-  fieldRange,
-  type IntegerBuilder,
-  type Range,
-  type Scaled,
-} from "./scaled.js";
+import { countsOf, isCount, sumRange, fieldRange, type IntegerBuilder, type Range, type Scaled } from "./scaled.js";
+import { shapeOf } from "../../../ir/nn/values.js";
 
 /**
  * Softmax of codes is exp by tables and a quotient of integers; a zero point cancels. A mask in front is read as what
@@ -40,7 +33,7 @@ import {
  */
 export function softmax(b: IntegerBuilder, op: Op, scaledOf: ScaledOf, refuse: Refuse): Scaled | undefined {
   const shape = shapeOf(op.result);
-  const axis = (intAttr(op, "axis") + shape.length) % shape.length;
+  const { axis } = nn.softmax.read(op);
   const hint = op.result.hint ?? "softmax";
   const direct = scaledOf(op.operand(0));
   const mask = direct === undefined ? readMask(op.operand(0), axis, b.at) : undefined;
@@ -82,16 +75,14 @@ export function fold(
 ): Scaled | undefined {
   const x = scaledOf(op.operand(0));
   if (x === undefined) return undefined;
-  const kind = strAttr(op, "kind");
   const [from, to] = [shapeOf(x.u), shapeOf(op.result)];
-  const folded =
-    op.name === "nn.pool"
-      ? from.flatMap((_, d) => (d >= 2 ? [d] : []))
-      : intsAttr(op, "axes").map((a) => (a + from.length) % from.length);
+  const window = op.name === nn.pool.name ? nn.pool.read(op) : undefined;
+  const { kind } = window ?? nn.reduce.read(op);
+  const folded = window === undefined ? nn.reduce.read(op).axes : from.flatMap((_, d) => (d >= 2 ? [d] : []));
   const across = (f: Field): Field | undefined =>
     folded.some((d) => variesAlong(f, d, from.length))
       ? undefined
-      : op.name === "nn.pool"
+      : window !== undefined
         ? f
         : reshapeKept(f, from, to, folded);
   const scale = across(x.scale);
@@ -108,17 +99,17 @@ export function fold(
     }
     return { ...s, scale: across(s.scale)!, offset, u: b.exact(op.name, [s.u], to, op.attrs, op.result.hint) };
   }
-  const padded = op.attrs["pads"] !== undefined && intsAttr(op, "pads").some((p) => p !== 0);
+  const padded = window?.pads.some((p) => p !== 0) === true;
   // Padding counts as 0.
   const s = padded || across(x.offset) === undefined ? (b.centred(x) ?? biased(b, x)) : x;
   if (s === undefined) return refuse("its input has an offset that is no multiple of its scale");
-  const terms = op.name === "nn.pool" ? elementCount(intsAttr(op, "kernel")) : elementCount(from) / elementCount(to);
+  const terms = window === undefined ? elementCount(from) / elementCount(to) : elementCount(window.kernel);
   let count: Field = scalar(1);
   if (kind === "mean") count = scalar(terms);
   else if (kind === "average")
     count =
-      padded && op.attrs["count_include_pad"] !== true
-        ? fieldOf(to.slice(2), Float64Array.from(countsInside(op, intsAttr(op, "kernel"))))
+      padded && !window.count_include_pad
+        ? fieldOf(to.slice(2), Float64Array.from(countsInside(op, window.kernel)))
         : scalar(terms);
   else if (kind !== "sum") return refuse(`its kind is ${kind}`);
   const { count_include_pad: _, ...rest } = op.attrs;
@@ -159,14 +150,14 @@ export function view(b: IntegerBuilder, op: Op, scaledOf: ScaledOf, refuse: Refu
   const [scale, offset] = [movedField(op, s.scale), movedField(op, s.offset)];
   if (scale === undefined || offset === undefined) {
     const c = offset === undefined && scale !== undefined ? b.centred(s) : undefined;
-    return c === undefined || op.name === "nn.pad"
+    return c === undefined || op.name === nn.pad.name
       ? refuse("it mixes scales that differ between channels")
       : { ...c, scale: scale!, u: b.exact(op.name, [c.u], shapeOf(op.result), op.attrs, op.result.hint) };
   }
   const attrs: Record<string, Attr> = { ...op.attrs };
   let range = s.range;
-  if (op.name === "nn.pad") {
-    const fill = (numAttr(op, "value", 0) - only(s.offset)!) / only(s.scale)!;
+  if (op.name === nn.pad.name) {
+    const fill = (nn.pad.read(op).value - only(s.offset)!) / only(s.scale)!;
     if (!isCount(fill)) return refuse("it pads with a number that is none of its input's integers");
     attrs["value"] = Math.round(fill) + 0;
     range = range && { lo: Math.min(range.lo, Math.round(fill)), hi: Math.max(range.hi, Math.round(fill)) };
@@ -174,43 +165,28 @@ export function view(b: IntegerBuilder, op: Op, scaledOf: ScaledOf, refuse: Refu
   return { u: b.emit(op.name, [s.u], shapeOf(op.result), attrs, op.result.hint), scale, offset, range };
 }
 
+type ViewOpName = Extract<(typeof nnOps)[number], { readonly role: "view" }>["name"];
+
+/** Scales and offsets that differ along an axis, moved as the elements are; undefined where they get mixed. */
+const fieldMoves: Readonly<Record<ViewOpName, (op: Op, f: Field) => Field | undefined>> = {
+  "nn.reshape": (op, f) => reshape(f, shapeOf(op.operand(0)), shapeOf(op.result)),
+  "nn.transpose": (op, f) => permute(f, shapeOf(op.operand(0)).length, nn.transpose.read(op).perm),
+  "nn.slice": (op, f) => {
+    const { starts, steps, shape } = nn.slice.read(op);
+    const along = (d: number, n: number): number[] => Array.from({ length: n }, (_, i) => starts[d]! + i * steps[d]!);
+    return shape.reduce((g, n, d) => pick(g, shape.length, d, along(d, n)), f);
+  },
+  "nn.gather": (op, f) => {
+    const { axis, indices } = nn.gather.read(op);
+    return pick(f, shapeOf(op.operand(0)).length, axis, indices);
+  },
+  "nn.broadcast": (_, f) => f,
+  "nn.pad": () => undefined,
+};
+
 function movedField(op: Op, f: Field): Field | undefined {
   if (only(f) !== undefined) return f;
-  const [from, to] = [shapeOf(op.operand(0)), shapeOf(op.result)];
-  switch (op.name) {
-    case "nn.reshape":
-      return reshape(f, from, to);
-    case "nn.transpose":
-      return permute(f, from.length, intsAttr(op, "perm"));
-    case "nn.slice": {
-      const [starts, steps] = [intsAttr(op, "starts"), intsAttr(op, "steps")];
-      return to.reduce(
-        (g, n, d) =>
-          pick(
-            g,
-            to.length,
-            d,
-            Array.from({ length: n }, (_, i) => starts[d]! + i * steps[d]!),
-          ),
-        f,
-      );
-    }
-    case "nn.gather": {
-      const axis = (intAttr(op, "axis") + from.length) % from.length;
-      return from.length !== to.length
-        ? undefined
-        : pick(
-            f,
-            from.length,
-            axis,
-            intsAttr(op, "indices").map((i) => (i + from[axis]!) % from[axis]!),
-          );
-    }
-    case "nn.broadcast":
-      return f;
-    default:
-      return undefined;
-  }
+  return Object.hasOwn(fieldMoves, op.name) ? fieldMoves[op.name as ViewOpName](op, f) : undefined;
 }
 
 /** Parts with the same scale; zero points are brought to the first part's. */

@@ -4,7 +4,8 @@
  */
 import { ContextKey } from "../../pass-context.js";
 import type { Module, Op, Value } from "../../../ir/core.js";
-import { constantOf, EXACT } from "./scaled.js";
+import { EXACT } from "./scaled.js";
+import { constantOf } from "../../../ir/nn/values.js";
 
 /** Where the pass leaves its record, in the pass context; absent for models that are not quantized. */
 export const INTEGER_RECORD = new ContextKey<IntegerRecord>("a record of integers");

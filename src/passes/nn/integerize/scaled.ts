@@ -1,8 +1,8 @@
 /** Real numbers as integers: v = scale * u + offset. */
 import { Dense, type Attr } from "../../../ir/attributes.js";
 import type { Builder, Value } from "../../../ir/core.js";
-import { denseAttr } from "../../../ir/define-op.js";
-import { f32, tensor, type TensorType } from "../../../ir/types.js";
+import { shapeOf } from "../../../ir/nn/values.js";
+import { f32, tensor } from "../../../ir/types.js";
 import type { ExactBuilder } from "../integer-softmax.js";
 import { isAll, map, only, ONE, scalar, times, ZERO, zip, type Field } from "./field.js";
 
@@ -26,14 +26,8 @@ export interface Scaled {
   readonly range: Range | undefined;
 }
 
-export function shapeOf(v: Value): readonly number[] {
-  return (v.type as TensorType).shape;
-}
 export function sameShape(a: Value, b: Value): boolean {
   return shapeOf(a).join() === shapeOf(b).join();
-}
-export function constantOf(v: Value | undefined): Dense | undefined {
-  return v?.def?.name === "nn.constant" ? denseAttr(v.def, "value") : undefined;
 }
 
 /** An integer up to the rounding of float32. */

@@ -5,7 +5,9 @@ import { prepareNn } from "../../../ir/eval/nn-fixed.js";
 import { f32, tensor } from "../../../ir/types.js";
 import { only, scalar, ZERO } from "./field.js";
 import type { ScaledOf } from "./linear.js";
-import { constantOf, shapeOf, type IntegerBuilder, type Range, type Scaled } from "./scaled.js";
+import type { IntegerBuilder, Range, Scaled } from "./scaled.js";
+import { constantOf, shapeOf } from "../../../ir/nn/values.js";
+import { hasTrait } from "../../../ir/define-op.js";
 
 /** Most entries of a table of integers. */
 export const MAX_TABLE = 1024;
@@ -13,21 +15,6 @@ export const MAX_TABLE = 1024;
 const MAX_CHAIN = 32;
 /** Significant bits of a function's values that are computed on with. */
 const VALUE_BITS = 24;
-
-const ELEMENTWISE: ReadonlySet<string> = new Set([
-  "nn.add",
-  "nn.sub",
-  "nn.mul",
-  "nn.div",
-  "nn.relu",
-  "nn.clip",
-  "nn.unary",
-  "nn.leaky_relu",
-  "nn.neg",
-  "nn.abs",
-  "nn.max",
-  "nn.min",
-]);
 
 interface Tabulated {
   readonly root: Value;
@@ -52,7 +39,7 @@ function tabulated(x: Value, scaledOf: ScaledOf): Tabulated | undefined {
     }
     const c = constantOf(v);
     if (c !== undefined) return c.data.length === 1;
-    if (v.def === undefined || !ELEMENTWISE.has(v.def.name) || chain.size > MAX_CHAIN) return false;
+    if (v.def === undefined || !hasTrait(v.def, "elementwise") || chain.size > MAX_CHAIN) return false;
     chain.add(v.def);
     return v.def.operands.every((y) => visit(y));
   };

@@ -3,7 +3,7 @@
  * search for widths minimises.
  */
 import type { Module, Value } from "../../../ir/core.js";
-import { fixedOf, shapeOf } from "../../../ir/eval/nn-fixed.js";
+import { fixedOf, shapeOf } from "../../../ir/nn/values.js";
 import { elementCount } from "../../../ir/types.js";
 import { macsOf } from "./linear.js";
 

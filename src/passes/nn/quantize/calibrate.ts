@@ -4,8 +4,9 @@
  */
 import { UserError } from "../../../diagnostics/index.js";
 import type { Module, Op, Value } from "../../../ir/core.js";
-import { denseAttr } from "../../../ir/define-op.js";
-import { fixedOf, prepareNn } from "../../../ir/eval/nn-fixed.js";
+import { decidesBySign, roleOf, type Role } from "../../../ir/define-op.js";
+import { prepareNn } from "../../../ir/eval/nn-fixed.js";
+import { fixedOf, constantOf } from "../../../ir/nn/values.js";
 import type { TensorType } from "../../../ir/types.js";
 import { decisionGrid, type DecisionGrid } from "./decisions.js";
 import { placeOf } from "../../../ir/verify.js";
@@ -87,43 +88,20 @@ export function spread(samples: readonly Sample[], count: number): readonly Samp
  */
 export const BEYOND = 2 ** 23;
 
-/** Operations that hand on that a value does not count. */
-const HANDS_ON: ReadonlySet<string> = new Set([
-  "nn.add",
-  "nn.sub",
-  "nn.max",
-  "nn.min",
-  "nn.neg",
-  "nn.reduce",
-  "nn.pool",
-  "nn.reshape",
-  "nn.transpose",
-  "nn.slice",
-  "nn.gather",
-  "nn.broadcast",
-  "nn.pad",
-  "nn.concat",
-  "nn.relu",
-  "nn.clip",
-]);
+/** Roles that hand on that a value does not count. */
+const HANDS_ON: ReadonlySet<Role | undefined> = new Set(["view", "join", "aligned", "fold", "exact"]);
 
 /**
  * Values some elements of which do not count: a choice from a constant beyond all formats, and what follows from it.
  */
 export function maskedValues(module: Module): Set<Value> {
   const masked = new Set<Value>();
+  const isBeyond = (v: Value): boolean => constantOf(v)?.data.some((c) => Math.abs(c) >= BEYOND) ?? false;
   for (const op of module.func.body.ops) {
-    const choice =
-      op.name === "nn.select_neg" &&
-      op.operands
-        .slice(1)
-        .some(
-          (v) => v.def?.name === "nn.constant" && denseAttr(v.def, "value").data.some((c) => Math.abs(c) >= BEYOND),
-        );
-    const follows = HANDS_ON.has(op.name)
-      ? op.operands.some((v) => masked.has(v))
-      : op.name === "nn.select_neg" && op.operands.slice(1).some((v) => masked.has(v));
-    if (choice || follows) masked.add(op.result);
+    if (!HANDS_ON.has(roleOf(op))) continue;
+    const read = op.operands.filter((_, i) => !decidesBySign(op, i));
+    const chosen = read.length < op.operands.length && read.some(isBeyond);
+    if (chosen || read.some((v) => masked.has(v))) masked.add(op.result);
   }
   return masked;
 }

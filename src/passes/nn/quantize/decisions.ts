@@ -3,13 +3,13 @@
  * an error is, but on which side of each constant a value falls.
  */
 import type { Value } from "../../../ir/core.js";
-import { boolAttr, intAttr, intsAttr } from "../../../ir/define-op.js";
+import { boolAttr, intAttr, intsAttr, roleOf } from "../../../ir/define-op.js";
 import { roundTo } from "../../../ir/fixed-arith.js";
 import { treesOf } from "../../../ir/nn/trees.js";
 import { RELATIONS } from "../../../ir/trees.js";
 import { fixed, rawRange, typeOfRange, type FixedType } from "../../../ir/types.js";
-import { shapeOf } from "../../../ir/nn/typing.js";
-import { VIEWS } from "./views.js";
+import { shapeOf } from "../../../ir/nn/values.js";
+import { isView } from "../../../ir/nn/roles.js";
 
 /** How a tensor must be represented for decisions to fall as in float. */
 export interface DecisionGrid {
@@ -58,7 +58,7 @@ function thresholdsMet(v: Value): Met {
       single &&= !boolAttr(op, "double");
       continue;
     }
-    if (!VIEWS.has(op.name) && op.name !== "nn.concat") {
+    if (!isView(op) && roleOf(op) !== "join") {
       alone = false;
       continue;
     }

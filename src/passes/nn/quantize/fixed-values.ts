@@ -5,9 +5,9 @@
 import { CompilerBug, UserError } from "../../../diagnostics/index.js";
 import { allocate, Dense, type Attr } from "../../../ir/attributes.js";
 import { Block, Builder, type Module, type Op, type Value } from "../../../ir/core.js";
-import { lookupOp } from "../../../ir/define-op.js";
+import { lookupOp, roleOf } from "../../../ir/define-op.js";
 import { dataRange, MAX_WIDTH, shiftRange, unionRanges } from "../../../ir/fixed-arith.js";
-import { fixedOf, shapeOf, valuesOfDense } from "../../../ir/eval/nn-fixed.js";
+import { fixedOf, shapeOf, valuesOfDense, constantOf } from "../../../ir/nn/values.js";
 import "../../../ir/dialects.js";
 import { placeOf } from "../../../ir/verify.js";
 import {
@@ -25,8 +25,8 @@ import {
 } from "../../../ir/types.js";
 import { BEYOND, describeValue, placeOfValue } from "./calibrate.js";
 import { spreadBits } from "./formats.js";
-import { constantOf } from "./linear.js";
 import type { Plan } from "./plan.js";
+import { SCALE_BITS } from "./width-rules.js";
 
 /** A float tensor and what stands for it: rounded to a format of its own. */
 export interface Rounding {
@@ -39,59 +39,55 @@ export interface Rounding {
 export const EXACT_LIMIT = 40;
 /** Operands of elementwise products up to this width are not rounded: one hardware multiplier takes them. */
 const FACTOR_LIMIT = 18;
-/** Significant bits of factors between scales, and most bits of one. */
-export const SCALE_BITS = 25;
+/** Most bits of a factor between scales. */
 const MAX_SCALE_BITS = 40;
 /** Fractional bits of constants that are added to multiples of integers. */
 const OFFSET_BITS = 12;
+/** Ends the name of what is rounded: the rounded tensor has the name itself. */
 const EXACT_NAME = "_exact";
 
 /** The values of a module under construction. */
-export abstract class FixedValues {
-  protected readonly block = new Block();
-  protected readonly b = new Builder(this.block);
+export class FixedValues {
+  readonly block = new Block();
+  readonly b = new Builder(this.block);
   /** The exact counterpart of each float value. */
-  protected readonly exact = new Map<Value, Value>();
-  protected readonly rounded = new Map<Value, Value>();
+  readonly exact = new Map<Value, Value>();
+  readonly rounded = new Map<Value, Value>();
   /** Values in a format that is final: rounded ones and views of such. */
-  protected readonly final = new Set<Value>();
-  protected readonly roundings: Rounding[] = [];
+  readonly final = new Set<Value>();
+  readonly roundings: Rounding[] = [];
+  private readonly renamed = new Set<Value>();
   /**
    * Integers that the network reads or makes, and what it computes of them alone: positions and counts, of which every
    * bit counts.
    */
-  protected readonly wholes = new Set<Value>();
+  readonly wholes = new Set<Value>();
   /** Corrections of the mean that the addition of a constant behind a matmul takes along, by that addition. */
-  protected readonly pendingShift = new Map<Op, Float64Array>();
-
-  /** Whether the network is one of integers, whose constants must be finer than ours. */
-  protected readonly integers: boolean;
+  readonly pendingShift = new Map<Op, Float64Array>();
 
   constructor(
-    protected readonly source: Module,
-    protected readonly plan: Plan,
-  ) {
-    this.integers = source.func.body.ops.some((op) => op.name === "nn.round");
-  }
+    readonly source: Module,
+    readonly plan: Plan,
+  ) {}
 
-  protected isConstant(v: Value): boolean {
+  isConstant(v: Value): boolean {
     return constantOf(v) !== undefined;
   }
 
-  protected exactOf(v: Value): Value {
-    if (this.isConstant(v)) return this.constant(v, this.plan.width(v));
+  exactOf(v: Value): Value {
+    if (this.isConstant(v)) return this.constant(v, this.plan.decided(v).bits);
     const found = this.exact.get(v);
     if (found === undefined) throw new CompilerBug(`quantize: ${describeValue(v)} is used before it is converted`);
     return found;
   }
 
-  protected elem(v: Value): FixedType {
+  elem(v: Value): FixedType {
     return fixedOf(v)!;
   }
 
   /** `v` in its final format. */
-  protected narrow(v: Value): Value {
-    if (this.isConstant(v)) return this.constant(v, this.plan.width(v));
+  narrow(v: Value): Value {
+    if (this.isConstant(v)) return this.constant(v, this.plan.decided(v).bits);
     const done = this.rounded.get(v);
     if (done !== undefined) return done;
     const x = this.exactOf(v);
@@ -102,10 +98,11 @@ export abstract class FixedValues {
     return result;
   }
 
-  protected round(x: Value, type: FixedType, float: Value | undefined): Value {
+  round(x: Value, type: FixedType, float: Value | undefined): Value {
     if (sameType(this.elem(x), type)) return x;
     const hint = float?.hint ?? x.hint;
-    if (x.def !== undefined && x.hint !== undefined && !x.hint.endsWith(EXACT_NAME)) x.hint += EXACT_NAME;
+    if (x.def !== undefined && x.hint !== undefined && !this.renamed.has(x)) x.hint += EXACT_NAME;
+    this.renamed.add(x);
     const loc = this.b.loc;
     if (float?.def !== undefined) this.b.loc = float.def.loc;
     const y = this.b.value(
@@ -121,31 +118,28 @@ export abstract class FixedValues {
   }
 
   /** `v` exact where nothing else reads it, in its final format otherwise. */
-  protected operand(v: Value, limit = EXACT_LIMIT): Value {
+  operand(v: Value, limit = EXACT_LIMIT): Value {
     if (v.uses.length !== 1 || this.elem(this.exactOf(v)).width > limit) return this.narrow(v);
     return this.exactOf(v);
   }
 
   /** An operand of a product. */
-  protected factor(v: Value, reader: Op): Value {
+  factor(v: Value, reader: Op): Value {
     if (this.isConstant(v))
-      return this.constant(
-        v,
-        (this.integers ? SCALE_BITS : this.plan.factorWidth(reader)) + spreadBits(valuesOfDense(constantOf(v)!)),
-      );
+      return this.constant(v, this.plan.decidedFactor(reader).bits + spreadBits(valuesOfDense(constantOf(v)!)));
     const x = this.exactOf(v);
-    const linear = v.def !== undefined && (v.def.name === "nn.conv" || v.def.name === "nn.matmul");
+    const linear = v.def !== undefined && roleOf(v.def) === "linear";
     return !linear && this.elem(x).width <= FACTOR_LIMIT ? x : this.narrow(v);
   }
 
-  protected dense(shape: readonly number[], raw: ArrayLike<number>, type: FixedType, hint: string | undefined): Value {
+  dense(shape: readonly number[], raw: ArrayLike<number>, type: FixedType, hint: string | undefined): Value {
     const data = allocate(type, raw.length);
     for (let i = 0; i < raw.length; i++) data[i] = raw[i]! + 0;
     return this.b.value("nn.constant", [], tensor(shape, type), { value: new Dense(shape, type, data) }, hint);
   }
 
   /** A constant with `width` significant bits for its largest element. */
-  protected constant(v: Value, width: number): Value {
+  constant(v: Value, width: number): Value {
     const values = valuesOfDense(constantOf(v)!);
     const top = values.reduce((m, x) => Math.max(m, Math.abs(x)), 0);
     // One bit is the sign's, where there is one.
@@ -156,7 +150,7 @@ export abstract class FixedValues {
     return this.constantAt(v, frac);
   }
 
-  protected constantAt(v: Value, most: number, shift?: Float64Array): Value {
+  constantAt(v: Value, most: number, shift?: Float64Array): Value {
     const values = valuesOfDense(constantOf(v)!).map((x, i) => x + (shift?.[i] ?? 0));
     const frac = numberFrac(values, most);
     const raw = values.map((x) => Math.floor(x * 2 ** frac + 0.5));
@@ -164,7 +158,7 @@ export abstract class FixedValues {
   }
 
   /** Creates an operation; its result type follows from its operands. */
-  protected emit(name: string, operands: readonly Value[], like: Value, attrs: Readonly<Record<string, Attr>>): Value {
+  emit(name: string, operands: readonly Value[], like: Value, attrs: Readonly<Record<string, Attr>>): Value {
     const op = this.b.create(name, operands, [tensor(shapeOf(like), fixed(1, 0))], attrs, { hints: [like.hint] });
     let type: Type | undefined;
     try {
@@ -177,7 +171,7 @@ export abstract class FixedValues {
       throw e;
     }
     if (type?.kind !== "tensor" || type.elem.kind !== "fixed")
-      throw UserError.of("QU007", { op: name }, placeOf(op.loc));
+      throw UserError.of("QU007", { op: name, lacks: "fixed-point form" }, placeOf(op.loc));
     if (type.elem.width > MAX_WIDTH)
       throw UserError.of(
         "QU005",
@@ -189,7 +183,7 @@ export abstract class FixedValues {
   }
 
   /** x without loss in a format that has `value`, too: in its range, and as fine as constants that are added. */
-  protected holding(x: Value, value: number): Value {
+  holding(x: Value, value: number): Value {
     const own = this.elem(x);
     let frac = Math.max(own.frac, OFFSET_BITS);
     while (frac > own.frac && Number.isInteger(Math.round(value * 2 ** OFFSET_BITS) * 2 ** (frac - 1 - OFFSET_BITS)))
@@ -207,7 +201,7 @@ export abstract class FixedValues {
   }
 
   /** A constant that is added to multiples of integers, with no more fractional bits than it needs. */
-  protected offsetConstant(v: Value, frac: number, width: number): Value {
+  offsetConstant(v: Value, frac: number, width: number): Value {
     const values = valuesOfDense(constantOf(v)!);
     // The factor behind the sum needs its bits, too.
     let f = Math.max(frac, Math.min(OFFSET_BITS, frac + MAX_WIDTH - 2 - SCALE_BITS - width));
@@ -222,7 +216,7 @@ export abstract class FixedValues {
   /**
    * Factors between scales: as many bits as keep the error of a result of 8 bits below a thousandth of its last one.
    */
-  protected fineConstant(v: Value, width: number, significant: number): Value {
+  fineConstant(v: Value, width: number, significant: number): Value {
     const values = valuesOfDense(constantOf(v)!);
     const sizes = values.filter((x) => x !== 0).map(Math.abs);
     if (sizes.length === 0) return this.constantAt(v, 0);
@@ -241,7 +235,7 @@ export abstract class FixedValues {
    * Bias with the fractional bits of the accumulator, so that adding it needs no alignment; with fewer where a constant
    * has no room for them.
    */
-  protected bias(v: Value | undefined, most: number, shift?: Float64Array): Value {
+  bias(v: Value | undefined, most: number, shift?: Float64Array): Value {
     const values = (
       v === undefined ? new Float64Array(shift!.length) : valuesOfDense(constantOf(v) ?? unsupportedBias(v))
     ).map((b, i) => b + (shift?.[i] ?? 0));
@@ -254,26 +248,26 @@ export abstract class FixedValues {
    * Whether a constant has elements beyond all formats, all on the side of `sign`, where a maximum or minimum does not
    * see them.
    */
-  protected isNeutral(v: Value, sign: number): boolean {
+  isNeutral(v: Value, sign: number): boolean {
     return this.reachesBeyond(v) && constantOf(v)!.data.every((x) => Math.abs(x) < BEYOND || Math.sign(x) === sign);
   }
 
   /**
    * What a multiple of 2^-frac is compared with: x < t and x < ceil(t) are the same, and so are x > t and x > floor(t).
    */
-  protected threshold(v: Value, most: number, below: boolean): Value {
+  threshold(v: Value, most: number, below: boolean): Value {
     const values = valuesOfDense(constantOf(v)!);
     const frac = numberFrac(values, most);
     const raw = values.map((t) => (below ? Math.floor(t * 2 ** frac) : Math.ceil(t * 2 ** frac)));
     return this.dense(shapeOf(v), raw, typeOfRange(dataRange(raw), frac), v.hint);
   }
 
-  protected reachesBeyond(v: Value): boolean {
+  reachesBeyond(v: Value): boolean {
     return constantOf(v)!.data.some((x) => Math.abs(x) >= BEYOND);
   }
 
   /** A constant in the format of what it is chosen against; what lies beyond becomes the lowest or highest value. */
-  protected limited(v: Value, type: FixedType): Value {
+  limited(v: Value, type: FixedType): Value {
     // A constant of as many bits as a number has, where the format has more.
     const own = isWide(type) ? { ...type, width: NUMBER_WIDTH, frac: type.frac - (type.width - NUMBER_WIDTH) } : type;
     const { lo, hi } = rawRange(own);
@@ -291,5 +285,5 @@ export function numberFrac(values: ArrayLike<number>, most: number): number {
   return top * 2 ** most < 2 ** (NUMBER_WIDTH - 1) ? most : NUMBER_WIDTH - 2 - Math.floor(Math.log2(top));
 }
 function unsupportedBias(v: Value): never {
-  throw UserError.of("QU007", { op: "nn.conv with a computed bias" }, placeOfValue(v));
+  throw UserError.of("QU007", { op: "nn.conv with a computed bias", lacks: "fixed-point form" }, placeOfValue(v));
 }

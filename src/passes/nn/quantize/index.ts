@@ -7,19 +7,23 @@
  */
 import { ContextKey } from "../../pass-context.js";
 import { cloneModule, type Module } from "../../../ir/core.js";
-import { strAttr } from "../../../ir/define-op.js";
+import { numAttr, strAttr } from "../../../ir/define-op.js";
 import { showType, type TensorType } from "../../../ir/types.js";
 import { elementCount } from "../../../ir/types.js";
 import { bool, definePass, int, type Predicate } from "../../define-pass.js";
 import type { PassContext } from "../../pass-context.js";
 import type { Sample } from "./calibrate.js";
-import { checkLayerNames, defaultPrecision, type PrecisionSpec } from "./precision.js";
+import { checkLayerNames, defaultPrecision, isDefaultPrecision, type PrecisionSpec } from "./precision.js";
 import { quantizeModule } from "./quantizer.js";
+import { widthEntries, type ChosenWidths, type WidthEntry } from "./width-report.js";
 import { FLOAT_TENSOR, tensorNames } from "../tensor-pairs.js";
+import { isQuantizedModel } from "../../../ir/nn/roles.js";
 
 export const CALIBRATION_SAMPLES = new ContextKey<readonly Sample[]>("calibration samples");
 export const PRECISION = new ContextKey<PrecisionSpec>("a precision");
 export const FLOAT_MODULE = new ContextKey<Module>("the float network");
+/** What the user has stated, and what has chosen the other widths that the precision states, where anything has. */
+export const CHOSEN_WIDTHS = new ContextKey<ChosenWidths | undefined>("what has chosen widths");
 export const QUANTIZATION_REPORT = new ContextKey<QuantizationReport>("a report of the quantization");
 
 export interface QuantizationReport {
@@ -48,6 +52,8 @@ export interface QuantizationReport {
     readonly result: string;
     readonly max_error: number;
   }[];
+  /** Every width that quantization has decided, and by which rule (docs/width-rules.md). */
+  readonly widths: readonly WidthEntry[];
 }
 
 /** Of the parts of a quantized model that stay in floating point: softmax, normalisation. */
@@ -130,8 +136,8 @@ export const quantize = definePass({
   run: (module, options, ctx) => {
     const asked = ctx.get(PRECISION) ?? defaultPrecision;
     // What a quantized model leaves in floating point must not cost its integers a bit.
-    const integers = module.func.body.ops.some((op) => op.name === "nn.round");
-    const stated = integers && asked === defaultPrecision ? INTEGER_PRECISION : asked;
+    const integers = isQuantizedModel(module);
+    const stated = integers && isDefaultPrecision(asked) ? INTEGER_PRECISION : asked;
     const [table, reciprocal, scale] = integers ? [12, 14, 18] : [options.table, options.reciprocal, options.scale];
     const [input, output] = [options.input ?? stated.input, options.output ?? stated.output];
     const precision: PrecisionSpec = {
@@ -163,7 +169,7 @@ export const quantize = definePass({
     for (const { float: v, fixed } of result.built.roundings)
       if (fixed.def !== undefined) fixed.def.attrs = { ...fixed.def.attrs, [FLOAT_TENSOR]: names.get(v) };
     ctx.set(FLOAT_MODULE, float);
-    ctx.set(QUANTIZATION_REPORT, reportOf(result, precision));
+    ctx.set(QUANTIZATION_REPORT, reportOf(result, precision, ctx.get(CHOSEN_WIDTHS)));
     return result.built.module;
   },
 });
@@ -194,7 +200,11 @@ function randomSamples(module: Module, ctx: PassContext): Sample[] {
   );
 }
 
-function reportOf(q: ReturnType<typeof quantizeModule>, precision: PrecisionSpec): QuantizationReport {
+function reportOf(
+  q: ReturnType<typeof quantizeModule>,
+  precision: PrecisionSpec,
+  chosen: ChosenWidths | undefined,
+): QuantizationReport {
   const { module, roundings } = q.built;
   const format = (t: TensorType): string => showType(t.elem);
   return {
@@ -220,7 +230,8 @@ function reportOf(q: ReturnType<typeof quantizeModule>, precision: PrecisionSpec
         fn: strAttr(op, "fn"),
         argument: format(op.operand(0).type as TensorType),
         result: format(op.result.type as TensorType),
-        max_error: op.attrs["quantize.table_error"] as number,
+        max_error: numAttr(op, "quantize.table_error", 0),
       })),
+    widths: widthEntries(q.float, q.plan, roundings, chosen),
   };
 }

@@ -2,7 +2,7 @@
 import type { Module } from "../../../ir/core.js";
 import { allocate, type DenseData } from "../../../ir/attributes.js";
 import { quantizeInto } from "../../../ir/fixed-arith.js";
-import { fixedOf } from "../../../ir/eval/nn-fixed.js";
+import { fixedOf } from "../../../ir/nn/values.js";
 import type { FixedType, TensorType, Type } from "../../../ir/types.js";
 import { CompilerBug } from "../../../diagnostics/index.js";
 import type { Sample } from "./calibrate.js";

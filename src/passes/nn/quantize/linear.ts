@@ -2,21 +2,24 @@
  * Linear operations with constant weights seen as matrices: conv and matmul alike are rows of weights that meet rows of
  * inputs.
  */
-import type { Op, Value } from "../../../ir/core.js";
-import { denseAttr, intsAttr, numAttr } from "../../../ir/define-op.js";
-import { shapeOf, valuesOfDense } from "../../../ir/eval/nn-fixed.js";
+import type { Op } from "../../../ir/core.js";
+import { intsAttr, numAttr } from "../../../ir/define-op.js";
+import { shapeOf, valuesOfDense, constantOf } from "../../../ir/nn/values.js";
 import { elementCount, rowMajorStrides } from "../../../ir/types.js";
 import type { WeightMatrix } from "./weights.js";
-
-export function constantOf(v: Value): ReturnType<typeof denseAttr> | undefined {
-  return v.def?.name === "nn.constant" ? denseAttr(v.def, "value") : undefined;
-}
 
 /** Whether the operation is a conv or a matmul of rank-2 constant weights. */
 export function isLinear(op: Op): boolean {
   if (op.name !== "nn.conv" && op.name !== "nn.matmul") return false;
   const w = constantOf(op.operand(1));
   return w !== undefined && (op.name === "nn.conv" || w.shape.length === 2) && constantOf(op.operand(0)) === undefined;
+}
+
+/** Whether the operation is a product of a tensor and a constant, element by element. */
+export function isScaling(op: Op): boolean {
+  return (
+    op.name === "nn.mul" && (constantOf(op.operand(0)) === undefined) !== (constantOf(op.operand(1)) === undefined)
+  );
 }
 
 /** Scalar products of a conv or matmul; 0 for other operations. */

@@ -40,6 +40,11 @@ export interface PrecisionSpec {
 /** Within 1% of the float error on the example networks, with a bit to spare: docs/quantization.md. */
 export const defaultPrecision: PrecisionSpec = { weights: 8, activations: 10, layers: new Map() };
 
+/** Whether `spec` says what is done anyway, so that stating it changes nothing. */
+export function isDefaultPrecision(spec: PrecisionSpec): boolean {
+  return formatPrecision(spec) === formatPrecision(defaultPrecision);
+}
+
 const LIMITS: Readonly<Record<keyof LayerPrecision, readonly [number, number]>> = {
   weights: [2, 24],
   activations: [2, 32],

@@ -1,14 +1,16 @@
 /**
- * Post-training quantization of a float nn module whose operations all have a fixed-point form
- * (`prepareForFixedPoint`): statistics, weights, plan, module, and a refinement of the plan against the float network's
+ * Post-training quantization of a float nn module whose operations all have a fixed-point form (the stage `prepare`
+ * leaves no others): statistics, weights, plan, module, and a refinement of the plan against the float network's
  * outputs.
  */
 import type { Module, Op, Value } from "../../../ir/core.js";
+import { isQuantizedModel } from "../../../ir/nn/roles.js";
 import { EXACT } from "../integerize.js";
 import { buildFixed, type BuiltModule } from "./build.js";
 import { calibrate, inputRows, type Sample, type TensorStats } from "./calibrate.js";
 import { extractRows, isLinear, linearView, macsOf } from "./linear.js";
-import { Plan, type QuantizeOptions } from "./plan.js";
+import { Plan } from "./plan.js";
+import type { QuantizeOptions } from "./width-facts.js";
 import { refine } from "./refine.js";
 import { momentsOf, roundWeights, type InputMoments, type RoundedWeights } from "./weights.js";
 
@@ -39,7 +41,7 @@ export function quantizeModule(
 ): Quantizer {
   const stats = calibrate(float, samples);
   const weights = roundAllWeights(float, samples, options, weightOptions, stats);
-  const plan = new Plan(stats, options, weights, totalMacs(float));
+  const plan = new Plan(stats, options, weights, totalMacs(float), isQuantizedModel(float));
   if (refineTrials > 0) refine(float, plan, samples, refineTrials);
   return { float, plan, built: buildFixed(float, plan) };
 }
@@ -55,9 +57,9 @@ function roundAllWeights(
   how: WeightOptions,
   stats: ReadonlyMap<Value, TensorStats>,
 ): Map<Op, RoundedWeights> {
-  const widths = new Plan(stats, options, new Map(), totalMacs(float));
+  const widths = new Plan(stats, options, new Map(), totalMacs(float), isQuantizedModel(float));
   const round = weightRounder(float, samples, how);
-  return new Map(roundedLayers(float).map((op) => [op, round(op, widths.weightWidth(op))]));
+  return new Map(roundedLayers(float).map((op) => [op, round(op, widths.decidedWeights(op).bits)]));
 }
 
 /** Layers with constant weights that are rounded; those of quantized models are integers already. */

@@ -5,14 +5,18 @@
  */
 import type { Module, Op, Value } from "../../../ir/core.js";
 import { strAttr } from "../../../ir/define-op.js";
-import { fixedOf } from "../../../ir/eval/nn-fixed.js";
+import { fixedOf, isConstant } from "../../../ir/nn/values.js";
 import { costTerms, termCost, type CostTerm } from "./area.js";
 import type { BuiltModule } from "./build.js";
 import type { TensorStats } from "./calibrate.js";
-import { constantOf, isLinear } from "./linear.js";
-import { feedsOutput, integerBits, PASSES_ON, VIEWS, type Plan } from "./plan.js";
+import { isLinear, isScaling } from "./linear.js";
+import type { Plan } from "./plan.js";
 import type { LayerPrecision, PrecisionSpec } from "./precision.js";
 import { isRelative } from "./tables.js";
+import { feedsOutput, PASSES_ON } from "./tensor-roles.js";
+import { VIEWS } from "./views.js";
+import { WIDTH_CONSTANTS } from "./width-constants.js";
+import { integerBits } from "./width-facts.js";
 
 export type WidthKind = "weights" | "activations" | "input";
 
@@ -99,7 +103,9 @@ export class SearchSpace {
       // Ports of the network keep their width: outputs, and inputs that are integers.
       if (
         feedsOutput(t) ||
-        (t.def === undefined && (base.input !== undefined || integerBits(stats.get(t)!) !== undefined))
+        (t.def === undefined &&
+          (base.input !== undefined ||
+            integerBits(stats.get(t)!, WIDTH_CONSTANTS.integerInputBits.value) !== undefined))
       )
         continue;
       const first = startOf(t);
@@ -127,9 +133,9 @@ export class SearchSpace {
     const widths = this.variables.map((v) => v.min);
     const raise = (i: number, bits: number): void =>
       void (widths[i] = Math.min(this.variables[i]!.max, Math.max(widths[i]!, bits)));
-    for (const [op, i] of this.byWeights) raise(i, plan.weightWidth(op));
-    for (const [tensor, i] of this.byTensor) raise(i, plan.width(tensor));
-    for (const [op, i] of this.byFactor) raise(i, plan.factorWidth(op));
+    for (const [op, i] of this.byWeights) raise(i, plan.decidedWeights(op).bits);
+    for (const [tensor, i] of this.byTensor) raise(i, plan.decided(tensor).bits);
+    for (const [op, i] of this.byFactor) raise(i, plan.decidedFactor(op).bits);
     for (const [op, i] of this.byTable) raise(i, plan.argumentWidth(op));
     return widths;
   }
@@ -154,9 +160,6 @@ export class SearchSpace {
   /** Cost as a function of widths, from a module in which all tensors are rounded. */
   costModel(built: BuiltModule): CostModel {
     const rounded = new Map(built.roundings.map((r) => [r.fixed, r.float]));
-    const floatOps = new Map(
-      [...this.byWeights.keys(), ...this.byFactor.keys(), ...this.byTable.keys()].map((op) => [op.result.hint, op]),
-    );
     const origin = (v: Value): number | undefined => {
       for (let x = v; ; x = x.def.operand(0)) {
         const float = rounded.get(x);
@@ -164,12 +167,12 @@ export class SearchSpace {
         if (x.def === undefined || !(VIEWS.has(x.def.name) || KEEPS_WIDTH.has(x.def.name))) return undefined;
       }
     };
-    const floatOp = (v: Value): Op | undefined => floatOps.get(v.hint?.replace(/_exact$/, ""));
+    const originOf = (op: Op | undefined): Op | undefined => (op === undefined ? undefined : built.origins.get(op));
     const variableOf = (t: CostTerm, v: Value): number | undefined => {
-      if (t.kind === "table" && v === t.first) return lookup(this.byTable, floatOp(t.second));
-      if (v.def?.name !== "nn.constant") return origin(v);
+      if (t.kind === "table" && v === t.first) return lookup(this.byTable, originOf(t.second.def));
+      if (!isConstant(v)) return origin(v);
       const reader = v.uses[0]?.op;
-      const op = reader === undefined ? undefined : floatOp(reader.result);
+      const op = originOf(reader);
       return lookup(this.byWeights, op) ?? lookup(this.byFactor, op);
     };
     return new CostModel(
@@ -183,13 +186,6 @@ export class SearchSpace {
       this.variables.length,
     );
   }
-}
-
-/** A product of a tensor and a constant, element by element. */
-function isScaling(op: Op): boolean {
-  return (
-    op.name === "nn.mul" && (constantOf(op.operand(0)) === undefined) !== (constantOf(op.operand(1)) === undefined)
-  );
 }
 
 function lookup(map: ReadonlyMap<Op, number>, op: Op | undefined): number | undefined {
@@ -263,7 +259,7 @@ function startOf(v: Value): Op | undefined {
   if (isLinear(v.def)) return v.def;
   if (!PASSES_ON.has(v.def.name)) return undefined;
   for (const x of v.def.operands) {
-    if (x.def === undefined || x.def.name === "nn.constant" || x.uses.length !== 1) continue;
+    if (x.def === undefined || isConstant(x) || x.uses.length !== 1) continue;
     const start = startOf(x);
     if (start !== undefined) return start;
   }

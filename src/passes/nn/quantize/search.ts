@@ -24,7 +24,7 @@ import { hardwareCost } from "./area.js";
 import { limitOf, measure, showBound, type MeasuredError, type OutputBound } from "./bounds.js";
 import { spread, type Sample } from "./calibrate.js";
 import { macsOf } from "./linear.js";
-import type { QuantizeOptions } from "./plan.js";
+import type { QuantizeOptions } from "./width-facts.js";
 import { formatPrecision, parsePrecision, type PrecisionSpec } from "./precision.js";
 import type { WeightOptions } from "./quantizer.js";
 import { NoiseModel } from "./noise-model.js";

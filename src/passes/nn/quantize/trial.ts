@@ -7,10 +7,12 @@ import { measure, type MeasuredError, type OutputBound } from "./bounds.js";
 import { calibrate, type Sample, type TensorStats } from "./calibrate.js";
 import { roundInputs } from "./inputs.js";
 import { macsOf } from "./linear.js";
-import { Plan, type QuantizeOptions } from "./plan.js";
+import { Plan } from "./plan.js";
 import type { PrecisionSpec } from "./precision.js";
+import { isQuantizedModel } from "../../../ir/nn/roles.js";
 import { roundedLayers, weightRounder, type WeightOptions } from "./quantizer.js";
 import type { RoundedWeights } from "./weights.js";
+import type { QuantizeOptions } from "./width-facts.js";
 
 /** Samples with the float network's outputs. */
 export interface Reference {
@@ -26,6 +28,7 @@ export class Trials {
   private readonly rounded = new Map<Op, Map<number, RoundedWeights>>();
   private readonly linear: readonly Op[];
   private readonly totalMacs: number;
+  private readonly integerModel: boolean;
 
   constructor(
     readonly float: Module,
@@ -36,6 +39,7 @@ export class Trials {
     this.stats = calibrate(float, calibration);
     this.round = weightRounder(float, calibration, how);
     this.linear = roundedLayers(float);
+    this.integerModel = isQuantizedModel(float);
     this.totalMacs = float.func.body.ops.reduce((n, op) => n + macsOf(op), 0);
   }
 
@@ -43,14 +47,23 @@ export class Trials {
     return { samples, expected: outputsOf(this.float, samples) };
   }
 
-  plan(precision: PrecisionSpec, weights: ReadonlyMap<Op, RoundedWeights> = new Map()): Plan {
-    return new Plan(this.stats, { ...this.options, precision }, weights, this.totalMacs);
+  plan(
+    precision: PrecisionSpec,
+    weights: ReadonlyMap<Op, RoundedWeights> = new Map(),
+    changed: Partial<QuantizeOptions> = {},
+  ): Plan {
+    return new Plan(this.stats, { ...this.options, ...changed, precision }, weights, this.totalMacs, this.integerModel);
   }
 
-  build(precision: PrecisionSpec): BuiltModule {
-    const widths = this.plan(precision);
-    const weights = new Map(this.linear.map((op) => [op, this.weightsOf(op, widths.weightWidth(op))]));
-    return buildFixed(this.float, this.plan(precision, weights));
+  build(precision: PrecisionSpec, changed: Partial<QuantizeOptions> = {}): BuiltModule {
+    return buildFixed(this.float, this.planned(precision, changed));
+  }
+
+  /** A plan with rounded weights; `changed` takes the place of options. */
+  planned(precision: PrecisionSpec, changed: Partial<QuantizeOptions> = {}): Plan {
+    const widths = this.plan(precision, undefined, changed);
+    const weights = new Map(this.linear.map((op) => [op, this.weightsOf(op, widths.decidedWeights(op).bits)]));
+    return this.plan(precision, weights, changed);
   }
 
   /** As `build`; undefined where an accumulator would become too wide. */

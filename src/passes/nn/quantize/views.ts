@@ -1,9 +1,4 @@
-/** Operations that only move values: format and role pass through. */
-export const VIEWS: ReadonlySet<string> = new Set([
-  "nn.reshape",
-  "nn.transpose",
-  "nn.slice",
-  "nn.gather",
-  "nn.broadcast",
-  "nn.pad",
-]);
+/** The views among the dialect's own operations, by name; `isView` asks the record of any. */
+import { nnOps } from "../../../ir/nn/index.js";
+
+export const VIEWS: ReadonlySet<string> = new Set(nnOps.flatMap((def) => (def.role === "view" ? [def.name] : [])));

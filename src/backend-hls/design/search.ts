@@ -1,23 +1,30 @@
 /**
- * From a target to a design: what is asked for, or the fastest that fits. The solver proposes foldings; the timeline,
- * which is exact, decides which of them keeps the interval and what its latency is.
+ * From a request to a design: what is asked for, or the fastest that fits. The solver proposes foldings; the timeline,
+ * which is exact, decides which of them keeps the interval and what its latency is, and what it takes is counted on its
+ * hardware.
  */
 import { cloneModule, type Module } from "../../ir/core.js";
 import { readKernel } from "../../ir/flow/kernel.js";
+import { isFx } from "../../ir/fx/index.js";
 import { elementCount, type StreamType } from "../../ir/types.js";
 import { CompilerBug, UserError } from "../../diagnostics/index.js";
-import { inputWord } from "../channel/ports.js";
-import { type Device, knownDevices } from "../device/devices.js";
+import { required } from "../../diagnostics/at.js";
+import { knownDevices } from "../device/devices.js";
 import { equivalentLuts, type Resources } from "../device/resources.js";
-import { DEFAULT_PRICES, FoldingSolver, type Prices } from "../fold/solve-folding.js";
-import { type AxisWidth, type PortLimits, portLimits } from "./port-limits.js";
+import { wholeRequest } from "../fold/folding.js";
+import { DEFAULT_PRICES, type Effort, type Prices, type WholeRequest } from "../fold/request.js";
+import { FoldingSolver } from "../fold/solve-folding.js";
+import type { Design } from "./design.js";
+import { excess, fits, type Limits, limitText, RESOURCES, scaledDevice, within } from "./limits.js";
+import { type PortLimits, portLimits } from "./port-limits.js";
+import type { DesignRequest } from "./request.js";
 import {
   designCounts,
+  foldDesign,
   insertChannels,
   type Scheduled,
   type ScheduleFailure,
   slowestKernel,
-  unrollModule,
 } from "./schedule.js";
 
 /** Share of the device that a design takes where nothing is said. */
@@ -37,40 +44,17 @@ const LATENCY_PRICES = {
   all: [1 / 16, 1 / 8, 0.22],
 } as const;
 
-/** What the design is to reach, or what it may use. */
-export type Target =
-  /** Cycles between samples, at most. */
-  | { readonly kind: "ii"; readonly cycles: number }
-  | { readonly kind: "rate"; readonly hz: number }
-  /** Largest use of `lut`, `ff`, `dsp`, `bram`; absent ones are not limited. */
-  | { readonly kind: "budget"; readonly limits: Readonly<Record<string, number>> }
-  /** A folding that was found before: options of the pass `unroll`, as `explore` gives them for each design. */
-  | { readonly kind: "unroll"; readonly options: string };
-
-/** What is to be the least under a target. */
-export type Minimize = "latency" | "area" | "multipliers";
-
-export interface Objective {
-  readonly target: Target | undefined;
-  readonly minimize: Minimize | undefined;
-  readonly axis: AxisWidth | undefined;
-}
-
 /** A folding that was tried out. */
 export interface Chosen {
-  /** Interval that each kernel was asked for: at most the one that is reached. */
-  readonly asked: number;
-  readonly prices: Prices;
-  readonly inputWords: readonly number[];
-  readonly outputBits: number | undefined;
-  readonly effort: "quick" | "full";
+  /** Its interval is at most the one that is reached. */
+  readonly request: WholeRequest;
   readonly scheduled: Scheduled;
+  /** Counted on the hardware, as the report does. */
+  readonly resources: Resources;
   readonly solver: FoldingSolver;
   /** What it may use. */
   readonly limits: Limits;
 }
-
-export type Limits = Readonly<Partial<Record<keyof Resources, number>>>;
 
 /** A folding so far beyond the limits that its timeline is not worth running. */
 export interface TooLarge {
@@ -87,82 +71,16 @@ function isChosen(t: Tried): t is Chosen {
   return "scheduled" in t;
 }
 
-const RESOURCES = ["lut", "ff", "dsp", "bram"] as const;
-
-/** Clock that registers around one level of logic, or around a multiplier block, allow. */
-function fastestClock(d: Device): number {
-  return Math.floor(1000 / Math.max(d.timing.base + d.timing.lut, d.dsp > 0 ? d.timing.multiply : 0));
-}
-
-/** @errors FL009 */
-export function requireClock(device: Device, mhz: number): void {
-  if (mhz <= fastestClock(device)) return;
-  const others = knownDevices()
-    .filter((d) => fastestClock(d) >= mhz)
-    .map((d) => d.name)
-    .join(", ");
-  throw UserError.of("FL009", { clock: mhz, device: device.name, fastest: fastestClock(device), others });
-}
-
-function within(r: Resources, limits: Limits): boolean {
-  return RESOURCES.every((k) => r[k] <= (limits[k] ?? Infinity));
-}
-
-function scaledDevice(d: Device, share: number): Limits {
-  return Object.fromEntries(RESOURCES.map((k) => [k, Math.floor(d[k] * share)]));
-}
-
 function multipliers(c: Chosen): number {
   return designCounts(c.scheduled.design).multipliers;
 }
 
-function limitText(limits: Limits): string {
-  return RESOURCES.flatMap((k) => (limits[k] === undefined ? [] : [`${k}=${limits[k]}`])).join(",");
-}
-
-/** Options of the pass `unroll` that give this folding again. */
-export function unrollOptions(c: Chosen): string {
-  const p = c.prices;
-  const priced = {
-    "lut-price": p.lut,
-    "ff-price": p.ff,
-    "dsp-price": p.dsp,
-    "bram-price": p.bram,
-    "product-price": p.product,
-    "latency-price": p.latency,
-  };
-  return [
-    `ii=${c.asked}`,
-    ...Object.entries(priced).map(([k, v]) => `${k}=${v}`),
-    `input-words="${c.inputWords.join("+")}"`,
-    ...(c.effort === "full" ? [] : [`effort=${c.effort}`]),
-    ...(c.outputBits === undefined ? [] : [`output-bits=${c.outputBits}`]),
-  ].join(",");
-}
-
-/** Everything that the device has. */
-export function deviceLimits(device: Device): Limits {
-  return scaledDevice(device, 1);
-}
-
-/** What is used of a device beyond what it has; empty where it fits. */
-function excess(used: Resources, device: Device): string {
-  return RESOURCES.filter((k) => used[k] > device[k])
-    .map((k) => `${used[k]} of ${device[k]} ${k.toUpperCase()}`)
-    .join(", ");
-}
-export function fits(used: Resources, device: Device): boolean {
-  return excess(used, device) === "";
-}
-/** @errors FL011 */
-export function requireFit(used: Resources, device: Device): void {
-  const over = excess(used, device);
-  if (over !== "") throw UserError.of("FL011", { device: device.name, over });
-}
+/** Counts the hardware of a design. */
+export type AreaOf = (design: Design) => Resources;
 
 /** Schedules for the target; without one, for one input beat per cycle if that fits. @errors FL002 to FL008 */
-export function chooseDesign(module: Module, device: Device, clockMhz: number, objective: Objective): Chosen {
-  return new DesignSearch(module, device, clockMhz, objective).choose();
+export function chooseDesign(module: Module, request: DesignRequest, areaOf: AreaOf): Chosen {
+  return new DesignSearch(module, request, areaOf).choose();
 }
 
 export class DesignSearch {
@@ -174,33 +92,32 @@ export class DesignSearch {
 
   constructor(
     private readonly module: Module,
-    private readonly device: Device,
-    private readonly clockMhz: number,
-    private readonly objective: Objective,
+    private readonly request: DesignRequest,
+    private readonly areaOf: AreaOf,
   ) {
-    this.solver = new FoldingSolver(module, device);
-    this.ports = portLimits(module, objective.axis);
+    this.solver = new FoldingSolver(module, request.device);
+    this.ports = portLimits(module, request.axis);
   }
 
   choose(): Chosen {
-    const { target } = this.objective;
+    const { target } = this.request;
     if (target?.kind === "unroll") throw new CompilerBug("a folding that is given leaves nothing to choose");
     if (target?.kind === "ii" || target?.kind === "rate") {
-      const ii = target.kind === "ii" ? target.cycles : Math.floor((this.clockMhz * 1e6) / target.hz);
-      if (ii < 1) throw UserError.of("FL004", { rate: (target as { hz: number }).hz, clock: this.clockMhz });
+      const ii = target.kind === "ii" ? target.cycles : Math.floor((this.request.clockMhz * 1e6) / target.hz);
+      if (ii < 1) throw UserError.of("FL004", { rate: (target as { hz: number }).hz, clock: this.request.clockMhz });
       return this.reach(ii);
     }
     const limits: Limits =
       target === undefined
-        ? scaledDevice(this.device, DEFAULT_SHARE)
-        : { ...scaledDevice(this.device, 1), ...target.limits };
+        ? scaledDevice(this.request.device, DEFAULT_SHARE)
+        : { ...scaledDevice(this.request.device, 1), ...target.limits };
     // Where nothing is said, one beat per cycle is fast enough; with a budget, anything down to one sample per cycle.
     const start = target === undefined ? this.inputBeats() : this.ports.fewestBeats();
     const ii = this.fastestThatFits(
       start,
       limits,
       target === undefined
-        ? `60 % of ${this.device.name}`
+        ? `60 % of ${this.request.device.name}`
         : Object.entries(target.limits)
             .map(([k, v]) => `${k}=${v}`)
             .join(","),
@@ -208,29 +125,12 @@ export class DesignSearch {
     return this.best(ii, limits) ?? this.fit(ii, DEFAULT_PRICES, limits, "quick")!;
   }
 
-  /** The kernels of a folding, with their channels. */
-  scheduled(c: Chosen): Module {
-    const copy = cloneModule(this.module);
-    unrollModule(copy, {
-      device: this.device,
-      clockMhz: this.clockMhz,
-      ii: c.asked,
-      prices: c.prices,
-      inputWords: c.inputWords,
-      effort: c.effort,
-      solver: this.solver,
-      ...(c.outputBits !== undefined && { outputBits: c.outputBits }),
-    });
-    insertChannels(copy, this.device, this.clockMhz);
-    return copy;
-  }
-
   /** A design for an interval, quickly found; `latency` as in `Prices`. Undefined where none keeps it on the device. */
   sketch(ii: number, latency: number): Chosen | undefined {
     return this.fit(
       ii,
       { ...DEFAULT_PRICES, latency, ...(latency === 0 && { product: 0 }) },
-      scaledDevice(this.device, 1),
+      scaledDevice(this.request.device, 1),
       "quick",
     );
   }
@@ -244,7 +144,7 @@ export class DesignSearch {
     return {
       fastest: Math.max(
         least,
-        Math.ceil(this.fastestThatFits(least, scaledDevice(this.device, 1), this.device.name) / 2),
+        Math.ceil(this.fastestThatFits(least, scaledDevice(this.request.device, 1), this.request.device.name) / 2),
       ),
       slowest: slowestKernel(this.module),
     };
@@ -260,7 +160,7 @@ export class DesignSearch {
   /** The best design for an interval. @errors FL002, FL003, FL005, FL006, FL007 */
   private reach(ii: number): Chosen {
     this.ports.mustFeed(ii);
-    const limits = scaledDevice(this.device, 1);
+    const limits = scaledDevice(this.request.device, 1);
     const best = this.best(ii, limits);
     if (best !== undefined) return best;
     const first = this.attempt(ii, DEFAULT_PRICES, "full", limits);
@@ -276,9 +176,14 @@ export class DesignSearch {
       );
     const reached = isChosen(first) ? first.scheduled.timeline.initiationInterval : ii;
     if (reached > ii) throw UserError.of("FL006", { ii, reached });
-    const needed = isChosen(first) ? first.scheduled.resources : first.needed;
-    const possible = this.fastestThatFits(ii, limits, this.device.name);
-    throw UserError.of("FL005", { ii, device: this.device.name, over: excess(needed, this.device), possible });
+    const needed = isChosen(first) ? first.resources : first.needed;
+    const possible = this.fastestThatFits(ii, limits, this.request.device.name);
+    throw UserError.of("FL005", {
+      ii,
+      device: this.request.device.name,
+      over: excess(needed, this.request.device),
+      possible,
+    });
   }
 
   /**
@@ -292,7 +197,7 @@ export class DesignSearch {
 
   /** The best of several foldings that keep the interval within the limits, by the objective. */
   private best(ii: number, limits: Limits): Chosen | undefined {
-    const { minimize } = this.objective;
+    const { minimize } = this.request;
     const latencies = LATENCY_PRICES[minimize ?? "all"];
     const found: Chosen[] = [];
     const look = (interval: number): void => {
@@ -320,7 +225,7 @@ export class DesignSearch {
       }
     }
     const score = (c: Chosen): number => {
-      const area = equivalentLuts(c.scheduled.resources);
+      const area = equivalentLuts(c.resources);
       const { latency } = c.scheduled.timeline;
       if (minimize === "area") return area;
       if (minimize === "latency") return latency * 1e9 + area;
@@ -334,18 +239,12 @@ export class DesignSearch {
    * A design for the interval within the limits, if changing prices leads to one; `hopeless` are limits beyond which it
    * is not tried out.
    */
-  fit(
-    ii: number,
-    start: Prices,
-    limits: Limits,
-    effort: "quick" | "full",
-    hopeless: Limits = limits,
-  ): Chosen | undefined {
+  fit(ii: number, start: Prices, limits: Limits, effort: Effort, hopeless: Limits = limits): Chosen | undefined {
     let prices = start;
     for (let pricing = 0; pricing < MAX_PRICINGS; pricing++) {
       const c = this.attempt(ii, prices, effort, hopeless);
       if ("kernel" in c || (isChosen(c) && c.scheduled.timeline.initiationInterval > ii)) return undefined;
-      const used = isChosen(c) ? c.scheduled.resources : c.needed;
+      const used = isChosen(c) ? c.resources : c.needed;
       if (isChosen(c) && within(used, limits)) return { ...c, limits };
       if (isChosen(c)) this.noteNearest(used, limits);
       // What is short becomes dear (subgradient steps of the Lagrangian relaxation of the limits).
@@ -376,11 +275,11 @@ export class DesignSearch {
     const larger = knownDevices()
       .filter((d) => fits(used, d))
       .map((d) => d.name);
-    const asked = this.objective.target?.kind === "budget" ? this.objective.target.limits : {};
+    const asked = this.request.target?.kind === "budget" ? this.request.target.limits : {};
     const enough = RESOURCES.filter((k) => used[k] > (limits[k] ?? Infinity) || k in asked).map(
       (k) => `${k}=${Math.max(Math.ceil(used[k]), asked[k] ?? 0)}`,
     );
-    const remedy = fits(used, this.device)
+    const remedy = fits(used, this.request.device)
       ? `use --budget ${enough.join(",")}`
       : larger.length > 0
         ? `choose a larger device: ${larger.join(", ")}`
@@ -392,43 +291,39 @@ export class DesignSearch {
    * A folding whose timeline keeps the interval; kernels that each keep it may wait for one another, then they are
    * asked for more.
    */
-  private attempt(ii: number, prices: Prices, effort: "quick" | "full", limits: Limits): Tried {
+  private attempt(ii: number, prices: Prices, effort: Effort, limits: Limits): Tried {
     const key = JSON.stringify([ii, prices, effort, limits]);
     let found = this.tried.get(key);
     if (found === undefined) this.tried.set(key, (found = this.settle(ii, prices, effort, limits)));
     return found;
   }
 
-  private settle(ii: number, prices: Prices, effort: "quick" | "full", limits: Limits): Tried {
+  private settle(ii: number, prices: Prices, effort: Effort, limits: Limits): Tried {
     let last: Chosen | undefined;
+    const { device, clockMhz } = this.request;
+    const { words: inputWords, outputBits } = this.ports;
     for (let asked = ii, attempt = 1; attempt <= MAX_ATTEMPTS && asked >= 1; attempt++) {
-      const copy = cloneModule(this.module);
-      const inputWords =
-        this.ports.words ?? this.module.func.body.args.map((a) => inputWord(a.type as StreamType, asked));
-      const outputBits = this.ports.outputBits;
-      const port = outputBits === undefined ? {} : { outputBits };
-      const folding = this.solver.solve({ ii: asked, prices, inputs: inputWords, ...port, effort });
+      const request = wholeRequest(this.module, {
+        ii: asked,
+        prices,
+        effort,
+        ...(inputWords !== undefined && { inputWords }),
+        ...(outputBits !== undefined && { outputBits }),
+      });
+      const folding = this.solver.solve(request);
       if ("kernel" in folding) return last ?? folding;
       if (!RESOURCES.every((k) => folding.resources[k] <= SURELY_TOO_LARGE * (limits[k] ?? Infinity) + 8))
         return last ?? { needed: folding.resources };
-      unrollModule(copy, {
-        device: this.device,
-        clockMhz: this.clockMhz,
-        ii: asked,
-        prices,
-        inputWords,
-        effort,
-        solver: this.solver,
-        ...port,
-      });
-      const scheduled = insertChannels(copy, this.device, this.clockMhz);
-      const c: Chosen = { asked, prices, inputWords, outputBits, effort, scheduled, solver: this.solver, limits: {} };
+      const copy = cloneModule(this.module);
+      foldDesign(copy, device, request, this.solver);
+      const scheduled = insertChannels(copy, device, clockMhz);
       const reached = scheduled.timeline.initiationInterval;
-      if (last === undefined || reached < last.scheduled.timeline.initiationInterval) last = c;
-      if (reached <= ii) return c;
+      if (last === undefined || reached < last.scheduled.timeline.initiationInterval)
+        last = { request, scheduled, resources: this.areaOf(scheduled.design), solver: this.solver, limits: {} };
+      if (reached <= ii) break;
       asked = Math.min(asked - 1, Math.floor((asked * ii) / reached));
     }
-    return last!;
+    return required(last, `folding for ${ii} cycles`);
   }
 
   /**
@@ -462,7 +357,7 @@ export class DesignSearch {
     const macs = this.module.func.body.ops.reduce(
       (n, op) =>
         n +
-        (op.name === "flow.kernel" && op.body.ops.some((o) => o.name === "fx.mul")
+        (op.name === "flow.kernel" && op.body.ops.some((o) => isFx(o, "fx.mul"))
           ? readKernel(op).iterators.reduce((m, i) => m * i.extent, 1)
           : 0),
       0,

@@ -5,10 +5,8 @@
  * maxima whose result type is at most 53 bits wide are then exact in double arithmetic, partial sums included, because
  * those types are sized for partial sums too. So one set of kernels serves float and fixed point.
  */
+import type { Kernel } from "../define-op.js";
 import { rowMajorStrides } from "../types.js";
-
-/** Results behind the first are `more`. */
-export type Kernel = (inputs: readonly Float64Array[], out: Float64Array, ...more: Float64Array[]) => void;
 
 /** Strides of `shape` read at the points of `target` under numpy broadcasting: 0 along repeated axes. */
 export function broadcastStrides(shape: readonly number[], target: readonly number[]): number[] {
