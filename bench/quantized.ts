@@ -2,13 +2,13 @@
  * Quantized models against ONNX Runtime, element by element, and which of their nodes do not compute with the model's
  * integers.
  *
- *   npm run bench:quantized -- FILE.onnx... [--samples N] [--flow] [--reference integers|default|nodes|all] [--tensors] [--json FILE]
+ *   npm run bench:quantized -- FILE.onnx... [--samples N] [--flow] [--reference integers|default|nodes|exact|all] [--tensors] [--json FILE]
  *
  * Inputs are those of FILE_io.npz or test.npz beside the model where there is one, random numbers of the input's type
  * otherwise. What counts is a step: one least significant bit of an integer output, or of the last quantization in
  * front of a real one. `integers` is ONNX Runtime with its kernels of integers wherever it has some, its default on
  * ARM; `default` is that of this machine, on x86 with float32 where int8 comes from the input; `nodes` computes every
- * node in float32, as ONNX defines it. "given" counts every quantized tensor, each computed from ONNX Runtime's own
+ * node in float32, as ONNX defines it; `exact` does so in float64. "given" counts every quantized tensor, each computed from ONNX Runtime's own
  * integers in front of it. `--flow` runs the fused kernels that become hardware as well. Python as in
  * test/support/onnxruntime.ts.
  */
@@ -64,7 +64,7 @@ await new Command("quantized")
   .argument("<models...>")
   .option("--samples <n>", "samples of each model", "8")
   .option("--flow", "run the fused kernels as well")
-  .option("--reference <which>", "integers, default, nodes or all", "all")
+  .option("--reference <which>", "integers, default, nodes, exact or all", "all")
   .option("--tensors", "name the tensors that differ although what is in front of them is equal")
   .option("--json <file>", "write the records")
   .action(async (models: string[], flags: Flags) => {

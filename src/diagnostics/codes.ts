@@ -552,9 +552,8 @@ export const codes = {
     hint: () => "see the form of the text in src/backend-hls/design/schedule-text.ts",
   }),
   CF003: error({
-    text: (p: { what: string }) => `the configuration cannot be used: ${p.what}`,
-    hint: () =>
-      "known keys are device, clock_mhz, target_ii, target_rate, budget, unroll, minimize, axis_width, calib, precision, max_error, accept_accuracy, hold_out, shape, dim and passes_after",
+    text: (p: { key: string; value: string; needed: string }) =>
+      `${p.key} is ${p.value} in the configuration; ${p.needed}`,
   }),
   CF004: error({
     text: (p: { stage: string; known: string; nearest?: string | undefined }) =>
@@ -566,6 +565,21 @@ export const codes = {
     text: (p: { reason: string }) => `the plugin cannot be loaded: ${p.reason}`,
     hint: () =>
       "a plugin is a JavaScript module that imports onnx-hls and registers operators or passes; examples/custom-pass is one",
+  }),
+  CF006: error({
+    text: (p: { keys: readonly string[] }) =>
+      `${p.keys.join(" and ")} are given in the configuration; one of them is needed`,
+    hint: (p) => `keep one of ${p.keys.join(", ")}: each says how fast the design is to be`,
+  }),
+  CF007: error({
+    text: (p: { problem: string }) => `the configuration cannot be read: ${p.problem}`,
+    hint: () => "write YAML with a key and its value on each line, for example target_ii: 100",
+  }),
+  CF008: error({
+    text: (p: { key: string; known: readonly string[]; nearest?: string | undefined }) =>
+      `the configuration has the key "${p.key}", which is not known`,
+    hint: (p) =>
+      `${p.nearest === undefined ? "" : `did you mean "${p.nearest}"? `}known keys are ${p.known.join(", ")}`,
   }),
   IO005: error({
     text: (p: { path: string }) => `${p.path} is not a folder made by onnx-hls compile`,

@@ -23,7 +23,7 @@ import {
 import { readText, type Session } from "./session.js";
 import { parseAxisWidth } from "../backend-hls/design/port-limits.js";
 import { extraPass, type ExtraPasses, joinExtraPasses, STAGES } from "./stages.js";
-import { mergeShapes, shapesFromConfig, statedShapes } from "./shapes.js";
+import { mergeShapes, shapesFromConfig, statedShapes, wrongValue as wrong } from "./shapes.js";
 
 export interface Settings {
   readonly device: string;
@@ -79,32 +79,25 @@ const KEYS = [
 /** Of these one says how fast a design is. */
 const TARGETS = ["target_ii", "target_rate", "budget", "unroll"];
 
-/** @errors CF003 */
+/** @errors CF003, CF006, CF007, CF008 */
 export function resolveSettings(options: CompileOptions, session: Session): Settings {
   const file = options.config === undefined ? {} : readConfig(options.config, session);
   const at = options.config ?? "";
   const number = (key: string): number | undefined => {
     const v = file[key];
     if (v === undefined) return undefined;
-    if (typeof v !== "number" || !(v > 0))
-      throw UserError.of(
-        "CF003",
-        { what: `${key} is ${JSON.stringify(v)}; a positive number is needed` },
-        { file: at },
-      );
+    if (typeof v !== "number" || !(v > 0)) throw wrong(key, v, "a positive number is needed", at);
     return v;
   };
   const text = (key: string): string | undefined => {
     const v = file[key];
     if (v === undefined) return undefined;
-    if (typeof v !== "string")
-      throw UserError.of("CF003", { what: `${key} is ${JSON.stringify(v)}; a text is needed` }, { file: at });
+    if (typeof v !== "string") throw wrong(key, v, "a text is needed", at);
     return v;
   };
   const fromFile = (): Target | undefined => {
     const stated = TARGETS.filter((key) => file[key] !== undefined);
-    if (stated.length > 1)
-      throw UserError.of("CF003", { what: `${stated.join(" and ")} are given; one of them is needed` }, { file: at });
+    if (stated.length > 1) throw UserError.of("CF006", { keys: stated }, { file: at });
     const [ii, rate, unroll] = [number("target_ii"), number("target_rate"), text("unroll")];
     if (ii !== undefined) return { kind: "ii", cycles: Math.floor(ii) };
     if (rate !== undefined) return { kind: "rate", hz: rate };
@@ -114,11 +107,7 @@ export function resolveSettings(options: CompileOptions, session: Session): Sett
   const calib = text("calib");
   const minimize = text("minimize");
   if (minimize !== undefined && minimize !== "latency" && minimize !== "area" && minimize !== "multipliers")
-    throw UserError.of(
-      "CF003",
-      { what: `minimize is ${minimize}; latency, area or multipliers is needed` },
-      { file: at },
-    );
+    throw wrong("minimize", minimize, "latency, area or multipliers is needed", at);
   const inFile =
     file["precision"] === undefined ? defaultPrecision : precisionFromConfig(file["precision"], "precision");
   const stated = options.precision === undefined ? inFile : parsePrecision(options.precision, "--precision", inFile);
@@ -137,19 +126,10 @@ export function resolveSettings(options: CompileOptions, session: Session): Sett
     options.holdOut ??
     (file["hold_out"] === undefined ? (maxError.length > 0 ? HELD_OUT : undefined) : Number(file["hold_out"]));
   if (holdOut !== undefined && !(holdOut >= 0 && holdOut <= 0.9))
-    throw UserError.of(
-      "CF003",
-      { what: `hold_out is ${JSON.stringify(file["hold_out"] ?? holdOut)}; a share from 0 to 0.9 is needed` },
-      at === "" ? {} : { file: at },
-    );
+    throw wrong("hold_out", file["hold_out"] ?? holdOut, "a share from 0 to 0.9 is needed", at);
   const widthsText = text("widths") ?? "rules";
   const widths = options.widths ?? WIDTHS_CHOICES.find((w) => w === widthsText);
-  if (widths === undefined)
-    throw UserError.of(
-      "CF003",
-      { what: `widths is ${widthsText}; ${WIDTHS_CHOICES.join(" or ")} is needed` },
-      { file: at },
-    );
+  if (widths === undefined) throw wrong("widths", widthsText, `${WIDTHS_CHOICES.join(" or ")} is needed`, at);
   return {
     maxError,
     widths,
@@ -180,11 +160,7 @@ export function resolveSettings(options: CompileOptions, session: Session): Sett
 function extraPassesOf(value: unknown, file: string): ExtraPasses {
   if (value === undefined) return {};
   if (value === null || typeof value !== "object" || Array.isArray(value))
-    throw UserError.of(
-      "CF003",
-      { what: `passes_after is ${JSON.stringify(value)}; pipelines by stage are needed` },
-      { file },
-    );
+    throw wrong("passes_after", value, "pipelines by stage are needed", file);
   return joinExtraPasses(Object.entries(value).map(([stage, pipeline]) => extraPass(stage, String(pipeline))));
 }
 
@@ -194,30 +170,21 @@ function readConfig(path: string, session: Session): Readonly<Record<string, unk
     parsed = parse(readText(session.host, path));
   } catch (e) {
     if (e instanceof UserError) throw e;
-    throw UserError.of("CF003", { what: `it is not YAML: ${(e as Error).message.split("\n")[0]}` }, { file: path });
+    throw UserError.of("CF007", { problem: `it is not YAML: ${(e as Error).message.split("\n")[0]}` }, { file: path });
   }
   if (parsed === null) return {};
   if (typeof parsed !== "object" || Array.isArray(parsed))
-    throw UserError.of("CF003", { what: "it does not hold keys and values" }, { file: path });
+    throw UserError.of("CF007", { problem: "it does not hold keys and values" }, { file: path });
   for (const key of Object.keys(parsed)) {
     if (!KEYS.includes(key))
-      throw UserError.of(
-        "CF003",
-        { what: `the key ${key} is not known; the nearest is ${nearestName(key, KEYS)}` },
-        { file: path },
-      );
+      throw UserError.of("CF008", { key, known: KEYS, nearest: nearestName(key, KEYS) }, { file: path });
   }
   return parsed as Record<string, unknown>;
 }
 
 function axisOf(value: unknown, file: string): AxisWidth {
   const axis = parseAxisWidth(String(value));
-  if (axis === undefined)
-    throw UserError.of(
-      "CF003",
-      { what: `axis_width is ${JSON.stringify(value)}; bits (128) or elements (16e) are needed` },
-      { file },
-    );
+  if (axis === undefined) throw wrong("axis_width", value, "bits (128) or elements (16e) are needed", file);
   return axis;
 }
 
@@ -225,6 +192,6 @@ function budgetOf(value: unknown, file: string): Readonly<Record<string, number>
   const entries = typeof value === "object" && value !== null && !Array.isArray(value) ? Object.entries(value) : [];
   const bad = entries.find(([k, v]) => !["lut", "ff", "dsp", "bram"].includes(k) || typeof v !== "number" || v < 0);
   if (entries.length === 0 || bad !== undefined)
-    throw UserError.of("CF003", { what: "budget needs limits such as {dsp: 100, lut: 20000}" }, { file });
+    throw wrong("budget", value, "limits such as {dsp: 100, lut: 20000} are needed", file);
   return Object.fromEntries(entries) as Record<string, number>;
 }

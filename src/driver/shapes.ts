@@ -20,6 +20,12 @@ export function splitNamed(text: string): readonly [name: string, value: string]
   return at < 1 ? undefined : [text.slice(0, at).trim(), text.slice(at + 1).trim()];
 }
 
+/** A value of a YAML file (or, where `file` is empty, of an option) that cannot be used. */
+export function wrongValue(key: string, value: unknown, needed: string, file: string): UserError {
+  const place = file === "" ? {} : { file };
+  return UserError.of("CF003", { key, value: JSON.stringify(value) ?? "absent", needed }, place);
+}
+
 /** `0.5`, `true`, `1,2,3`, or `FILE.npy`, as it is stated; undefined for anything else. */
 export function parseBound(text: string): BoundValue | undefined {
   const t = text.trim();
@@ -64,11 +70,11 @@ export function shapesFromConfig(
   const entries = (key: string, value: unknown): [string, unknown][] => {
     if (value === undefined) return [];
     if (typeof value !== "object" || value === null || Array.isArray(value))
-      throw UserError.of("CF003", { what: `${key} needs names and values, such as ${examples[key]}` }, { file });
+      throw wrongValue(key, value, `${examples[key]} for example is needed`, file);
     return Object.entries(value);
   };
   const fail = (key: string, name: string, value: unknown, needed: string): UserError =>
-    UserError.of("CF003", { what: `${key} of ${name} is ${JSON.stringify(value)}; ${needed}` }, { file });
+    wrongValue(`${key} of ${name}`, value, needed, file);
   const shapes = entries("shape", shape).map(([name, value]): [string, readonly number[]] => {
     const sizes = Array.isArray(value) ? value : parseShape(String(value));
     if (sizes === undefined || !sizes.every((n) => typeof n === "number"))

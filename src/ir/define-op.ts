@@ -2,7 +2,6 @@
  * Operations as declarative records. A dialect is an explicit list of them; everything that knows an operation's
  * constraints, syntax or meaning reads its record, so that adding an operation is adding one record.
  */
-import { CompilerBug } from "../diagnostics/index.js";
 import type { AffineMap } from "./affine.js";
 import { isAffineMap, isAttrRecord, isTypeAttr, Dense, type Attr, type AttrRecord } from "./attributes.js";
 import type { Op, Value } from "./core.js";
@@ -192,7 +191,7 @@ export function matchesKind(attr: Attr, spec: AttrSpec): boolean {
 // Typed access to attributes. A missing or mistyped one is a broken invariant: the verifier has checked them.
 
 function fail(op: Op, key: string, kind: string): never {
-  throw new CompilerBug(`${op.name}: attribute "${key}" is not ${kind}`);
+  throw new Error(`${op.name}: attribute "${key}" is not ${kind}`);
 }
 export function intAttr(op: Op, key: string): number {
   const v = op.attrs[key];

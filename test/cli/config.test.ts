@@ -29,6 +29,25 @@ describe("configuration files", () => {
     ]);
   });
   it("states one target", () => {
-    expect(() => settings("target_ii: 100\ntarget_rate: 1e6\n")).toThrow(/CF003.*target_ii and target_rate are given/);
+    expect(() => settings("target_ii: 100\ntarget_rate: 1e6\n")).toThrow(/CF006.*target_ii and target_rate are given/);
+  });
+  it.each([
+    ["clock_mhz: fast", /CF003\]: clock_mhz is "fast" in the configuration; a positive number is needed/],
+    ["target_ii: -3", /CF003\]: target_ii is -3 /],
+    ["device: 5", /CF003\]: device is 5 in the configuration; a text is needed/],
+    ["minimize: power", /CF003\]: minimize is "power" .*latency, area or multipliers/],
+    ["hold_out: 0.95", /CF003\]: hold_out is 0\.95 .*from 0 to 0\.9/],
+    ["axis_width: wide", /CF003\]: axis_width is "wide" /],
+    ["budget: 7", /CF003\]: budget is 7 .*dsp: 100/],
+    ["budget: {dps: 7}", /CF003\]: budget is \{"dps":7\} /],
+    ["passes_after: prune", /CF003\]: passes_after is "prune" /],
+    ["shape: 5", /CF003\]: shape is 5 .*input: 1x576/],
+    ["shape: {x: many}", /CF003\]: shape of x is "many" .*1x576/],
+    ["dim: {seq: long}", /CF003\]: dim of seq is "long" .*whole number/],
+    ["- device", /CF007\]: the configuration cannot be read: it does not hold keys and values/],
+    ["device: [", /CF007\]: the configuration cannot be read: it is not YAML: /],
+    ["devise: xcu280", /CF008\]: the configuration has the key "devise"[\s\S]*did you mean "device"\?/],
+  ])("refuses %s", (yaml, says) => {
+    expect(() => settings(`${yaml}\n`)).toThrow(says);
   });
 });

@@ -86,16 +86,16 @@ describe("compile", () => {
   });
 
   it("leaves a precision that is stated, refuses what it gives, and takes it where that is accepted", async () => {
-    const { code, err } = await compile("many.npz", "narrow", "--precision", "w8a10");
+    const { code, err } = await compile("many.npz", "narrow", "--precision", "w9a10");
     expect([code, existsSync(at("narrow"))]).toEqual([1, false]);
     expect(err).toMatch(
       /error\[QU020\]: the accuracy is too low: "y" has 1\d\.\d dB and the same argmax in 8\d\.\d%, measured on 256 samples that did not calibrate; 20\.0 dB and the same argmax in 90% is needed; most is lost at \/large\/MatMul \(\d+% of the noise at the outputs, .*mostly rounding\)/,
     );
     expect(err).toMatch(
-      /hint: \/large\/MatMul: .*--precision 'w8a10,\S+=a12'; or accept what is reached with --accept-accuracy sqnr=1\d --accept-accuracy argmax=0\.8\d/,
+      /hint: \/large\/MatMul: .*--precision 'w9a10,\S+=a12'; or accept what is reached with --accept-accuracy sqnr=1\d --accept-accuracy argmax=0\.8\d/,
     );
     const accept = /--accept-accuracy .*$/m.exec(err)![0].split(" ");
-    expect(await compile("many.npz", "narrow", "--precision", "w8a10", ...accept)).toMatchObject({ code: 0, err: "" });
+    expect(await compile("many.npz", "narrow", "--precision", "w9a10", ...accept)).toMatchObject({ code: 0, err: "" });
     expect(report("narrow").accuracy_check).toMatchObject({ verdict: "accepted", samples: 256 });
     // What the hint says to do about the layer helps as well.
     const advice = /--precision '([^']+)'/.exec(err)![1]!;
@@ -103,7 +103,7 @@ describe("compile", () => {
     // A bound takes the place of the limit where defaults are meant, too: nothing is raised.
     expect((await compile("many.npz", "loose", ...accept)).code).toBe(0);
     expect(report("loose").precision.spec).toBe("w8a10");
-    writeFileSync(at("accept.yaml"), `precision: w8a10\naccept_accuracy: [${accept[1]!}, ${accept[3]!}]\n`);
+    writeFileSync(at("accept.yaml"), `precision: w9a10\naccept_accuracy: [${accept[1]!}, ${accept[3]!}]\n`);
     expect((await compile("many.npz", "configured", "--config", at("accept.yaml"))).code).toBe(0);
   });
 
@@ -160,7 +160,7 @@ describe("the other commands", () => {
           "many.npz",
           "compared",
           "--precision",
-          "w8a10",
+          "w9a10",
           "--accept-accuracy",
           "sqnr=5",
           "--accept-accuracy",
@@ -205,7 +205,7 @@ describe("the other commands", () => {
       initiation_interval: e.points[0]!.initiation_interval,
       resources: e.points[0]!.resources,
     });
-    const refused = await cli("explore", at("net.onnx"), "--calib", at("many.npz"), "--precision", "w8a10", "-q");
+    const refused = await cli("explore", at("net.onnx"), "--calib", at("many.npz"), "--precision", "w9a10", "-q");
     expect([refused.code, refused.err]).toEqual([1, expect.stringMatching(/QU020/)]);
   });
 });

@@ -107,12 +107,12 @@ const cases: readonly Case[] = [
   {
     what: "an unknown key in the configuration",
     args: () => [model, "--config", file("c.yaml", "devise: xcu280\n")],
-    says: [/CF003.*devise.*device/],
+    says: [/CF008[^\n]*"devise"[\s\S]*"device"/],
   },
   {
     what: "two targets in the configuration",
     args: () => [model, "--config", file("t.yaml", "target_ii: 100\nbudget: { dsp: 50 }\n")],
-    says: [/CF003.*target_ii and budget are given/],
+    says: [/CF006.*target_ii and budget are given/],
   },
   {
     what: "a layer that the network does not have",

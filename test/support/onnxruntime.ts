@@ -47,6 +47,8 @@ export interface RuntimeRequest {
    * them.
    */
   readonly int8?: boolean;
+  /** Not ONNX Runtime, but every node in float64 (test/support/exact.py); Python needs the package onnx for it. */
+  readonly exact?: boolean;
 }
 
 const found = pythonWith("numpy", "onnxruntime");
@@ -145,7 +147,7 @@ async function answerOf(
   server.process.stdin.write(
     Buffer.concat([
       Buffer.from(
-        `${JSON.stringify({ bytes: r.model.length, optimize: r.optimize === true, int8: r.int8 === true, samples: specs })}\n`,
+        `${JSON.stringify({ bytes: r.model.length, optimize: r.optimize === true, int8: r.int8 === true, exact: r.exact === true, samples: specs })}\n`,
       ),
       r.model,
       ...blobs,

@@ -1,6 +1,6 @@
 """Runs models through ONNX Runtime for test/support/onnxruntime.ts, one request after the other, until its input ends.
 
-A message is a line of JSON and the bytes that the line announces. Request: {"bytes": n, "optimize": bool, "int8": bool, "samples": [{name: {"type", "shape"}}]},
+A message is a line of JSON and the bytes that the line announces. Request: {"bytes": n, "optimize": bool, "int8": bool, "exact": bool, "samples": [{name: {"type", "shape"}}]},
 then the model and the numbers of all inputs as float64. Answer: {"samples": [{name: {"type", "shape"}}]}, then the numbers of all
 outputs as float64; or {"error": text}.
 """
@@ -23,6 +23,12 @@ def tensor(stream, spec):
 def serve(request, stream):
     model = stream.read(request["bytes"])
     samples = [{name: tensor(stream, spec) for name, spec in s.items()} for s in request["samples"]]
+    if request["exact"]:
+        # Imported here: onnx takes a second.
+        from exact import Exact
+
+        exact = Exact(model)
+        return answer_of([exact.run(s) for s in samples])
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL if request["optimize"] else ort.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -30,7 +36,10 @@ def serve(request, stream):
         options.add_session_config_entry("session.qdqisint8allowed", "1")
     session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     names = [o.name for o in session.get_outputs()]
-    results = [dict(zip(names, session.run(None, s))) for s in samples]
+    return answer_of([dict(zip(names, session.run(None, s))) for s in samples])
+
+
+def answer_of(results):
     header = {"samples": [{n: {"type": NAMES[a.dtype], "shape": list(a.shape)} for n, a in r.items()} for r in results]}
     return header, [np.ascontiguousarray(a, np.float64).tobytes() for r in results for a in r.values()]
 

@@ -37,6 +37,15 @@ export function broadcastShapes(a: readonly number[], b: readonly number[]): num
   return out;
 }
 
+/** The shape to which all broadcast, which is known to be there. */
+export function commonShape(...shapes: readonly (readonly number[])[]): readonly number[] {
+  return shapes.reduce((all, s) => {
+    const both = broadcastShapes(all, s);
+    if (both === undefined) throw new Error(`shapes ${listText(all)} and ${listText(s)} do not broadcast`);
+    return both;
+  });
+}
+
 /** Reports unless the result has the shape that inference gives and, on fixed point, is in fixed point too. */
 export function checkShape(op: Op, expected: readonly number[] | undefined, report: Report): void {
   if (expected === undefined) return;

@@ -2,10 +2,10 @@
  * Removes data movement that moves nothing, and merges chains of reshapes and transposes, which exporters leave behind.
  */
 import type { Op, Value } from "../../ir/core.js";
-import { intsAttr } from "../../ir/define-op.js";
 import { sameType, type TensorType } from "../../ir/types.js";
 import { definePass } from "../define-pass.js";
 import { applyRules, type Rule } from "../rewrite.js";
+import * as nn from "../../ir/nn/ops.js";
 
 /** Operations that only move elements: the identity if shapes agree and nothing is permuted. */
 function noEffect(name: string, op: string, isIdentity: (op: Op) => boolean = () => true): Rule {
@@ -39,10 +39,10 @@ const transposeOfTranspose: Rule = {
   apply: (op, b) => {
     const inner = definedBy(op.operand(0), "nn.transpose");
     if (inner === undefined) return undefined;
-    const p = intsAttr(inner, "perm");
+    const p = nn.transpose.read(inner).perm;
     return b.value("nn.transpose", [inner.operand(0)], op.result.type, {
       ...op.attrs,
-      perm: intsAttr(op, "perm").map((q) => p[q]!),
+      perm: nn.transpose.read(op).perm.map((q) => p[q]!),
     });
   },
 };
@@ -53,7 +53,7 @@ const transposeOfUnitAxes: Rule = {
   op: "nn.transpose",
   apply: (op, b) => {
     const from = (op.operand(0).type as TensorType).shape;
-    const moved = intsAttr(op, "perm").filter((axis) => from[axis] !== 1);
+    const moved = nn.transpose.read(op).perm.filter((axis) => from[axis] !== 1);
     if (moved.some((axis, i) => i > 0 && axis < moved[i - 1]!)) return undefined;
     const to = op.result.type as TensorType;
     return b.value("nn.reshape", [op.operand(0)], to, { shape: [...to.shape] });
@@ -62,10 +62,10 @@ const transposeOfUnitAxes: Rule = {
 
 export const canonicalizeRules: readonly Rule[] = [
   noEffect("identity-reshape", "nn.reshape"),
-  noEffect("identity-transpose", "nn.transpose", (op) => intsAttr(op, "perm").every((axis, i) => axis === i)),
-  noEffect("whole-slice", "nn.slice", (op) => intsAttr(op, "steps").every((s) => s === 1)),
+  noEffect("identity-transpose", "nn.transpose", (op) => nn.transpose.read(op).perm.every((axis, i) => axis === i)),
+  noEffect("whole-slice", "nn.slice", (op) => nn.slice.read(op).steps.every((s) => s === 1)),
   noEffect("concat-of-one", "nn.concat"),
-  noEffect("empty-pad", "nn.pad", (op) => intsAttr(op, "pads").every((p) => p === 0)),
+  noEffect("empty-pad", "nn.pad", (op) => nn.pad.read(op).pads.every((p) => p === 0)),
   noEffect("broadcast-to-same", "nn.broadcast"),
   reshapeOfReshape,
   transposeOfTranspose,

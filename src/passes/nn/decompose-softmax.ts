@@ -15,14 +15,15 @@
  */
 import { Dense } from "../../ir/attributes.js";
 import type { Builder, Op, Value } from "../../ir/core.js";
-import { intAttr, intsAttr } from "../../ir/define-op.js";
 import { f32, tensor } from "../../ir/types.js";
 import { placeOf } from "../../ir/verify.js";
 import { shapeOf } from "../../ir/nn/values.js";
 import type { Sink } from "../../diagnostics/index.js";
 import { definePass, number } from "../define-pass.js";
 import { applyRules, type Rule } from "../rewrite.js";
-import { broadcast, choose, gatesOf, readMask } from "./softmax-mask.js";
+import { broadcast, choose, gatesOf } from "./softmax-gates.js";
+import { readMask } from "./softmax-mask.js";
+import * as nn from "../../ir/nn/ops.js";
 
 /** exp(-8) = 2^-11.5 is half an LSB of an 11-bit result, so [-8, 0] covers results of up to 11 bits. */
 const DEFAULT_SPAN = 8;
@@ -47,7 +48,7 @@ function decompose(op: Op, b: Builder, span: number, sink: Sink): Parts {
   const outer = b.loc;
   b.loc = op.loc;
   const shape = shapeOf(op.operand(0));
-  const axis = (intAttr(op, "axis") + shape.length) % shape.length;
+  const { axis } = nn.softmax.read(op);
   const row = tensor(
     shape.map((n, d) => (d === axis ? 1 : n)),
     f32,
@@ -110,13 +111,13 @@ function sinkRule(span: number, sink: Sink): Rule {
         if (found === undefined || rank < 2 || shapeOf(op.operand(1 - side)).length < 2 || op.operand(1 - side) === v)
           continue;
         const { softmax, transposes } = found;
-        let axis = (intAttr(softmax, "axis") + rank) % rank;
-        for (const t of transposes) axis = intsAttr(t, "perm").indexOf(axis);
+        let { axis } = nn.softmax.read(softmax);
+        for (const t of transposes) axis = nn.transpose.read(t).perm.indexOf(axis);
         if (axis !== (side === 0 ? rank - 1 : rank - 2)) continue;
         const parts = decompose(softmax, b, span, sink);
         let [e, r] = [parts.e, parts.r];
         for (const t of transposes) {
-          const perm = intsAttr(t, "perm");
+          const { perm } = nn.transpose.read(t);
           const move = (x: Value): Value =>
             b.value(
               "nn.transpose",

@@ -7,7 +7,7 @@ import type { Builder, Op, Value } from "../../ir/core.js";
 import { shapeOf, constantOf } from "../../ir/nn/values.js";
 import { f32, tensor } from "../../ir/types.js";
 import { EXACT } from "./integerize.js";
-import { MASKED } from "./softmax-mask.js";
+import { MASKED } from "./mask-reader.js";
 import { definePass } from "../define-pass.js";
 import { applyRules, type Rule } from "../rewrite.js";
 import { isMove } from "../../ir/nn/roles.js";

@@ -4,11 +4,11 @@
  */
 import { Dense } from "../../ir/attributes.js";
 import type { Builder, Op, Value } from "../../ir/core.js";
-import { boolAttr, intsAttr } from "../../ir/define-op.js";
 import { constantOf, shapeOf } from "../../ir/nn/values.js";
 import { elementCount, f32, tensor, type TensorType } from "../../ir/types.js";
 import { definePass } from "../define-pass.js";
 import { applyRules, type Rule } from "../rewrite.js";
+import * as nn from "../../ir/nn/ops.js";
 
 function isFloat(op: Op): boolean {
   return (op.result.type as TensorType).elem.kind === "float";
@@ -29,7 +29,7 @@ const meanOfReduce: Rule = {
   apply: (op, b) => {
     if (op.attrs["kind"] !== "mean" || !isFloat(op)) return undefined;
     const shape = shapeOf(op.operand(0));
-    const count = intsAttr(op, "axes").reduce((n, a) => n * shape[(a + shape.length) % shape.length]!, 1);
+    const count = nn.reduce.read(op).axes.reduce((n, a) => n * shape[a]!, 1);
     const sum = b.value(
       "nn.reduce",
       [op.operand(0)],
@@ -46,7 +46,7 @@ const averagePool: Rule = {
   op: "nn.pool",
   apply: (op, b) => {
     if (op.attrs["kind"] !== "average" || !isFloat(op)) return undefined;
-    const kernel = intsAttr(op, "kernel");
+    const { kernel, count_include_pad: padCounts } = nn.pool.read(op);
     const { count_include_pad: _, ...rest } = op.attrs;
     const sum = b.value(
       "nn.pool",
@@ -56,7 +56,7 @@ const averagePool: Rule = {
       `${op.result.hint ?? "average"}_sum`,
     );
     const window = elementCount(kernel);
-    const inside = boolAttr(op, "count_include_pad") ? undefined : countsInside(op, kernel);
+    const inside = padCounts ? undefined : countsInside(op);
     const uniform = inside === undefined || inside.every((n) => n === inside[0]);
     const factor = uniform
       ? constant(b, [], [1 / (inside?.[0] ?? window)], "scale")
@@ -71,11 +71,9 @@ const averagePool: Rule = {
 };
 
 /** Elements of each window that lie inside the input, by output position. */
-export function countsInside(op: Op, kernel: readonly number[]): number[] {
+export function countsInside(op: Op): number[] {
   const [xs, ys] = [shapeOf(op.operand(0)).slice(2), shapeOf(op.result).slice(2)];
-  const attr = (key: string, fill: number): number[] =>
-    op.attrs[key] === undefined ? kernel.map(() => fill) : intsAttr(op, key);
-  const [strides, pads, dilations] = [attr("strides", 1), attr("pads", 0), attr("dilations", 1)];
+  const { kernel, strides, pads, dilations } = nn.poolWindow(op);
   const perAxis = ys.map((n, d) =>
     Array.from({ length: n }, (_, o) => {
       let count = 0;

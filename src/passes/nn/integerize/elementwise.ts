@@ -1,6 +1,5 @@
 /** Sums, products, limits and quotients of integers, element by element. */
 import type { Op, Value } from "../../../ir/core.js";
-import { numAttr, strAttr } from "../../../ir/define-op.js";
 import { dividedByRoot } from "../integer-normalize.js";
 import { fieldOfDense, map, only, scalar, times, ZERO, zip } from "./field.js";
 import type { Refuse, ScaledOf } from "./linear.js";
@@ -17,6 +16,7 @@ import {
   type Scaled,
 } from "./scaled.js";
 import { constantOf, shapeOf } from "../../../ir/nn/values.js";
+import * as nn from "../../../ir/nn/ops.js";
 
 /** Largest factor between the units of two tensors that are added as integers. */
 const MAX_RATIO = 1024;
@@ -116,7 +116,7 @@ export function quotient(
   const no = (): undefined => refuse("it divides by a computed tensor that is no root of a sum of its squares");
   const divisor = op.operand(1).def;
   const s =
-    divisor?.name === "nn.unary" && strAttr(divisor, "fn") === "sqrt" ? scaledOf(divisor.operand(0)) : undefined;
+    divisor?.name === nn.unary.name && nn.unary.read(divisor).fn === "sqrt" ? scaledOf(divisor.operand(0)) : undefined;
   const [f, g, e] = [d && only(d.scale), s && only(s.scale), s && only(s.offset)];
   if (
     d?.range === undefined ||
@@ -144,7 +144,7 @@ export function limit(b: IntegerBuilder, op: Op, scaledOf: ScaledOf): Scaled | u
   const x = scaledOf(op.operand(0));
   const s = x && b.positive(x);
   if (s === undefined) return undefined;
-  const [lo, hi] = op.name === "nn.relu" ? [0, Infinity] : [numAttr(op, "lo", -Infinity), numAttr(op, "hi", Infinity)];
+  const { lo, hi } = op.name === nn.relu.name ? { lo: 0, hi: Infinity } : nn.clip.read(op);
   const own = only(s.scale) === undefined || only(s.offset) === undefined ? undefined : limitsOf(s, lo, hi);
   if (own !== undefined && s.range !== undefined) {
     if (own.lo <= s.range.lo && own.hi >= s.range.hi) return s;

@@ -7,7 +7,7 @@ import { elementCount } from "../../../ir/types.js";
 import { isCoarse } from "./elementwise.js";
 import { fieldOfDense, isAll, map, ONE, only, scalar, times, ZERO, zip, type Field } from "./field.js";
 import { reciprocalOfIntegers, RECIPROCAL_BITS } from "../integer-reciprocal.js";
-import { factorAsFloat32 } from "./float32.js";
+import { factorAsFloat32, isFinerThanFloat32 } from "./float32.js";
 import type { ScaledOf } from "./linear.js";
 import { sameShape, type IntegerBuilder, type Range, type Scaled } from "./scaled.js";
 import { fineTable } from "./table.js";
@@ -123,8 +123,10 @@ export class Expander {
 
   /** @param results range of the rounding where the product is rounded at once */
   private multiple(s: Scaled, f: Field, hint: string | undefined, results?: Range): { y: Value; rest: Field } {
-    // As kernels of integers compute it, in float32: what lies next to a tie then falls to the same side.
-    const single = map(times(map(s.scale, Math.fround), f), Math.fround);
+    // As kernels of integers compute it, in float32: what lies next to a tie then falls to the same side. For more
+    // results than float32 tells apart there are no such kernels, and rounding the factor would only be an error.
+    const isFine = isFinerThanFloat32(results ?? this.limits);
+    const single = isFine ? times(s.scale, f) : map(times(map(s.scale, Math.fround), f), Math.fround);
     const centred = results === undefined ? undefined : this.b.centredRange(s);
     const factor =
       results === undefined || centred === undefined

@@ -8,6 +8,10 @@ import type { Range } from "./scaled.js";
 
 /** Most results of the rounding; with more, float32 itself is too coarse for them. */
 const MAX_RESULTS = 1024;
+/** Whether a rounding has more results than float32's products are good for. */
+export function isFinerThanFloat32(results: Range | undefined): boolean {
+  return results !== undefined && results.hi - results.lo > MAX_RESULTS;
+}
 /** float32 has every integer below. */
 const MAX_INTEGER = 2 ** 24;
 /** Steps to each side that are tried, and their size in last bits of the factor. */
@@ -28,7 +32,7 @@ function roundHalfEven(v: number): number {
  * @param results range of the rounding's results
  */
 export function factorAsFloat32(factor: number, u: Range, results: Range): number {
-  if (results.hi - results.lo > MAX_RESULTS || Math.max(-u.lo, u.hi) >= MAX_INTEGER || factor === 0) return factor;
+  if (isFinerThanFloat32(results) || Math.max(-u.lo, u.hi) >= MAX_INTEGER || factor === 0) return factor;
   const last = 2 ** (Math.floor(Math.log2(Math.abs(factor))) - 23);
   const reach = STEPS * STEP * last;
   // Integers whose product comes so near to a tie that one of the candidates may change its side.

@@ -8,12 +8,12 @@
  */
 import type { Attr } from "../../../ir/attributes.js";
 import type { Op, Value } from "../../../ir/core.js";
-import { intsAttr, numAttr } from "../../../ir/define-op.js";
 import { elementCount } from "../../../ir/types.js";
 import { commonFactor } from "../grid.js";
 import { fieldOf, isAll, map, only, pick, scalar, times, variesAlong, zip, type Field } from "./field.js";
 import { isCount, type IntegerBuilder, type Range, type Scaled } from "./scaled.js";
 import { constantOf, shapeOf } from "../../../ir/nn/values.js";
+import * as nn from "../../../ir/nn/ops.js";
 
 export type Refuse = (reason: string) => undefined;
 export type ScaledOf = (v: Value) => Scaled | undefined;
@@ -115,7 +115,7 @@ function throughSum(f: Field, op: Op, at: number): Field | undefined {
   if (op.name === "nn.matmul")
     return rank === shapeOf(op.result).length && !variesAlong(f, at === 0 ? rank - 1 : rank - 2, rank) ? f : undefined;
   // A convolution with a channel for each group, as depthwise ones are.
-  const group = numAttr(op, "group", 1);
+  const { group } = nn.conv.read(op);
   if (group !== shape[1] || shape.some((_, d) => d !== 1 && variesAlong(f, d, rank))) return undefined;
   const each = shapeOf(op.result)[1]! / group;
   return pick(
@@ -137,7 +137,7 @@ export function linear(b: IntegerBuilder, op: Op, scaledOf: ScaledOf, refuse: Re
   if (w === undefined) return refuse("its weights are no integers times a scale for each output channel");
   const scale = throughSum(x.scale, op, at);
   if (scale === undefined) return refuse("its input has scales that differ within what it sums");
-  const padded = op.name === "nn.conv" && intsAttr(op, "pads").some((p) => p !== 0);
+  const padded = op.name === nn.conv.name && nn.conv.read(op).pads.some((p) => p !== 0);
   const whole = scaledInput(b, x, op, at, padded);
   if (whole === undefined)
     return refuse(

@@ -5,7 +5,8 @@ import type { nnOps } from "../../../ir/nn/index.js";
 import * as nn from "../../../ir/nn/ops.js";
 import { elementCount } from "../../../ir/types.js";
 import { SOFTMAX_BITS, SOFTMAX_VALUES, softmaxOfIntegers } from "../integer-softmax.js";
-import { gatesOf, readMask } from "../softmax-mask.js";
+import { gatesOf } from "../softmax-gates.js";
+import { readMask } from "../softmax-mask.js";
 import { countsInside } from "../lower-average.js";
 import { biased, type Squares } from "./elementwise.js";
 import {
@@ -108,9 +109,7 @@ export function fold(
   if (kind === "mean") count = scalar(terms);
   else if (kind === "average")
     count =
-      padded && !window.count_include_pad
-        ? fieldOf(to.slice(2), Float64Array.from(countsInside(op, window.kernel)))
-        : scalar(terms);
+      padded && !window.count_include_pad ? fieldOf(to.slice(2), Float64Array.from(countsInside(op))) : scalar(terms);
   else if (kind !== "sum") return refuse(`its kind is ${kind}`);
   const { count_include_pad: _, ...rest } = op.attrs;
   const u = b.exact(op.name, [s.u], to, { ...rest, kind: "sum" }, op.result.hint);

@@ -3,13 +3,14 @@
  * an error is, but on which side of each constant a value falls.
  */
 import type { Value } from "../../../ir/core.js";
-import { boolAttr, intAttr, intsAttr, roleOf } from "../../../ir/define-op.js";
+import { roleOf } from "../../../ir/define-op.js";
 import { roundTo } from "../../../ir/fixed-arith.js";
 import { treesOf } from "../../../ir/nn/trees.js";
 import { RELATIONS } from "../../../ir/trees.js";
 import { fixed, rawRange, typeOfRange, type FixedType } from "../../../ir/types.js";
 import { shapeOf } from "../../../ir/nn/values.js";
 import { isView } from "../../../ir/nn/roles.js";
+import * as nn from "../../../ir/nn/ops.js";
 
 /** How a tensor must be represented for decisions to fall as in float. */
 export interface DecisionGrid {
@@ -51,11 +52,11 @@ function thresholdsMet(v: Value): Met {
     for (const t of from) sets[to]!.add(t);
   };
   for (const { op, index } of v.uses) {
-    if (op.name === "nn.trees") {
+    if (op.name === nn.trees.name) {
       const e = treesOf(op);
       for (let i = 0; i < e.feature.length; i++)
         if (Number.isFinite(e.threshold[i]!)) sets[e.feature[i]!]!.add(e.threshold[i]!);
-      single &&= !boolAttr(op, "double");
+      single &&= !nn.trees.read(op).double;
       continue;
     }
     if (!isView(op) && roleOf(op) !== "join") {
@@ -66,16 +67,15 @@ function thresholdsMet(v: Value): Met {
     alone &&= next.alone;
     single &&= next.single;
     const last = shapeOf(v).length - 1;
-    const axis =
-      op.attrs["axis"] === undefined ? undefined : (intAttr(op, "axis") + shapeOf(v).length) % shapeOf(v).length;
-    if (op.name === "nn.concat" && axis === last) {
+    if (op.name === nn.concat.name && nn.concat.read(op).axis === last) {
       const start = op.operands.slice(0, index).reduce((n, o) => n + shapeOf(o).at(-1)!, 0);
       sets.forEach((_, i) => add(i, next.sets[start + i]!));
-    } else if (op.name === "nn.gather" && axis === last)
-      intsAttr(op, "indices").forEach((i, k) => add((i + features) % features, next.sets[k]!));
-    else if (op.name === "nn.slice")
-      next.sets.forEach((s, k) => add(intsAttr(op, "starts")[last]! + k * intsAttr(op, "steps")[last]!, s));
-    else if ((op.name === "nn.reshape" || op.name === "nn.concat") && next.sets.length === features)
+    } else if (op.name === nn.gather.name && nn.gather.read(op).axis === last)
+      nn.gather.read(op).indices.forEach((i, k) => add(i, next.sets[k] ?? []));
+    else if (op.name === nn.slice.name) {
+      const { starts, steps } = nn.slice.read(op);
+      next.sets.forEach((s, k) => add(starts[last]! + k * steps[last]!, s));
+    } else if ((op.name === nn.reshape.name || op.name === nn.concat.name) && next.sets.length === features)
       next.sets.forEach((s, i) => add(i, s));
     // Whatever else moves: any element may meet any threshold.
     else sets.forEach((_, i) => next.sets.forEach((s) => add(i, s)));

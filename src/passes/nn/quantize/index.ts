@@ -7,7 +7,7 @@
  */
 import { ContextKey } from "../../pass-context.js";
 import { cloneModule, type Module } from "../../../ir/core.js";
-import { numAttr, strAttr } from "../../../ir/define-op.js";
+import { numAttr, roleOf } from "../../../ir/define-op.js";
 import { showType, type TensorType } from "../../../ir/types.js";
 import { elementCount } from "../../../ir/types.js";
 import { bool, definePass, int, type Predicate } from "../../define-pass.js";
@@ -18,6 +18,7 @@ import { quantizeModule } from "./quantizer.js";
 import { widthEntries, type ChosenWidths, type WidthEntry } from "./width-report.js";
 import { FLOAT_TENSOR, tensorNames } from "../tensor-pairs.js";
 import { isQuantizedModel } from "../../../ir/nn/roles.js";
+import * as nn from "../../../ir/nn/ops.js";
 
 export const CALIBRATION_SAMPLES = new ContextKey<readonly Sample[]>("calibration samples");
 export const PRECISION = new ContextKey<PrecisionSpec>("a precision");
@@ -63,8 +64,8 @@ const fixedFormsOnly: Predicate = {
   name: "softmax, division and averages are decomposed (lower-average, decompose-softmax)",
   holds: (module) =>
     module.func.body.ops.every((op) => {
-      if (op.name === "nn.softmax" || op.name === "nn.div") return false;
-      return !((op.name === "nn.reduce" || op.name === "nn.pool") && ["mean", "average"].includes(strAttr(op, "kind")));
+      if (roleOf(op) === "composite") return false;
+      return op.attrs["kind"] !== "mean" && op.attrs["kind"] !== "average";
     }),
 };
 
@@ -180,7 +181,7 @@ function namesOf(module: Module): Set<string> {
   const add = (name: string | undefined): void => void (name !== undefined && names.add(name));
   module.func.body.args.forEach((a) => add(a.hint));
   for (const op of module.func.body.ops) {
-    if (op.name === "nn.constant") continue;
+    if (roleOf(op) === "constant") continue;
     op.loc.nodes.forEach(add);
     op.results.forEach((r) => add(r.hint));
   }
@@ -224,10 +225,10 @@ function reportOf(
       };
     }),
     tables: module.func.body.ops
-      .filter((op) => op.name === "nn.unary")
+      .filter((op) => op.name === nn.unary.name)
       .map((op) => ({
         node: op.loc.nodes[0] ?? op.result.hint ?? op.name,
-        fn: strAttr(op, "fn"),
+        fn: nn.unary.read(op).fn,
         argument: format(op.operand(0).type as TensorType),
         result: format(op.result.type as TensorType),
         max_error: numAttr(op, "quantize.table_error", 0),

@@ -3,16 +3,18 @@
  * inputs.
  */
 import type { Op } from "../../../ir/core.js";
-import { intsAttr, numAttr } from "../../../ir/define-op.js";
 import { shapeOf, valuesOfDense, constantOf } from "../../../ir/nn/values.js";
 import { elementCount, rowMajorStrides } from "../../../ir/types.js";
 import type { WeightMatrix } from "./weights.js";
+import * as nn from "../../../ir/nn/ops.js";
 
 /** Whether the operation is a conv or a matmul of rank-2 constant weights. */
 export function isLinear(op: Op): boolean {
-  if (op.name !== "nn.conv" && op.name !== "nn.matmul") return false;
+  if (op.name !== nn.conv.name && op.name !== nn.matmul.name) return false;
   const w = constantOf(op.operand(1));
-  return w !== undefined && (op.name === "nn.conv" || w.shape.length === 2) && constantOf(op.operand(0)) === undefined;
+  return (
+    w !== undefined && (op.name === nn.conv.name || w.shape.length === 2) && constantOf(op.operand(0)) === undefined
+  );
 }
 
 /** Whether the operation is a product of a tensor and a constant, element by element. */
@@ -24,9 +26,9 @@ export function isScaling(op: Op): boolean {
 
 /** Scalar products of a conv or matmul; 0 for other operations. */
 export function macsOf(op: Op): number {
-  if (op.name !== "nn.conv" && op.name !== "nn.matmul") return 0;
+  if (op.name !== nn.conv.name && op.name !== nn.matmul.name) return 0;
   const outputs = elementCount(shapeOf(op.result));
-  if (op.name === "nn.conv") return outputs * elementCount(shapeOf(op.operand(1)).slice(1));
+  if (op.name === nn.conv.name) return outputs * elementCount(shapeOf(op.operand(1)).slice(1));
   const a = shapeOf(op.operand(0));
   return outputs * a[a.length - 1]!;
 }
@@ -42,11 +44,11 @@ export interface LinearView {
 export function linearView(op: Op): LinearView {
   const dense = constantOf(op.operand(1))!;
   const values = valuesOfDense(dense);
-  if (op.name === "nn.conv") {
+  if (op.name === nn.conv.name) {
     const outputs = dense.shape[0]!;
     return {
       matrix: { outputs, inputs: elementCount(dense.shape.slice(1)), data: values },
-      groups: numAttr(op, "group", 1),
+      groups: nn.conv.read(op).group,
       restore: (d) => d,
     };
   }
@@ -68,15 +70,12 @@ function transposed(x: Float64Array, rows: number, columns: number): Float64Arra
 export function extractRows(op: Op, x: Float64Array): Float64Array[][] {
   const shape = shapeOf(op.operand(0));
   const w = constantOf(op.operand(1))!;
-  if (op.name === "nn.matmul") {
+  if (op.name === nn.matmul.name) {
     const k = w.shape[0]!;
     return [Array.from({ length: x.length / k }, (_, i) => x.slice(i * k, (i + 1) * k))];
   }
   const rank = shape.length - 2;
-  const group = numAttr(op, "group", 1);
-  const attr = (key: string, fill: number): number[] =>
-    op.attrs[key] === undefined ? new Array<number>(rank).fill(fill) : intsAttr(op, key);
-  const [strides, pads, dilations] = [attr("strides", 1), attr("pads", 0), attr("dilations", 1)];
+  const { strides, pads, dilations, group } = nn.conv.read(op);
   const steps = rowMajorStrides(shape);
   const outs = shapeOf(op.result).slice(2);
   const kernel = w.shape.slice(2);
