@@ -20,6 +20,7 @@ import { hardwareArea } from "./hardware-area.js";
 import { resolveSettings, type Settings } from "./config.js";
 import {
   attachDetector,
+  detectorFile,
   type DetectorFile,
   detectorFiles,
   detectorReport,
@@ -170,9 +171,7 @@ export async function compile(model: string, options: CompileOptions, session: S
     initiation_interval: report.initiation_interval,
     latency: report.latency,
     ports: rtl.ports,
-    ...(detector !== undefined && {
-      detector: { sensor: detector.sensor, ports: detector.ports, in_flight: detector.inFlight },
-    }),
+    ...(detector !== undefined && { detector: detectorFile(detector) }),
   };
   const core = { top, clockMhz: settings.clockMhz, verilog, singleFile: settings.singleFile };
   const ip =

@@ -1,4 +1,5 @@
 /** `compile --sensor`: the front end of a sensor around a compiled network, and what the report says of it. */
+import { basename } from "node:path";
 import {
   planDetector,
   type DetectorPlan,
@@ -83,6 +84,21 @@ export function planOf(
   target: ClockTarget,
 ): DetectorPlan {
   return planDetector(file.sensor, planes, networkPorts(ports, file.sensor), file.in_flight, target);
+}
+
+/** What design.json says of a detector; names of files without the folders of this machine. */
+export function detectorFile({ sensor, ports, inFlight }: Detector): DetectorFile {
+  const { dark, mask, flat, ...stated } = sensor;
+  return {
+    sensor: {
+      ...stated,
+      dark: dark.kind === "file" ? { ...dark, path: basename(dark.path) } : dark,
+      ...(mask !== undefined && { mask: basename(mask) }),
+      ...(flat !== undefined && { flat: basename(flat) }),
+    },
+    ports,
+    in_flight: inFlight,
+  };
 }
 
 /** Files of DIR besides those of the network: what reads the records, and the numbers per pixel. */

@@ -2,12 +2,14 @@
  * A network with a sensor's front end, as a user compiles and simulates it: every record of the Verilog against the
  * bit-exact model, its cycle against the cycle model, with and without pauses, and with a queue that overflows.
  */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { lintVerilog } from "../../src/backend-verilog/lint.js";
 import { compileModel, newSession, runFramesOn, simulateFramesOn, type DesignReport } from "../../src/driver.js";
+import type { DesignFile } from "../../src/driver/compile.js";
+import { verifyBuild, type Manifest } from "../../src/driver/manifest.js";
 import { writeNpy, writeNpz } from "../../src/frontend/npz.js";
 import { readRecords } from "../../src/sensor/records.js";
 import { floats, node, onnx, weights } from "../frontend/support.js";
@@ -79,6 +81,29 @@ describe.each(cases)(`detector, $name${tools}`, ({ name, keys }) => {
     expect(detector!.lossless_burst).toBe(overflows ? 3 : 400);
     // From the last pixel of a patch: the network, and what is around it.
     expect(detector!.peak_latency).toBeGreaterThan(report.latency);
+  });
+
+  it("names all files in its manifest, none by the folders of this machine", () => {
+    const found = verifyBuild(dir(), newSession());
+    expect(found).toMatchObject({ changed: [], missing: [], others: [] });
+    const manifest = JSON.parse(readFileSync(join(dir(), "manifest.json"), "utf8")) as Manifest;
+    expect(manifest.sensor).toMatch(/^[0-9a-f]{64}$/);
+    const files = Object.keys(manifest.files);
+    expect(files).toContain("decoders/records.py");
+    expect(files.includes("planes.npz")).toBe(overflows);
+    for (const name of files.filter((f) => !f.endsWith(".npz")))
+      expect(readFileSync(join(dir(), name), "utf8"), name).not.toContain(work);
+  });
+  it("packages the streams of the front end, and no bench of tensors", () => {
+    const ip = join(dir(), "ip");
+    const { top, detector } = JSON.parse(readFileSync(join(dir(), "design.json"), "utf8")) as DesignFile;
+    const verilog = readFileSync(join(dir(), "rtl", `${top}.v`), "utf8");
+    const ports = [...verilog.matchAll(/^\s*(?:input|output)\b.*?(\w+),?$/gm)].map((m) => m[1]!).sort();
+    const vhdl = readFileSync(join(ip, `${top}.vhd`), "utf8").split("end component")[0]!;
+    expect([...vhdl.matchAll(/^ {6}(\w+) +: (?:in|out) /gm)].map((m) => m[1]!).sort()).toEqual(ports);
+    for (const p of detector!.ports) expect(vhdl).toContain(`${p.prefix}_tdata`);
+    expect(readdirSync(ip)).not.toContain("tb");
+    expect(readFileSync(join(ip, `${top}.core`), "utf8")).not.toContain("tb/");
   });
 
   it.skipIf(tools !== "").each([0, 0.3])(
