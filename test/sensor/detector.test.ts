@@ -65,7 +65,13 @@ describe.each(cases)(`detector, $name${tools}`, ({ name, keys }) => {
     writeFileSync(at("sensor.yaml"), [...common, ...keys, ""].join("\n"));
     report = await compileModel(
       at("net.onnx"),
-      { out: dir(), calib: at("calib.npz"), sensor: at("sensor.yaml"), device: "xcku5p", target: { kind: "ii", cycles: 40 } },
+      {
+        out: dir(),
+        calib: at("calib.npz"),
+        sensor: at("sensor.yaml"),
+        device: "xcku5p",
+        target: { kind: "ii", cycles: 40 },
+      },
       newSession(),
     );
     const { detector } = report;
@@ -75,20 +81,27 @@ describe.each(cases)(`detector, $name${tools}`, ({ name, keys }) => {
     expect(detector!.peak_latency).toBeGreaterThan(report.latency);
   });
 
-  it.skipIf(tools !== "").each([0, 0.3])("gives the records of the model in the cycles of the model, pauses %d", async (stall) => {
-    const files = { input: at("frames.npy"), output: at("records.bin"), ...(dark.dark === "" && { dark: at("dark.npy") }) };
-    const r = await simulateFramesOn(dir(), { ...files, stall, seed: 5, quickBuild: true }, newSession());
-    expect(r).toMatchObject({ frames: FRAMES, mismatches: 0, late: 0 });
-    expect(r.found).toBeGreaterThan(100);
-    expect(r.dropped > 0).toBe(overflows);
-    const records = readRecords(readFileSync(files.output));
-    expect(records.filter((x) => x.kind === "frame").map((x) => x.frame)).toEqual([0, 1, 2, 3]);
-    if (overflows) return;
-    // Nothing is dropped: the very records of `run`.
-    const model = { ...files, sensor: at("sensor.yaml"), output: at("model.bin") };
-    await runFramesOn(dir(), model, newSession());
-    expect(records).toEqual(readRecords(readFileSync(model.output)));
-  });
+  it.skipIf(tools !== "").each([0, 0.3])(
+    "gives the records of the model in the cycles of the model, pauses %d",
+    async (stall) => {
+      const files = {
+        input: at("frames.npy"),
+        output: at("records.bin"),
+        ...(dark.dark === "" && { dark: at("dark.npy") }),
+      };
+      const r = await simulateFramesOn(dir(), { ...files, stall, seed: 5, quickBuild: true }, newSession());
+      expect(r).toMatchObject({ frames: FRAMES, mismatches: 0, late: 0 });
+      expect(r.found).toBeGreaterThan(100);
+      expect(r.dropped > 0).toBe(overflows);
+      const records = readRecords(readFileSync(files.output));
+      expect(records.filter((x) => x.kind === "frame").map((x) => x.frame)).toEqual([0, 1, 2, 3]);
+      if (overflows) return;
+      // Nothing is dropped: the very records of `run`.
+      const model = { ...files, sensor: at("sensor.yaml"), output: at("model.bin") };
+      await runFramesOn(dir(), model, newSession());
+      expect(records).toEqual(readRecords(readFileSync(model.output)));
+    },
+  );
 
   it.skipIf(tools !== "")("is Verilog without a warning", async () => {
     const { top } = JSON.parse(readFileSync(join(dir(), "design.json"), "utf8")) as { top: string };
