@@ -64,6 +64,8 @@ Under \`output\`:
 
 ${keyTable(OUTPUT_KEYS)}
 
+What there is no hardware for, \`compile\` refuses by its key; \`run --sensor\` takes all of it.
+
 Files are relative to the description. A file is .npy, .npz, TIFF or HDF5; \`FILE:NAME\` names an array in it.
 
 ## What is computed

@@ -98,7 +98,7 @@ function residuals(near: readonly Residual[]): string {
   );
 }
 
-/** Two peaks of a frame are never at the same place. */
+/** Tells the peaks of a frame apart. */
 function placeOf(p: PeakRow): string {
   return `${p.row},${p.column},${p.sum}`;
 }

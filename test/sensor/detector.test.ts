@@ -79,6 +79,7 @@ describe.each(cases)(`detector, $name${tools}`, ({ name, keys }) => {
     const { detector } = report;
     expect(detector!.frame_interval).toBe(ROWS * Math.ceil(COLUMNS / (overflows ? 4 : 1)));
     expect(detector!.lossless_burst).toBe(overflows ? 3 : 400);
+    expect(readdirSync(join(dir(), "decoders"))).toEqual(["records.h", "records.py"]);
     // From the last pixel of a patch: the network, and what is around it.
     expect(detector!.peak_latency).toBeGreaterThan(report.latency);
   });
@@ -116,15 +117,20 @@ describe.each(cases)(`detector, $name${tools}`, ({ name, keys }) => {
       };
       const r = await simulateFramesOn(dir(), { ...files, stall, seed: 5, quickBuild: true }, newSession());
       expect(r).toMatchObject({ frames: FRAMES, mismatches: 0, late: 0 });
-      expect(r.found).toBeGreaterThan(100);
+      expect(r.found).toBeGreaterThan(80);
       expect(r.dropped > 0).toBe(overflows);
       const records = readRecords(readFileSync(files.output));
       expect(records.filter((x) => x.kind === "frame").map((x) => x.frame)).toEqual([0, 1, 2, 3]);
-      if (overflows) return;
-      // Nothing is dropped: the very records of `run`.
-      const model = { ...files, sensor: at("sensor.yaml"), output: at("model.bin") };
-      await runFramesOn(dir(), model, newSession());
-      expect(records).toEqual(readRecords(readFileSync(model.output)));
+      // `run` drops what the hardware drops where frames follow one another and records are taken at once.
+      if (overflows && stall > 0) return;
+      const model = { ...files, output: at("model.bin") };
+      const summary = await runFramesOn(dir(), { ...model, html: at("page.html") }, newSession());
+      expect(readRecords(readFileSync(model.output))).toEqual(records);
+      expect([summary.found, summary.sent, summary.dropped]).toEqual([r.found, r.sent, r.dropped]);
+      expect(readFileSync(at("page.html"), "utf8").includes('class="lost"')).toBe(overflows);
+      // The same sensor stated: nothing is dropped in software alone.
+      const stated = await runFramesOn(dir(), { ...model, sensor: at("sensor.yaml") }, newSession());
+      expect([stated.found, stated.dropped]).toEqual([r.found, 0]);
     },
   );
 
