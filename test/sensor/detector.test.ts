@@ -99,7 +99,9 @@ describe.each(cases)(`detector, $name${tools}`, ({ name, keys }) => {
     const ip = join(dir(), "ip");
     const { top, detector } = JSON.parse(readFileSync(join(dir(), "design.json"), "utf8")) as DesignFile;
     const verilog = readFileSync(join(dir(), "rtl", `${top}.v`), "utf8");
-    const ports = [...verilog.matchAll(/^\s*(?:input|output)\b.*?(\w+),?$/gm)].map((m) => m[1]!).sort();
+    const ports = [...verilog.matchAll(/^\s*(?:input|output)\s+(?:(?:wire|reg|signed)\s+)*(?:\[[^\]]*\]\s*)?(\w+)/gm)]
+      .map((m) => m[1]!)
+      .sort();
     const vhdl = readFileSync(join(ip, `${top}.vhd`), "utf8").split("end component")[0]!;
     expect([...vhdl.matchAll(/^ {6}(\w+) +: (?:in|out) /gm)].map((m) => m[1]!).sort()).toEqual(ports);
     for (const p of detector!.ports) expect(vhdl).toContain(`${p.prefix}_tdata`);
