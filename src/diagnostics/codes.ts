@@ -432,6 +432,10 @@ export const codes = {
     text: (p: { dark: number; frames: number }) => `there are ${p.dark} images of dark counts for ${p.frames} frames`,
     hint: (p) => `give one image for all frames, or ${p.frames}`,
   }),
+  SE020: error({
+    text: () => "the table of true centres has no columns frame, row and column",
+    hint: () => "name them in the first line of a .csv file, or give an array whose first three columns they are",
+  }),
   SE019: error({
     text: () => "there is no sensor in it that would say what frames are",
     hint: () => "say which with --sensor SENSOR.yaml, or compile the network with one",

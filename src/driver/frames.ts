@@ -71,7 +71,7 @@ async function instrumentOf(design: string, options: RunFramesOptions, session: 
  * @param design folder of a compiled design, whose bit-exact network is used, or an ONNX file, of which the float one is.
  *   With a front end compiled in, and no other sensor stated, peaks are dropped as the hardware drops them when frames
  *   follow one another without a gap and records are taken at once.
- * @errors SE001 to SE019 and those of the files
+ * @errors SE001 to SE020 and those of the files
  */
 export async function runFrames(design: string, options: RunFramesOptions, session: Session): Promise<FramesSummary> {
   const { host, progress } = session;

@@ -15,7 +15,7 @@ export interface TrueCentre {
  * Centres from a .csv file whose first line names frame, row and column, or from an array of a .npz or .npy file whose
  * first three columns are these.
  *
- * @errors IO001, NP001, SE010, SE014
+ * @errors IO001, NP001, SE014, SE020
  */
 export function readTruth(path: string, host: Host): TrueCentre[] {
   const { file, name } = splitName(path);
@@ -26,8 +26,7 @@ export function readTruth(path: string, host: Host): TrueCentre[] {
   if (array === undefined)
     throw UserError.of("SE014", { want: name ?? "truth", have: [...arrays.keys()].join(", ") }, { file });
   const [rows, columns] = array.shape as [number, number | undefined];
-  if (columns === undefined || columns < 3)
-    throw UserError.of("SE010", { reason: "truth has no columns frame, row and column" }, { file });
+  if (columns === undefined || columns < 3) throw UserError.of("SE020", {}, { file });
   return Array.from({ length: rows }, (_, i) => {
     const [frame, row, column] = array.data.subarray(i * columns, i * columns + 3) as unknown as number[];
     return { frame: frame!, row: row!, column: column! };
@@ -39,8 +38,7 @@ function fromCsv(text: string, file: string): TrueCentre[] {
   const names = head.split(",").map((n) => n.trim());
   const at = (...words: string[]): number => names.findIndex((n) => words.includes(n));
   const [frame, row, column] = [at("frame"), at("row"), at("column", "col")];
-  if (frame < 0 || row < 0 || column < 0)
-    throw UserError.of("SE010", { reason: "truth has no columns frame, row and column" }, { file });
+  if (frame < 0 || row < 0 || column < 0) throw UserError.of("SE020", {}, { file });
   return lines.map((line) => {
     const v = line.split(",").map(Number);
     return { frame: v[frame]!, row: v[row]!, column: v[column]! };

@@ -215,6 +215,29 @@ describe("run --sensor", () => {
     expect(html.match(/class="found"/g)!.length).toBe(2 + 1); // two rings, and the one that explains them
     expect(html).not.toMatch(/<script|https?:\/\/(?!www\.w3\.org)/);
   });
+  it("takes truth from a table, and refuses one without centres", async () => {
+    const table = (text: string): string => {
+      const path = join(folder, "truth.csv");
+      writeFileSync(path, text);
+      return path;
+    };
+    const summary = await run("truth", found, { truth: table("col,frame,row\n9.7,0,8.3\n20.2,0,14.6\n1,1,1\n") });
+    expect(summary.truth).toMatchObject({ within_2_px: 2, missed: 1 });
+    expect(await refusal(run("truth", found, { truth: table("x,y\n1,2\n") }))).toContain(
+      "SE020 the table of true centres has no columns frame, row and column",
+    );
+    expect(await refusal(run("truth", found, { truth: at("frames.npz:centres") }))).toContain(
+      "SE014 there is no array of centres; the file holds frames, dark",
+    );
+  });
+  it("draws a page without truth, too", async () => {
+    const page = join(folder, "plain.html");
+    await run("plain", found, { html: page });
+    const html = readFileSync(page, "utf8");
+    expect(html).toContain("the brightest, and others spread over the frame");
+    expect(html).not.toContain("Distance to the truth");
+    expect(html.match(/class="centre"/g)!.length).toBe(2 * 2);
+  });
   it("takes streamed darks from a second file", async () => {
     const streamed = { ...found, dark: "stream" };
     expect(await refusal(run("streamed", streamed))).toContain(
