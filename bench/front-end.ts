@@ -3,7 +3,7 @@
  * prints a table, compares with `front-end-baseline.json`, and ends with exit code 1 where a limit is exceeded or the
  * area has grown by more than 2 %. `--update` rewrites the baseline.
  */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -91,7 +91,7 @@ const rows: Row[] = [];
 for (const f of frontEnds) rows.push(await measure(f));
 const problems: string[] = [];
 if (process.argv.includes("--update")) writeFileSync(baselineFile, `${JSON.stringify(rows, null, 1)}\n`);
-const baseline = JSON.parse(readFileSync(baselineFile, "utf8")) as Row[];
+const baseline = existsSync(baselineFile) ? (JSON.parse(readFileSync(baselineFile, "utf8")) as Row[]) : [];
 process.stdout.write("| front end | LUT | FF | DSP | block RAM | LUT estimated |\n|---|---|---|---|---|---|\n");
 for (const [i, r] of rows.entries()) {
   const { lut, ff, dsp, bram } = r.yosys;
