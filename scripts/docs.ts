@@ -21,6 +21,7 @@ import { formatRules } from "../src/passes/nn/quantize/format-rules.js";
 import { WIDTH_CONSTANTS } from "../src/passes/nn/quantize/width-constants.js";
 import { WIDTH_RULES, type WidthRule } from "../src/passes/nn/quantize/width-rules.js";
 import "../src/driver/stages.js";
+import { sensorPage } from "./sensor-docs.js";
 
 const allPasses: readonly Pass[] = [...builtinPasses, ...backendPasses];
 const docs = join(dirname(fileURLToPath(import.meta.url)), "../docs");
@@ -34,6 +35,7 @@ export function generatedPages(): Map<string, string> {
   pages.set("ops/README.md", opIndex());
   for (const dialect of dialects) pages.set(`ops/${dialect.name}.md`, dialectPage(dialect.name, dialect.ops));
   pages.set("diagnostics.md", diagnosticsPage());
+  pages.set("sensors.md", NOTE + sensorPage());
   pages.set("width-rules.md", widthRulesPage());
   pages.set("onnx-operators.md", onnxPage());
   for (const o of onnxOperators()) pages.set(operatorFile(o), operatorPage(o));

@@ -10,6 +10,8 @@ import { explore } from "./driver/explore.js";
 import { explorationHtml, explorationSvg } from "./driver/explore-charts.js";
 import { compile } from "./driver/compile.js";
 import { run, simulate, synth } from "./driver/execute.js";
+import { runFrames } from "./driver/frames.js";
+import { hasDetector, simulateDetector } from "./driver/simulate-frames.js";
 import { inspect } from "./driver/inspect.js";
 import { verifyBuild, type Verification } from "./driver/manifest.js";
 import { writeWhole } from "./driver/atomic.js";
@@ -18,6 +20,8 @@ import type {
   Exploration,
   Inspection,
   DesignReport,
+  FramesSimulation,
+  FramesSummary,
   RunSummary,
   SimulationSummary,
   SynthSummary,
@@ -26,6 +30,7 @@ import type {
   CompareOptions,
   CompileOptions,
   ExploreOptions,
+  RunFramesOptions,
   RunOptions,
   ShapeOptions,
   SimulateOptions,
@@ -55,6 +60,11 @@ export async function runDesign(dir: string, options: RunOptions, session: Sessi
   return run(dir, options, session);
 }
 
+/** Locates the peaks of a file of detector frames, through a compiled design's network or the float one of a model. */
+export async function runFramesOn(design: string, options: RunFramesOptions, session: Session): Promise<FramesSummary> {
+  return runFrames(design, options, session);
+}
+
 /** Simulates the Verilog of a compiled design on a data file, and compares with the bit-exact model. */
 export async function simulateDesign(
   dir: string,
@@ -62,6 +72,20 @@ export async function simulateDesign(
   session: Session,
 ): Promise<SimulationSummary> {
   return simulate(dir, options, session);
+}
+
+/** Whether the design in a folder has the front end of a sensor: then it takes frames. */
+export function takesFrames(dir: string, session: Session): boolean {
+  return hasDetector(dir, session);
+}
+
+/** Simulates the Verilog of such a design on a file of frames; every record and its cycle is held against the models. */
+export async function simulateFramesOn(
+  dir: string,
+  options: SimulateOptions,
+  session: Session,
+): Promise<FramesSimulation> {
+  return simulateDetector(dir, options, session);
 }
 
 /**

@@ -96,6 +96,14 @@ export {
   type NumericArray,
   type OutputArray,
 } from "./frontend/npz.js";
+export { correct, type Corrected, type Planes } from "./sensor/correct.js";
+export { cDecoder, pythonDecoder } from "./sensor/decoders.js";
+export { findPeaks, type Found, type Peak } from "./sensor/find.js";
+export { busyFramesModule, frontEndModule } from "./sensor/front-end.js";
+export { loadPlanes, openFrames, type FrameSource } from "./sensor/input.js";
+export { parseSensor, sensorFrom, type SensorInput } from "./sensor/read-sensor.js";
+export { packRecord, readRecords, recordBytes, unpackRecord, type SensorRecord } from "./sensor/records.js";
+export type { Component, Dark, Dispersion, LocalMaximum, PositionOutput, Sensor } from "./sensor/sensor.js";
 export { lookupOnnxOp, onnxOperators, registerOnnxOp } from "./frontend/operators/index.js";
 export type { NodeContext, OperatorImporter } from "./frontend/context.js";
 export { registerLowering } from "./passes/lower/operators.js";

@@ -1,10 +1,12 @@
 // Drives a Verilated design through its AXI4-Stream ports: any number of inputs and outputs, of any width.
 //
 //   harness --in FILE... --out FILE... --samples N [--stall-in P] [--stall-out P] [--seed N]
-//           [--watchdog CYCLES] [--timing FILE] [--quiet]
+//           [--watchdog CYCLES] [--timing FILE] [--totals N,N,...] [--cycles FILE] [--quiet]
 //
 // One file per port, in the order of harness_config.h, which is generated for the design. A beat is a fixed number of
-// bytes, least significant first. Inputs hold at least N samples.
+// bytes, least significant first. Inputs hold at least N samples. --totals says how many beats pass each port, inputs first,
+// where that is no multiple of a sample. A port with marks has a byte more per beat: bit 0 is TUSER, bit 1 TLAST. --cycles
+// writes the cycle of every output beat, 8 bytes each, port by port.
 //
 // Protocol: TVALID, once raised, stays until the beat is taken; with --stall-in P an idle input waits with probability P
 // in each cycle, with --stall-out P an output is not ready with probability P. TLAST of the outputs is checked.
@@ -53,7 +55,8 @@ struct Options {
     std::vector<std::string> in, out;
     uint64_t samples = 0, seed = 1, watchdog = 100000;
     uint64_t stallIn = 0, stallOut = 0;  // probabilities x 2^32
-    std::string timing;
+    std::vector<uint64_t> totals;
+    std::string timing, cycles;
     bool quiet = false;
 };
 
@@ -61,6 +64,14 @@ uint64_t probability(const char* text) {
     const double p = std::atof(text);
     if (!(p >= 0.0 && p < 1.0)) usage("a stall probability is at least 0 and below 1");
     return static_cast<uint64_t>(p * 4294967296.0);
+}
+
+std::vector<uint64_t> numbers(const char* text) {
+    std::vector<uint64_t> list;
+    for (char* end = nullptr;; text = end + 1) {
+        list.push_back(std::strtoull(text, &end, 10));
+        if (*end != ',') return list;
+    }
 }
 
 Options parse(int argc, char** argv) {
@@ -81,9 +92,12 @@ Options parse(int argc, char** argv) {
         else if (a == "--stall-in") o.stallIn = probability(v);
         else if (a == "--stall-out") o.stallOut = probability(v);
         else if (a == "--timing") o.timing = v;
+        else if (a == "--cycles") o.cycles = v;
+        else if (a == "--totals") o.totals = numbers(v);
         else usage("unknown option " + a);
     }
     if (o.in.size() != kInputCount || o.out.size() != kOutputCount) usage("one --in per input and one --out per output");
+    if (!o.totals.empty() && o.totals.size() != kInputCount + kOutputCount) usage("one of --totals per port");
     return o;
 }
 
@@ -102,6 +116,7 @@ struct Port {
     std::vector<uint8_t> bytes;
     Random random{1};
     Timing timing;
+    std::vector<uint64_t> cycles;  // of output beats
     uint64_t done = 0, total = 0;  // beats
     uint64_t inSample = 0;         // beat number within the sample
     bool active = false;           // input: TVALID; output: TREADY
@@ -119,6 +134,7 @@ public:
         context_.randReset(0);
         for (unsigned i = 0; i < kInputCount; i++) open(inputs_[i], kInputs[i], o.in[i], "rb", i);
         for (unsigned i = 0; i < kOutputCount; i++) open(outputs_[i], kOutputs[i], o.out[i], "wb", 1000 + i);
+        for (unsigned i = 0; i < o.totals.size(); i++) (i < kInputCount ? inputs_[i] : outputs_[i - kInputCount]).total = o.totals[i];
     }
 
     int run() {
@@ -130,6 +146,7 @@ public:
             if (std::fclose(p.file) != 0) fail("cannot write the outputs of " + std::string(p.config->name));
         report();
         writeTiming();
+        writeCycles();
         return error_.empty() ? 0 : 3;
     }
 
@@ -250,6 +267,7 @@ private:
             checkLast(i, p);
             if (std::fwrite(p.bytes.data(), p.bytes.size(), 1, p.file) != 1) fail("cannot write the outputs of " + std::string(p.config->name));
             p.count(cycle_);
+            if (!options_.cycles.empty()) p.cycles.push_back(cycle_);
             lastBeat_ = cycle_;
         }
         return moved;
@@ -340,6 +358,14 @@ private:
                     seconds > 0 ? cycle_ / seconds : 0.0);
         if (!error_.empty()) std::printf(", \"error\": \"%s\"", error_.c_str());
         std::printf("}\n");
+    }
+
+    void writeCycles() const {
+        if (options_.cycles.empty()) return;
+        std::FILE* f = std::fopen(options_.cycles.c_str(), "wb");
+        if (f == nullptr) usage("cannot open " + options_.cycles);
+        for (const Port& p : outputs_) std::fwrite(p.cycles.data(), sizeof(uint64_t), p.cycles.size(), f);
+        if (std::fclose(f) != 0) usage("cannot write " + options_.cycles);
     }
 
     // One line per sample and port: port, sample, cycle of the first beat, cycle of the last beat.

@@ -15,6 +15,8 @@ export interface IpStream {
   readonly width: number;
   /** Default true. */
   readonly hasLast?: boolean;
+  /** Whether there is a `_tuser` of one bit; default false. */
+  readonly hasUser?: boolean;
   /** What the stream carries, in a sentence. */
   readonly doc?: string;
 }
@@ -78,10 +80,12 @@ function clockConstraint(core: Core, comment: string): string {
   return `# ${comment}\ncreate_clock -name ${core.clock.port} -period ${period(core)} [get_ports ${core.clock.port}]\n`;
 }
 
-function signalsOf(s: IpStream): { role: string; port: string; width: number; fromMaster: boolean }[] {
+/** The signals of a stream, without their direction: `fromMaster` are those that the sending side drives. */
+export function signalsOf(s: IpStream): { role: string; port: string; width: number; fromMaster: boolean }[] {
   return [
     { role: "TDATA", port: `${s.name}_tdata`, width: s.width, fromMaster: true },
     { role: "TVALID", port: `${s.name}_tvalid`, width: 1, fromMaster: true },
+    ...(s.hasUser === true ? [{ role: "TUSER", port: `${s.name}_tuser`, width: 1, fromMaster: true }] : []),
     ...(s.hasLast === false ? [] : [{ role: "TLAST", port: `${s.name}_tlast`, width: 1, fromMaster: true }]),
     { role: "TREADY", port: `${s.name}_tready`, width: 1, fromMaster: false },
   ];

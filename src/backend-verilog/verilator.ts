@@ -19,7 +19,16 @@ export interface StreamPort {
   readonly beatsPerSample: number;
   /** Whether there is a `_tlast`; default true. */
   readonly hasLast?: boolean;
+  /**
+   * Of an input: TUSER and TLAST come from the file, in a byte more per beat (`MARK_USER`, `MARK_LAST`), and not from the
+   * number of beats.
+   */
+  readonly marks?: boolean;
 }
+
+/** Bits of the byte of marks. */
+export const MARK_USER = 1;
+export const MARK_LAST = 2;
 
 export interface BuildOptions {
   /** Port names of clock and active-low reset; default aclk, aresetn. */
@@ -55,6 +64,10 @@ export interface RunSimulationOptions {
   readonly seed?: number;
   /** Cycles without a beat at any port after which the run is given up. */
   readonly watchdogCycles?: number;
+  /** Beats that pass the ports, by name, where that is no multiple of a sample: samples are not counted then. */
+  readonly totals?: Readonly<Record<string, number>>;
+  /** File for the cycle of every output beat: 8 bytes each, port by port. */
+  readonly cycles?: string;
   /** File for the cycles of each sample's first and last beat per port (CSV). */
   readonly timing?: string;
   readonly seconds?: number;
@@ -204,6 +217,8 @@ export async function runSimulation(sim: Simulation, options: RunSimulationOptio
     "--stall-out",
     String(options.stallOutputs ?? 0),
     ...(options.timing === undefined ? [] : ["--timing", options.timing]),
+    ...(options.cycles === undefined ? [] : ["--cycles", options.cycles]),
+    ...(options.totals === undefined ? [] : ["--totals", totalsOf(sim.ports, options)]),
     ...(options.onProgress === undefined ? ["--quiet"] : []),
   ];
   const seconds = options.seconds ?? 3600;
@@ -240,6 +255,11 @@ export async function runSimulation(sim: Simulation, options: RunSimulationOptio
   };
 }
 
+function totalsOf(ports: readonly StreamPort[], options: RunSimulationOptions): string {
+  const ordered = [...ports.filter((p) => p.direction === "in"), ...ports.filter((p) => p.direction === "out")];
+  return ordered.map((p) => options.totals?.[p.name] ?? options.samples * p.beatsPerSample).join(",");
+}
+
 function parseResult(stdout: string): Record<string, unknown> | undefined {
   const line = stdout.split("\n").find((l) => l.startsWith("{"));
   try {
@@ -254,7 +274,12 @@ export function harnessConfig(ports: readonly StreamPort[], options: BuildOption
   const inputs = ports.filter((p) => p.direction === "in");
   const outputs = ports.filter((p) => p.direction === "out");
   const table = (list: readonly StreamPort[]): string =>
-    list.map((p) => `    {"${p.name}", ${beatBytes(p)}u, ${p.beatsPerSample}u, ${p.hasLast !== false}},`).join("\n");
+    list
+      .map(
+        (p) =>
+          `    {"${p.name}", ${beatBytes(p) + (p.marks === true ? 1 : 0)}u, ${p.beatsPerSample}u, ${p.hasLast !== false}},`,
+      )
+      .join("\n");
   const each = (list: readonly StreamPort[], body: (p: StreamPort) => string): string =>
     list.map((p, i) => `        case ${i}: ${body(p)} break;`).join("\n");
   const ask = (list: readonly StreamPort[], what: (p: StreamPort) => string): string =>
@@ -313,7 +338,7 @@ inline void setReset(Top& t, bool active) { t.${options.resetn ?? "aresetn"} = !
 
 inline void driveInput([[maybe_unused]] Top& t, unsigned port, [[maybe_unused]] const uint8_t* bytes, [[maybe_unused]] bool valid, [[maybe_unused]] bool last) {
     switch (port) {
-${each(inputs, (p) => `putBits(t.${p.name}_tdata, bytes, ${beatBytes(p)}u); t.${p.name}_tvalid = valid; ${p.hasLast === false ? "" : `t.${p.name}_tlast = last; `}`)}
+${each(inputs, (p) => `putBits(t.${p.name}_tdata, bytes, ${beatBytes(p)}u); t.${p.name}_tvalid = valid; ${p.marks === true ? `t.${p.name}_tuser = bytes[${beatBytes(p)}] & ${MARK_USER}u; t.${p.name}_tlast = (bytes[${beatBytes(p)}] & ${MARK_LAST}u) != 0; ` : p.hasLast === false ? "" : `t.${p.name}_tlast = last; `}`)}
         default: break;
     }
 }

@@ -1,7 +1,7 @@
 /**
  * Every message that a user can get, in one table. Two letters for the area, three digits, never reused:
  * ON reading ONNX, NP data files, QU quantization, FL lowering and scheduling, TX textual IR and pass pipelines,
- * TO external tools, IO files and folders, CF configuration and command line.
+ * TO external tools, IO files and folders, CF configuration and command line, SE sensors and their frames.
  * Over 400 lines, because it is one table.
  * Style: lower case, no full stop, actual values in the text; the hint says what to type.
  */
@@ -369,6 +369,101 @@ export const codes = {
   }),
   ON027: note({
     text: (p: { what: string }) => p.what,
+  }),
+  SE001: error({
+    text: (p: { reason: string }) => `the sensor description cannot be read: ${p.reason}`,
+    hint: () => "write keys and values, at least rows: 2048 and columns: 2048; docs/sensors.md lists all keys",
+  }),
+  SE002: error({
+    text: (p: { key: string; nearest: string | undefined; known: string }) => `the key ${p.key} is not known`,
+    hint: (p) => `${p.nearest === undefined ? "" : `did you mean ${p.nearest}? `}known here are ${p.known}`,
+  }),
+  SE003: error({
+    text: (p: { key: string }) => `the sensor description does not say ${p.key}`,
+    hint: (p) => `add a line such as ${p.key}: 2048`,
+  }),
+  SE004: error({
+    text: (p: { key: string; have: string; want: string; nearest: string | undefined }) =>
+      `${p.key} is ${p.have}; ${p.want} is needed`,
+    hint: (p) => (p.nearest === undefined ? `write ${p.want}` : `did you mean ${p.nearest}?`),
+  }),
+  SE005: error({
+    text: (p: { what: string; have: string; rows: number; columns: number }) =>
+      `the ${p.what} has the shape [${p.have}], the sensor has ${p.rows} rows of ${p.columns} columns`,
+    hint: (p) => `give a ${p.what} of shape [${p.rows}, ${p.columns}], or correct rows and columns`,
+  }),
+  SE006: error({
+    text: (p: { what: string; value: string; row: number; column: number; want: string }) =>
+      `the ${p.what} is ${p.value} at row ${p.row}, column ${p.column}; ${p.want} is needed`,
+    hint: () => "repair the pixel, or take it out with the mask",
+  }),
+  SE007: error({
+    text: (p: { pixels: number }) => `the mask takes out all ${p.pixels} pixels`,
+    hint: () => "1 means that a pixel is not used, 0 that it is: the mask may be the wrong way round",
+  }),
+  SE008: error({
+    text: (p: { have: string; rows: number; columns: number }) =>
+      `the frames have the shape [${p.have}], the sensor has ${p.rows} rows of ${p.columns} columns`,
+    hint: () => "correct rows and columns of the sensor description, or give frames of that size",
+  }),
+  SE009: error({
+    text: (p: { value: string; type: string; frame: number; row: number; column: number; bits: number }) =>
+      `frame ${p.frame} (${p.type}) holds ${p.value} at row ${p.row}, column ${p.column}, which is no pixel of ${p.bits} bits`,
+    hint: (p) =>
+      `pixels are whole numbers from 0 to ${2 ** p.bits - 1}; correct pixel_bits of the sensor description, or the frames`,
+  }),
+  SE010: error({
+    text: (p: { reason: string }) => `cannot read the frames: ${p.reason}`,
+    hint: () => "frames are .npy, .npz, .tif or .h5 files (HDF5, NeXus); an array has the axes [frame, row, column]",
+  }),
+  SE011: error({
+    text: (p: { dataset: string; filter: string; known: string }) =>
+      `dataset ${p.dataset} is compressed with ${p.filter}, which cannot be read here`,
+    hint: (p) => `known are ${p.known}; rewrite the file with one of them (h5repack -f)`,
+  }),
+  SE012: error({
+    text: (p: { input: string; have: string; size: number }) =>
+      `input ${p.input} of the network has the shape [${p.have}], which is no patch of ${p.size} x ${p.size} pixels`,
+    hint: () => "the network takes one patch, as [1, 1, rows, columns]; patch of the sensor description says its size",
+  }),
+  SE013: error({
+    text: (p: { index: number; key: string; have: number }) =>
+      `${p.key} of the position is output ${p.index}, the network has ${p.have} outputs`,
+    hint: () => "say which outputs are the position: output: {column: 0, row: 1, unit: patch}",
+  }),
+  SE014: error({
+    text: (p: { want: string; have: string }) => `there is no array of ${p.want}; the file holds ${p.have}`,
+    hint: () => "name the array behind the file: frames.npz:images, scan.h5:/entry/data/data",
+  }),
+  SE030: error({
+    text: (p: { key: string; why: string; instead: string }) => `${p.key} of the sensor description: ${p.why}`,
+    hint: (p) => p.instead,
+  }),
+  SE015: error({
+    text: (p: { name: string; scale: number }) =>
+      `port ${p.name} of the network has the scale ${p.scale}, which is no power of two`,
+    hint: () =>
+      "behind a sensor the network's numbers are fixed point: compile the float network, not the quantized one",
+  }),
+  SE016: error({
+    text: () => "the sensor description says that dark counts are streamed, and no file of them is given",
+    hint: () => "give them with --dark DARK.npy: one image for all frames, or one for each",
+  }),
+  SE017: error({
+    text: (p: { dark: number; frames: number }) => `there are ${p.dark} images of dark counts for ${p.frames} frames`,
+    hint: (p) => `give one image for all frames, or ${p.frames}`,
+  }),
+  SE020: error({
+    text: () => "the table of true centres has no columns frame, row and column",
+    hint: () => "name them in the first line of a .csv file, or give an array whose first three columns they are",
+  }),
+  SE019: error({
+    text: () => "there is no sensor in it that would say what frames are",
+    hint: () => "say which with --sensor SENSOR.yaml, or compile the network with one",
+  }),
+  SE018: error({
+    text: (p: { path: string }) => `the ending of ${p.path} does not say what to write`,
+    hint: () => "peaks are written as .csv, .npz, .h5, or .bin (the records of the hardware)",
   }),
   NP001: error({
     text: (p: { reason: string }) => `cannot read the data: ${p.reason}`,

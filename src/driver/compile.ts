@@ -18,10 +18,21 @@ import type { DesignReport } from "./report.js";
 import { writeFolder } from "./atomic.js";
 import { hardwareArea } from "./hardware-area.js";
 import { resolveSettings, type Settings } from "./config.js";
+import {
+  attachDetector,
+  detectorFile,
+  type DetectorFile,
+  detectorFiles,
+  detectorReport,
+  detectorStreams,
+  loadSensorAndPlanes,
+  patchWidth,
+  sensorDigest,
+} from "./detector.js";
 import { schedulePipeline, stagePipeline } from "./stages.js";
 import { toFixedPoint, type FixedPoint } from "./fixed-point.js";
 import { inputFile, makeManifest, PROVENANCE, sha256 } from "./manifest.js";
-import { makePackage } from "./package.js";
+import { makePackage, packageCore } from "./package.js";
 import { readBytes, type Session } from "./session.js";
 import { bindingOf, designCounts, type Scheduled } from "../backend-hls/design/schedule.js";
 import { deviceLimits, type Limits, requireClock, requireFit } from "../backend-hls/design/limits.js";
@@ -52,6 +63,8 @@ export interface DesignFile {
   readonly initiation_interval: number;
   readonly latency: number;
   readonly ports: readonly AxisPort[];
+  /** The front end of a sensor, where there is one: the ports above are then inside. */
+  readonly detector?: DetectorFile;
 }
 
 /** Imports a model, its inputs in the stated shapes, or ends with what is wrong with it. */
@@ -77,7 +90,12 @@ export function loadSamples(path: string, module: Module, session: Session): Inp
 export async function compile(model: string, options: CompileOptions, session: Session): Promise<DesignReport> {
   const started = session.host.now();
   const { progress } = session;
-  const settings = resolveSettings(options, session);
+  const stated = resolveSettings(options, session);
+  const loaded = options.sensor === undefined ? undefined : await loadSensorAndPlanes(options.sensor, session);
+  const settings: Settings =
+    loaded === undefined || stated.axis !== undefined || stated.target?.kind === "unroll"
+      ? stated
+      : { ...stated, axis: patchWidth(loaded.sensor, stated) };
   const device = requireDevice(settings.device);
   requireClock(device, settings.clockMhz);
   progress("import", 0, 5);
@@ -114,14 +132,18 @@ export async function compile(model: string, options: CompileOptions, session: S
   const program = prepareFlow(flow);
   const written = run(flow, stagePipeline("hardware", settings.extraPasses));
   const rtl = context.need(RTL_DESIGN);
+  const clocked = { device, clockMhz: settings.clockMhz };
+  const detector =
+    loaded === undefined ? undefined : attachDetector(loaded, { ...rtl, module: written }, scheduled, clocked);
+  const outermost = detector?.top ?? rtl.top;
   const hardware = prepareVerilog(written);
   const area = rtlArea(hardware, device);
-  if (settings.target?.kind === "unroll") requireFit(area.get(rtl.top)!, device);
+  if (settings.target?.kind === "unroll") requireFit(area.get(outermost)!, device);
   const verilog = writePrepared(hardware);
   // Verilog takes fewer names than the network may have.
-  const top = verilogName(hardware, rtl.top);
+  const top = verilogName(hardware, outermost);
   progress("write", 4, 5);
-  const report = makeReport(
+  const made = makeReport(
     model,
     settings.given,
     device,
@@ -130,9 +152,14 @@ export async function compile(model: string, options: CompileOptions, session: S
     chosen?.limits ?? deviceLimits(device),
     rtl,
     area,
+    area.get(outermost)!,
     point,
     (session.host.now() - started) / 1000,
   );
+  const report: DesignReport =
+    detector === undefined
+      ? made
+      : { ...made, detector: detectorReport(detector, scheduled.design, made.initiation_interval, clocked) };
   const design: DesignFile = {
     top,
     network: identity,
@@ -144,32 +171,39 @@ export async function compile(model: string, options: CompileOptions, session: S
     initiation_interval: report.initiation_interval,
     latency: report.latency,
     ports: rtl.ports,
+    ...(detector !== undefined && { detector: detectorFile(detector) }),
   };
-  const ip = makePackage(
-    {
-      top,
-      model: basename(model),
-      device: device.name,
-      clockMhz: settings.clockMhz,
-      interval: report.initiation_interval,
-      latency: report.latency,
-      ports: rtl.ports,
-      verilog,
-      singleFile: settings.singleFile,
-    },
-    program,
-    calibration,
-  );
-  const files = new Map<string, string>([
+  const core = { top, clockMhz: settings.clockMhz, verilog, singleFile: settings.singleFile };
+  const ip =
+    detector === undefined
+      ? makePackage(
+          {
+            ...core,
+            model: basename(model),
+            device: device.name,
+            interval: report.initiation_interval,
+            latency: report.latency,
+            ports: rtl.ports,
+          },
+          program,
+          calibration,
+        )
+      : packageCore(core, detectorStreams(detector.sensor, detector.ports));
+  const files = new Map<string, string | Uint8Array>([
     ...[...verilog].map(([name, text]) => [`rtl/${name}`, text] as const),
     ...[...ip].map(([name, text]) => [`ip/${name}`, text] as const),
     ["nn.hir", fixedText],
     ["model.hir", flowText],
     ["design.json", json(design)],
     ["report.json", json(report)],
+    ...(detector === undefined ? [] : detectorFiles(detector)),
   ]);
-  const calibrated = settings.calib === undefined ? undefined : inputFile(settings.calib, session.host);
-  const manifest = makeManifest(identity, inputFile(model, session.host), calibrated, settings, files);
+  const inputs = {
+    model: inputFile(model, session.host),
+    ...(settings.calib !== undefined && { calibration: inputFile(settings.calib, session.host) }),
+    ...(detector !== undefined && { sensor: sensorDigest(detector) }),
+  };
+  const manifest = makeManifest(identity, inputs, settings, files);
   await writeFolder(options.out, session.host, async (dir) => {
     for (const [name, text] of [...files, [PROVENANCE, json(manifest)] as const])
       session.host.writeFile(join(dir, name), text);
@@ -198,12 +232,12 @@ function makeReport(
   limits: Limits,
   rtl: RtlDesign,
   area: ReadonlyMap<string, Resources>,
+  resources: Resources,
   point: FixedPoint,
   seconds: number,
 ): DesignReport {
   const { macs, multipliers } = designCounts(s.design);
   const ii = s.timeline.initiationInterval;
-  const resources = area.get(rtl.top)!;
   return {
     model: basename(model),
     ...given,

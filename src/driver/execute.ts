@@ -20,7 +20,7 @@ import { readText, type Session } from "./session.js";
 import type { AxisPort } from "../backend-hls/emit/flow-to-rtl.js";
 import { requireDevice } from "../backend-hls/passes.js";
 
-interface Compiled {
+export interface Compiled {
   readonly design: DesignFile;
   readonly module: Module;
   readonly inputs: readonly AxisPort[];
@@ -28,7 +28,7 @@ interface Compiled {
 }
 
 /** @errors IO001, IO005 */
-function loadDesign(dir: string, session: Session): Compiled {
+export function loadDesign(dir: string, session: Session): Compiled {
   if (!session.host.exists(join(dir, "design.json"))) throw UserError.of("IO005", { path: dir });
   const design = JSON.parse(readText(session.host, join(dir, "design.json"))) as DesignFile;
   const path = join(dir, "model.hir");

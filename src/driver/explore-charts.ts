@@ -3,7 +3,7 @@
  * and its page.
  */
 import { basename } from "node:path";
-import { escapeText, ticks } from "./compare-charts.js";
+import { escapeText, ticks } from "./svg.js";
 import type { Exploration, ParetoPoint } from "./report.js";
 
 const PANEL = { width: 360, height: 250, left: 62, right: 14, top: 34, bottom: 44 };

@@ -29,6 +29,8 @@ export interface Manifest {
   readonly network: string;
   readonly model: InputFile;
   readonly calibration?: InputFile;
+  /** SHA-256 of the sensor that the network has a front end for, with its numbers per pixel. */
+  readonly sensor?: string;
   readonly options: Readonly<Record<string, unknown>>;
   /** SHA-256 of each file of the folder by its path; of report.json without the time that the compiler took. */
   readonly files: Readonly<Record<string, string>>;
@@ -57,22 +59,22 @@ export function inputFile(path: string, host: Host): InputFile {
 
 export function makeManifest(
   network: string,
-  model: InputFile,
-  calibration: InputFile | undefined,
+  inputs: Pick<Manifest, "model" | "calibration" | "sensor">,
   settings: Settings,
-  files: ReadonlyMap<string, string>,
+  files: ReadonlyMap<string, string | Uint8Array>,
 ): Manifest {
   const options = statedOptions(settings);
   const compiler = `onnx-hls ${VERSION}`;
   // Names of files do not matter to the result, their contents do.
-  const build = sha256(JSON.stringify([compiler, network, calibration?.sha256 ?? null, options]));
+  const { calibration, sensor } = inputs;
+  const parts = [compiler, network, calibration?.sha256 ?? null, options, ...(sensor === undefined ? [] : [sensor])];
+  const build = sha256(JSON.stringify(parts));
   return {
     format: 1,
     compiler,
     build,
     network,
-    model,
-    ...(calibration !== undefined && { calibration }),
+    ...inputs,
     options,
     files: Object.fromEntries([...files].sort(byName).map(([name, text]) => [name, digestOf(name, text)])),
   };
@@ -128,7 +130,7 @@ function statedOptions({ calib: _, ...settings }: Settings): Readonly<Record<str
 }
 
 /** JSON in which equal things look the same: keys sorted, maps as objects, nothing for what is undefined. */
-function canonical(value: unknown): unknown {
+export function canonical(value: unknown): unknown {
   if (value instanceof Map) return canonical(Object.fromEntries(value));
   if (Array.isArray(value)) return value.map(canonical);
   if (typeof value !== "object" || value === null) return value;

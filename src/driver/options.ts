@@ -2,9 +2,10 @@
 import type { AxisWidth } from "../backend-hls/design/port-limits.js";
 import type { Minimize, Target } from "../backend-hls/design/request.js";
 import type { BoundTensor } from "../frontend/bind.js";
+import type { SensorInput } from "../sensor/read-sensor.js";
 import type { ExtraPasses } from "./stages.js";
 
-export type { AxisWidth, Minimize, Target };
+export type { AxisWidth, Minimize, SensorInput, Target };
 
 /**
  * Shapes of inputs by their names (over open dimensions and over a baked batch), and sizes of symbolic dimensions by
@@ -55,6 +56,8 @@ export interface CompileOptions extends ShapeOptions {
   readonly clockMhz?: number;
   /** YAML file; what the other options state has precedence. */
   readonly config?: string;
+  /** YAML file that describes a sensor, or its keys and values: its front end is put around the network. */
+  readonly sensor?: string | SensorInput;
   readonly printIrAfter?: readonly string[];
   readonly dumpIr?: string;
   readonly verifyEach?: boolean;
@@ -91,7 +94,24 @@ export interface RunOptions {
   readonly raw?: boolean;
 }
 
+export interface RunFramesOptions {
+  /** File of the sensor description; that of the compiled design where absent. */
+  readonly sensor?: string;
+  /** File of frames: .npy, .npz, .tif or HDF5, with the name of an array behind a colon where it is needed. */
+  readonly input: string;
+  /** .csv, .npz, .h5, or .bin for the records as the hardware sends them. */
+  readonly output: string;
+  /** Frames of dark counts, one or as many as there are frames, where the description says `dark: stream`. */
+  readonly dark?: string;
+  /** True centres: .csv, .npz or .npy. */
+  readonly truth?: string;
+  /** Page to draw the result to. */
+  readonly html?: string;
+}
+
 export interface SimulateOptions extends RunOptions {
+  /** Of a design with the front end of a sensor that streams its dark counts: a file of them. */
+  readonly dark?: string;
   /** Probability that a port pauses in a cycle. */
   readonly stall?: number;
   readonly seed?: number;

@@ -2,7 +2,7 @@
  * The folder `ip` of a compiled design: the core for the vendors' tools, a test bench with real samples, a README with a
  * worked number per port, and doors to other tools.
  */
-import { packageIp } from "../backend-verilog/ip-package.js";
+import { type IpStream, packageIp } from "../backend-verilog/ip-package.js";
 import {
   fuseSocCore,
   packageReadme,
@@ -26,19 +26,37 @@ const BEATS = 40_000;
 const CLOCK = "aclk";
 const RESET = "aresetn";
 
-export interface PackageRequest {
+export interface CoreRequest {
   readonly top: string;
-  readonly model: string;
-  readonly device: string;
   readonly clockMhz: number;
-  /** Cycles; predicted. */
-  readonly interval: number;
-  readonly latency: number;
-  readonly ports: readonly AxisPort[];
   /** By file name. */
   readonly verilog: ReadonlyMap<string, string>;
   /** All sources in one file as well. */
   readonly singleFile: boolean;
+}
+
+export interface PackageRequest extends CoreRequest {
+  readonly model: string;
+  readonly device: string;
+  /** Cycles; predicted. */
+  readonly interval: number;
+  readonly latency: number;
+  readonly ports: readonly AxisPort[];
+}
+
+/** Files of the core alone, by path: what needs no more than its streams. `vectors` are files of a bench, if any. */
+export function packageCore(
+  r: CoreRequest,
+  streams: readonly IpStream[],
+  vectors?: readonly string[],
+): Map<string, string> {
+  const clock = { port: CLOCK, mhz: r.clockMhz };
+  return new Map([
+    ...packageIp({ name: r.top, clock, resetn: RESET, streams }, r.verilog),
+    [`${r.top}.core`, fuseSocCore(r.top, [...r.verilog.keys()], vectors)],
+    [`${r.top}.vhd`, vhdlTemplate({ top: r.top, clock, resetn: RESET, streams })],
+    ...(r.singleFile ? [[`${r.top}_all.v`, singleFile(r.verilog)] as const] : []),
+  ]);
 }
 
 /**
@@ -110,14 +128,11 @@ export function makePackage(r: PackageRequest, program: FlowProgram, data: Input
   const wave = waveJson(doc);
   const hex = [...bench.keys()].filter((name) => name.endsWith(".hex"));
   return new Map([
-    ...packageIp({ name: r.top, clock, resetn: RESET, streams }, r.verilog),
+    ...packageCore(r, streams, hex),
     ...[...bench].map(([name, text]) => [`tb/${name}`, text] as const),
     ["README.md", packageReadme(doc)],
     ["timing.json", `${JSON.stringify(wave, null, 1)}\n`],
     ["timing.svg", waveSvg(wave)],
-    [`${r.top}.core`, fuseSocCore(r.top, sources, hex)],
-    [`${r.top}.vhd`, vhdlTemplate(doc)],
-    ...(r.singleFile ? [[`${r.top}_all.v`, singleFile(r.verilog)] as const] : []),
   ]);
 }
 

@@ -180,6 +180,8 @@ export interface IntegersReport {
 }
 
 export interface DesignReport {
+  /** Of a design with the front end of a sensor. */
+  readonly detector?: DetectorReport;
   readonly model: string;
   /** Shapes that were stated for the model's inputs, and sizes of its symbolic dimensions; absent where none were. */
   readonly shapes?: Readonly<Record<string, readonly number[]>>;
@@ -246,9 +248,62 @@ export interface Exploration {
   readonly seconds: number;
 }
 
+/** Of the front end of a sensor, in cycles and peaks. */
+export interface DetectorReport {
+  /** Cycles of a frame at the pixel port, which takes a beat in each. */
+  readonly frame_interval: number;
+  readonly frames_per_second: number;
+  /** From the last pixel of a patch to its record, with nothing in the queue: the longest. */
+  readonly peak_latency: number;
+  /** Cycles of a peak where many wait. */
+  readonly peak_interval: number;
+  readonly peaks_per_second: number;
+  /** Peaks that may come at once, even in one row, of which none is lost when the queue is empty. */
+  readonly lossless_burst: number;
+  /** Peaks of a frame, spread evenly, of which none is lost. */
+  readonly lossless_peaks_per_frame: number;
+}
+
+/** What a simulation of frames showed. */
+export interface FramesSimulation {
+  readonly frames: number;
+  readonly found: number;
+  readonly sent: number;
+  readonly dropped: number;
+  readonly records: number;
+  /** Records that differ from those of the bit-exact model. */
+  readonly mismatches: number;
+  /** Records that came in another cycle than predicted. */
+  readonly late: number;
+  readonly cycles: number;
+  readonly frame_interval: number;
+  readonly build_seconds: number;
+  readonly simulation_seconds: number;
+}
+
 export interface RunSummary {
   readonly samples: number;
   readonly samples_per_second: number;
+}
+
+export interface FramesSummary {
+  readonly frames: number;
+  /** Peaks of all frames. */
+  readonly found: number;
+  readonly sent: number;
+  readonly dropped: number;
+  /** Frames with a flag. */
+  readonly flagged: number;
+  readonly frames_per_second: number;
+  /** Against the true centres, where they are given. */
+  readonly truth?: {
+    /** Peaks with a centre within 2 pixels. */
+    readonly within_2_px: number;
+    /** Of these, in pixels. */
+    readonly mean_distance: number | null;
+    /** Centres without a peak. */
+    readonly missed: number;
+  };
 }
 
 export interface SimulationSummary {

@@ -26,8 +26,19 @@ const READERS: Readonly<Record<string, { readonly bytes: number; readonly read: 
   b1: { bytes: 1, read: (v, o) => v.getUint8(o) },
 };
 
-/** Reads a .npy file. @errors NP001 */
-export function readNpy(bytes: Uint8Array, name: string): NumericArray {
+interface NpyHeader {
+  readonly shape: readonly number[];
+  /** Kind and bytes of an element, such as `u2`. */
+  readonly type: string;
+  readonly little: boolean;
+  readonly fortran: boolean;
+  /** First byte of the data, and how many elements there are. */
+  readonly start: number;
+  readonly count: number;
+}
+
+/** @errors NP001 */
+function readHeader(bytes: Uint8Array, name: string): NpyHeader {
   const fail = (reason: string): UserError => UserError.of("NP001", { reason }, { file: name });
   if (bytes.length < 12 || bytes[0] !== 0x93 || String.fromCharCode(...bytes.subarray(1, 6)) !== "NUMPY")
     throw fail("it is not a NumPy array");
@@ -49,10 +60,77 @@ export function readNpy(bytes: Uint8Array, name: string): NumericArray {
   const count = shape.reduce((n, d) => n * d, 1);
   if (!Number.isSafeInteger(count) || start + count * reader.bytes > bytes.length)
     throw fail(`it has fewer data than its shape [${shape.join(", ")}] says; it may be truncated`);
-  const little = descr![1] !== ">";
+  return {
+    shape,
+    type: `${descr![2]}${descr![3]}`,
+    little: descr![1] !== ">",
+    fortran: /'fortran_order':\s*True/.test(header),
+    start,
+    count,
+  };
+}
+
+/** Reads a .npy file. @errors NP001 */
+export function readNpy(bytes: Uint8Array, name: string): NumericArray {
+  const { shape, type, little, fortran, start, count } = readHeader(bytes, name);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const reader = READERS[type]!;
   const data = new Float64Array(count);
   for (let i = 0; i < count; i++) data[i] = reader.read(view, start + i * reader.bytes, little);
-  return { shape, data: /'fortran_order':\s*True/.test(header) ? fromFortran(shape, data) : data };
+  return { shape, data: fortran ? fromFortran(shape, data) : data };
+}
+
+const ARRAYS = {
+  u1: Uint8Array,
+  b1: Uint8Array,
+  i1: Int8Array,
+  u2: Uint16Array,
+  i2: Int16Array,
+  u4: Uint32Array,
+  i4: Int32Array,
+  f4: Float32Array,
+  f8: Float64Array,
+} as const;
+
+/** Numbers in the type of the file, where JavaScript has it; otherwise in double precision. */
+export interface TypedNumbers {
+  readonly shape: readonly number[];
+  readonly data:
+    | Uint8Array
+    | Int8Array
+    | Uint16Array
+    | Int16Array
+    | Uint32Array
+    | Int32Array
+    | Float32Array
+    | Float64Array;
+  /** As NumPy calls it, such as `uint16`. */
+  readonly type: string;
+}
+
+const NUMPY_KINDS: Readonly<Record<string, string>> = { u: "uint", i: "int", f: "float", b: "bool" };
+
+/** As `readNpy`, without a detour through doubles: for arrays of many numbers. @errors NP001 */
+export function readTypedNpy(bytes: Uint8Array, name: string): TypedNumbers {
+  const { shape, type, little, fortran, start, count } = readHeader(bytes, name);
+  const numpy = `${NUMPY_KINDS[type[0]!]}${type[0] === "b" ? "" : 8 * Number(type.slice(1))}`;
+  const make = ARRAYS[type as keyof typeof ARRAYS] as (typeof ARRAYS)[keyof typeof ARRAYS] | undefined;
+  if (make === undefined || fortran || (!little && make.BYTES_PER_ELEMENT > 1))
+    return { shape, data: readNpy(bytes, name).data, type: numpy };
+  const from = bytes.byteOffset + start;
+  const buffer = bytes.buffer.slice(from, from + count * make.BYTES_PER_ELEMENT) as ArrayBuffer;
+  return { shape, data: new make(buffer), type: numpy };
+}
+
+/** The .npy files in a .npz file by name, or the file itself under an empty name. @errors NP001 */
+export function npyFiles(bytes: Uint8Array, file: string): Map<string, Uint8Array> {
+  if (bytes[0] === 0x93) return new Map([["", bytes]]);
+  try {
+    const entries = Object.entries(unzipSync(bytes));
+    return new Map(entries.map(([entry, content]) => [entry.replace(/\.npy$/, ""), content]));
+  } catch {
+    throw UserError.of("NP001", { reason: "it is neither a .npy nor a .npz file, or it is truncated" }, { file });
+  }
 }
 
 function fromFortran(shape: readonly number[], data: Float64Array): Float64Array {
@@ -71,16 +149,10 @@ function fromFortran(shape: readonly number[], data: Float64Array): Float64Array
  * NP001
  */
 export function readArrays(bytes: Uint8Array, file: string): Map<string, NumericArray> {
-  if (bytes[0] === 0x93) return new Map([["", readNpy(bytes, file)]]);
-  let entries: Record<string, Uint8Array>;
-  try {
-    entries = unzipSync(bytes);
-  } catch {
-    throw UserError.of("NP001", { reason: "it is neither a .npy nor a .npz file, or it is truncated" }, { file });
-  }
+  const files = npyFiles(bytes, file);
+  if (files.has("")) return new Map([["", readNpy(bytes, file)]]);
   const arrays = new Map<string, NumericArray>();
-  for (const [entry, content] of Object.entries(entries)) {
-    const name = entry.replace(/\.npy$/, "");
+  for (const [name, content] of files) {
     try {
       arrays.set(name, readNpy(content, `${file}:${name}`));
     } catch (e) {

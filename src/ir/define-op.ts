@@ -41,6 +41,8 @@ export type Trait = "pure" | "elementwise" | "moves" | "terminator" | "graph";
  * - `table`: results that are looked up, in a format of their own
  * - `rounding`: rounds and limits, as its attributes and its result type say
  * - `composite`: only in float; a pass splits it before quantization
+ * - `sparse`: sends on a part of the elements, which data decide; its predicate is a bit, so it is in fixed point from
+ *   the start
  */
 export type Role =
   | "constant"
@@ -53,10 +55,11 @@ export type Role =
   | "exact"
   | "table"
   | "rounding"
-  | "composite";
+  | "composite"
+  | "sparse";
 
-/** Computes the elements of a result, in row-major order, from those of the operands. */
-export type Kernel = (inputs: readonly Float64Array[], out: Float64Array) => void;
+/** Computes the elements of the results, in row-major order, from those of the operands; `more` are behind the first. */
+export type Kernel = (inputs: readonly Float64Array[], out: Float64Array, ...more: Float64Array[]) => void;
 
 /** Computes raw integers from raw integers. */
 export type WideKernel = (operands: readonly (readonly bigint[])[]) => readonly bigint[];

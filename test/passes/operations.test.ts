@@ -12,7 +12,8 @@ import { stagePipeline } from "../../src/driver/stages.js";
 import { prepareFlow } from "../../src/ir/eval/flow.js";
 import { prepareNn, prepareNnFixed } from "../../src/ir/eval/nn-fixed.js";
 import { nnOps, type NnOpName } from "../../src/ir/nn/index.js";
-import { shapeOf } from "../../src/ir/nn/values.js";
+import { formatOf } from "../../src/ir/nn/typing.js";
+import { fixedOf, shapeOf } from "../../src/ir/nn/values.js";
 import { ensembleAttrs } from "../../src/ir/trees.js";
 import { elementCount, f32, fixed, rawRange, tensor, type FixedType, type ScalarType } from "../../src/ir/types.js";
 import { assertValid } from "../../src/ir/verify.js";
@@ -31,6 +32,8 @@ interface Case {
   readonly shape?: readonly number[];
   /** Format of the operands. */
   readonly format?: FixedType;
+  /** Formats of operands that have one in float as well, by their index. */
+  readonly formats?: Readonly<Record<number, FixedType>>;
   /** Operation that reads the one in question. */
   readonly through?: NnOpName;
 }
@@ -131,6 +134,20 @@ const cases: Readonly<Record<NnOpName, readonly Case[]>> = {
   "nn.gather": [{ ...one, attrs: { axis: 1, indices: [3, 0, 0, 1, 2] }, shape: [3, 5] }],
   "nn.broadcast": [{ operands: [[1, 4]], attrs: { shape: [3, 4] }, shape: [3, 4] }],
   "nn.pad": [{ ...one, attrs: { pads: [1, 0, 0, 2], value: -1.5 }, shape: [4, 6] }],
+  "nn.sparsify": [
+    // Peaks, some of them beyond the capacity, with windows that reach over the edge.
+    {
+      operands: [rows, rows],
+      formats: { 0: fixed(1, 0, false) },
+      attrs: { window: [2, 3], offset: [-1, -1], capacity: 3 },
+    },
+    // A trigger: one bit for all of x.
+    {
+      operands: [[1, 1], rows],
+      formats: { 0: fixed(1, 0, false) },
+      attrs: { window: rows, offset: [0, 0], capacity: 1 },
+    },
+  ],
 };
 
 /** The operation alone, its computed operands as inputs. */
@@ -139,7 +156,7 @@ function moduleOf(name: NnOpName, c: Case, real: boolean): Module {
   const b = new Builder(block);
   const format = c.format ?? fixed(8, 4);
   const operands = c.operands.map((o, i): Value => {
-    if (!("raw" in o)) return block.addArg(tensor(o, real ? f32 : format), `x${i}`);
+    if (!("raw" in o)) return block.addArg(tensor(o, c.formats?.[i] ?? (real ? f32 : format)), `x${i}`);
     // A bias has the fractional bits of the accumulator.
     const elem = i === 2 ? fixed(8, 2 * format.frac) : format;
     const value = real
@@ -155,13 +172,16 @@ function moduleOf(name: NnOpName, c: Case, real: boolean): Module {
   const shape = c.shape ?? (c.operands[0] as readonly number[]);
   const isRounding = roleOf(new Op({ name: made })) === "rounding" && c.result !== undefined;
   const elem: ScalarType = real && !isRounding ? f32 : (c.result ?? fixed(1, 0));
-  const op = b.create(made, operands, [tensor(shape, elem)], c.attrs ?? {});
-  const inferred = lookupOp(made)?.inferTypes?.(op)[0];
-  if (inferred !== undefined) op.result.type = inferred;
-  b.create("return", [op.result], []);
+  const results = lookupOp(made)!.results.map(() => tensor(shape, elem));
+  const op = b.create(made, operands, results, c.attrs ?? {});
+  lookupOp(made)!
+    .inferTypes?.(op)
+    .forEach((type, i) => (op.results[i]!.type = type));
+  b.create("return", op.results, []);
   const module = new Module("one");
   const names = block.args.map((_, i) => `x${i}`);
-  module.body.append(new Op({ name: "func", attrs: { sym: "main", inputs: names, outputs: ["y"] }, regions: [block] }));
+  const outputs = op.results.map((_, i) => `y${i}`);
+  module.body.append(new Op({ name: "func", attrs: { sym: "main", inputs: names, outputs }, regions: [block] }));
   assertValid(module, `${name} ${real ? "in float" : "on fixed point"}`);
   return module;
 }
@@ -173,11 +193,11 @@ function dense(shape: readonly number[], elem: FixedType, raw: readonly number[]
 }
 
 function samplesOf(module: Module, format: FixedType): Int32Array[][] {
-  const { lo, hi } = rawRange(format);
   return Array.from({ length: 6 }, () =>
-    module.func.body.args.map((a) =>
-      Int32Array.from({ length: elementCount(shapeOf(a)) }, () => lo + Math.floor(rnd() * (hi - lo + 1))),
-    ),
+    module.func.body.args.map((a) => {
+      const { lo, hi } = rawRange(fixedOf(a) ?? format);
+      return Int32Array.from({ length: elementCount(shapeOf(a)) }, () => lo + Math.floor(rnd() * (hi - lo + 1)));
+    }),
   );
 }
 
@@ -195,6 +215,7 @@ const EXACT: ReadonlySet<Role> = new Set([
   "exact",
   "rounding",
   "constant",
+  "sparse",
 ]);
 
 const docs = readFileSync(new URL("../../docs/ops/nn.md", import.meta.url), "utf8");
@@ -212,7 +233,7 @@ describe.each(nnOps.map((def) => ({ name: def.name, def })))("$name", ({ name, d
     expect(def.traits).toContain("pure");
     // What has no rule is refused there, which is right for what passes split, and for what is fixed point already.
     const refused = quantizeRules[name] === roleRules.composite;
-    expect(refused).toBe(composite || name === "nn.constant" || name === "nn.quantize");
+    expect(refused).toBe(composite || def.role === "sparse" || name === "nn.constant" || name === "nn.quantize");
     expect(loweringOf(new Op({ name })) === undefined).toBe(composite);
     for (const [key, spec] of Object.entries(def.attrs))
       if (spec.default !== undefined) {
@@ -231,46 +252,40 @@ describe.each(nnOps.map((def) => ({ name: def.name, def })))("$name", ({ name, d
       const format = c.format ?? fixed(8, 4);
       const samples = samplesOf(real, format);
       const program = prepareNn(real);
-      const wanted = samples.map((s) =>
-        [...program.run(s.map((raw) => scaled(raw, format.frac)))[0]!].map((v) => v + 0),
-      );
+      const values = (s: readonly Int32Array[]): number[][] =>
+        s.map((raw, i) => scaled(raw, (fixedOf(real.func.body.args[i]!) ?? format).frac));
+      const wanted = samples.map((s) => program.run(values(s)).flatMap((y) => [...y].map((v) => v + 0)));
       for (const v of wanted.flat()) expect(Number.isFinite(v) || name === "nn.div").toBe(true);
       if (composite) {
         const { module } = new PassManager().run(real, stagePipeline("prepare"));
         expect(module.func.body.ops.map((op) => op.name)).not.toContain(name);
         const split = prepareNn(module);
         samples.forEach((s, i) =>
-          split.run(s.map((raw) => scaled(raw, format.frac)))[0]!.forEach((v, k) => {
+          split.run(values(s))[0]!.forEach((v, k) => {
             if (Number.isFinite(wanted[i]![k]!)) expect(v).toBeCloseTo(wanted[i]![k]!, 6);
           }),
         );
         return;
       }
       const module = moduleOf(name, c, false);
-      const { frac } = opOf(module, c.through ?? name).result.type.kind === "tensor" ? formatOf(module) : format;
+      const fracs = module.func.body.terminator.operands.map((v) => formatOf(v).frac);
       const fixedProgram = prepareNnFixed(module);
-      const got = samples.map((s) => [...fixedProgram.run(s)[0]!]);
-      if (EXACT.has(def.role) || name !== "nn.unary") expect(got.map((g) => scaled(g, frac))).toEqual(wanted);
+      const results = samples.map((s) => fixedProgram.run(s));
+      const got = results.map((ys) => ys.flatMap((y) => [...y]));
+      const meant = results.map((ys) => ys.flatMap((y, i) => scaled(y, fracs[i]!)));
+      if (EXACT.has(def.role) || name !== "nn.unary") expect(meant).toEqual(wanted);
       else
-        got.forEach((g, i) =>
-          g.forEach((raw, k) =>
-            expect(Math.abs(raw * 2 ** -frac - wanted[i]![k]!)).toBeLessThanOrEqual(2 ** -frac / 2),
-          ),
+        meant.forEach((g, i) =>
+          g.forEach((v, k) => expect(Math.abs(v - wanted[i]![k]!)).toBeLessThanOrEqual(2 ** -fracs[0]! / 2)),
         );
       const flow = lowerToFlow(module);
       assertValid(flow, "the lowering");
       const lowered = prepareFlow(flow);
-      expect(samples.map((s) => [...lowered.run(s)[0]!])).toEqual(got);
+      expect(samples.map((s) => lowered.run(s).flatMap((y) => [...y]))).toEqual(got);
       wideIsTheSame(module, c.through ?? name, samples, got);
     },
   );
 });
-
-function formatOf(module: Module): FixedType {
-  const { type } = module.func.body.terminator.operand(0);
-  if (type.kind !== "tensor" || type.elem.kind !== "fixed") throw new Error("the result is not in fixed point");
-  return type.elem;
-}
 
 /** What is computed for values beyond 53 bits gives the same for small ones. */
 function wideIsTheSame(module: Module, name: string, samples: readonly Int32Array[][], expected: number[][]): void {

@@ -160,51 +160,60 @@ class ChannelState {
   }
 }
 
-/** Runs the design; throws where it cannot finish, which would be a deadlock. */
-export function runTimeline(network: Network, options: TimelineOptions): TimelineResult {
-  const states = new Map<Channel, ChannelState>();
-  for (const c of network.channels) {
-    if (c.direct) continue;
-    const trace: ChannelTrace | undefined = options.trace && { pushes: [], shifts: [], copies: [], takes: [] };
-    if (trace !== undefined) options.trace!.set(c, trace);
-    states.set(c, new ChannelState(c, !options.unbounded, trace));
+/** What an output or input port did in a cycle. */
+interface Moves {
+  readonly sent: readonly boolean[];
+  readonly taken: readonly boolean[];
+  readonly moved: boolean;
+}
+
+/** A network in time: its kernels and channels, cycle by cycle. What happens at the ports is up to whoever runs it. */
+export class Timeline {
+  /** The next cycle. */
+  cycle = 0;
+  readonly states = new Map<Channel, ChannelState>();
+  private readonly all: readonly ChannelState[];
+  private readonly inputs: readonly { readonly outputs: readonly Sink[] }[];
+  private readonly outputs: readonly { readonly input: ChannelState }[];
+  private readonly kernels: readonly {
+    readonly node: TimedKernel;
+    step: number;
+    readonly body: readonly ChannelState[];
+    readonly epilogue: readonly ChannelState[];
+    readonly outputs: readonly Sink[];
+    fired: boolean;
+  }[];
+
+  constructor(network: Network, options: Pick<TimelineOptions, "unbounded" | "trace">) {
+    for (const c of network.channels) {
+      if (c.direct) continue;
+      const trace: ChannelTrace | undefined = options.trace && { pushes: [], shifts: [], copies: [], takes: [] };
+      if (trace !== undefined) options.trace!.set(c, trace);
+      this.states.set(c, new ChannelState(c, !options.unbounded, trace));
+    }
+    const of = (cs: readonly Channel[]): ChannelState[] => cs.map((c) => lookUp(this.states, c, "state"));
+    const into = (node: TimedKernel | InputNode): Sink[] =>
+      endBuffersOf(node).map((s) => ({ state: lookUp(this.states, s.channel, "state"), delay: s.delay }));
+    this.inputs = network.inputs.map((node) => ({ outputs: into(node) }));
+    // Kernels in lockstep do what the first of them does, later.
+    this.kernels = network.kernels
+      .filter((k) => !inLockstep(k))
+      .map((node) => ({
+        node,
+        step: 0,
+        body: of(node.inputs.filter((c) => c.phase === "body")),
+        epilogue: of(node.inputs.filter((c) => c.phase === "epilogue")),
+        outputs: into(node),
+        fired: false,
+      }));
+    this.outputs = network.outputs.map((node) => ({ input: lookUp(this.states, channelInto(node), "state") }));
+    this.all = [...this.states.values()];
   }
-  const of = (cs: readonly Channel[]): ChannelState[] => cs.map((c) => lookUp(states, c, "state"));
-  const into = (node: TimedKernel | InputNode): { state: ChannelState; delay: number }[] =>
-    endBuffersOf(node).map((s) => ({ state: lookUp(states, s.channel, "state"), delay: s.delay }));
-  const inputs = network.inputs.map((node) => ({
-    node,
-    words: node.order.words,
-    sent: 0,
-    outputs: into(node),
-  }));
-  // Kernels in lockstep do what the first of them does, later.
-  const kernels = network.kernels
-    .filter((k) => !inLockstep(k))
-    .map((node) => ({
-      node,
-      step: 0,
-      body: of(node.inputs.filter((c) => c.phase === "body")),
-      epilogue: of(node.inputs.filter((c) => c.phase === "epilogue")),
-      outputs: into(node),
-      fired: false,
-    }));
-  const outputs = network.outputs.map((node) => ({
-    node,
-    input: lookUp(states, channelInto(node), "state"),
-    beats: channelInto(node).plan.table.steps,
-    taken: 0,
-    fired: false,
-  }));
-  const all = [...states.values()];
-  const sampleStart: number[] = [];
-  const sampleEnd: number[] = [];
-  let cycle = 0;
-  let quiet = 0;
-  const longest = network.kernels.reduce((n, k) => n + k.depth, 1) + options.pace + 64;
-  const done = (): boolean => outputs.every((o) => o.taken === o.beats * options.samples);
-  while (!done()) {
-    for (const s of all) s.receive(cycle);
+
+  /** One cycle, in which input `i` has a word to send where `offers(i)`, and output `o` is taken from where `accepts(o)`. */
+  step(offers: (input: number) => boolean, accepts: (output: number) => boolean): Moves {
+    const { cycle, kernels } = this;
+    for (const s of this.all) s.receive(cycle);
     let moved = false;
     for (const k of kernels) {
       const emits = k.node.emits[k.step] === 1;
@@ -212,18 +221,11 @@ export function runTimeline(network: Network, options: TimelineOptions): Timelin
         k.body.every((s) => s.valid()) &&
         (!emits || (k.epilogue.every((s) => s.valid()) && k.outputs.every((o) => o.state.hasSpace())));
     }
-    for (const o of outputs) o.fired = o.taken < o.beats * options.samples && o.input.valid();
-    const sends = inputs.map((i) => {
-      const sample = Math.floor(i.sent / i.words);
-      return (
-        i.sent < i.words * options.samples &&
-        cycle >= sample * options.pace &&
-        i.outputs.every((o) => o.state.hasSpace())
-      );
-    });
+    const taken = this.outputs.map((o, n) => accepts(n) && o.input.valid());
+    const sent = this.inputs.map((i, n) => offers(n) && i.outputs.every((o) => o.state.hasSpace()));
     const firedOn = new Set<ChannelState>();
-    kernels.forEach((k) => {
-      if (!k.fired) return;
+    for (const k of kernels) {
+      if (!k.fired) continue;
       moved = true;
       k.body.forEach((s) => firedOn.add(s));
       if (k.node.emits[k.step] === 1) {
@@ -234,36 +236,75 @@ export function runTimeline(network: Network, options: TimelineOptions): Timelin
         }
       }
       if (++k.step === k.node.steps) k.step = 0;
-    });
-    outputs.forEach((o) => {
-      if (!o.fired) return;
+    }
+    taken.forEach((took, n) => {
+      if (!took) return;
       moved = true;
-      firedOn.add(o.input);
-      if (++o.taken % o.beats === 0)
-        sampleEnd[o.taken / o.beats - 1] = Math.max(sampleEnd[o.taken / o.beats - 1] ?? 0, cycle);
+      firedOn.add(this.outputs[n]!.input);
     });
-    sends.forEach((go, n) => {
+    sent.forEach((go, n) => {
       if (!go) return;
       moved = true;
-      const i = inputs[n]!;
-      if (i.sent % i.words === 0) sampleStart[i.sent / i.words] ??= cycle;
-      i.sent++;
-      for (const o of i.outputs) {
+      for (const o of this.inputs[n]!.outputs) {
         o.state.reserve();
         o.state.push(cycle + o.delay);
       }
     });
-    for (const s of all) {
+    for (const s of this.all) {
       if (s.channel.through) s.receive(cycle);
       s.endCycle(cycle, firedOn.has(s));
     }
+    this.cycle++;
+    return { sent, taken, moved };
+  }
+}
+
+/** A channel that words are pushed into, and the cycles that they take to it. */
+interface Sink {
+  readonly state: ChannelState;
+  readonly delay: number;
+}
+
+/** Runs the design; throws where it cannot finish, which would be a deadlock. */
+export function runTimeline(network: Network, options: TimelineOptions): TimelineResult {
+  const timeline = new Timeline(network, options);
+  const inputs = network.inputs.map((node) => ({ words: node.order.words, sent: 0 }));
+  const outputs = network.outputs.map((node) => ({
+    node,
+    beats: channelInto(node).plan.table.steps,
+    taken: 0,
+  }));
+  const sampleStart: number[] = [];
+  const sampleEnd: number[] = [];
+  let quiet = 0;
+  const longest = network.kernels.reduce((n, k) => n + k.depth, 1) + options.pace + 64;
+  const done = (): boolean => outputs.every((o) => o.taken === o.beats * options.samples);
+  while (!done()) {
+    const { cycle } = timeline;
+    const { sent, taken, moved } = timeline.step(
+      (n) => {
+        const i = inputs[n]!;
+        return i.sent < i.words * options.samples && cycle >= Math.floor(i.sent / i.words) * options.pace;
+      },
+      (n) => outputs[n]!.taken < outputs[n]!.beats * options.samples,
+    );
+    outputs.forEach((o, n) => {
+      if (!taken[n]) return;
+      if (++o.taken % o.beats === 0)
+        sampleEnd[o.taken / o.beats - 1] = Math.max(sampleEnd[o.taken / o.beats - 1] ?? 0, cycle);
+    });
+    inputs.forEach((i, n) => {
+      if (!sent[n]) return;
+      if (i.sent % i.words === 0) sampleStart[i.sent / i.words] ??= cycle;
+      i.sent++;
+    });
     quiet = moved ? 0 : quiet + 1;
     if (quiet > longest) {
       const waiting = outputs.filter((o) => o.taken < o.beats * options.samples).map((o) => o.node.name);
       throw new CompilerBug(`timeline: no progress after cycle ${cycle - quiet}; output ${waiting.join(", ")} waits`);
     }
-    cycle++;
   }
+  const { cycle } = timeline;
   const n = options.samples;
   const initiationInterval = n > 1 ? sampleEnd[n - 1]! - sampleEnd[n - 2]! : cycle;
   return {
@@ -272,7 +313,7 @@ export function runTimeline(network: Network, options: TimelineOptions): Timelin
     steadyInterval:
       n > STEADY_SAMPLES ? (sampleEnd[n - 1]! - sampleEnd[n - 1 - STEADY_SAMPLES]!) / STEADY_SAMPLES : cycle,
     ends: sampleEnd,
-    peak: new Map(all.map((s) => [s.channel, s.peak])),
+    peak: new Map([...timeline.states.values()].map((s) => [s.channel, s.peak])),
     cycles: cycle,
   };
 }

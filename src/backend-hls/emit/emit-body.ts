@@ -18,6 +18,22 @@ export function wires(t: FixedType): BitsType {
   return { kind: "bits", signed: t.signed, width: t.width };
 }
 
+/** What the emission of a body needs of its pipeline. */
+export type BodyStages = Pick<Pipeline, "stageOf" | "cellOf" | "constantProducts" | "splitRequantize" | "styleOf">;
+
+/** Registers behind values that several bodies compute: windows that overlap share what they have in common. */
+export class SharedRegisters {
+  private readonly behind = new Map<Value, Value>();
+  constructor(private readonly m: RtlModuleBuilder) {}
+
+  /** `value` a cycle later. */
+  after(value: Value, hint?: string): Value {
+    let q = this.behind.get(value);
+    if (q === undefined) this.behind.set(value, (q = this.m.reg(value, { hint })));
+    return q;
+  }
+}
+
 /** A value and the stage in which it is available; `atStage` delays it with registers that all readers share. */
 export class Staged {
   private readonly later: Value[];
@@ -26,6 +42,7 @@ export class Staged {
     value: Value,
     readonly stage: number,
     private readonly steady = false,
+    readonly registers?: SharedRegisters,
   ) {
     this.later = [value];
   }
@@ -44,12 +61,16 @@ export class Staged {
       this.later.push(
         isRtl(previous.def, "rtl.constant")
           ? previous
-          : this.m.reg(previous, {
-              hint: previous.hint === undefined ? undefined : `${previous.hint.replace(/_q\d*$/, "")}_q${s}`,
-            }),
+          : this.after(
+              previous,
+              previous.hint === undefined ? undefined : `${previous.hint.replace(/_q\d*$/, "")}_q${s}`,
+            ),
       );
     }
     return elementAt(this.later, stage - this.stage);
+  }
+  private after(value: Value, hint: string | undefined): Value {
+    return this.registers === undefined ? this.m.reg(value, { hint }) : this.registers.after(value, hint);
   }
 }
 
@@ -62,7 +83,7 @@ export function emitScalarBody(
   m: RtlModuleBuilder,
   block: Block,
   args: readonly Staged[],
-  pipeline: Pipeline,
+  pipeline: BodyStages,
   hint: string,
   negated = false,
   done?: Op,
@@ -97,7 +118,7 @@ export function emitScalarBody(
       cell === undefined
         ? emitOp(m, op, operands, pipeline, name, negated ? block.args[0] : undefined)
         : emitCell(program, m, cell, op, operands, cells++ === 0 ? name : `${name}_${cells}`);
-    env.set(op.result, new Staged(m, value, stage + latency));
+    env.set(op.result, new Staged(m, value, stage + latency, false, args[0]?.registers));
   }
   return lookUp(env, result, "env");
 }
@@ -200,7 +221,7 @@ class Site {
     readonly m: RtlModuleBuilder,
     readonly op: Op,
     private readonly x: readonly Value[],
-    readonly pipeline: Pipeline,
+    readonly pipeline: BodyStages,
     readonly hint: string,
     /** Operand whose negative is at hand instead. */
     readonly negated: Value | undefined,
@@ -293,7 +314,7 @@ function emitOp(
   m: RtlModuleBuilder,
   op: Op,
   x: readonly Value[],
-  pipeline: Pipeline,
+  pipeline: BodyStages,
   hint: string,
   negated: Value | undefined,
 ): Built {

@@ -6,6 +6,7 @@ import {
   type AxisWidth,
   type CompileOptions,
   type DesignReport,
+  type DetectorReport,
   type Minimize,
   type Target,
   WIDTHS_CHOICES,
@@ -51,6 +52,7 @@ interface Flags extends GlobalOptions, ShapeFlags {
   readonly device?: string;
   readonly clock?: number;
   readonly config?: string;
+  readonly sensor?: string;
   readonly printIrAfter?: readonly string[];
   readonly dumpIr?: string;
   readonly verifyEach: boolean;
@@ -133,6 +135,7 @@ export function compileCommand(env: CliEnv): Command {
       "--config <file>",
       "YAML file with these options and precisions of single layers; the command line has precedence",
     )
+    .option("--sensor <file>", "YAML file that describes a sensor: frames in, coordinates of peaks out")
     .option(...SHAPE_OPTION, namedShape)
     .option(...DIM_OPTION, namedSize)
     .option(...BIND_OPTION, namedBound)
@@ -198,6 +201,7 @@ function compileOptions(f: Flags): CompileOptions {
     ...(f.device !== undefined && { device: f.device }),
     ...(f.clock !== undefined && { clockMhz: f.clock }),
     ...(f.config !== undefined && { config: f.config }),
+    ...(f.sensor !== undefined && { sensor: f.sensor }),
     ...(f.passesAfter !== undefined && { extraPasses: joinExtraPasses(f.passesAfter.map(parseExtraPass)) }),
     ...(f.singleFile !== undefined && { singleFile: f.singleFile }),
     ...(f.printIrAfter !== undefined && { printIrAfter: f.printIrAfter }),
@@ -217,6 +221,7 @@ export function summary(r: DesignReport, dir: string): string {
     `  resources            ${count(r.resources.lut)} LUT, ${count(r.resources.ff)} FF, ${count(r.resources.dsp)} DSP, ${count(r.resources.bram)} BRAM (estimated)`,
     `  bound by             ${r.binding.kernel} (busy ${count(r.binding.cycles)} of ${count(r.initiation_interval)} cycles); ${r.binding.resource.toUpperCase()} (${count(r.binding.used)} of ${count(r.binding.available)})`,
   ];
+  if (r.detector !== undefined) lines.push(...detectorLines(r.detector, micros));
   for (const [name, a] of Object.entries(r.accuracy ?? {})) {
     lines.push(
       `  accuracy of ${name}: rmse ${si(a.rmse, "")}, largest error ${si(a.max_abs_error, "")}, ${ratio(a)} against the float model`,
@@ -241,6 +246,14 @@ export function summary(r: DesignReport, dir: string): string {
     `compiled in ${r.compile_seconds.toFixed(1)} s`,
   );
   return lines.join("\n");
+}
+
+function detectorLines(d: DetectorReport, micros: (cycles: number) => string): string[] {
+  return [
+    `  frames               one in ${count(d.frame_interval)} cycles (${si(d.frames_per_second, "frames/s")})`,
+    `  peaks                ${count(d.peak_latency)} cycles (${micros(d.peak_latency)}) from a patch's last pixel to its record, ${si(d.peaks_per_second, "peaks/s")}`,
+    `  no peak is lost      of ${count(d.lossless_burst)} at once, of ${count(d.lossless_peaks_per_frame)} spread over a frame`,
+  ];
 }
 
 function unrollText(unroll: Readonly<Record<string, number>>): string {

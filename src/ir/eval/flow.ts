@@ -8,6 +8,7 @@ import { affineRange } from "../affine.js";
 import { allocate, type DenseData } from "../attributes.js";
 import type { Module, Op, Value } from "../core.js";
 import { denseAttr } from "../define-op.js";
+import { readSparsify, sparsifier } from "../sparse.js";
 import { descend, readEnsemble } from "../trees.js";
 import {
   isFeatureIterator,
@@ -52,6 +53,25 @@ export function prepareFlow(module: Module): FlowProgram {
             : allocate(t.elem, elementCount(t.shape));
         buffers.set(op.result, out);
         steps.push({ op, fn: compileKernel(op), inputs: op.operands.map(source), out });
+        break;
+      }
+      case "flow.sparsify": {
+        const run = sparsifier(readSparsify(op));
+        const [payload, origin, count] = op.results.map((v) => {
+          const t = v.type as StreamType;
+          const data = allocate(t.elem, elementCount(t.shape));
+          buffers.set(v, data);
+          return data;
+        });
+        const fn: KernelFunction = ([where, x]) =>
+          run({
+            where: where as DenseData,
+            x: x as DenseData,
+            payload: payload!,
+            origin: origin!,
+            count: count!,
+          });
+        steps.push({ op, fn, inputs: op.operands.map(source), out: payload! });
         break;
       }
       case "return":

@@ -14,6 +14,7 @@ import type { Module, Op, Value } from "../core.js";
 import { lookupOp, meaningOf, type Kernel, type WideKernel } from "../define-op.js";
 import { checkWidth } from "../fixed-arith.js";
 import { formatOf } from "../nn/typing.js";
+import { at, present } from "../present.js";
 import { constantOf, fixedOf, shapeOf, valuesOfDense } from "../nn/values.js";
 import { elementCount, type FixedType, isWide, NUMBER_WIDTH, showType } from "../types.js";
 import { placeOf } from "../verify.js";
@@ -44,6 +45,7 @@ export function prepareNn(module: Module): NnProgram {
     inputs: Float64Array[];
     result: Value;
     out: Float64Array;
+    more: readonly Float64Array[];
     accept: (() => void) | undefined;
   }[] = [];
   const buffer = (v: Value): Float64Array => {
@@ -58,22 +60,27 @@ export function prepareNn(module: Module): NnProgram {
       results = op.operands.map(buffer);
       break;
     }
-    const elem = fixedOf(op.result);
-    if (elem !== undefined) checkWidth(elem, op.name);
-    const constant = constantOf(op.result);
+    const result = present(op.results[0], `a result of ${op.name}`);
+    const constant = constantOf(result);
     if (constant !== undefined) {
-      buffers.set(op.result, valuesOfDense(constant));
+      buffers.set(result, valuesOfDense(constant));
       continue;
     }
-    const out = new Float64Array(elementCount(shapeOf(op.result)));
-    buffers.set(op.result, out);
-    if (elem !== undefined && isWide(elem)) wide.set(op.result, new Array<bigint>(out.length).fill(0n));
+    const [out, ...more] = op.results.map((v) => new Float64Array(elementCount(shapeOf(v)))) as [Float64Array];
+    [out, ...more].forEach((data, i) => {
+      const v = at(op.results, i);
+      const elem = fixedOf(v);
+      if (elem !== undefined) checkWidth(elem, op.name);
+      if (elem !== undefined && isWide(elem)) wide.set(v, new Array<bigint>(data.length).fill(0n));
+      buffers.set(v, data);
+    });
     steps.push({
       kernel: kernelOf(op, wide),
       inputs: op.operands.map(buffer),
-      result: op.result,
+      result,
       out,
-      accept: acceptance(op.result, out, wide.get(op.result)),
+      more,
+      accept: acceptance(result, out, wide.get(result)),
     });
   }
   const args = func.body.args.map(buffer);
@@ -82,7 +89,7 @@ export function prepareNn(module: Module): NnProgram {
     run(inputs) {
       args.forEach((a, i) => a.set(inputs[i]!));
       for (const s of steps) {
-        s.kernel(s.inputs, s.out);
+        s.kernel(s.inputs, s.out, ...s.more);
         if (program.observe === undefined) continue;
         program.observe(s.result, s.out);
         s.accept?.();
@@ -174,7 +181,7 @@ function onNumbers(op: Op, compute: WideKernel, wide: WideValues): Kernel {
 }
 
 function tooWide(op: Op): UserError {
-  const wide = [...op.operands, op.result].map(formatOf).filter(isWide).map(showType);
+  const wide = [...op.operands, ...op.results].map(formatOf).filter(isWide).map(showType);
   const reason = `${op.name} has no form for ${wide.join(", ")}, more than ${NUMBER_WIDTH} bits`;
   return UserError.of("QU005", { what: op.loc.nodes[0] ?? op.name, reason }, placeOf(op.loc));
 }

@@ -5,7 +5,15 @@ import { denseAttr } from "../define-op.js";
 import type { Op } from "../core.js";
 import { isFx } from "../fx/index.js";
 import { at } from "../present.js";
-import { elementCount, sameType, tensor, stream } from "../types.js";
+import { elementCount, elemType, sameType, tensor, stream } from "../types.js";
+import {
+  readSparsify,
+  SPARSIFY_ATTRS,
+  SPARSIFY_OPERANDS,
+  SPARSIFY_RESULTS,
+  sparsifyResults,
+  verifySparsify,
+} from "../sparse.js";
 import { ensembleProblem } from "../trees.js";
 import { linearAccess, linearResult, readKernel } from "./kernel.js";
 
@@ -141,6 +149,28 @@ const ops: readonly OpDef[] = [
       const t = op.operand(0).type;
       return t.kind === "stream" ? [stream(t.shape, t.elem)] : [t];
     },
+  },
+  {
+    name: "flow.sparsify",
+    summary:
+      "Sends on the windows of x whose predicate is not 0, with their origins, through a queue: the border between the dense stream and a sparse one.",
+    operands: SPARSIFY_OPERANDS,
+    results: SPARSIFY_RESULTS,
+    traits: ["pure"],
+    attrs: {
+      ...SPARSIFY_ATTRS,
+      where_shape: {
+        kind: "list",
+        optional: true,
+        doc: "how the predicate's elements are numbered, in row-major order",
+      },
+      x_shape: { kind: "list", optional: true, doc: "how the elements of x are numbered, in row-major order" },
+      sym: { kind: "string", doc: "name of the Verilog module" },
+      queue: { kind: "int", optional: true, doc: "windows that can wait for whoever takes them" },
+    },
+    inferTypes: (op) =>
+      sparsifyResults(readSparsify(op), elemType(op.operand(1).type)).map((r) => stream(r.shape, r.elem)),
+    verify: verifySparsify,
   },
 ];
 

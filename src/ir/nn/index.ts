@@ -7,6 +7,7 @@ import { moveOps } from "./moves.js";
 import { pointwiseOps } from "./pointwise.js";
 import { reduceOps } from "./reduce.js";
 import { roundingOps } from "./rounding.js";
+import { sparseOps } from "./sparse.js";
 import { tableOps } from "./tables.js";
 import { treeOps } from "./trees.js";
 
@@ -20,6 +21,7 @@ export const nnOps = [
   ...reduceOps,
   ...moveOps,
   ...treeOps,
+  ...sparseOps,
 ] as const;
 
 type NnOpRecord = (typeof nnOps)[number];

@@ -6,5 +6,6 @@ export { broadcast, concat, gather, pad, reshape, slice, transpose } from "./mov
 export { abs, clip, leakyRelu, neg, rawSlope, relu } from "./pointwise.js";
 export { pool, poolWindow, reduce, softmax } from "./reduce.js";
 export { fraction, quantize, round, whole } from "./rounding.js";
+export { sparsify } from "./sparse.js";
 export { lookup, take, unary } from "./tables.js";
 export { trees, treesOf } from "./trees.js";

@@ -4,23 +4,14 @@ import type { Op } from "../../ir/core.js";
 import * as nn from "../../ir/nn/ops.js";
 import { wideRange } from "../../ir/types.js";
 import { fixedElem, type Access, type Index, type LoweringContext } from "./context.js";
+import { copyOf } from "./copy.js";
 import { gridOf, label, resultType, type Lowering } from "./elementwise.js";
 import { gridSize, gridView, indexGrids, indexRuns, type IndexGrid } from "./index-grids.js";
 import { broadcasted, reshaped, sliced, transposed, type Viewed } from "./views.js";
 
-/** Copies a view into row-major order: what a reshape needs where no strides express it. */
+/** Copies a view: what a reshape needs where no strides express it. */
 function materialize(v: Viewed, op: Op, ctx: LoweringContext): Viewed {
-  const { iterators, index } = gridOf(v.shape);
-  return ctx.kernel({
-    name: `${label(op)}_copy`,
-    loc: op.loc,
-    iterators,
-    operands: [{ of: v, index }],
-    combiner: "none",
-    result: { kind: "tensor", shape: v.shape, elem: v.elem },
-    out: index,
-    body: (_, [x]) => x!,
-  });
+  return copyOf(v, label(op), op.loc, ctx);
 }
 
 export const lowerReshape: Lowering = (op, ctx) => {

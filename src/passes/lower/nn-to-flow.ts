@@ -1,10 +1,10 @@
 /** nn -> flow: one kernel per operation; the fusion that follows merges elementwise kernels into their producers. */
 import { Block, Builder, Module, Op, type Value } from "../../ir/core.js";
-import { rowMajorStrides, stream, type TensorType } from "../../ir/types.js";
+import { stream, type TensorType } from "../../ir/types.js";
 import { CompilerBug, UserError } from "../../diagnostics/index.js";
-import { at0, along, fixedElem, LoweringContext } from "./context.js";
+import { fixedElem, LoweringContext } from "./context.js";
+import { copyOf, wholeValue } from "./copy.js";
 import { loweringOf } from "./operators.js";
-
 import { wholeView, type Viewed } from "./views.js";
 import { placeOf } from "../../ir/verify.js";
 import { tensorType } from "../../ir/nn/values.js";
@@ -68,22 +68,10 @@ function portType(arg: Value): { type: TensorType; quantizers: Op[] } {
   return { type: tensorType(first.result), quantizers: users };
 }
 
-/** Outputs leave in row-major order; a view that is not whole is copied. */
+/** Outputs leave in row-major order; a view that is not whole is copied, and so is what no kernel has made. */
 function contiguous(v: Viewed, value: Value, ctx: LoweringContext): Value {
-  const whole = v.value.type as TensorType;
-  const count = (shape: readonly number[]): number => shape.reduce((n, d) => n * d, 1);
-  const rowMajor = rowMajorStrides(v.shape).every((s, d) => v.shape[d] === 1 || s === v.strides[d]);
-  if (v.offset === 0 && rowMajor && count(whole.shape) === count(v.shape) && v.value.def?.name === "flow.kernel")
-    return v.value;
-  const index = v.shape.map((n, d) => (n === 1 ? at0 : along(`d${d}`)));
-  return ctx.kernel({
-    name: `${value.hint ?? "output"}_copy`,
-    loc: value.def?.loc ?? { nodes: [] },
-    iterators: v.shape.map((n, d) => ({ name: `d${d}`, extent: n, kind: "parallel" as const })),
-    operands: [{ of: v, index }],
-    combiner: "none",
-    result: { kind: "tensor", shape: v.shape, elem: v.elem },
-    out: index,
-    body: (_, [x]) => x!,
-  }).value;
+  const made = v.value.def?.name === "flow.kernel" || v.value.def?.name === "flow.sparsify";
+  const name = value.hint ?? "output";
+  const loc = value.def?.loc ?? { nodes: [] };
+  return made ? wholeValue(v, name, loc, ctx) : copyOf(v, name, loc, ctx).value;
 }

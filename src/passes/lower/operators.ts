@@ -35,6 +35,7 @@ import {
   lowerSub,
   lowerUnary,
 } from "./scalars.js";
+import { lowerSparsify } from "./sparsify.js";
 import { lowerTrees } from "./trees.js";
 
 export type { Lowering };
@@ -72,6 +73,7 @@ export const nnLowerings: Readonly<Record<Exclude<NnOpName, CompositeOpName>, Lo
   "nn.gather": lowerGather,
   "nn.pad": lowerPad,
   "nn.trees": (op, ctx) => lowerTrees(op, ctx, label(op)),
+  "nn.sparsify": lowerSparsify,
 };
 
 const lowerings = new Map<string, Lowering>(Object.entries(nnLowerings));

@@ -76,6 +76,7 @@ const passing: Readonly<Record<NnOpName, Passing>> = {
   "nn.gather": MOVES,
   "nn.broadcast": MOVES,
   "nn.pad": OWN,
+  "nn.sparsify": STOPS,
 };
 
 function passingOf(op: Op): Passing {

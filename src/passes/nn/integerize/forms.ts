@@ -71,6 +71,7 @@ const forms: Readonly<Record<NnOpName, Form>> = {
   "nn.gather": moved,
   "nn.broadcast": moved,
   "nn.pad": moved,
+  "nn.sparsify": none,
 };
 
 /** The integers behind the result of `op`; of operations that a program adds, views alone have such. */

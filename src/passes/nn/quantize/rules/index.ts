@@ -73,12 +73,14 @@ export const quantizeRules: Readonly<Record<NnOpName, QuantizeRule>> = {
   "nn.gather": move,
   "nn.broadcast": move,
   "nn.pad": { convert: pad, exactly: exactPad },
+  "nn.sparsify": none,
 };
 
 /** Of operations that a program adds. */
 export const roleRules: Readonly<Record<Role, QuantizeRule>> = {
   constant: none,
   composite: none,
+  sparse: none,
   view: { convert: view },
   join: { convert: concat },
   aligned: { convert: alignedAny },
