@@ -107,7 +107,7 @@ ${records.length} ONNX files of ${origins} projects and packages (of ${list.leng
 this repository), compiled with defaults and 120 s of processor time each, on generated data by one rule for all
 (\`bench/real-files-reference.py\`). Recorded on ${date}.
 
-${counts(records)}
+${counts(records)}${records.length < list.length ? " Files are measured in the order of their size and work; those that are left are the larger ones, so that the\nshare says nothing of them." : ""}
 
 - dB: signal over the squared error against ONNX Runtime, of the worst output, on samples that did not calibrate. argmax: of outputs
   that are scores, rows with their largest element at the same place; of labels, those that are equal. Which outputs these are, the compiler
