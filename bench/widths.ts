@@ -4,7 +4,7 @@
  * that do not calibrate. Cost is that of src/passes/nn/quantize/area.ts: one-bit cells of multipliers, tables and
  * registers per sample.
  *
- *   npm run bench:widths -- [--shared DIR] [--filter TEXT] [--json FILE] [--resume]
+ *   npm run bench:widths -- [--shared DIR] [--filter TEXT] [--json FILE] [--resume] [--max-macs N]
  *   npm run bench:widths -- --fires                       which rule sets how many widths of which networks
  *   npm run bench:widths -- --without tensor/light        the networks where a rule applies, with it and without
  *   npm run bench:widths -- --vary lightShare=0.003,0.03  other values of a constant
@@ -21,6 +21,7 @@ import { printModule } from "../src/ir/text/printer.js";
 import { hardwareCost } from "../src/passes/nn/quantize/area.js";
 import { WidthBudget, type Keep } from "../src/passes/nn/quantize/budget.js";
 import { buildFixed } from "../src/passes/nn/quantize/build.js";
+import { macsOf } from "../src/passes/nn/quantize/linear.js";
 import { QUANTIZE_DEFAULTS } from "../src/passes/nn/quantize/index.js";
 import { defaultPrecision, type PrecisionSpec } from "../src/passes/nn/quantize/precision.js";
 import { outputsOf, Trials } from "../src/passes/nn/quantize/trial.js";
@@ -168,6 +169,7 @@ interface Flags {
   readonly filter?: string;
   readonly json: string;
   readonly resume?: boolean;
+  readonly maxMacs?: string;
   readonly fires?: boolean;
   readonly without?: string;
   readonly vary?: string;
@@ -186,6 +188,8 @@ function compareAll(flags: Flags, list: ReturnType<typeof widthNetworks>): void 
     try {
       const network = load();
       if (network === undefined) continue;
+      const macs = network.float.func.body.ops.reduce((n, op) => n + macsOf(op), 0);
+      if (macs > Number(flags.maxMacs ?? Infinity)) continue;
       records.push(new Bench(network).compare());
     } catch (e) {
       if (!(e instanceof UserError)) throw e;
@@ -200,7 +204,7 @@ function compareAll(flags: Flags, list: ReturnType<typeof widthNetworks>): void 
 }
 
 /** What another plan does to the networks that it changes. */
-interface Change {
+export interface Change {
   readonly what: string;
   /** Networks, and those of them that change. */
   readonly networks: number;
@@ -243,7 +247,7 @@ function changes(
 }
 
 /** One line per variant. */
-function changeTable(found: readonly Change[]): string {
+export function changeTable(found: readonly Change[]): string {
   const mean = (of: readonly number[]): number => of.reduce((a, b) => a + b, 0) / Math.max(1, of.length);
   const rows = found.map(({ what, changed }) => {
     const differences = changed.flatMap(({ before, after }) =>
@@ -309,6 +313,7 @@ function main(): void {
     .option("--filter <text>", "only networks whose name contains this")
     .option("--json <file>", "write the records", join(here, "widths-results.json"))
     .option("--resume", "keep what the JSON file holds already")
+    .option("--max-macs <n>", "leave out networks of more multiply-accumulates: some of them take minutes")
     .option("--fires", "count which rule sets how many widths")
     .option("--without <rules>", "leave out rules, as tensor/light,weights/light")
     .option("--each", "every rule and every constant")

@@ -102,6 +102,22 @@ describe("structure of src", () => {
     );
     expect(wrong.map((i) => `${i.from} -> ${i.to}`)).toEqual([]);
   });
+  it("every file of backend-hls is tested at the interface of its room", () => {
+    const read = (...path: string[]): string => readFileSync(join(root, "test", "backend", ...path), "utf8");
+    // Beside test/backend/rooms/ROOM.test.ts.
+    const more: Readonly<Record<string, readonly string[]>> = {
+      kernel: ["adder-graph.test.ts"],
+      check: ["check.test.ts"],
+    };
+    const missing = files.filter((f) => {
+      const [folder, room = "", file = ""] = f.split("/");
+      if (folder !== "backend-hls" || file === "") return false;
+      const own = room === "check" ? [] : [read("rooms", `${room}.test.ts`)];
+      const tests = [...own, ...(more[room] ?? []).map((t) => read(t))];
+      return !tests.some((t) => t.includes(`backend-hls/${room}/${file.replace(/\.ts$/, ".js")}"`));
+    });
+    expect(missing).toEqual([]);
+  });
   it("has no cycles between files", () => {
     const next = new Map<string, string[]>();
     // Types vanish at run time: a cycle through them is harmless.

@@ -2,6 +2,7 @@
  * Every message that a user can get, in one table. Two letters for the area, three digits, never reused:
  * ON reading ONNX, NP data files, QU quantization, FL lowering and scheduling, TX textual IR and pass pipelines,
  * TO external tools, IO files and folders, CF configuration and command line, SE sensors and their frames.
+ * Over 400 lines, because it is one table.
  * Style: lower case, no full stop, actual values in the text; the hint says what to type.
  */
 import type { Severity } from "./index.js";
@@ -161,7 +162,7 @@ export const codes = {
   }),
   QU007: error({
     text: (p: { op: string; lacks: "fixed-point form" | "meaning" | "lowering" }) =>
-      `${p.op} cannot become hardware: it has no ${p.lacks}`,
+      `${p.op} cannot be ${p.lacks === "lowering" ? "lowered" : p.lacks === "meaning" ? "computed" : "quantized"}: it has no ${p.lacks}`,
     hint: (p) =>
       p.lacks === "lowering"
         ? "registerLowering says how it becomes kernels"

@@ -4,7 +4,7 @@ import type { Module, Value } from "../ir/core.js";
 import { prepareFlow } from "../ir/eval/flow.js";
 import { prepareNn } from "../ir/eval/nn-fixed.js";
 import { elementCount, rawRange, type FixedType, type StreamType, type TensorType } from "../ir/types.js";
-import { lookUp, elementAt } from "../diagnostics/at.js";
+import { lookUp, elementAt } from "../ir/present.js";
 import { levelOf, type Evaluator } from "../passes/pass-manager.js";
 import type { RtlDesign } from "../backend-hls/emit/flow-to-rtl.js";
 import { RTL_DESIGN } from "../backend-hls/passes.js";

@@ -1,6 +1,6 @@
 /** What a design takes: counted on its hardware, as the report counts it. */
 import { prepareVerilog } from "../backend-verilog/write-verilog.js";
-import { lookUp } from "../diagnostics/at.js";
+import { lookUp } from "../ir/present.js";
 import type { Design } from "../backend-hls/design/design.js";
 import type { Resources } from "../backend-hls/device/resources.js";
 import { lowerToRtl } from "../backend-hls/emit/flow-to-rtl.js";

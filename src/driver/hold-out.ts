@@ -4,6 +4,8 @@ import { EXACT } from "../passes/nn/integerize.js";
 import { MAX_SAMPLES, spread, type Sample } from "../passes/nn/quantize/calibrate.js";
 import { linearView, macsOf } from "../passes/nn/quantize/linear.js";
 import { roundedLayers } from "../passes/nn/quantize/quantizer.js";
+import { makesCodes } from "../ir/nn/roles.js";
+import { roleOf } from "../ir/define-op.js";
 
 export interface Split {
   readonly calibration: readonly Sample[];
@@ -64,12 +66,7 @@ export function splitByNeed(samples: readonly Sample[], float: Module): Split {
   // Nothing is chosen from samples where all numbers are the model's own.
   if (
     float.func.body.ops.every(
-      (op) =>
-        op.name === "return" ||
-        op.name === "nn.constant" ||
-        op.name === "nn.round" ||
-        op.name === "nn.lookup" ||
-        op.attrs[EXACT] === true,
+      (op) => op.name === "return" || roleOf(op) === "constant" || makesCodes(op) || op.attrs[EXACT] === true,
     )
   )
     return { ...all, heldOut: samples };

@@ -197,6 +197,6 @@ describe("matching arrays with inputs", () => {
         ],
         "d.npz",
       ),
-    ).toThrow(/b has 4 samples, the inputs before it have 2/);
+    ).toThrow(/NP005.*b has 4 samples, the inputs before it have 2/);
   });
 });

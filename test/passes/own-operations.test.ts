@@ -238,7 +238,7 @@ describe("what an operation of one's own lacks is said", () => {
 
   it("its meaning", () => {
     register("nn.dumb", { inferTypes: same });
-    expect(through("Dumb")).toThrow(/nn\.dumb cannot become hardware: it has no meaning/);
+    expect(through("Dumb")).toThrow(/nn\.dumb cannot be computed: it has no meaning/);
   });
   it("its form on fixed point", () => {
     const copy = everywhere(
@@ -247,7 +247,7 @@ describe("what an operation of one's own lacks is said", () => {
           out.set(x!),
     );
     register("nn.real", { evaluate: copy });
-    expect(through("Real")).toThrow(/nn\.real cannot become hardware: it has no fixed-point form/);
+    expect(through("Real")).toThrow(/nn\.real cannot be quantized: it has no fixed-point form/);
   });
   it("its lowering", () => {
     const copy = everywhere(
@@ -256,6 +256,6 @@ describe("what an operation of one's own lacks is said", () => {
           out.set(x!),
     );
     register("nn.soft", { evaluate: copy, inferTypes: same });
-    expect(through("Soft")).toThrow(/nn\.soft cannot become hardware: it has no lowering/);
+    expect(through("Soft")).toThrow(/nn\.soft cannot be lowered: it has no lowering/);
   });
 });

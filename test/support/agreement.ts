@@ -194,7 +194,11 @@ export async function measureQuantized(
   );
   const compared: Compared[] = [];
   // What QOperator models round on the way is part of their operators.
-  const isQdq = !model.graph!.node.some((n) => n.opType.startsWith("QLinear") || n.opType.endsWith("Integer"));
+  const isQdq = !model.graph!.node.some(
+    (n) =>
+      (n.domain !== "" && !["QuantizeLinear", "DequantizeLinear"].includes(n.opType)) ||
+      /^QLinear|Integer$/.test(n.opType),
+  );
   for (const reference of options.references.filter((r) => r !== "exact" || isQdq)) {
     const [want] = await runOnnxRuntime([{ model: bytes, samples, ...kernels(reference) }]);
     const count = new Count();

@@ -77,4 +77,20 @@ describe("verifier of the object graph", () => {
       /^after fuse: the module does not verify\n {2}t.op: %a .*\n {4}in %a = t.op\(\) : \(\) -> u8/,
     );
   });
+  it("says how many problems it does not show, if there are any", () => {
+    const wrong = (count: number): string => {
+      const { module } = small();
+      for (let i = 0; i < count; i++) module.body.append(new Op({ name: "t.op", attrs: { odd: i } }));
+      expect(findProblems(module).length).toBe(count);
+      try {
+        assertValid(module, "here");
+      } catch (e) {
+        return (e as Error).message;
+      }
+      return "";
+    };
+    expect(wrong(0)).toBe("");
+    expect(wrong(5)).not.toMatch(/and -?\d+ more/);
+    expect(wrong(7)).toMatch(/\n {2}and 2 more$/);
+  });
 });

@@ -1,4 +1,5 @@
 /** Area of a channel: its words, what chooses among them, its control. */
+import { elementAt, lookUp } from "../../ir/present.js";
 import type { FixedType } from "../../ir/types.js";
 import type { Device } from "../device/devices.js";
 import { addTo, noResources, type Resources, rounded } from "../device/resources.js";
@@ -30,10 +31,10 @@ export function channelResources(
     }
     const perLane = new Map<number, Set<string>>();
     for (let i = 0; i < plan.laneBank.length; i++) {
-      if (plan.laneBank[i]! < 0) continue;
+      if (elementAt(plan.laneBank, i) < 0) continue;
       const lane = i % plan.table.lanes;
       if (!perLane.has(lane)) perLane.set(lane, new Set());
-      perLane.get(lane)!.add(`${plan.laneBank[i]}:${plan.lanePlane[i]}`);
+      lookUp(perLane, lane, "per lane").add(`${plan.laneBank[i]}:${plan.lanePlane[i]}`);
     }
     for (const sources of perLane.values()) r.lut += muxLuts(d, sources.size) * elem.width;
     r.lut += 30;
@@ -50,7 +51,10 @@ export function channelResources(
     const sources = new Set<number>();
     for (let m = 0; m < plan.repeat; m++) {
       const i = m * plan.table.lanes + lane;
-      if (plan.tapRow[i]! >= 0) sources.add((plan.tapRow[i]! * 1024 + plan.tapColumn[i]!) * 65536 + plan.tapPlane[i]!);
+      if (elementAt(plan.tapRow, i) >= 0)
+        sources.add(
+          (elementAt(plan.tapRow, i) * 1024 + elementAt(plan.tapColumn, i)) * 65536 + elementAt(plan.tapPlane, i),
+        );
     }
     r.lut += muxLuts(d, sources.size) * elem.width;
   }

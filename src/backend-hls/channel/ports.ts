@@ -1,4 +1,5 @@
 /** How tensors cross the ports: elements per beat, and the beats that this takes. */
+import { elementAt, lastOf } from "../../ir/present.js";
 import type { Module, Value } from "../../ir/core.js";
 import { source } from "../../ir/eval/flow.js";
 import { elementCount, type StreamType } from "../../ir/types.js";
@@ -26,7 +27,7 @@ export function portWordChoices(type: StreamType): number[] {
   const choices: number[] = [1];
   let suffix = 1;
   for (let d = type.shape.length - 1; d >= 0; d--) {
-    const n = type.shape[d]!;
+    const n = elementAt(type.shape, d);
     for (let u = 2; u <= n; u++) if (n % u === 0) choices.push(suffix * u);
     suffix *= n;
   }
@@ -37,7 +38,7 @@ export function portWordChoices(type: StreamType): number[] {
 export function inputWord(type: StreamType, ii: number): number {
   const needed = Math.ceil(elementCount(type.shape) / ii);
   const choices = portWordChoices(type);
-  return choices.find((c) => c >= needed) ?? choices[choices.length - 1]!;
+  return choices.find((c) => c >= needed) ?? lastOf(choices);
 }
 
 /**

@@ -4,6 +4,7 @@
  * value of a later stage is a mistake of the planner. One that ends after the cycle does is a clock that the device
  * cannot keep, which the user hears together with the clock that it can.
  */
+import { elementAt, firstOf, lookUp, present } from "../../ir/present.js";
 import { CompilerBug, type Sink, UserError } from "../../diagnostics/index.js";
 import type { Block, Op, Value } from "../../ir/core.js";
 import { denseAttr } from "../../ir/define-op.js";
@@ -136,11 +137,11 @@ class PipelineTimes {
       const ns = Math.max(this.base, fromRam ? device.timing.memory : 0, direct);
       return { stage, low: ns, all: ns };
     };
-    operands("body").forEach((i, k) => this.times.set(body.args[k]!, arrive(i, pipeline.operandStage)));
+    operands("body").forEach((i, k) => this.times.set(elementAt(body.args, k), arrive(i, pipeline.operandStage)));
     let term: readonly Time[];
     if (products.products.kind === "adders") term = this.graphs();
     else term = [this.block(body)];
-    const termType = op.regions[0]!.terminator.operand(0).type as FixedType;
+    const termType = op.body.terminator.operand(0).type as FixedType;
     let folded = term;
     let covered = 1;
     const carry = products.products.kind === "packed" ? 1 : 0;
@@ -156,7 +157,7 @@ class PipelineTimes {
     });
     if (accumulatorLoops(spec).reductions.length > 0) {
       const { width } = spec.accType;
-      const stage = pipeline.accStage!;
+      const stage = present(pipeline.accStage, "acc stage");
       if (spec.combiner === "add") this.sum(folded, stage, width, `an accumulator of ${width} bits`, device.timing.lut);
       else
         this.logic(folded, stage, device.timing.lut + chooseDelay(device, width), `a running choice of ${width} bits`);
@@ -165,9 +166,9 @@ class PipelineTimes {
       folded = [this.sum(folded, pipeline.carryStage, spec.accType.width, `a sum of ${spec.accType.width} bits`)];
     }
     const last = folded.reduce((a, b) => (b.stage > a.stage || (b.stage === a.stage && b.all > a.all) ? b : a));
-    this.times.set(epilogue.args[0]!, last);
+    this.times.set(firstOf(epilogue.args), last);
     operands("epilogue").forEach((_, k) =>
-      this.times.set(epilogue.args[k + 1]!, { stage: last.stage, low: this.base, all: this.base }),
+      this.times.set(elementAt(epilogue.args, k + 1), { stage: last.stage, low: this.base, all: this.base }),
     );
     const result = this.block(epilogue);
     if (result.stage > pipeline.depth)
@@ -184,7 +185,7 @@ class PipelineTimes {
 
   private graphs(): readonly Time[] {
     const { spec, op, pipeline, products } = this.node;
-    const start = this.times.get(op.regions[0]!.args[0]!) ?? {
+    const start = this.times.get(firstOf(op.body.args)) ?? {
       stage: pipeline.operandStage,
       low: this.base,
       all: this.base,
@@ -204,17 +205,17 @@ class PipelineTimes {
     graph.nodes.forEach((n, i) =>
       times.push(
         this.sum(
-          [times[n.a]!, times[n.b]!],
-          stages.nodes[i]!,
+          [elementAt(times, n.a), elementAt(times, n.b)],
+          elementAt(stages.nodes, i),
           bitsOfInterval(n.range),
           `a sum of ${bitsOfInterval(n.range)} bits`,
         ),
       ),
     );
     return graph.outputs.map((o, i) => {
-      const t = o.node < 0 ? start : times[o.node]!;
+      const t = o.node < 0 ? start : elementAt(times, o.node);
       return o.node >= 0 && o.negative && negated > 0
-        ? this.sum([t], stages.outputs[i]!, negated, `a negation of ${negated} bits`)
+        ? this.sum([t], elementAt(stages.outputs, i), negated, `a negation of ${negated} bits`)
         : t;
     });
   }
@@ -223,19 +224,19 @@ class PipelineTimes {
     const { pipeline, products } = this.node;
     const { ops, result } = bodyOf(block);
     for (const o of ops) {
-      if (o === products.added) this.times.set(o.result, this.times.get(block.args[0]!)!);
+      if (o === products.added) this.times.set(o.result, lookUp(this.times, firstOf(block.args), "times"));
       else if (kindOf(o) === "constant") this.times.set(o.result, { stage: 0, low: 0, all: 0 });
       else
         this.times.set(
           o.result,
           this.operation(
             o,
-            o.operands.map((v) => this.times.get(v)!),
-            pipeline.stageOf.get(o)!,
+            o.operands.map((v) => lookUp(this.times, v, "times")),
+            lookUp(pipeline.stageOf, o, "stage of"),
           ),
         );
     }
-    return this.times.get(result)!;
+    return lookUp(this.times, result, "times");
   }
 
   private operation(o: Op, inputs: readonly Time[], stage: number): Time {
@@ -246,7 +247,9 @@ class PipelineTimes {
     if (kind === "sum") return this.sum(inputs, stage, to.width, `a sum of ${to.width} bits`);
     const product = pipeline.constantProducts.get(o);
     if (product !== undefined)
-      return this.graph(product.graph, product.stages, inputs[product.varying]!, this.node.spec.accType.width)[0]!;
+      return firstOf(
+        this.graph(product.graph, product.stages, elementAt(inputs, product.varying), this.node.spec.accType.width),
+      );
     if (kind === "product") {
       const what = `a product of ${o.operands.map((v) => (v.type as FixedType).width).join(" by ")} bits`;
       const cell = pipeline.cellOf.get(o);
@@ -266,7 +269,7 @@ class PipelineTimes {
         const all = this.note(base + limit, `the limits of ${to.width} bits`);
         return { stage: stage + 1, low: all, all };
       }
-      const t = this.at(inputs[0]!, stage, "a requantization");
+      const t = this.at(firstOf(inputs), stage, "a requantization");
       const lowest = t.low < t.all ? t.low + carryDelay(device, lowBits) : t.all;
       const all = this.note(Math.max(t.all + high, lowest + low), `a requantization to ${to.width} bits`);
       return { stage, low: all, all };

@@ -5,7 +5,7 @@ import { portScale } from "../../ir/port-scales.js";
 import type { FixedType, StreamType } from "../../ir/types.js";
 import { source } from "../../ir/eval/flow.js";
 import { CompilerBug } from "../../diagnostics/index.js";
-import { lookUp, elementAt } from "../../diagnostics/at.js";
+import { lookUp, elementAt } from "../../ir/present.js";
 import { orderOf, portReads, type ReadTable, readTable } from "../channel/access.js";
 import type { PortWords } from "../channel/ports.js";
 import type { Device } from "../device/devices.js";

@@ -2,7 +2,7 @@
  * Kernels and ports joined by realized channels: what the timeline runs. A network is made of a problem and a choice
  * for each of its links, as a whole; a change of a choice makes another network.
  */
-import { lookUp, firstOf, elementAt } from "../../diagnostics/at.js";
+import { lookUp, firstOf, elementAt } from "../../ir/present.js";
 import type { ChannelPlan } from "../channel/channel-plan.js";
 import {
   type ChannelChoice,

@@ -1,4 +1,5 @@
 /** `--axis-width`: how many elements cross a port in one beat, and what that means for the interval. */
+import { elementAt, lastOf, present } from "../../ir/present.js";
 import type { Module } from "../../ir/core.js";
 import { elementCount, type FixedType, type StreamType } from "../../ir/types.js";
 import { UserError } from "../../diagnostics/index.js";
@@ -32,9 +33,10 @@ export function parseAxisWidth(text: string): AxisWidth | undefined {
 /** @errors FL008 for a width in which a tensor cannot pass */
 export function portLimits(module: Module, axis: AxisWidth | undefined): PortLimits {
   const names = module.func.attrs["inputs"] as readonly string[];
-  const inputs = module.func.body.args.map((a, i) => ({ name: names[i]!, type: a.type as StreamType }));
+  const inputs = module.func.body.args.map((a, i) => ({ name: elementAt(names, i), type: a.type as StreamType }));
   const words = axis === undefined ? undefined : inputs.map(({ name, type }) => wordOf(name, type, axis));
-  const beatsOf = (i: number): number => Math.ceil(elementCount(inputs[i]!.type.shape) / words![i]!);
+  const beatsOf = (i: number): number =>
+    Math.ceil(elementCount(elementAt(inputs, i).type.shape) / elementAt(present(words, "words"), i));
   return {
     words,
     outputBits: axis?.unit === "bits" ? axis.count : undefined,
@@ -42,8 +44,11 @@ export function portLimits(module: Module, axis: AxisWidth | undefined): PortLim
     mustFeed: (ii) => {
       words?.forEach((word, i) => {
         if (beatsOf(i) <= ii) return;
-        const { name, type } = inputs[i]!;
-        const enough = portWordChoices(type).find((c) => Math.ceil(elementCount(type.shape) / c) <= ii)!;
+        const { name, type } = elementAt(inputs, i);
+        const enough = present(
+          portWordChoices(type).find((c) => Math.ceil(elementCount(type.shape) / c) <= ii),
+          "find",
+        );
         throw UserError.of(
           "FL007",
           { name, ii, beats: beatsOf(i), word, enough, bits: enough * (type.elem as FixedType).width },
@@ -66,7 +71,7 @@ function wordOf(name: string, type: StreamType, axis: AxisWidth): number {
     );
   }
   const fitting = choices.filter((c) => c * width <= axis.count);
-  if (fitting.length > 0) return fitting[fitting.length - 1]!;
+  if (fitting.length > 0) return lastOf(fitting);
   throw UserError.of(
     "FL008",
     { name, asked: `${axis.count} bits`, shape: type.shape.join("x"), choices: choices.join(", "), width },

@@ -20,7 +20,7 @@ import { affineExpr, affineMap, showAffineExpr, type AffineExpr } from "../../ir
 import type { Iterator, View } from "../../ir/flow/kernel.js";
 import { rowMajorStrides, ufixed, stream, type FixedType } from "../../ir/types.js";
 import { UserError } from "../../diagnostics/index.js";
-import { elementAt } from "../../diagnostics/at.js";
+import { elementAt } from "../../ir/present.js";
 import { type KernelAccess, kernelOrder, portOrder, portReads, readTable } from "../channel/access.js";
 import { findDevice } from "../device/devices.js";
 import { emissions } from "./elaborate.js";

@@ -1,4 +1,5 @@
 /** From fused kernels to a sized design: folding, output order, channels; and the search for the interval that fits. */
+import { elementAt, lookUp, present } from "../../ir/present.js";
 import { Block, Builder, type Module, type Op, type Value } from "../../ir/core.js";
 import { affineMap, affineExpr } from "../../ir/affine.js";
 import { endBody } from "../../ir/fx/index.js";
@@ -9,7 +10,6 @@ import { consumerCycles } from "../channel/channel-plan.js";
 import { beats, inputWord, outputWord, type PortWords } from "../channel/ports.js";
 import type { Device } from "../device/devices.js";
 import type { Resources } from "../device/resources.js";
-import { lookUp } from "../../diagnostics/at.js";
 import { foldKernels } from "../fold/folding.js";
 import type { FoldingRequest } from "../fold/request.js";
 import { FoldingSolver } from "../fold/solve-folding.js";
@@ -62,13 +62,13 @@ function portWords(module: Module): PortWords {
  */
 function orderOutputs(module: Module, words: PortWords, ii: number): PortWords {
   const func = module.func;
-  const wordOf = (arg: Value): number => words.inputs[func.body.args.indexOf(arg)]!;
+  const wordOf = (arg: Value): number => elementAt(words.inputs, func.body.args.indexOf(arg));
   const ret = func.body.terminator;
   const outputs = ret.operands.map((v, i) => {
-    if (words.outputs[i]! > 0) return words.outputs[i]!;
+    if (elementAt(words.outputs, i) > 0) return elementAt(words.outputs, i);
     const copy = rowMajorCopy(v, ret, ii);
     ret.setOperand(i, copy);
-    return outputWord(copy, wordOf)!;
+    return present(outputWord(copy, wordOf), "output word");
   });
   return { inputs: words.inputs, outputs };
 }

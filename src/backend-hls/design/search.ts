@@ -3,12 +3,12 @@
  * which is exact, decides which of them keeps the interval and what its latency is, and what it takes is counted on its
  * hardware.
  */
+import { present } from "../../ir/present.js";
 import { cloneModule, type Module } from "../../ir/core.js";
 import { readKernel } from "../../ir/flow/kernel.js";
 import { isFx } from "../../ir/fx/index.js";
 import { elementCount, type StreamType } from "../../ir/types.js";
 import { CompilerBug, UserError } from "../../diagnostics/index.js";
-import { required } from "../../diagnostics/at.js";
 import { knownDevices } from "../device/devices.js";
 import { equivalentLuts, type Resources } from "../device/resources.js";
 import { wholeRequest } from "../fold/folding.js";
@@ -122,7 +122,7 @@ export class DesignSearch {
             .map(([k, v]) => `${k}=${v}`)
             .join(","),
     );
-    return this.best(ii, limits) ?? this.fit(ii, DEFAULT_PRICES, limits, "quick")!;
+    return this.best(ii, limits) ?? present(this.fit(ii, DEFAULT_PRICES, limits, "quick"), "fit");
   }
 
   /** A design for an interval, quickly found; `latency` as in `Prices`. Undefined where none keeps it on the device. */
@@ -249,7 +249,9 @@ export class DesignSearch {
       if (isChosen(c)) this.noteNearest(used, limits);
       // What is short becomes dear (subgradient steps of the Lagrangian relaxation of the limits).
       const scarcity = (k: keyof Resources): number =>
-        used[k] > (limits[k] ?? Infinity) ? Math.min(8, 1.3 * (used[k] / Math.max(1, limits[k]!)) ** 1.5) : 1;
+        used[k] > (limits[k] ?? Infinity)
+          ? Math.min(8, 1.3 * (used[k] / Math.max(1, limits[k] ?? Infinity)) ** 1.5)
+          : 1;
       prices = {
         ...prices,
         lut: prices.lut * scarcity("lut"),
@@ -323,7 +325,7 @@ export class DesignSearch {
       if (reached <= ii) break;
       asked = Math.min(asked - 1, Math.floor((asked * ii) / reached));
     }
-    return required(last, `folding for ${ii} cycles`);
+    return present(last, `folding for ${ii} cycles`);
   }
 
   /**

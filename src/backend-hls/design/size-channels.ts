@@ -3,7 +3,7 @@
  * pace.
  */
 import { CompilerBug } from "../../diagnostics/index.js";
-import { lookUp, elementAt } from "../../diagnostics/at.js";
+import { lookUp, elementAt } from "../../ir/present.js";
 import { channelResources } from "../channel/channel-area.js";
 import { consumerCycles, type ChannelPlan } from "../channel/channel-plan.js";
 import { planMemory } from "../channel/memory-plan.js";

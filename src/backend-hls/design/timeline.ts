@@ -4,7 +4,7 @@
  * for cycle (docs/architecture.md, "Timing model").
  */
 import { CompilerBug } from "../../diagnostics/index.js";
-import { lookUp } from "../../diagnostics/at.js";
+import { lookUp } from "../../ir/present.js";
 import type { StreamPlan } from "../channel/stream-plan.js";
 import {
   type Channel,

@@ -3,6 +3,7 @@
  * hardware and estimates ask here, so that a memory is where it was counted. The figures are what Yosys 0.23 maps
  * memories of these sizes to (`family.ts`).
  */
+import { elementAt, firstOf } from "../../ir/present.js";
 import type { Dense } from "../../ir/attributes.js";
 import type { Device } from "./devices.js";
 
@@ -69,7 +70,7 @@ export function ramStorage(
 
 /** A read-only memory; `values` row by row, a row is a word. */
 export function romStorage(d: Device, values: Dense, registered: boolean, style?: Storage["style"]): Storage {
-  const depth = values.shape[0]!;
+  const depth = firstOf(values.shape);
   const width = (values.data.length / depth) * (values.elem as { width: number }).width;
   const { luts: lut, columns } = tableCount(d, values);
   const bram = blocks(d, depth, width);
@@ -107,7 +108,7 @@ const JOINED = 8;
 const MAX_COUNTED = 2 ** 16;
 
 function countTable(d: Device, values: Dense): TableCount {
-  const depth = values.shape[0]!;
+  const depth = firstOf(values.shape);
   const per = values.data.length / depth;
   const { width } = values.elem as { width: number };
   const size = 2 ** d.family.lutInputs;
@@ -120,7 +121,7 @@ function countTable(d: Device, values: Dense): TableCount {
     for (let b = 0; b < width; b++) {
       let column = "";
       // Bits of the two's complement.
-      for (let i = 0; i < depth; i++) column += Math.floor(values.data[i * per + k]! / 2 ** b) & 1;
+      for (let i = 0; i < depth; i++) column += Math.floor(elementAt(values.data, i * per + k) / 2 ** b) & 1;
       if (!column.includes("0") || !column.includes("1") || columns.has(column)) continue;
       columns.add(column);
       let parts = 0;

@@ -1,4 +1,5 @@
 /** Scalar bodies in hardware: fx operations as rtl, with registers where the pipeline has its stage boundaries. */
+import { elementAt, firstOf, lookUp, present } from "../../ir/present.js";
 import { CompilerBug } from "../../diagnostics/index.js";
 import type { Block, Module, Op, Value } from "../../ir/core.js";
 import { denseAttr, intAttr, strAttr } from "../../ir/define-op.js";
@@ -50,13 +51,13 @@ export class Staged {
     return new Staged(m, value, 0, true);
   }
   get value(): Value {
-    return this.later[0]!;
+    return firstOf(this.later);
   }
   atStage(stage: number): Value {
     if (this.steady) return this.value;
     if (stage < this.stage) throw new Error(`value of stage ${this.stage} used in stage ${stage}`);
     for (let s = this.later.length; s <= stage - this.stage; s++) {
-      const previous = this.later[s - 1]!;
+      const previous = elementAt(this.later, s - 1);
       this.later.push(
         isRtl(previous.def, "rtl.constant")
           ? previous
@@ -66,7 +67,7 @@ export class Staged {
             ),
       );
     }
-    return this.later[stage - this.stage]!;
+    return elementAt(this.later, stage - this.stage);
   }
   private after(value: Value, hint: string | undefined): Value {
     return this.registers === undefined ? this.m.reg(value, { hint }) : this.registers.after(value, hint);
@@ -88,7 +89,7 @@ export function emitScalarBody(
   done?: Op,
 ): Staged {
   const env = new Map<Value, Staged>();
-  block.args.forEach((a, i) => env.set(a, args[i]!));
+  block.args.forEach((a, i) => env.set(a, elementAt(args, i)));
   let cells = 0;
   const { ops, result } = bodyOf(block);
   for (const op of ops) {
@@ -98,19 +99,19 @@ export function emitScalarBody(
       continue;
     }
     if (op === done) {
-      env.set(op.result, args[0]!);
+      env.set(op.result, firstOf(args));
       continue;
     }
     const byConstant = pipeline.constantProducts.get(op);
     if (byConstant !== undefined) {
       env.set(
         op.result,
-        emitConstantProduct(m, byConstant, op, env.get(op.operand(byConstant.varying))!, `${hint}_mul`),
+        emitConstantProduct(m, byConstant, op, lookUp(env, op.operand(byConstant.varying), "env"), `${hint}_mul`),
       );
       continue;
     }
-    const stage = pipeline.stageOf.get(op)!;
-    const operands = op.operands.map((v) => env.get(v)!.atStage(stage));
+    const stage = lookUp(pipeline.stageOf, op, "stage of");
+    const operands = op.operands.map((v) => lookUp(env, v, "env").atStage(stage));
     const name = `${hint}_${op.name.slice(3)}`;
     const cell = pipeline.cellOf.get(op);
     const { value, latency } =
@@ -119,7 +120,7 @@ export function emitScalarBody(
         : emitCell(program, m, cell, op, operands, cells++ === 0 ? name : `${name}_${cells}`);
     env.set(op.result, new Staged(m, value, stage + latency, false, args[0]?.registers));
   }
-  return env.get(result)!;
+  return lookUp(env, result, "env");
 }
 
 /** A product by a multiplier block with registers inside. */
@@ -132,10 +133,16 @@ function emitCell(
   hint: string,
 ): { value: Value; latency: number } {
   const type = { kind: "bits", signed: true, width: cell.width } as const;
-  const { p } = m.instance(cellModule(program, cell), hint, { a: m.cast(x[0]!, type), b: m.cast(x[1]!, type) });
+  const { p } = m.instance(cellModule(program, cell), hint, {
+    a: m.cast(firstOf(x), type),
+    b: m.cast(elementAt(x, 1), type),
+  });
   const to = op.result.type as FixedType;
   const from = op.operands.map((v) => v.type as FixedType);
-  return { value: m.cast(m.shl(p!, to.frac - from[0]!.frac - from[1]!.frac), wires(to), hint), latency: cell.latency };
+  return {
+    value: m.cast(m.shl(present(p, "p"), to.frac - firstOf(from).frac - elementAt(from, 1).frac), wires(to), hint),
+    latency: cell.latency,
+  };
 }
 
 function intervalType(r: Interval): BitsType {
@@ -159,8 +166,8 @@ export function emitAdderGraph(
     ...graph.inputs.slice(inputs.length).map((c) => Staged.constant(m, m.constant(c.lo, intervalType(c)))),
   ];
   graph.nodes.forEach((n, i) => {
-    const stage = stages.nodes[i]!;
-    const [a, b] = [values[n.a]!.atStage(stage), values[n.b]!.atStage(stage)];
+    const stage = elementAt(stages.nodes, i);
+    const [a, b] = [elementAt(values, n.a).atStage(stage), elementAt(values, n.b).atStage(stage)];
     const t = intervalType(n.range);
     if (n.shift < 0) {
       const up = m.shl(a, -n.shift);
@@ -178,8 +185,8 @@ export function emitAdderGraph(
   });
   return graph.outputs.map((o, i) => {
     if (o.node < 0) return Staged.constant(m, m.constant(0, type));
-    const stage = stages.outputs[i]!;
-    const shifted = m.shl(values[o.node]!.atStage(stage), o.shift);
+    const stage = elementAt(stages.outputs, i);
+    const shifted = m.shl(elementAt(values, o.node).atStage(stage), o.shift);
     return new Staged(m, !o.negative ? m.cast(shifted, type) : absorbsSign ? shifted : m.neg(shifted, type), stage);
   });
 }
@@ -194,9 +201,16 @@ function emitConstantProduct(
 ): Staged {
   const to = op.result.type as FixedType;
   const from = op.operands.map((v) => v.type as FixedType);
-  const range = scaleRange(wideRange(from[varying]!), BigInt(intAttr(op.operand(1 - varying).def!, "raw")));
-  const product = emitAdderGraph(m, graph, [x], stages, wires(typeOfRange(range, 0)))[0]!;
-  return new Staged(m, m.shl(product.value, to.frac - from[0]!.frac - from[1]!.frac, wires(to), hint), product.stage);
+  const range = scaleRange(
+    wideRange(elementAt(from, varying)),
+    BigInt(intAttr(present(op.operand(1 - varying).def, "def"), "raw")),
+  );
+  const product = firstOf(emitAdderGraph(m, graph, [x], stages, wires(typeOfRange(range, 0))));
+  return new Staged(
+    m,
+    m.shl(product.value, to.frac - firstOf(from).frac - elementAt(from, 1).frac, wires(to), hint),
+    product.stage,
+  );
 }
 
 /** An operation to be built; operands of its record, with their types. */
@@ -287,7 +301,10 @@ const HARDWARE: Readonly<Record<FxComputation, (site: Site) => Built>> = {
     const raw = m.extract(s.at(0), 0, width);
     const index = signed ? m.xor(raw, m.constant(2 ** (width - 1), { kind: "bits", signed: false, width })) : raw;
     const latency = isRegisteredTable(op) ? 1 : 0;
-    return { value: m.rom(index, values, { readLatency: latency, style: s.pipeline.styleOf.get(op)!, hint }), latency };
+    return {
+      value: m.rom(index, values, { readLatency: latency, style: lookUp(s.pipeline.styleOf, op, "style of"), hint }),
+      latency,
+    };
   },
   "fx.tree": elsewhere,
 };

@@ -1,4 +1,5 @@
 /** Loop nests in hardware: counters that advance together, and static functions of where they stand. */
+import { elementAt, firstOf, lastOf, present } from "../../ir/present.js";
 import { allocate, Dense } from "../../ir/attributes.js";
 import type { Value } from "../../ir/core.js";
 import { u, type RtlModuleBuilder } from "../../ir/rtl/builder.js";
@@ -37,7 +38,7 @@ export function moduloCounter(m: RtlModuleBuilder, trips: number, enable: Value,
     value,
     last,
     // `enable` as it stands then: a forward value may have been resolved.
-    next: () => m.mux(value.def!.operand(1), moved, value, type),
+    next: () => m.mux(present(value.def, "def").operand(1), moved, value, type),
   };
 }
 
@@ -58,7 +59,7 @@ export class LoopCounters {
     const built: ModuloCounter[] = [];
     let carry = enable;
     for (let d = loops.length - 1; d >= 0; d--) {
-      const c = moduloCounter(m, loops[d]!.trips, carry, `${prefix}${loops[d]!.name}`);
+      const c = moduloCounter(m, elementAt(loops, d).trips, carry, `${prefix}${elementAt(loops, d).name}`);
       built[d] = c;
       carry = m.and(carry, c.last);
     }
@@ -70,10 +71,10 @@ export class LoopCounters {
     return this.m.all(this.counters.slice(d).map((c) => c.last));
   }
   last(d: number): Value {
-    return this.counters[d]!.last;
+    return elementAt(this.counters, d).last;
   }
   counter(d: number): ModuloCounter {
-    return this.counters[d]!;
+    return elementAt(this.counters, d);
   }
 
   /**
@@ -81,9 +82,9 @@ export class LoopCounters {
    * is a register that moves on with them: a product of counters would be the slowest path of a small design.
    */
   index(chosen: readonly number[]): { value: Value; size: number } {
-    const size = chosen.reduce((n, d) => n * this.loops[d]!.trips, 1);
+    const size = chosen.reduce((n, d) => n * elementAt(this.loops, d).trips, 1);
     if (chosen.length === 0) return { value: this.m.constant(0, u(1)), size };
-    if (chosen.length === 1) return { value: this.counters[chosen[0]!]!.value, size };
+    if (chosen.length === 1) return { value: elementAt(this.counters, firstOf(chosen)).value, size };
     let value = this.indices.get(chosen.join());
     if (value === undefined) {
       const type = u(addressWidth(size));
@@ -94,14 +95,14 @@ export class LoopCounters {
       let stride = 1;
       for (const d of [...chosen].reverse()) {
         strides.set(d, stride);
-        stride *= this.loops[d]!.trips;
+        stride *= elementAt(this.loops, d).trips;
       }
       const deltas: number[] = [];
       let back = 0;
       for (let level = 0; level <= this.loops.length; level++) {
         const d = this.loops.length - 1 - level;
         deltas.push((strides.get(d) ?? 0) - back);
-        if (d >= 0) back += (strides.get(d) ?? 0) * (this.loops[d]!.trips - 1);
+        if (d >= 0) back += (strides.get(d) ?? 0) * (elementAt(this.loops, d).trips - 1);
       }
       this.m.connect(value, this.m.add(value, this.muxByCarry(deltas, `${this.prefix}move`), type), this.enable());
     }
@@ -112,7 +113,7 @@ export class LoopCounters {
    * What the innermost counter moves on: `enable` as it stands now, as a forward value may have been resolved since.
    */
   private enable(): Value {
-    return this.counters[this.innermost()]!.value.def!.operand(1);
+    return present(elementAt(this.counters, this.innermost()).value.def, "def").operand(1);
   }
   /** The innermost loop that moves. */
   private innermost(): number {
@@ -124,7 +125,7 @@ export class LoopCounters {
     const deps: number[] = [];
     let inner = 1;
     for (let d = this.loops.length - 1; d >= 0; d--) {
-      const { trips } = this.loops[d]!;
+      const { trips } = elementAt(this.loops, d);
       let depends = false;
       for (let i = 0; i < f.length && !depends; i++) {
         const at = Math.floor(i / inner) % trips;
@@ -142,12 +143,14 @@ export class LoopCounters {
     let s = 1;
     for (let d = this.loops.length - 1; d >= 0; d--) {
       strides[d] = s;
-      s *= this.loops[d]!.trips;
+      s *= elementAt(this.loops, d).trips;
     }
     let out = [0];
     for (const d of deps)
-      out = out.flatMap((base) => Array.from({ length: this.loops[d]!.trips }, (_, k) => base + k * strides[d]!));
-    return out.map((i) => f[i]!);
+      out = out.flatMap((base) =>
+        Array.from({ length: elementAt(this.loops, d).trips }, (_, k) => base + k * elementAt(strides, d)),
+      );
+    return out.map((i) => elementAt(f, i));
   }
 
   /** Value of `f` at the present point: a constant, or a small table over the loops on which it depends. */
@@ -163,23 +166,28 @@ export class LoopCounters {
   condition(f: ArrayLike<number>, hint: string): Value {
     const deps = this.dependencies(f);
     if (deps.length <= 1) return this.lookup(f, hint);
-    const perLoop = deps.map((d) => this.loops[d]!.trips).map((n) => new Uint8Array(n));
+    const perLoop = deps.map((d) => elementAt(this.loops, d).trips).map((n) => new Uint8Array(n));
     const restricted = this.restrict(f, deps);
-    const trips = deps.map((d) => this.loops[d]!.trips);
+    const trips = deps.map((d) => elementAt(this.loops, d).trips);
     const at = (i: number): number[] => {
       const point: number[] = [];
       for (let d = trips.length - 1; d >= 0; d--) {
-        point[d] = i % trips[d]!;
-        i = Math.floor(i / trips[d]!);
+        point[d] = i % elementAt(trips, d);
+        i = Math.floor(i / elementAt(trips, d));
       }
       return point;
     };
-    restricted.forEach((v, i) => v !== 0 && at(i).forEach((p, d) => (perLoop[d]![p] = 1)));
-    const separable = restricted.every((v, i) => (v !== 0) === at(i).every((p, d) => perLoop[d]![p] === 1));
+    restricted.forEach((v, i) => v !== 0 && at(i).forEach((p, d) => (elementAt(perLoop, d)[p] = 1)));
+    const separable = restricted.every((v, i) => (v !== 0) === at(i).every((p, d) => elementAt(perLoop, d)[p] === 1));
     if (!separable) return this.lookup(f, hint);
     return this.m.all(
       deps.map((d, k) =>
-        tableLookup(this.m, this.counters[d]!.value, [...perLoop[k]!], `${hint}_${this.loops[d]!.name}`),
+        tableLookup(
+          this.m,
+          elementAt(this.counters, d).value,
+          [...elementAt(perLoop, k)],
+          `${hint}_${elementAt(this.loops, d).name}`,
+        ),
       ),
     );
   }
@@ -195,24 +203,24 @@ export class LoopCounters {
     const restricted = this.restrict(known, deps);
     if (restricted.every((v, i) => v === i)) return this.index(deps).value;
     if (restricted.length <= SMALL_TABLE) return this.ahead(known, hint);
-    const steps = Float64Array.from(f, (v, i) => f[(i + 1) % f.length]! - v);
+    const steps = Float64Array.from(f, (v, i) => elementAt(f, (i + 1) % f.length) - v);
     const deltas = this.deltasByCarry(steps);
     const type = numberType(known);
     const moves = deltas?.map((d) => d ?? 0);
     if (moves === undefined || !this.follows(f, moves, 2 ** type.width)) return this.ahead(known, hint);
-    const value = this.m.regDeclare(type, { reset: known[0]!, hint });
+    const value = this.m.regDeclare(type, { reset: firstOf(known), hint });
     this.m.connect(value, this.m.add(value, this.muxByCarry(moves, `${hint}_move`), type), this.enable());
     return value;
   }
 
   /** Whether `f` results, modulo `modulus`, from its first number and a move for each level of the carry. */
   private follows(f: ArrayLike<number>, moves: readonly number[], modulus: number): boolean {
-    let at = Number.isNaN(f[0]) ? 0 : f[0]!;
+    let at = Number.isNaN(f[0]) ? 0 : firstOf(f);
     for (let i = 0; i < f.length; i++) {
-      if (!Number.isNaN(f[i]) && (f[i]! - at) % modulus !== 0) return false;
-      at += moves[this.carryLevel(i)]!;
+      if (!Number.isNaN(f[i]) && (elementAt(f, i) - at) % modulus !== 0) return false;
+      at += elementAt(moves, this.carryLevel(i));
     }
-    return (at - (Number.isNaN(f[0]) ? 0 : f[0]!)) % modulus === 0;
+    return (at - (Number.isNaN(f[0]) ? 0 : firstOf(f))) % modulus === 0;
   }
 
   /**
@@ -221,19 +229,19 @@ export class LoopCounters {
    */
   private ahead(f: readonly number[], hint: string): Value {
     const deps = this.dependencies(f);
-    if (deps.length === 0) return this.m.constant(f[0]!, numberType(f));
+    if (deps.length === 0) return this.m.constant(firstOf(f), numberType(f));
     // What comes next follows from an index over neighbouring loops only.
-    const [first, last] = [deps[0]!, deps[deps.length - 1]!];
+    const [first, last] = [firstOf(deps), lastOf(deps)];
     const range = Array.from({ length: last - first + 1 }, (_, k) => first + k);
     const values = this.restrict(f, range);
     const next = tableLookup(
       this.m,
       this.index(range).value,
-      values.map((_, i) => values[(i + 1) % values.length]!),
+      values.map((_, i) => elementAt(values, (i + 1) % values.length)),
       `${hint}_next`,
     );
-    const value = this.m.regDeclare(numberType(values), { reset: values[0]!, hint });
-    this.m.connect(value, next, this.counters[last]!.value.def!.operand(1));
+    const value = this.m.regDeclare(numberType(values), { reset: firstOf(values), hint });
+    this.m.connect(value, next, present(elementAt(this.counters, last).value.def, "def").operand(1));
     return value;
   }
 
@@ -247,8 +255,8 @@ export class LoopCounters {
     if (deltas !== undefined) return this.deltaAhead(deltas, hint);
     const known = Array.from(steps, (v) => (Number.isNaN(v) ? 0 : v));
     const inner = this.loops.length - 1;
-    const { trips } = this.loops[inner]!;
-    const at = (trip: number): number[] => known.map((_, i) => known[i - (i % trips) + trip]!);
+    const { trips } = elementAt(this.loops, inner);
+    const at = (trip: number): number[] => known.map((_, i) => elementAt(known, i - (i % trips) + trip));
     const [body, end] = [at(0), at(trips - 1)];
     const onlyEnd = trips > 2 && known.every((v, i) => v === (i % trips === trips - 1 ? end : body)[i]);
     if (!onlyEnd) return this.ahead(known, hint);
@@ -260,7 +268,7 @@ export class LoopCounters {
     let level = 0;
     let inner = 1;
     for (let d = this.loops.length - 1; d >= 0; d--) {
-      const { trips } = this.loops[d]!;
+      const { trips } = elementAt(this.loops, d);
       if (Math.floor(i / inner) % trips !== trips - 1) break;
       level++;
       inner *= trips;
@@ -276,8 +284,8 @@ export class LoopCounters {
     for (let i = 0; i < steps.length; i++) {
       if (Number.isNaN(steps[i])) continue;
       const level = this.carryLevel(i);
-      deltas[level] ??= steps[i]!;
-      if (deltas[level] !== steps[i]!) return undefined;
+      deltas[level] ??= elementAt(steps, i);
+      if (deltas[level] !== elementAt(steps, i)) return undefined;
     }
     return deltas;
   }
@@ -295,9 +303,9 @@ export class LoopCounters {
   private lastNext(d: number): Value {
     // One step before, the innermost of them is one trip away, and the others are there.
     const inner = this.innermost();
-    const { trips } = this.loops[inner]!;
+    const { trips } = elementAt(this.loops, inner);
     const others = this.counters.slice(d, inner).map((c) => c.last);
-    return this.m.all([...others, this.m.eq(this.counters[inner]!.value, this.m.constant(trips - 2))]);
+    return this.m.all([...others, this.m.eq(elementAt(this.counters, inner).value, this.m.constant(trips - 2))]);
   }
 
   /** `deltas[k]` where the k innermost loops are at their last trip and the next one is not; `last` tells. */
@@ -334,7 +342,7 @@ function numberType(values: readonly number[]): BitsType {
 /** `values[index]` by logic; a constant where all are equal. */
 export function tableLookup(m: RtlModuleBuilder, index: Value, values: readonly number[], hint: string): Value {
   const type = numberType(values);
-  if (values.every((v) => v === values[0])) return m.constant(values[0]!, type);
+  if (values.every((v) => v === values[0])) return m.constant(firstOf(values), type);
   const elem = fixed(type.width, 0, type.signed);
   const data = allocate(elem, values.length);
   data.set(values);
@@ -344,13 +352,13 @@ export function tableLookup(m: RtlModuleBuilder, index: Value, values: readonly 
 /** The least number of a list; lists of all steps are too long to be arguments of Math.min. */
 export function least(values: ArrayLike<number>): number {
   let m = Infinity;
-  for (let i = 0; i < values.length; i++) m = Math.min(m, values[i]!);
+  for (let i = 0; i < values.length; i++) m = Math.min(m, elementAt(values, i));
   return m;
 }
 
 /** The largest number of a list, likewise. */
 export function largest(values: ArrayLike<number>): number {
   let m = -Infinity;
-  for (let i = 0; i < values.length; i++) m = Math.max(m, values[i]!);
+  for (let i = 0; i < values.length; i++) m = Math.max(m, elementAt(values, i));
   return m;
 }

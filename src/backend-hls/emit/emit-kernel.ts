@@ -1,3 +1,11 @@
+/**
+ * RTL of a kernel: the step control, the operand registers, the weights in order of use, and one lane per output that
+ * is computed side by side. Lanes that do the same are one module.
+ *
+ * Ports: per input channel `<c>_valid` and `<c>_data` in; per channel that must have room `<c>_space` in; out `fire`
+ * (body operands are taken), `emit` (epilogue operands are taken, results are reserved), `push` and `result`.
+ */
+import { present } from "../../ir/present.js";
 import type { Module, Op, Value } from "../../ir/core.js";
 import { loopNest } from "../../ir/flow/kernel.js";
 import { RtlModuleBuilder, u, type Port } from "../../ir/rtl/builder.js";
@@ -54,14 +62,23 @@ export function emitKernel(module: Module, name: string, node: PlannedKernel, de
   const { reductions, inner } = accumulatorLoops(spec);
   const control = new Map<string, Staged>();
   if (reductions.length > 0) {
-    const accStage = pipeline.accStage!;
+    const accStage = present(pipeline.accStage, "acc stage");
     const firstOf = nest.flatMap((l, d) =>
       l.kind === "reduction" ? [m.eq(counters.index([d]).value, m.constant(0))] : [],
     );
     control.set("first", new Staged(m, m.delay(m.all(firstOf, "first"), accStage, { hint: "first" }), accStage));
     control.set("accumulate", new Staged(m, m.delay(fired, accStage, { reset: 0, hint: "accumulate" }), accStage));
     if (inner.length > 0) {
-      const index = counters.index(inner.map((l) => nest.indexOf(nest.find((n) => n.index === l.index)!)));
+      const index = counters.index(
+        inner.map((l) =>
+          nest.indexOf(
+            present(
+              nest.find((n) => n.index === l.index),
+              "find",
+            ),
+          ),
+        ),
+      );
       control.set("slot", new Staged(m, m.delay(index.value, accStage, { hint: "slot" }), accStage));
     }
   }
@@ -86,7 +103,7 @@ export function emitKernel(module: Module, name: string, node: PlannedKernel, de
     const values: Record<string, Value> = { ...inputs };
     for (const [k, v] of control) values[k] = v.value;
     const out = m.instance(unitModule, `lane_${n}`, values);
-    unit.outputs.forEach((o, k) => (results[o] = out[resultName(unit, k)]!));
+    unit.outputs.forEach((o, k) => (results[o] = present(out[resultName(unit, k)], "result")));
   });
   return m.finish({
     fire: fired,

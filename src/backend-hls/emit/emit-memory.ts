@@ -2,6 +2,7 @@
  * RTL of a banked memory channel (see memory-plan.ts). The data of a step leave one cycle after `take`, as a block RAM
  * gives them; banks of one word per sample are registers.
  */
+import { elementAt, firstOf, lastOf } from "../../ir/present.js";
 import type { Module, Op, Value } from "../../ir/core.js";
 import { RtlModuleBuilder, u } from "../../ir/rtl/builder.js";
 import { addressWidth } from "../../ir/rtl/semantics.js";
@@ -29,12 +30,12 @@ export function emitMemory(module: Module, name: string, channel: Channel, plan:
 
   const needSteps = Int32Array.from(
     plan.need,
-    (n, i) => (i + 1 < plan.need.length ? plan.need[i + 1]! : plan.need[0]! + plan.words) - n,
+    (n, i) => (i + 1 < plan.need.length ? elementAt(plan.need, i + 1) : firstOf(plan.need) + plan.words) - n,
   );
   const lead = balance(
     m,
-    { lo: -Math.max(plan.need[0]!, largest(needSteps)), hi: channel.capacity },
-    -plan.need[0]!,
+    { lo: -Math.max(firstOf(plan.need), largest(needSteps)), hi: channel.capacity },
+    -firstOf(plan.need),
     push,
     fallBetweenSteps(needSteps, "need_step", (f, hint) => steps.byCarry(f, hint)),
     take,
@@ -44,7 +45,7 @@ export function emitMemory(module: Module, name: string, channel: Channel, plan:
   // Words that no step reads are released before they arrive, so the balance may go below zero.
   const occupied = balance(
     m,
-    { lo: Math.min(0, plan.need[plan.need.length - 1]! - plan.words), hi: channel.capacity },
+    { lo: Math.min(0, lastOf(plan.need) - plan.words), hi: channel.capacity },
     0,
     reserve,
     { by: m.constant(plan.words), less: m.constant(plan.words - 1) },
@@ -83,22 +84,25 @@ export function emitMemory(module: Module, name: string, channel: Channel, plan:
     let fallback = -1;
     for (let s = 0; s < count; s++) {
       const i = s * lanes + lane;
-      inside[s] = element[i]! >= 0 ? 1 : 0;
-      source[s] = plan.laneBank[i]! < 0 ? -1 : plan.laneBank[i]! * 65536 + plan.lanePlane[i]!;
-      if (fallback < 0) fallback = source[s]!;
+      inside[s] = elementAt(element, i) >= 0 ? 1 : 0;
+      source[s] =
+        elementAt(plan.laneBank, i) < 0 ? -1 : elementAt(plan.laneBank, i) * 65536 + elementAt(plan.lanePlane, i);
+      if (fallback < 0) fallback = elementAt(source, s);
     }
     if (fallback < 0) {
       packed.push(padValue);
       continue;
     }
-    for (let s = 0; s < count; s++) if (source[s]! < 0) source[s] = fallback;
+    for (let s = 0; s < count; s++) if (elementAt(source, s) < 0) source[s] = fallback;
     const deps = steps.dependencies(source);
     const choices = steps
       .restrict(source, deps)
-      .map((src) => m.extract(banks[Math.floor(src / 65536)]!, (src % 65536) * elem.width, elem.width, elem.signed));
+      .map((src) =>
+        m.extract(elementAt(banks, Math.floor(src / 65536)), (src % 65536) * elem.width, elem.width, elem.signed),
+      );
     let value =
       choices.length === 1
-        ? choices[0]!
+        ? firstOf(choices)
         : m.select(m.reg(steps.index(deps).value, { hint: "bank_select" }), choices, elem);
     if (inside.includes(0)) {
       const key = Buffer.from(inside).toString("latin1");
@@ -131,7 +135,7 @@ function emitBank(p: BankPorts, bank: Bank, index: number): Value {
   const data = m.concat([...bank.planes].reverse().map((plane) => m.extract(p.pushData, plane * p.elem, p.elem)));
   if (bank.words.length === 1) {
     const mine =
-      p.plan.words === 1 ? p.push : m.and(p.push, m.eq(p.writes.counter(0).value, m.constant(bank.words[0]!)));
+      p.plan.words === 1 ? p.push : m.and(p.push, m.eq(p.writes.counter(0).value, m.constant(firstOf(bank.words))));
     const held = Array.from({ length: slots }, (_, k) =>
       m.reg(data, {
         enable: slots === 1 ? mine : m.and(mine, m.eq(p.writeSlot, m.constant(k))),
@@ -155,17 +159,19 @@ function emitBank(p: BankPorts, bank: Bank, index: number): Value {
   );
   const within = (slot: Value, at: Value): Value => (slots === 1 ? at : m.concat([slot, m.cast(at, u(depthBits))]));
   const depth = bankDepth(bank.words.length, slots);
-  return m.memory({
-    depth,
-    word: u(bank.planes.length * p.elem),
-    waddr: within(p.writeSlot, position),
-    wdata: data,
-    wen,
-    raddr: [within(p.readSlot, read)],
-    readLatency: 1,
-    style: ramStorage(p.device, depth, bank.planes.length * p.elem, true).style,
-    // A step waits until its words have been written, and words are written over only once they have been released.
-    disjoint: true,
-    hint: `bank_${index}`,
-  })[0]!;
+  return firstOf(
+    m.memory({
+      depth,
+      word: u(bank.planes.length * p.elem),
+      waddr: within(p.writeSlot, position),
+      wdata: data,
+      wen,
+      raddr: [within(p.readSlot, read)],
+      readLatency: 1,
+      style: ramStorage(p.device, depth, bank.planes.length * p.elem, true).style,
+      // A step waits until its words have been written, and words are written over only once they have been released.
+      disjoint: true,
+      hint: `bank_${index}`,
+    }),
+  );
 }

@@ -2,6 +2,7 @@
  * Where a kernel has its operands from: registers behind its channels, weights in the order of use, pairs of numbers for
  * packed products.
  */
+import { elementAt, firstOf, lookUp, present } from "../../ir/present.js";
 import { Dense, allocate } from "../../ir/attributes.js";
 import type { Value } from "../../ir/core.js";
 import { type RtlModuleBuilder, s, u } from "../../ir/rtl/builder.js";
@@ -32,7 +33,7 @@ export function operandLanes(
   counters: LoopCounters,
 ): OperandLanes {
   const { spec, pipeline, products } = node;
-  const operand = spec.operands[i]!;
+  const operand = elementAt(spec.operands, i);
   const pairs =
     products.products.kind === "packed" && products.products.packed === i ? new PairedLanes(node) : undefined;
   const target = operand.phase === "body" ? pipeline.operandStage : pipeline.folded.stage;
@@ -60,7 +61,7 @@ export function operandLanes(
     };
   }
   const k = node.inputs.findIndex((c) => c.operand === i);
-  const channel = node.inputs[k]!;
+  const channel = elementAt(node.inputs, k);
   const data = m.input(`in${k}_data`);
   // A memory's data come a cycle after the step; a stream's come with it and are registered here, unless they come
   // straight from another kernel or from a port.
@@ -88,7 +89,11 @@ function numbersOf(m: RtlModuleBuilder, table: WeightTable): Pick<OperandLanes, 
   const { width } = table.elem;
   return {
     lanes: (numbers) =>
-      m.concat(numbers.map((n) => m.constant(BigInt.asUintN(width, BigInt(table.rows[0]![n]!)), u(width))).reverse()),
+      m.concat(
+        numbers
+          .map((n) => m.constant(BigInt.asUintN(width, BigInt(elementAt(firstOf(table.rows), n))), u(width)))
+          .reverse(),
+      ),
   };
 }
 
@@ -115,12 +120,12 @@ class PairedLanes {
         this.pairs.push(pair);
       }
     }
-    this.elem = (node.spec.operands[products.packed]!.value.type as { elem: FixedType }).elem;
+    this.elem = (elementAt(node.spec.operands, products.packed).value.type as { elem: FixedType }).elem;
     this.upper = upperBits(this.elem);
     this.width = this.upper + this.elem.width;
   }
   position(pair: readonly [number, number]): number {
-    return this.positions.get(pair.join())!;
+    return lookUp(this.positions, pair.join(), "positions");
   }
   words(table: WeightTable): Dense {
     const elem: FixedType = { kind: "fixed", signed: this.elem.signed, width: this.width, frac: 0 };
@@ -128,8 +133,8 @@ class PairedLanes {
     const below = 2 ** this.elem.width;
     table.rows.forEach((row, r) =>
       this.pairs.forEach(([low, high], p) => {
-        const b = row[low]!;
-        data[r * this.pairs.length + p] = (row[high]! - (b < 0 ? 1 : 0)) * below + (b < 0 ? b + below : b);
+        const b = elementAt(row, low);
+        data[r * this.pairs.length + p] = (elementAt(row, high) - (b < 0 ? 1 : 0)) * below + (b < 0 ? b + below : b);
       }),
     );
     return new Dense([table.rows.length, this.pairs.length], elem, data);
@@ -152,9 +157,11 @@ export function upperBits(elem: FixedType): number {
 
 /** Lanes of the packed operand that the two outputs of a unit multiply, lower first, term by term. */
 export function unitPairs(unit: Unit, packing: Packing): (readonly [number, number])[] {
-  const reads = unit.reads[packing.packed]!;
-  const [low, high] = unit.index[packing.packed]!;
-  return low!.map((n, t) => [reads[n]!, reads[high![t]!]!] as const);
+  const reads = elementAt(unit.reads, packing.packed);
+  const [low, high] = elementAt(unit.index, packing.packed);
+  return present(low, "low").map(
+    (n, t) => [elementAt(reads, n), elementAt(reads, elementAt(present(high, "high"), t))] as const,
+  );
 }
 
 /** Lanes `numbers` of a bundle, first lowest; runs of neighbours are taken in one piece. */
@@ -162,8 +169,8 @@ function gather(m: RtlModuleBuilder, packed: Value, numbers: readonly number[], 
   const pieces: Value[] = [];
   for (let i = 0; i < numbers.length; ) {
     let n = 1;
-    while (i + n < numbers.length && numbers[i + n] === numbers[i]! + n) n++;
-    pieces.push(m.extract(packed, numbers[i]! * width, n * width));
+    while (i + n < numbers.length && numbers[i + n] === elementAt(numbers, i) + n) n++;
+    pieces.push(m.extract(packed, elementAt(numbers, i) * width, n * width));
     i += n;
   }
   return m.concat(pieces.reverse());

@@ -5,6 +5,7 @@
  * consumer fires) in; `space`, `valid` and `data` (the lanes of a step, lane 0 lowest) out. The data of a stream are
  * valid with `valid`.
  */
+import { elementAt, firstOf, present } from "../../ir/present.js";
 import type { Module, Op, Value } from "../../ir/core.js";
 import { RtlModuleBuilder, u } from "../../ir/rtl/builder.js";
 import { addressWidth } from "../../ir/rtl/semantics.js";
@@ -33,10 +34,10 @@ export function emitStream(module: Module, name: string, channel: Channel, plan:
   // is taken, or, where windows are held, when it is copied; from then on the gap to the one after it counts.
   const finished = m.and(take, steps.lastFrom(outerCount), "group_done");
   const gapSteps = fetchGaps(plan);
-  const maxGap = Math.max(plan.ready[0]! + 1, largest(gapSteps));
+  const maxGap = Math.max(firstOf(plan.ready) + 1, largest(gapSteps));
   const shiftLater = m.forward(u(1), "shift");
   const gapType = u(addressWidth(maxGap + 1));
-  const gap = m.regDeclare(gapType, { reset: plan.ready[0]! + 1, hint: "gap" });
+  const gap = m.regDeclare(gapType, { reset: firstOf(plan.ready) + 1, hint: "gap" });
   const complete = m.regDeclare(u(1), { reset: 0, hint: "window_complete" });
   let valid = complete;
   let leaves = finished;
@@ -56,7 +57,7 @@ export function emitStream(module: Module, name: string, channel: Channel, plan:
   } else {
     // Only the last step of a group moves on.
     const perStep = Float64Array.from({ length: plan.table.steps }, (_, i) =>
-      i % plan.repeat === plan.repeat - 1 ? gapSteps[Math.floor(i / plan.repeat)]! : NaN,
+      i % plan.repeat === plan.repeat - 1 ? elementAt(gapSteps, Math.floor(i / plan.repeat)) : NaN,
     );
     nextGap = steps.byCarry(perStep, "next_gap");
   }
@@ -95,26 +96,29 @@ export function emitStream(module: Module, name: string, channel: Channel, plan:
     const flush = m.and(shiftLater, m.not(fetchLater));
     const flag = m.regDeclare(u(1), { reset: 0, hint: "flushing" });
     const counter = moduloCounter(m, plan.flushes, flush, "flushed");
-    const sampleDone = m.and(rowDone!, visit!.last);
+    const sampleDone = m.and(present(rowDone, "row done"), present(visit, "visit").last);
     const flushed = merged === undefined ? m.and(flush, counter.last) : shiftLater;
     m.connect(flag, m.or(sampleDone, m.and(flag, m.not(flushed))));
     if (merged !== undefined) m.connect(merged, m.or(m.and(flag, fetchLater), m.and(merged, m.not(leaves))));
     flushing = flag;
   }
   const at = (values: ArrayLike<number>, hint: string): Value =>
-    fetches?.byCarry(values, hint) ?? m.constant(values[0]!);
+    fetches?.byCarry(values, hint) ?? m.constant(firstOf(values));
   const needStep = Int32Array.from(
     { length: plan.fetches },
-    (_, f) => (f + 1 < plan.fetches ? plan.need[f + 1]! : plan.need[0]! + plan.words) - plan.need[f]!,
+    (_, f) =>
+      (f + 1 < plan.fetches ? elementAt(plan.need, f + 1) : firstOf(plan.need) + plan.words) - elementAt(plan.need, f),
   );
   const releaseStep = Int32Array.from(
     { length: plan.fetches },
-    (_, f) => (f + 1 === plan.fetches ? plan.words : plan.release[f]!) - (f === 0 ? 0 : plan.release[f - 1]!),
+    (_, f) =>
+      (f + 1 === plan.fetches ? plan.words : elementAt(plan.release, f)) -
+      (f === 0 ? 0 : elementAt(plan.release, f - 1)),
   );
   const lead = balance(
     m,
-    { lo: -Math.max(largest(needStep), plan.need[0]!), hi: channel.capacity },
-    -plan.need[0]!,
+    { lo: -Math.max(largest(needStep), firstOf(plan.need)), hi: channel.capacity },
+    -firstOf(plan.need),
     channel.deep ? m.reg(push, { reset: 0, hint: "pushed" }) : push,
     fallBetweenSteps(needStep, "need_step", at),
     fetchLater,
@@ -132,7 +136,7 @@ export function emitStream(module: Module, name: string, channel: Channel, plan:
   // Rows that no window reads are released before they arrive, so the balance may go below zero.
   const ahead = Math.min(
     0,
-    least(plan.need.map((n, f) => n - (f + 1 === plan.fetches ? plan.words : plan.release[f]!))),
+    least(plan.need.map((n, f) => n - (f + 1 === plan.fetches ? plan.words : elementAt(plan.release, f)))),
   );
   const occupied = balance(
     m,
@@ -148,17 +152,26 @@ export function emitStream(module: Module, name: string, channel: Channel, plan:
   // Ring memory: one bank, or one bank per row.
   const fetchedRows =
     plan.rows > 1
-      ? rowRing(m, channel, plan, push, pushData, column!, rowDone!, visit!)
+      ? rowRing(
+          m,
+          channel,
+          plan,
+          push,
+          pushData,
+          present(column, "column"),
+          present(rowDone, "row done"),
+          present(visit, "visit"),
+        )
       : [wordRing(m, channel, word, push, pushData, fetch)];
-  if (channel.through) fetchedRows[0] = m.mux(inRing, fetchedRows[0]!, pushData, word);
+  if (channel.through) fetchedRows[0] = m.mux(inRing, firstOf(fetchedRows), pushData, word);
 
   // Taps: row r, column c; column 0 is the newest.
   const depth = new Int32Array(plan.rows).fill(0);
-  plan.tapRow.forEach((r, i) => r >= 0 && (depth[r] = Math.max(depth[r]!, plan.tapColumn[i]! + 1)));
+  plan.tapRow.forEach((r, i) => r >= 0 && (depth[r] = Math.max(elementAt(depth, r), elementAt(plan.tapColumn, i) + 1)));
   const taps = fetchedRows.map((data, r) => {
     const row: Value[] = [];
-    for (let c = 0; c < depth[r]!; c++)
-      row.push(m.reg(c === 0 ? data : row[c - 1]!, { enable: shift, hint: `tap_${r}_${c}` }));
+    for (let c = 0; c < elementAt(depth, r); c++)
+      row.push(m.reg(c === 0 ? data : elementAt(row, c - 1), { enable: shift, hint: `tap_${r}_${c}` }));
     return row;
   });
   const windows = plan.held
@@ -183,16 +196,18 @@ function ringMemory(
   hint: string,
 ): Value {
   const raddr = [channel.deep ? read.next() : read.value];
-  return m.memory({
-    depth,
-    word,
-    ...write,
-    raddr,
-    readLatency: channel.deep ? 1 : 0,
-    style: channel.deep ? "block" : "distributed",
-    disjoint: channel.deep,
-    hint,
-  })[0]!;
+  return firstOf(
+    m.memory({
+      depth,
+      word,
+      ...write,
+      raddr,
+      readLatency: channel.deep ? 1 : 0,
+      style: channel.deep ? "block" : "distributed",
+      disjoint: channel.deep,
+      hint,
+    }),
+  );
 }
 
 /** A ring of words: the word that the next fetch takes. */
@@ -256,7 +271,7 @@ function rowRing(
   return Array.from({ length: plan.rows }, (_, r) =>
     m.select(
       top,
-      Array.from({ length: banks }, (_, b) => read[mod(b + r)]!),
+      Array.from({ length: banks }, (_, b) => elementAt(read, mod(b + r))),
       word,
       `column_${r}`,
     ),
@@ -282,9 +297,9 @@ function emitLanes(
     // Source of each inner step; a step that only ever pads may read anything.
     const sourceAt = (k: number): number => {
       const i = k * lanes + lane;
-      return plan.tapRow[i]! < 0 || plan.tapPlane[i]! < 0
+      return elementAt(plan.tapRow, i) < 0 || elementAt(plan.tapPlane, i) < 0
         ? -1
-        : (plan.tapRow[i]! * 4096 + plan.tapColumn[i]!) * 65536 + plan.tapPlane[i]!;
+        : (elementAt(plan.tapRow, i) * 4096 + elementAt(plan.tapColumn, i)) * 65536 + elementAt(plan.tapPlane, i);
     };
     let fallback = -1;
     for (let k = 0; k < plan.repeat && fallback < 0; k++) fallback = sourceAt(k);
@@ -299,15 +314,20 @@ function emitLanes(
     const read = (src: number): Value => {
       const plane = src % 65536;
       const tap = Math.floor(src / 65536);
-      return m.extract(taps[Math.floor(tap / 4096)]![tap % 4096]!, plane * elem.width, elem.width, elem.signed);
+      return m.extract(
+        elementAt(elementAt(taps, Math.floor(tap / 4096)), tap % 4096),
+        plane * elem.width,
+        elem.width,
+        elem.signed,
+      );
     };
     const deps = steps.dependencies(inner);
     const choices = steps.restrict(inner, deps).map(read);
-    let value = choices.length === 1 ? choices[0]! : m.select(steps.index(deps).value, choices, elem);
+    let value = choices.length === 1 ? firstOf(choices) : m.select(steps.index(deps).value, choices, elem);
     const inside = new Uint8Array(plan.table.steps);
     let padded = false;
     for (let i = 0; i < outer * plan.repeat; i++) {
-      inside[i] = element[i * lanes + lane]! >= 0 ? 1 : 0;
+      inside[i] = elementAt(element, i * lanes + lane) >= 0 ? 1 : 0;
       if (inside[i] === 0) padded = true;
     }
     if (padded) {

@@ -1,3 +1,5 @@
+/** Sums and extremes over the terms of an output: the tree over lanes, the accumulator over steps, carries on the way. */
+import { elementAt, firstOf, present } from "../../ir/present.js";
 import type { Value } from "../../ir/core.js";
 import type { KernelSpec } from "../../ir/flow/kernel.js";
 import { type RtlModuleBuilder, u } from "../../ir/rtl/builder.js";
@@ -37,7 +39,7 @@ export function reduceTree(
     const type = wires(spec.combiner === "add" ? sumType(termType, covered, spec.accType) : spec.accType);
     const next: PartialSum[] = [];
     for (let i = 0; i < level.length; i += 2) {
-      const [p, q] = [level[i]!, level[i + 1]];
+      const [p, q] = [elementAt(level, i), level[i + 1]];
       if (q === undefined) {
         next.push(p);
         continue;
@@ -56,13 +58,13 @@ export function reduceTree(
     }
     level = next;
   }
-  return level[0]!;
+  return firstOf(level);
 }
 
 /** The folded value of a kernel without accumulator: takes up the last carry. */
 export function settle(m: RtlModuleBuilder, spec: KernelSpec, pipeline: Pipeline, sum: PartialSum): Staged {
   if (sum.carry === undefined) return sum.value;
-  const stage = pipeline.carryStage!;
+  const stage = present(pipeline.carryStage, "carry stage");
   return new Staged(m, m.add(sum.value.atStage(stage), sum.carry.atStage(stage), wires(spec.accType)), stage);
 }
 
@@ -74,7 +76,7 @@ export function accumulate(
   term: PartialSum,
   accumulators: number,
 ): Staged {
-  const stage = pipeline.accStage!;
+  const stage = present(pipeline.accStage, "acc stage");
   const type = wires(spec.accType);
   const x = m.cast(term.value.atStage(stage), type);
   const [first, enable] = [m.input("first"), m.input("accumulate")];
@@ -90,17 +92,19 @@ export function accumulate(
   }
   const slot = m.input("slot");
   const next = m.forward(type, "folded");
-  const held = m.memory({
-    depth: accumulators,
-    word: type,
-    waddr: slot,
-    wdata: next,
-    wen: enable,
-    raddr: [slot],
-    readLatency: 0,
-    style: "distributed",
-    hint: "accumulators",
-  })[0]!;
+  const held = firstOf(
+    m.memory({
+      depth: accumulators,
+      word: type,
+      waddr: slot,
+      wdata: next,
+      wen: enable,
+      raddr: [slot],
+      readLatency: 0,
+      style: "distributed",
+      hint: "accumulators",
+    }),
+  );
   const value = fold(held);
   m.resolve(next, value);
   return new Staged(m, m.reg(value, { hint: "accumulated" }), stage + 1);

@@ -1,4 +1,5 @@
 /** RTL of an ensemble of trees: see decisions.ts for the two forms. */
+import { elementAt, firstOf, lookUp, present } from "../../ir/present.js";
 import { allocate, Dense } from "../../ir/attributes.js";
 import type { Value } from "../../ir/core.js";
 import { u, type RtlModuleBuilder } from "../../ir/rtl/builder.js";
@@ -37,23 +38,25 @@ export function emitTrees(
   numbers: readonly (readonly TreeNumber[])[],
 ): Staged[][] {
   const { spec, op } = node;
-  const term = op.regions[0]!.terminator.operand(0).type as FixedType;
+  const term = op.body.terminator.operand(0).type as FixedType;
   if (hasFixedTrees(spec)) {
     const trees = new FixedTrees(m, device, node, features, term);
-    return unit.constants.get(1)!.map((terms, o) => terms.map((tree) => trees.value(tree, unit.columns![o]!)));
+    return lookUp(unit.constants, 1, "constants").map((terms, o) =>
+      terms.map((tree) => trees.value(tree, elementAt(present(unit.columns, "columns"), o))),
+    );
   }
   const walks = new WalkedTrees(m, device, node, features, term);
-  return numbers.map((terms, o) => terms.map((n) => walks.value(n, unit.columns![o]!)));
+  return numbers.map((terms, o) => terms.map((n) => walks.value(n, elementAt(present(unit.columns, "columns"), o))));
 }
 
 function elemOf(node: PlannedKernel): FixedType {
-  return (node.spec.operands[0]!.value.type as { elem: FixedType }).elem;
+  return (firstOf(node.spec.operands).value.type as { elem: FixedType }).elem;
 }
 
 /** Values of the given leaves in one column, as a table. */
 function valuesOf(e: Ensemble, leaves: readonly number[], column: number, term: FixedType): Dense {
   const data = allocate(term, leaves.length);
-  leaves.forEach((l, i) => (data[i] = e.values[l * e.outputs + column]!));
+  leaves.forEach((l, i) => (data[i] = elementAt(e.values, l * e.outputs + column)));
   return new Dense([leaves.length, 1], term, data);
 }
 
@@ -84,23 +87,28 @@ class FixedTrees {
   value(tree: number, column: number): Staged {
     const key = `${tree}:${column}`;
     let found = this.done.get(key);
-    if (found === undefined) this.done.set(key, (found = this.leafValue(this.e.roots[tree]!, column)));
+    if (found === undefined) this.done.set(key, (found = this.leafValue(elementAt(this.e.roots, tree), column)));
     return found;
   }
 
   private leafValue(root: number, column: number): Staged {
-    const { leaf } = this.node.pipeline.decisions!;
+    const { leaf } = present(this.node.pipeline.decisions, "decisions");
     const { leaves, index } = this.codeOf(root);
     const values = valuesOf(this.e, leaves, column, this.term);
     const type = wires(this.term);
     if (index === undefined || values.data.every((v) => v === values.data[0]))
-      return Staged.constant(this.m, this.m.constant(values.data[0]!, type));
+      return Staged.constant(this.m, this.m.constant(firstOf(values.data), type));
     const at = index.atStage(leaf);
     // Trees of two leaves choose; others look up.
     if (leaves.length === 2)
       return new Staged(
         this.m,
-        this.m.mux(at, this.m.constant(values.data[1]!, type), this.m.constant(values.data[0]!, type), type),
+        this.m.mux(
+          at,
+          this.m.constant(elementAt(values.data, 1), type),
+          this.m.constant(firstOf(values.data), type),
+          type,
+        ),
         leaf,
       );
     const word = this.m.rom(at, values, {
@@ -127,8 +135,8 @@ class FixedTrees {
         if (!position.has(leafOf(at))) position.set(leafOf(at), position.size);
       } else if (!seen.has(at)) {
         seen.add(at);
-        visit(this.e.onFalse[at]!);
-        visit(this.e.onTrue[at]!);
+        visit(elementAt(this.e.onFalse, at));
+        visit(elementAt(this.e.onTrue, at));
       }
     };
     visit(root);
@@ -136,7 +144,7 @@ class FixedTrees {
     const bits = numberBits(leaves.length);
     if (bits === 0) return { leaves, index: undefined };
     const chosen = Array.from({ length: bits }, (_, b) =>
-      this.choose(root, (leaf) => Math.floor(position.get(leaf)! / 2 ** b) % 2 === 1, new Map()),
+      this.choose(root, (leaf) => Math.floor(lookUp(position, leaf, "position") / 2 ** b) % 2 === 1, new Map()),
     );
     const stage = Math.max(...chosen.map((c) => (c instanceof Staged ? c.stage : 0)));
     const index = this.m.concat(
@@ -150,8 +158,11 @@ class FixedTrees {
     if (at < 0) return test(leafOf(at));
     let found = memo.get(at);
     if (found !== undefined) return found;
-    const [yes, no] = [this.choose(this.e.onTrue[at]!, test, memo), this.choose(this.e.onFalse[at]!, test, memo)];
-    const stage = this.node.pipeline.decisions!.choices[heightOf(this.e, at)]!;
+    const [yes, no] = [
+      this.choose(elementAt(this.e.onTrue, at), test, memo),
+      this.choose(elementAt(this.e.onFalse, at), test, memo),
+    ];
+    const stage = elementAt(present(this.node.pipeline.decisions, "decisions").choices, heightOf(this.e, at));
     found = yes === no ? yes : this.mux(this.question(at), yes, no, stage);
     memo.set(at, found);
     return found;
@@ -178,14 +189,21 @@ class FixedTrees {
   /** What a node asks, once for all nodes that ask the same. */
   private question(at: number): Bit {
     const { e } = this;
-    const [feature, threshold, relation] = [e.feature[at]!, e.threshold[at]!, e.relation[at]!];
+    const [feature, threshold, relation] = [
+      elementAt(e.feature, at),
+      elementAt(e.threshold, at),
+      elementAt(e.relation, at),
+    ];
     const key = `${feature}:${threshold}:${relation}`;
     let found = this.asked.get(key);
     if (found === undefined) {
       const raw = threshold - rawRange(this.x).lo;
       const chunks = Math.ceil(this.x.width / chunkBits(this.device));
       const made = relation === 2 ? this.equals(feature, raw, chunks) : this.atMost(feature, raw, chunks);
-      found = typeof made === "boolean" ? made : new Staged(this.m, made, this.node.pipeline.decisions!.compare);
+      found =
+        typeof made === "boolean"
+          ? made
+          : new Staged(this.m, made, present(this.node.pipeline.decisions, "decisions").compare);
       this.asked.set(key, found);
     }
     return found;
@@ -199,7 +217,11 @@ class FixedTrees {
     const key = `${feature}:${k}`;
     let value = this.parts.get(key);
     if (value === undefined) {
-      value = this.m.extract(this.features[feature]!.atStage(this.node.pipeline.decisions!.compare), lo, width);
+      value = this.m.extract(
+        elementAt(this.features, feature).atStage(present(this.node.pipeline.decisions, "decisions").compare),
+        lo,
+        width,
+      );
       // Two's complement with the sign's bit turned around counts from the least value.
       if (this.x.signed && lo + width === this.x.width)
         value = this.m.xor(value, this.m.constant(2 ** (width - 1), u(width)));
@@ -277,11 +299,11 @@ class WalkedTrees {
   value(number: TreeNumber, column: number): Staged {
     let path = this.paths.get(number.lane);
     if (path === undefined) this.paths.set(number.lane, (path = this.walk(number)));
-    const { leaf } = this.node.pipeline.decisions!;
+    const { leaf } = present(this.node.pipeline.decisions, "decisions");
     const values = valuesOf(this.e, path.walk.leaves, column, this.term);
     const type = wires(this.term);
     if (values.data.every((v) => v === values.data[0]))
-      return Staged.constant(this.m, this.m.constant(values.data[0]!, type));
+      return Staged.constant(this.m, this.m.constant(firstOf(values.data), type));
     const word = this.rom(path.address.atStage(leaf), values, "leaf");
     return new Staged(this.m, this.m.cast(this.m.extract(word, 0, this.term.width, this.term.signed), type), leaf + 1);
   }
@@ -292,7 +314,7 @@ class WalkedTrees {
 
   private walk(number: TreeNumber): { walk: Walk; address: Staged } {
     const { m } = this;
-    const { levels } = this.node.pipeline.decisions!;
+    const { levels } = present(this.node.pipeline.decisions, "decisions");
     const width = this.x.width;
     const walk = walkOf(
       this.e,
@@ -303,9 +325,9 @@ class WalkedTrees {
     );
     let address = number.value;
     walk.levels.forEach((level, l) => {
-      const at = levels[l]!;
+      const at = elementAt(levels, l);
       // The word of a node, a stage behind its address.
-      const start = l === 0 ? address.stage : levels[l - 1]!.next;
+      const start = l === 0 ? address.stage : elementAt(levels, l - 1).next;
       const word = this.rom(address.atStage(start), level.table, `nodes${l}`);
       const size = (level.table.elem as FixedType).width;
       const field = (k: number, bits: number): Staged =>
@@ -319,7 +341,7 @@ class WalkedTrees {
       ];
       const x =
         this.features.length === 1
-          ? this.features[0]!
+          ? firstOf(this.features)
           : new Staged(
               m,
               m.select(

@@ -1,3 +1,5 @@
+/** One unit of lanes of a kernel as a module: products, their sums, and the epilogue. */
+import { elementAt, firstOf, lookUp, present } from "../../ir/present.js";
 import type { Module, Op, Value } from "../../ir/core.js";
 import { RtlModuleBuilder, u, type Port } from "../../ir/rtl/builder.js";
 import type { BitsType, FixedType } from "../../ir/types.js";
@@ -16,8 +18,9 @@ export function unitInputs(node: PlannedKernel, operands: readonly OperandLanes[
   const inputs: Record<string, Value> = {};
   node.spec.operands.forEach((_, i) => {
     if (products.kind === "packed" && products.packed === i && unit.outputs.length === 2)
-      inputs["pairs"] = operands[i]!.pair!(unitPairs(unit, products));
-    else if (unit.reads[i]!.length > 0) inputs[`x${i}`] = operands[i]!.lanes(unit.reads[i]!);
+      inputs["pairs"] = present(elementAt(operands, i).pair, "pair")(unitPairs(unit, products));
+    else if (elementAt(unit.reads, i).length > 0)
+      inputs[`x${i}`] = elementAt(operands, i).lanes(elementAt(unit.reads, i));
   });
   return inputs;
 }
@@ -37,7 +40,7 @@ export function emitUnit(
   accumulators: number,
 ): Op {
   const { spec, op, pipeline } = node;
-  const elemOf = (i: number): FixedType => (spec.operands[i]!.value.type as { elem: FixedType }).elem;
+  const elemOf = (i: number): FixedType => (elementAt(spec.operands, i).value.type as { elem: FixedType }).elem;
   const ports: Port[] = Object.entries(inputs).map(([n, v]) => ({ name: n, type: u((v.type as BitsType).width) }));
   if (pipeline.accStage !== undefined) {
     ports.push({ name: "first", type: u(1) }, { name: "accumulate", type: u(1) });
@@ -58,18 +61,25 @@ export function emitUnit(
     const epilogueArgs = spec.operands.flatMap((o, i) => {
       if (o.phase !== "epilogue") return [];
       // An operand that the graphs have added is not read: any number does.
-      if (unit.reads[i]!.length === 0 && !unit.constants.has(i))
+      if (elementAt(unit.reads, i).length === 0 && !unit.constants.has(i))
         return [Staged.constant(m, m.constant(0, wires(elemOf(i))))];
       const built = unit.constants.get(i);
-      if (built !== undefined) return [Staged.constant(m, m.constant(built[k]![0]!, wires(elemOf(i))))];
+      if (built !== undefined) return [Staged.constant(m, m.constant(firstOf(elementAt(built, k)), wires(elemOf(i))))];
       // Numbers at a port wait for nothing.
-      return [new Staged(m, element(i, unit.index[i]![k]![0]!), pipeline.folded.stage, isFixedOperand(spec, i))];
+      return [
+        new Staged(
+          m,
+          element(i, firstOf(elementAt(elementAt(unit.index, i), k))),
+          pipeline.folded.stage,
+          isFixedOperand(spec, i),
+        ),
+      ];
     });
     const negated = pipeline.absorbsSign && unit.graph?.outputs[k]?.negative === true;
     const result = emitScalarBody(
       module,
       m,
-      op.regions[1]!,
+      elementAt(op.regions, 1),
       [folded, ...epilogueArgs],
       pipeline,
       hint,
@@ -94,24 +104,27 @@ function unitSums(
 ): PartialSum[] {
   const { spec, op, pipeline } = node;
   const { products, added, lanes } = node.products;
-  const termType = op.regions[0]!.terminator.operand(0).type as FixedType;
+  const termType = op.body.terminator.operand(0).type as FixedType;
   if (products.kind === "adders") {
-    const data = unit.reads[products.varying]!.map(
+    const data = elementAt(unit.reads, products.varying).map(
       (_, n) => new Staged(m, element(products.varying, n), pipeline.operandStage),
     );
     return emitAdderGraph(
       m,
-      unit.graph!,
+      present(unit.graph, "graph"),
       data,
-      pipeline.graphStages.get(unit.graph!)!,
+      lookUp(pipeline.graphStages, present(unit.graph, "graph"), "graph stages"),
       wires((added?.result.type as FixedType | undefined) ?? spec.accType),
       pipeline.absorbsSign,
     ).map((value) => ({ value, carry: undefined }));
   }
   if (products.kind === "trees") {
-    const features = unit.reads[0]!.map((_, n) => new Staged(m, element(0, n), pipeline.operandStage));
+    const features = firstOf(unit.reads).map((_, n) => new Staged(m, element(0, n), pipeline.operandStage));
     const numbers = unit.index[1]?.map((o) =>
-      o.map((n) => ({ lane: unit.reads[1]![n]!, value: new Staged(m, element(1, n), pipeline.operandStage) })),
+      o.map((n) => ({
+        lane: elementAt(elementAt(unit.reads, 1), n),
+        value: new Staged(m, element(1, n), pipeline.operandStage),
+      })),
     );
     return emitTrees(m, device, node, unit, features, numbers ?? []).map((terms) =>
       reduceTree(
@@ -125,14 +138,20 @@ function unitSums(
   }
   if (products.kind === "packed" && unit.outputs.length === 2) {
     const terms = lanes.terms.map((_, t) =>
-      packedProduct(m, node, products, element(products.shared, unit.index[products.shared]![0]![t]!), t),
+      packedProduct(
+        m,
+        node,
+        products,
+        element(products.shared, elementAt(firstOf(elementAt(unit.index, products.shared)), t)),
+        t,
+      ),
     );
     return [0, 1].map((k) =>
       reduceTree(
         m,
         spec,
         pipeline,
-        terms.map((pair) => pair[k]!),
+        terms.map((pair) => elementAt(pair, k)),
         termType,
       ),
     );
@@ -143,21 +162,17 @@ function unitSums(
       const args = body.map((i) => {
         const fixed = unit.constants.get(i);
         return fixed === undefined
-          ? new Staged(m, element(i, unit.index[i]![k]![t]!), pipeline.operandStage)
+          ? new Staged(m, element(i, elementAt(elementAt(elementAt(unit.index, i), k), t)), pipeline.operandStage)
           : Staged.constant(
               m,
-              m.constant(fixed[k]![t]!, wires((spec.operands[i]!.value.type as { elem: FixedType }).elem)),
+              m.constant(
+                elementAt(elementAt(fixed, k), t),
+                wires((elementAt(spec.operands, i).value.type as { elem: FixedType }).elem),
+              ),
             );
       });
       return {
-        value: emitScalarBody(
-          module,
-          m,
-          op.regions[0]!,
-          args,
-          pipeline,
-          lanes.terms.length === 1 ? "term" : `term${t}`,
-        ),
+        value: emitScalarBody(module, m, op.body, args, pipeline, lanes.terms.length === 1 ? "term" : `term${t}`),
         carry: undefined,
       };
     });
@@ -177,7 +192,7 @@ function packedProduct(
   t: number,
 ): readonly [PartialSum, PartialSum] {
   const { pipeline, op, spec } = node;
-  const b = (spec.operands[packing.packed]!.value.type as { elem: FixedType }).elem;
+  const b = (elementAt(spec.operands, packing.packed).value.type as { elem: FixedType }).elem;
   const upper = upperBits(b);
   const at = t * (upper + b.width);
   const low = m.cast(m.extract(m.input("pairs"), at, b.width, b.signed), {
@@ -191,7 +206,7 @@ function packedProduct(
     packing.shift + upper,
     b.signed,
   );
-  const stage = pipeline.stageOf.get(op.regions[0]!.ops[0]!)!;
+  const stage = lookUp(pipeline.stageOf, firstOf(op.body.ops), "stage of");
   const args = [
     new Staged(m, packed, pipeline.operandStage).atStage(stage),
     new Staged(m, a, pipeline.operandStage).atStage(stage),

@@ -1,4 +1,5 @@
 /** A sized design as an rtl program: kernels, channels, and the top that joins them behind AXI4-Stream ports. */
+import { elementAt, lookUp, present } from "../../ir/present.js";
 import { Module, type Op, type Value } from "../../ir/core.js";
 import { RtlModuleBuilder, u, type Port } from "../../ir/rtl/builder.js";
 import type { FixedType } from "../../ir/types.js";
@@ -67,7 +68,7 @@ export function lowerToRtl(design: Design): RtlDesign {
   for (const k of design.kernels) kernelModules.set(k, emitKernel(module, unique(k.name), k, design.device));
   const ports = axisPorts(design);
   emitTop(module, top, design, channelModules, kernelModules, ports);
-  const nameOf = (op: Op | undefined): string => String(op!.attrs["sym"]);
+  const nameOf = (op: Op | undefined): string => String(present(op, "op").attrs["sym"]);
   const kernels = design.kernels.map((k) => [
     nameOf(kernelModules.get(k)),
     ...k.inputs.filter((c) => !c.direct).map((c) => nameOf(channelModules.get(c))),
@@ -118,7 +119,7 @@ function lanesOf(m: RtlModuleBuilder, c: Channel, word: Value): Value {
   const { tapPlane, table } = c.plan as StreamPlan;
   return m.concat(
     Array.from({ length: table.lanes }, (_, lane) =>
-      m.extract(word, tapPlane[lane]! * c.elem.width, c.elem.width),
+      m.extract(word, elementAt(tapPlane, lane) * c.elem.width, c.elem.width),
     ).reverse(),
   );
 }
@@ -147,7 +148,7 @@ function emitTop(
   for (const c of channels.keys()) {
     const ins = Object.fromEntries(channelPorts(c).map((p) => [p.name, m.forward(p.type, `${c.name}_${p.name}`)]));
     wires.set(c, ins);
-    outs.set(c, m.instance(channels.get(c)!, String(channels.get(c)!.attrs["sym"]), ins));
+    outs.set(c, m.instance(lookUp(channels, c, "channels"), String(lookUp(channels, c, "channels").attrs["sym"]), ins));
   }
   // What goes to a kernel without a buffer: its producer's word, and that it is there.
   const straight = new Map<Channel, { readonly valid: Value; readonly data: Value }>();
@@ -155,19 +156,20 @@ function emitTop(
     for (const c of node.outputs) {
       if (c.direct) straight.set(c, { valid: push, data: lanesOf(m, c, data) });
       else {
-        m.resolve(wires.get(c)!["push"]!, push);
-        m.resolve(wires.get(c)!["push_data"]!, data);
+        m.resolve(present(lookUp(wires, c, "wires")["push"], "push"), push);
+        m.resolve(present(lookUp(wires, c, "wires")["push_data"], "push_data"), data);
       }
     }
   };
   const reserve = (node: PlannedKernel | InputNode, when: Value): void => {
-    for (const { channel } of endBuffersOf(node)) m.resolve(wires.get(channel)!["reserve"]!, when);
+    for (const { channel } of endBuffersOf(node))
+      m.resolve(present(lookUp(wires, channel, "wires")["reserve"], "reserve"), when);
   };
   const result: Record<string, Value> = {};
   design.inputs.forEach((node, i) => {
-    const p = ports[i]!;
+    const p = elementAt(ports, i);
     const ready = m.all(
-      endBuffersOf(node).map((s) => outs.get(s.channel)!["space"]!),
+      endBuffersOf(node).map((s) => present(lookUp(outs, s.channel, "outs")["space"], "space")),
       `${p.prefix}_tready`,
     );
     const push = m.and(m.input(`${p.prefix}_tvalid`), ready, `${p.prefix}_push`);
@@ -183,22 +185,26 @@ function emitTop(
       ins[`in${i}_valid`] = valid;
       ins[`in${i}_data`] = data;
     });
-    waitsFor(k).forEach((c, i) => (ins[`out${i}_space`] = outs.get(c)!["space"]!));
-    const r = m.instance(kernels.get(k)!, String(kernels.get(k)!.attrs["sym"]), ins);
+    waitsFor(k).forEach((c, i) => (ins[`out${i}_space`] = present(lookUp(outs, c, "outs")["space"], "space")));
+    const r = m.instance(lookUp(kernels, k, "kernels"), String(lookUp(kernels, k, "kernels").attrs["sym"]), ins);
     for (const c of k.inputs)
-      if (!c.direct) m.resolve(wires.get(c)!["take"]!, c.phase === "body" ? r["fire"]! : r["emit"]!);
-    produce(k, r["push"]!, r["result"]!);
-    if (!inLockstep(k)) reserve(k, r["emit"]!);
+      if (!c.direct)
+        m.resolve(
+          present(lookUp(wires, c, "wires")["take"], "take"),
+          c.phase === "body" ? present(r["fire"], "fire") : present(r["emit"], "emit"),
+        );
+    produce(k, present(r["push"], "push"), present(r["result"], "result"));
+    if (!inLockstep(k)) reserve(k, present(r["emit"], "emit"));
   }
   m.loc = { nodes: [] };
   design.outputs.forEach((node, i) => {
-    const p = ports[design.inputs.length + i]!;
+    const p = elementAt(ports, design.inputs.length + i);
     const c = channelInto(node);
-    const valid = outs.get(c)!["valid"]!;
+    const valid = present(lookUp(outs, c, "outs")["valid"], "valid");
     const take = m.and(valid, m.input(`${p.prefix}_tready`));
-    m.resolve(wires.get(c)!["take"]!, take);
+    m.resolve(present(lookUp(wires, c, "wires")["take"], "take"), take);
     const beat = moduloCounter(m, p.beats, take, `${p.prefix}_beat`);
-    result[`${p.prefix}_tdata`] = m.cast(outs.get(c)!["data"]!, u(p.dataBits));
+    result[`${p.prefix}_tdata`] = m.cast(present(lookUp(outs, c, "outs")["data"], "data"), u(p.dataBits));
     result[`${p.prefix}_tvalid`] = valid;
     result[`${p.prefix}_tlast`] = beat.last;
   });

@@ -3,6 +3,7 @@
  * orders, lookup tables for logic that fits their inputs, multiplier blocks with the registers that fold into them,
  * memories where storage.ts puts them. Calibrated against Yosys 0.23; `bench` holds the two against each other.
  */
+import { firstOf, lookUp, present } from "../../ir/present.js";
 import type { Module, Op, Value } from "../../ir/core.js";
 import { denseAttr, intAttr, strAttr } from "../../ir/define-op.js";
 import { constantOf } from "../../ir/rtl/fold.js";
@@ -26,7 +27,7 @@ export function rtlArea(module: Module, device: Device): ReadonlyMap<string, Res
   const areaOf = (name: string): Resources => {
     let found = known.get(name);
     if (found === undefined) {
-      const op = module.lookup(name)!;
+      const op = present(module.lookup(name), "lookup");
       found = op.attrs[CELL_FILE] === undefined ? new ModuleArea(op, device).count() : { ...noResources(), dsp: 1 };
       for (const o of op.body.ops)
         if (isRtl(o, "rtl.instance")) found = addResources(found, areaOf(strAttr(o, "module")));
@@ -127,7 +128,10 @@ class ModuleArea {
     if (carryCell > 1) return roundedUp(width, carryCell);
     if (foldsProducts && op.operands.some((v) => isProduct(v))) return 0;
     const [a, b] = op.operands.map((v) => this.extent(v));
-    const [short, long] = a!.width <= b!.width ? [a!, b!] : [b!, a!];
+    const [short, long] =
+      present(a, "a").width <= present(b, "b").width
+        ? [present(a, "a"), present(b, "b")]
+        : [present(b, "b"), present(a, "a")];
     if (short.width === 0) return 0;
     const met = Math.min(width, short.width);
     const beyond = Math.min(width, long.width) - met;
@@ -146,9 +150,9 @@ class ModuleArea {
 
   private order(op: Op): number {
     const [a, b] = op.operands.map((v) => this.extent(v));
-    const width = Math.max(a!.width, b!.width);
+    const width = Math.max(present(a, "a").width, present(b, "b").width);
     const { carryCell } = this.d.family;
-    const constant = a!.width === 0 || b!.width === 0;
+    const constant = present(a, "a").width === 0 || present(b, "b").width === 0;
     // Against a constant, few bits are one table.
     if (constant && width <= this.d.family.lutInputs) return 1;
     // A chain of cells, and where both vary one table that takes its carry out.
@@ -158,7 +162,10 @@ class ModuleArea {
 
   private equality(op: Op): number {
     const [a, b] = op.operands.map((v) => this.extent(v));
-    const inputs = a!.width === 0 || b!.width === 0 ? Math.max(a!.width, b!.width) : 2 * Math.max(a!.width, b!.width);
+    const inputs =
+      present(a, "a").width === 0 || present(b, "b").width === 0
+        ? Math.max(present(a, "a").width, present(b, "b").width)
+        : 2 * Math.max(present(a, "a").width, present(b, "b").width);
     return treeLuts(inputs, this.d.family.lutInputs);
   }
 
@@ -173,7 +180,7 @@ class ModuleArea {
       leaves.add(v);
     }
     for (const v of gates) {
-      const inner = this.leaves.get(v)!;
+      const inner = lookUp(this.leaves, v, "leaves");
       const merged = new Set([...leaves].filter((x) => x !== v));
       for (const x of inner) merged.add(x);
       if (merged.size > this.d.family.lutInputs) continue;
@@ -257,8 +264,8 @@ function chain(op: Op): { length: number; last: boolean } {
   const plain = (o: Op | undefined): o is Op => isRtl(o, "rtl.reg") && o.attrs["reset"] === undefined;
   const enable = op.operands[1];
   const onward = (o: Op): Op | undefined => {
-    const next = o.result.uses.length === 1 ? o.result.uses[0]!.op : undefined;
-    return plain(next) && o.result.uses[0]!.index === 0 && next.operands[1] === enable ? next : undefined;
+    const next = o.result.uses.length === 1 ? firstOf(o.result.uses).op : undefined;
+    return plain(next) && firstOf(o.result.uses).index === 0 && next.operands[1] === enable ? next : undefined;
   };
   let length = 1;
   for (let o = op.operand(0).def; plain(o) && onward(o) !== undefined && o.operands[1] === enable; o = o.operand(0).def)

@@ -2,6 +2,7 @@
  * The schedules of one kernel that a search chooses among: loop order, lanes and what forms the products, each with its
  * resources. Which loops there are depends on how the operands arrive.
  */
+import { elementAt, present } from "../../ir/present.js";
 import type { Op } from "../../ir/core.js";
 import { isWholeIterator, linearResult, loopNest, stepCount, unrollOf, type KernelSpec } from "../../ir/flow/kernel.js";
 import { elementCount, type StreamType } from "../../ir/types.js";
@@ -139,22 +140,22 @@ function stepsToFirstWord(spec: KernelSpec): number {
   let inner = 1;
   let steps = 0;
   for (let d = nest.length - 1; d >= first; d--) {
-    if (nest[d]!.kind === "reduction") steps += (nest[d]!.trips - 1) * inner;
-    inner *= nest[d]!.trips;
+    if (elementAt(nest, d).kind === "reduction") steps += (elementAt(nest, d).trips - 1) * inner;
+    inner *= elementAt(nest, d).trips;
   }
   return steps + 1;
 }
 
 function roughDepth(op: Op, spec: KernelSpec): number {
   const terms = spec.iterators.reduce((n, it) => (it.kind === "reduction" ? n * unrollOf(spec, it.name) : n), 1);
-  return 3 + Math.ceil(Math.log2(terms)) / 2 + Math.min(4, op.regions[1]!.ops.length);
+  return 3 + Math.ceil(Math.log2(terms)) / 2 + Math.min(4, elementAt(op.regions, 1).ops.length);
 }
 
 /** Weights that never change: as shifted additions, or in multiplier blocks. */
 function implementations(op: Op, spec: KernelSpec): readonly KernelSpec[] {
   const product = plainProduct(op, spec);
   if (product?.some((i) => isFixedOperand(spec, i)) !== true) return [spec];
-  return [spec, { ...spec, schedule: { ...spec.schedule!, multiply: "dsp" } }];
+  return [spec, { ...spec, schedule: { ...present(spec.schedule, "schedule"), multiply: "dsp" } }];
 }
 
 /** Unroll vectors: per iterator the least factor of each trip count, where the steps fit the interval. */
@@ -181,10 +182,10 @@ function unrollings(
   const visit = (d: number, steps: number): void => {
     if (steps > ii) return;
     if (d === options.length) {
-      found.push(Object.fromEntries(spec.iterators.map((it, i) => [it.name, chosen[i]!.unroll])));
+      found.push(Object.fromEntries(spec.iterators.map((it, i) => [it.name, elementAt(chosen, i).unroll])));
       return;
     }
-    for (const o of options[d]!) {
+    for (const o of elementAt(options, d)) {
       chosen[d] = o;
       visit(d + 1, steps * o.trips);
     }

@@ -3,6 +3,7 @@
  * depend on only repeat its windows, so they are left out of the tables and put back as a factor; what remains is
  * shared by all schedules that read alike. The result is that of `planChannel` on the whole tables.
  */
+import { elementAt, firstOf, lastOf, present } from "../../ir/present.js";
 import { loopNest, type KernelSpec } from "../../ir/flow/kernel.js";
 import type { FixedType } from "../../ir/types.js";
 import { type ProducerOrder, readTable } from "../channel/access.js";
@@ -32,7 +33,7 @@ export class ChannelCosts {
 
   /** Cost of operand `k` of `spec` behind a producer whose order is identified by `orderKey`. */
   cost(orderKey: string, order: () => ProducerOrder, spec: KernelSpec, k: number): ChannelCost {
-    const operand = spec.operands[k]!;
+    const operand = elementAt(spec.operands, k);
     const involved = (i: number): boolean => operand.map.results.some((r) => r.coeffs[i] !== 0);
     const loops = operand.phase === "body" ? loopNest(spec) : loopNest(spec).filter((l) => l.kind === "parallel");
     const outermost = loops.findIndex((l) => !involved(l.index));
@@ -42,7 +43,7 @@ export class ChannelCosts {
     const lanes = spec.iterators.flatMap((it, i) =>
       involved(i)
         ? [
-            `${operand.map.results.map((r) => r.coeffs[i]).join(".")}:${it.extent}:${spec.schedule!.unroll[it.name] ?? 1}`,
+            `${operand.map.results.map((r) => r.coeffs[i]).join(".")}:${it.extent}:${present(spec.schedule, "schedule").unroll[it.name] ?? 1}`,
           ]
         : [],
     );
@@ -62,13 +63,13 @@ export class ChannelCosts {
     inside: number,
     factor: number,
   ): ChannelCost {
-    const { unroll } = spec.schedule!;
+    const { unroll } = present(spec.schedule, "schedule");
     const bare = Object.fromEntries(
       spec.iterators.map((it, i) => [it.name, involved(i) ? (unroll[it.name] ?? 1) : it.extent]),
     );
-    const table = readTable({ ...spec, schedule: { ...spec.schedule!, unroll: bare } }, k);
+    const table = readTable({ ...spec, schedule: { ...present(spec.schedule, "schedule"), unroll: bare } }, k);
     const steps = table.steps * factor;
-    const elem = (spec.operands[k]!.value.type as { elem: FixedType }).elem;
+    const elem = (elementAt(spec.operands, k).value.type as { elem: FixedType }).elem;
     const stream = planStream(order, table, inside);
     if (stream !== undefined) {
       const repeat = stream.repeat * factor;
@@ -78,12 +79,12 @@ export class ChannelCosts {
         return { cycles, resources: this.area({ ...stream, held: whole.held }, elem), ...waitFor(stream) };
     }
     const memory = planMemory(order, table);
-    const last = memory.need[memory.need.length - 1]!;
+    const last = lastOf(memory.need);
     const complete = memory.need.indexOf(last);
     return {
       cycles: consumerCycles(memory) * factor,
       resources: this.area(memory, elem),
-      headShare: memory.need[0]! / memory.words,
+      headShare: firstOf(memory.need) / memory.words,
       tailShare: (memory.need.length - complete) / memory.need.length,
     };
   }
@@ -95,7 +96,7 @@ export class ChannelCosts {
 }
 
 function waitFor(p: StreamPlan): { headShare: number; tailShare: number } {
-  const need = (g: number): number => p.need[Math.min(p.ready[g]!, p.fetches - 1)]!;
+  const need = (g: number): number => elementAt(p.need, Math.min(elementAt(p.ready, g), p.fetches - 1));
   const last = need(p.groups - 1);
   let complete = p.groups - 1;
   while (complete > 0 && need(complete - 1) === last) complete--;

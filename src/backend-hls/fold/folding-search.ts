@@ -1,4 +1,5 @@
 /** One run of the dynamic programme over the kernels in the order of the dataflow (see solve-folding.ts). */
+import { elementAt, firstOf, lookUp, present } from "../../ir/present.js";
 import type { Op } from "../../ir/core.js";
 import type { KernelSpec } from "../../ir/flow/kernel.js";
 import { elementCount, type FixedType, type StreamType } from "../../ir/types.js";
@@ -75,11 +76,16 @@ export class FoldingSearch {
     const { nodes, args, returned } = this.solver.graph;
     let states: State[] = [
       {
-        live: new Map(args.map((a, i) => [i, portArrival(a.type as StreamType, this.request.inputWords[i]!)])),
+        live: new Map(
+          args.map((a, i) => [i, portArrival(a.type as StreamType, elementAt(this.request.inputWords, i))]),
+        ),
         spans: new Map(
           args.map((_, i) => [
             i,
-            { first: 0, last: portArrival(args[i]!.type as StreamType, this.request.inputWords[i]!).words },
+            {
+              first: 0,
+              last: portArrival(elementAt(args, i).type as StreamType, elementAt(this.request.inputWords, i)).words,
+            },
           ]),
         ),
         area: 0,
@@ -129,11 +135,12 @@ export class FoldingSearch {
     let bestCost = Infinity;
     let outputs: number[] = [];
     for (const s of states) {
-      const words = returned.map((r) => this.solver.outputWord(r.type, s.live.get(r.value)!, this.request));
-      const cost = s.cost + words.reduce((n, w, i) => n + (w > 0 ? 0 : this.orderingCost(returned[i]!.type)), 0);
+      const words = returned.map((r) => this.solver.outputWord(r.type, lookUp(s.live, r.value, "live"), this.request));
+      const cost =
+        s.cost + words.reduce((n, w, i) => n + (w > 0 ? 0 : this.orderingCost(elementAt(returned, i).type)), 0);
       if (cost < bestCost) [best, bestCost, outputs] = [s, cost, words];
     }
-    return this.folding(best!, bestCost, outputs);
+    return this.folding(present(best, "best"), bestCost, outputs);
   }
 
   private folding(end: State, cost: number, outputs: readonly number[]): Folding {
@@ -142,7 +149,7 @@ export class FoldingSearch {
     let resources = noResources();
     let multipliers = 0;
     for (let s: State | undefined = end, at = nodes.length - 1; s?.way !== undefined; s = s.before, at--) {
-      kernels.set(nodes[at]!.name, s.way.candidate.spec);
+      kernels.set(elementAt(nodes, at).name, s.way.candidate.spec);
       resources = addResources(resources, s.way.resources);
       multipliers += s.way.candidate.multipliers;
     }
@@ -188,7 +195,7 @@ export class FoldingSearch {
     let end = 0;
     way.waits.forEach((wait, k) => {
       if (wait === undefined) return;
-      const { first, last } = spans.get(node.reads[k]!)!;
+      const { first, last } = lookUp(spans, elementAt(node.reads, k), "spans");
       start = Math.max(start, first + wait.headShare * (last - first));
       end = Math.max(end, last + wait.tailShare * steps);
     });
@@ -200,7 +207,7 @@ export class FoldingSearch {
    * interval.
    */
   private waysOf(node: Node, state: State, at: number): readonly Way[] | number {
-    const arrivals = node.reads.map((v) => (v < 0 ? undefined : state.live.get(v)!));
+    const arrivals = node.reads.map((v) => (v < 0 ? undefined : lookUp(state.live, v, "live")));
     const key = `${at}|${arrivals.map((a) => a?.key ?? "").join("|")}`;
     let found = this.ways.get(key);
     if (found === undefined) this.ways.set(key, (found = this.findWays(node, arrivals, at)));
@@ -219,8 +226,8 @@ export class FoldingSearch {
     }
     const sorted = [...groups.values()]
       .map((g) => g.sort((a, b) => a.cost - b.cost))
-      .sort((a, b) => a[0]!.cost - b[0]!.cost);
-    if (sorted.length > 0) this.least[at] = Math.min(this.least[at] ?? Infinity, sorted[0]![0]!.cost);
+      .sort((a, b) => firstOf(a).cost - firstOf(b).cost);
+    if (sorted.length > 0) this.least[at] = Math.min(this.least[at] ?? Infinity, firstOf(firstOf(sorted)).cost);
     const ways: Way[] = [];
     let slowest = Infinity;
     for (const group of sorted) {

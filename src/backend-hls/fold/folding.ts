@@ -5,7 +5,7 @@
 import type { Module } from "../../ir/core.js";
 import { writeKernel } from "../../ir/flow/kernel.js";
 import { strAttr } from "../../ir/define-op.js";
-import { lookUp } from "../../diagnostics/at.js";
+import { lookUp } from "../../ir/present.js";
 import { inputWords, type PortWords } from "../channel/ports.js";
 import { DEFAULT_PRICES, type FoldingRequest, type WholeRequest } from "./request.js";
 import type { Folding, FoldingFailure, FoldingSolver } from "./solve-folding.js";

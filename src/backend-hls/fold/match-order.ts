@@ -2,6 +2,7 @@
  * Brings a kernel's loops into the order in which its operands arrive: iterators are split where the producer's digits
  * and words end (k = 25 c + 5 y + x behind a flatten), and ordered as the producer writes.
  */
+import { elementAt, lastOf, present } from "../../ir/present.js";
 import {
   linearAccess,
   linearResult,
@@ -29,10 +30,11 @@ export function portDigits(type: StreamType, word: number): ProducerDigit[] {
   let left = word;
   const strides = rowMajorStrides(type.shape);
   for (let d = type.shape.length - 1; d >= 0; d--) {
-    const extent = type.shape[d]!;
+    const extent = elementAt(type.shape, d);
     const unroll = Math.min(left, extent);
     left = Math.max(1, Math.floor(left / extent));
-    if (extent > 1) digits.push({ stride: strides[d]!, extent, unroll, rank: unroll >= extent ? undefined : d });
+    if (extent > 1)
+      digits.push({ stride: elementAt(strides, d), extent, unroll, rank: unroll >= extent ? undefined : d });
   }
   return digits;
 }
@@ -41,14 +43,14 @@ export function portDigits(type: StreamType, word: number): ProducerDigit[] {
 export function resultDigits(spec: KernelSpec): ProducerDigit[] {
   const digits: ProducerDigit[] = [];
   const expr = linearResult(spec);
-  const parallel = spec.schedule!.order.filter((name) =>
+  const parallel = present(spec.schedule, "schedule").order.filter((name) =>
     spec.iterators.some((i) => i.name === name && i.kind === "parallel"),
   );
   spec.iterators.forEach((it, i) => {
     if (it.kind !== "parallel") return;
     const unroll = unrollOf(spec, it.name);
     digits.push({
-      stride: expr.coeffs[i]!,
+      stride: elementAt(expr.coeffs, i),
       extent: it.extent,
       unroll,
       rank: unroll >= it.extent ? undefined : parallel.indexOf(it.name),
@@ -98,7 +100,7 @@ function splitToProducers(
     }
     result = splitAt(
       result,
-      linearAccess(result.operands[k]!).coeffs,
+      linearAccess(elementAt(result.operands, k)).coeffs,
       [...cuts].sort((a, b) => a - b),
       whole,
     );
@@ -115,13 +117,12 @@ function splitAt(
   const iterators: Iterator[] = [];
   const parts = new Map<string, { name: string; factor: number }[]>();
   spec.iterators.forEach((it, i) => {
-    const c = Math.abs(coeffs[i]!);
+    const c = Math.abs(elementAt(coeffs, i));
     const factors = [1];
     for (const cut of cuts) {
       if (c === 0 || whole.has(it.name) || cut <= c || cut >= c * it.extent || cut % c !== 0) continue;
       const f = cut / c;
-      if (it.extent % f === 0 && f % factors[factors.length - 1]! === 0 && f > factors[factors.length - 1]!)
-        factors.push(f);
+      if (it.extent % f === 0 && f % lastOf(factors) === 0 && f > lastOf(factors)) factors.push(f);
     }
     if (factors.length === 1) {
       iterators.push(it);
@@ -170,12 +171,12 @@ function chooseOrder(spec: KernelSpec, digits: readonly (readonly ProducerDigit[
       majors: new Set(),
       along: new Set(),
     };
-  const coeffs = linearAccess(spec.operands[driver]!).coeffs;
+  const coeffs = linearAccess(elementAt(spec.operands, driver)).coeffs;
   const walking: { name: string; kind: Iterator["kind"]; rank: number; words: number }[] = [];
-  for (const d of digits[driver]!) {
+  for (const d of present(digits[driver], "digits of what drives the loops")) {
     if (d.rank === undefined) continue;
     const on = spec.iterators.filter(
-      (_, i) => Math.abs(coeffs[i]!) >= d.stride && Math.abs(coeffs[i]!) < d.stride * d.extent,
+      (_, i) => Math.abs(elementAt(coeffs, i)) >= d.stride && Math.abs(elementAt(coeffs, i)) < d.stride * d.extent,
     );
     const parallel = on.filter((i) => i.kind === "parallel");
     for (const i of parallel.length > 0 ? parallel : on) {
@@ -184,7 +185,7 @@ function chooseOrder(spec: KernelSpec, digits: readonly (readonly ProducerDigit[
       walking.push({
         name: i.name,
         kind: i.kind,
-        rank: d.rank - Math.abs(coeffs[names.indexOf(i.name)]!) / (d.stride * d.extent + 1),
+        rank: d.rank - Math.abs(elementAt(coeffs, names.indexOf(i.name))) / (d.stride * d.extent + 1),
         words: Math.ceil(i.extent / d.unroll),
       });
     }
@@ -192,8 +193,8 @@ function chooseOrder(spec: KernelSpec, digits: readonly (readonly ProducerDigit[
   walking.sort((a, b) => a.rank - b.rank);
   let majors = walking.map((w) => w.name);
   let gathered = 1;
-  for (let k = walking.length - 1; k > 0 && walking[k]!.kind === "reduction"; k--) {
-    gathered *= walking[k]!.words;
+  for (let k = walking.length - 1; k > 0 && elementAt(walking, k).kind === "reduction"; k--) {
+    gathered *= elementAt(walking, k).words;
     if (walking.slice(0, k).some((w) => w.kind === "parallel") && gathered <= MAX_GATHERED_WORDS)
       majors = majors.slice(0, k);
   }

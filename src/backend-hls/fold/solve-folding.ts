@@ -10,6 +10,7 @@
  * Tables of candidates and channel costs are kept between solutions, so that a search over intervals or prices is
  * cheap.
  */
+import { elementAt, lookUp, present } from "../../ir/present.js";
 import type { Module, Op, Value } from "../../ir/core.js";
 import { kernelMacs, readKernel, type KernelSpec } from "../../ir/flow/kernel.js";
 import { source } from "../../ir/eval/flow.js";
@@ -76,7 +77,7 @@ export class FoldingSolver {
     const ops = func.body.ops.filter((op) => op.name === "flow.kernel");
     ops.forEach((op, i) => numbers.set(op.result, this.args.length + i));
     this.returned = func.body.terminator.operands.map((v) => ({
-      value: numbers.get(source(v))!,
+      value: lookUp(numbers, source(v), "numbers"),
       type: v.type as StreamType,
     }));
     const last = new Map<number, number>();
@@ -88,15 +89,15 @@ export class FoldingSolver {
       const dead = [...last].filter(([v, at]) => v >= 0 && at === i).map(([v]) => v);
       this.nodes.push({
         op,
-        tableSize: tableSize(specs[i]!, reads[i]!),
-        name: specs[i]!.name,
-        spec: specs[i]!,
-        reads: reads[i]!,
+        tableSize: tableSize(elementAt(specs, i), elementAt(reads, i)),
+        name: elementAt(specs, i).name,
+        spec: elementAt(specs, i),
+        reads: elementAt(reads, i),
         value: this.args.length + i,
         dead,
       });
     });
-    this.macs = ops.reduce((n, op, i) => n + kernelMacs(op, specs[i]!), 0);
+    this.macs = ops.reduce((n, op, i) => n + kernelMacs(op, elementAt(specs, i)), 0);
   }
 
   solve(request: WholeRequest): Folding | FoldingFailure {
@@ -121,7 +122,7 @@ export class FoldingSolver {
       if ("kernels" in found) return found;
       failure = found;
     }
-    return failure!;
+    return present(failure, "failure");
   }
 
   // --- what a search asks for
@@ -181,7 +182,7 @@ export class FoldingSolver {
 function tableSize(spec: KernelSpec, reads: readonly number[]): number {
   return spec.operands.reduce(
     (n, o, k) =>
-      reads[k]! < 0
+      elementAt(reads, k) < 0
         ? n
         : n +
           spec.iterators.reduce((m, it, i) => (o.map.results.some((r) => r.coeffs[i] !== 0) ? m * it.extent : m), 1),

@@ -1,4 +1,5 @@
 /** What a schedule means for the datapath of a kernel: its lanes, its accumulators, its weights in the order of use. */
+import { elementAt, present } from "../../ir/present.js";
 import { allocate, Dense } from "../../ir/attributes.js";
 import type { Op } from "../../ir/core.js";
 import { denseAttr } from "../../ir/define-op.js";
@@ -17,8 +18,8 @@ export interface Lanes {
 
 export function kernelLanes(spec: KernelSpec): Lanes {
   return {
-    outputs: lanePoints(spec, (i) => spec.iterators[i]!.kind === "parallel"),
-    terms: lanePoints(spec, (i) => spec.iterators[i]!.kind === "reduction"),
+    outputs: lanePoints(spec, (i) => elementAt(spec.iterators, i).kind === "parallel"),
+    terms: lanePoints(spec, (i) => elementAt(spec.iterators, i).kind === "reduction"),
   };
 }
 
@@ -46,12 +47,12 @@ export function opIsMultiplier(o: Op): boolean {
 
 /** Whether operand `i` is a constant tensor. */
 export function isConstantOperand(spec: KernelSpec, i: number): boolean {
-  return source(spec.operands[i]!.value).def?.name === "flow.constant";
+  return source(elementAt(spec.operands, i).value).def?.name === "flow.constant";
 }
 
 /** Whether operand `i` is a constant of one value per lane: it does not change from step to step. */
 export function isFixedOperand(spec: KernelSpec, i: number): boolean {
-  const o = spec.operands[i]!;
+  const o = elementAt(spec.operands, i);
   if (!isConstantOperand(spec, i)) return false;
   return loopNest(spec).every((l) => o.map.results.every((r) => r.coeffs[l.index] === 0));
 }
@@ -66,8 +67,8 @@ export interface WeightTable {
 }
 
 export function weightTable(spec: KernelSpec, i: number): WeightTable {
-  const o = spec.operands[i]!;
-  const dense = denseAttr(source(o.value).def!, "value");
+  const o = elementAt(spec.operands, i);
+  const dense = denseAttr(present(source(o.value).def, "def"), "value");
   const involved = (k: number): boolean => o.map.results.some((r) => r.coeffs[k] !== 0);
   const loops = loopNest(spec).filter((l) => involved(l.index));
   const lanes = lanePoints(spec, involved);
@@ -76,24 +77,24 @@ export function weightTable(spec: KernelSpec, i: number): WeightTable {
   const count = loops.map(() => 0);
   for (let row = 0; row < total; row++) {
     const point = new Int32Array(spec.iterators.length);
-    loops.forEach((l, k) => (point[l.index] = count[k]! * l.unroll));
+    loops.forEach((l, k) => (point[l.index] = elementAt(count, k) * l.unroll));
     rows.push(
       Float64Array.from(lanes, (lane) => {
         const p = point.slice();
         for (const { index, lane: n } of lane) p[index]! += n;
-        if (lane.some(({ index }) => p[index]! >= spec.iterators[index]!.extent)) return o.view.pad;
+        if (lane.some(({ index }) => elementAt(p, index) >= elementAt(spec.iterators, index).extent)) return o.view.pad;
         let a = o.view.offset;
         for (let d = 0; d < o.map.results.length; d++) {
-          const r = o.map.results[d]!;
+          const r = elementAt(o.map.results, d);
           let v = r.offset;
-          for (let k = 0; k < r.coeffs.length; k++) v += r.coeffs[k]! * p[k]!;
-          if (v < 0 || v >= o.view.shape[d]!) return o.view.pad;
-          a += v * o.view.strides[d]!;
+          for (let k = 0; k < r.coeffs.length; k++) v += elementAt(r.coeffs, k) * elementAt(p, k);
+          if (v < 0 || v >= elementAt(o.view.shape, d)) return o.view.pad;
+          a += v * elementAt(o.view.strides, d);
         }
-        return dense.data[a]!;
+        return elementAt(dense.data, a);
       }),
     );
-    for (let k = loops.length - 1; k >= 0 && ++count[k]! === loops[k]!.trips; k--) count[k] = 0;
+    for (let k = loops.length - 1; k >= 0 && ++count[k]! === elementAt(loops, k).trips; k--) count[k] = 0;
   }
   return { loops, rows, lanes, elem: dense.elem as FixedType };
 }

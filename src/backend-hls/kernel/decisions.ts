@@ -8,6 +8,7 @@
  *   feature is
  *   selected and compared with its threshold, which decides the address in the next level. A new tree enters every cycle.
  */
+import { elementAt, present } from "../../ir/present.js";
 import type { KernelSpec } from "../../ir/flow/kernel.js";
 import { loopNest } from "../../ir/flow/kernel.js";
 import { allocate, Dense } from "../../ir/attributes.js";
@@ -29,8 +30,9 @@ export interface TreeLanes {
 
 const cache = new WeakMap<object, ReturnType<typeof readEnsemble>>();
 export function ensembleOf(spec: KernelSpec): Ensemble {
-  let found = cache.get(spec.trees!);
-  if (found === undefined) cache.set(spec.trees!, (found = readEnsemble(spec.trees!)));
+  let found = cache.get(present(spec.trees, "trees"));
+  if (found === undefined)
+    cache.set(present(spec.trees, "trees"), (found = readEnsemble(present(spec.trees, "trees"))));
   return found;
 }
 
@@ -40,7 +42,7 @@ export function hasFixedTrees(spec: KernelSpec): boolean {
 
 /** Numbers of trees that lane `lane` of the operand of trees sees over the steps. */
 export function treesOfLane(spec: KernelSpec, lane: number): number[] {
-  return [...new Set(weightTable(spec, 1).rows.map((r) => r[lane]!))].sort((a, b) => a - b);
+  return [...new Set(weightTable(spec, 1).rows.map((r) => elementAt(r, lane)))].sort((a, b) => a - b);
 }
 
 const heights = new WeakMap<Ensemble, Map<number, number>>();
@@ -51,7 +53,8 @@ export function heightOf(e: Ensemble, at: number): number {
   const known = heights.get(e) ?? new Map<number, number>();
   heights.set(e, known);
   let h = known.get(at);
-  if (h === undefined) known.set(at, (h = 1 + Math.max(heightOf(e, e.onTrue[at]!), heightOf(e, e.onFalse[at]!))));
+  if (h === undefined)
+    known.set(at, (h = 1 + Math.max(heightOf(e, elementAt(e.onTrue, at)), heightOf(e, elementAt(e.onFalse, at)))));
   return h;
 }
 
@@ -120,7 +123,7 @@ export function walkOf(
 ): Walk {
   const least = rawRange(features).lo;
   const first = new Array<number>(Math.max(...numbers) + 1).fill(-1);
-  for (const n of numbers) first[n] = e.roots[n]!;
+  for (const n of numbers) first[n] = elementAt(e.roots, n);
   let places: readonly number[] = first;
   const levels: Level[] = [];
   for (let l = 0; l < depth; l++) {
@@ -136,11 +139,11 @@ export function walkOf(
       return p < 0
         ? { feature: 0, threshold: 0, equal: 0, yes: address(p), no: address(p) }
         : {
-            feature: e.feature[p]!,
-            threshold: e.threshold[p]! - least,
+            feature: elementAt(e.feature, p),
+            threshold: elementAt(e.threshold, p) - least,
             equal: e.relation[p] === 2 ? 1 : 0,
-            yes: address(e.onTrue[p]!),
-            no: address(e.onFalse[p]!),
+            yes: address(elementAt(e.onTrue, p)),
+            no: address(elementAt(e.onFalse, p)),
           };
     });
     const [feature, threshold, next] = [numberBits(count), features.width, numberBits(following.size)];

@@ -2,6 +2,7 @@
  * What the search prices the candidates of a kernel by, before there is a pipeline: many thousand of them. Designs that
  * are tried out are counted on their hardware (`emit/rtl-area.ts`).
  */
+import { elementAt, firstOf, lastOf, present } from "../../ir/present.js";
 import { Dense } from "../../ir/attributes.js";
 import type { Op } from "../../ir/core.js";
 import { denseAttr } from "../../ir/define-op.js";
@@ -22,7 +23,7 @@ import { packingOf, plainProduct } from "./products.js";
 
 /** Scalar products that the kernel forms per cycle when all lanes are busy, products by constants included. */
 export function kernelMultipliers(op: Op, spec: KernelSpec): number {
-  const count = (region: number): number => op.regions[region]!.ops.filter((o) => isFx(o, "fx.mul")).length;
+  const count = (region: number): number => elementAt(op.regions, region).ops.filter((o) => isFx(o, "fx.mul")).length;
   return count(0) * laneCount(spec) + count(1) * lanesOf(spec, "parallel");
 }
 
@@ -39,7 +40,10 @@ export function kernelResources(d: Device, op: Op, spec: KernelSpec): Resources 
     const involved = (k: number): boolean => o.map.results.some((m) => m.coeffs[k] !== 0);
     const depth = nest.filter((l) => involved(l.index)).reduce((n, l) => n * l.trips, 1);
     if (depth === 1) return;
-    const lanes = spec.iterators.reduce((n, it, k) => (involved(k) ? n * (spec.schedule!.unroll[it.name] ?? 1) : n), 1);
+    const lanes = spec.iterators.reduce(
+      (n, it, k) => (involved(k) ? n * (present(spec.schedule, "schedule").unroll[it.name] ?? 1) : n),
+      1,
+    );
     addTo(r, romStorage(d, typicalTable(depth, lanes, elemOf(spec, i)), true));
   });
   op.regions.forEach((region, phase) => {
@@ -71,7 +75,7 @@ function typicalTable(depth: number, lanes: number, elem: FixedType): Dense {
 }
 
 function elemOf(spec: KernelSpec, i: number): FixedType {
-  return (spec.operands[i]!.value.type as { elem: FixedType }).elem;
+  return (elementAt(spec.operands, i).value.type as { elem: FixedType }).elem;
 }
 
 /**
@@ -81,7 +85,7 @@ function elemOf(spec: KernelSpec, i: number): FixedType {
  */
 function treeResources(d: Device, spec: KernelSpec, lanes: number, outputs: number): Resources {
   const e = ensembleOf(spec);
-  const features = spec.operands[0]!.view.shape.at(-1)!;
+  const features = lastOf(firstOf(spec.operands).view.shape);
   const { width } = elemOf(spec, 0);
   const leafWidth =
     (e.values.length === 0 ? 1 : spec.accType.width) - Math.floor(Math.log2(Math.max(1, e.roots.length)));
@@ -132,7 +136,7 @@ function datapath(d: Device, op: Op, spec: KernelSpec): Resources {
     if (terms > features) r.lut += outputs * (terms / features - 1) * Math.max(4, width - 2);
   } else {
     const blocks = product === undefined ? 1 : blockShare(d, spec, product);
-    for (const o of bodyOf(op.regions[0]!).ops) {
+    for (const o of bodyOf(op.body).ops) {
       const a = opArea(d, o);
       r.lut += outputs * terms * a.lut;
       r.dsp += outputs * terms * a.dsp * (isFx(o, "fx.mul") ? blocks : 1);
@@ -140,7 +144,7 @@ function datapath(d: Device, op: Op, spec: KernelSpec): Resources {
     if (terms > 1) r.lut += outputs * (terms - 1) * (spec.combiner === "add" ? Math.max(4, width - 2) : width * 1.5);
     r.ff += outputs * terms * 2 * (spec.combiner === "add" ? width * 0.6 : width);
   }
-  for (const o of bodyOf(op.regions[1]!).ops) addTo(r, opArea(d, o), outputs);
+  for (const o of bodyOf(elementAt(op.regions, 1)).ops) addTo(r, opArea(d, o), outputs);
   if (accumulatorLoops(spec).reductions.length > 0) {
     r.lut += outputs * accumulatorLuts(spec);
     r.ff += outputs * width;
@@ -150,8 +154,10 @@ function datapath(d: Device, op: Op, spec: KernelSpec): Resources {
     if (isConstantOperand(spec, i)) return;
     const involved = (k: number): boolean => o.map.results.some((m) => m.coeffs[k] !== 0);
     r.ff +=
-      spec.iterators.reduce((n, it, k) => (involved(k) ? n * (spec.schedule!.unroll[it.name] ?? 1) : n), 1) *
-      elemOf(spec, i).width;
+      spec.iterators.reduce(
+        (n, it, k) => (involved(k) ? n * (present(spec.schedule, "schedule").unroll[it.name] ?? 1) : n),
+        1,
+      ) * elemOf(spec, i).width;
   });
   r.dsp = Math.ceil(r.dsp);
   return r;
@@ -163,28 +169,28 @@ const adderCosts = new WeakMap<Dense, number>();
 const SAMPLED_WEIGHTS = 256;
 
 function adderLuts(spec: KernelSpec, product: readonly [number, number], weights: number): number {
-  const dense = denseAttr(source(spec.operands[weights]!.value).def!, "value");
+  const dense = denseAttr(present(source(elementAt(spec.operands, weights).value).def, "def"), "value");
   let luts = adderCosts.get(dense);
   if (luts === undefined) {
     const table = weightTable(spec, weights);
     const rows = new Map<string, number[]>();
     table.lanes.forEach((lane, n) => {
       const row = lane
-        .filter((p) => spec.iterators[p.index]!.kind === "parallel")
+        .filter((p) => elementAt(spec.iterators, p.index).kind === "parallel")
         .map((p) => `${p.index}:${p.lane}`)
         .join();
       const values = rows.get(row);
-      if (values === undefined) rows.set(row, [table.rows[0]![n]!]);
-      else values.push(table.rows[0]![n]!);
+      if (values === undefined) rows.set(row, [elementAt(firstOf(table.rows), n)]);
+      else values.push(elementAt(firstOf(table.rows), n));
     });
-    const columns = Math.min(rows.values().next().value!.length, SAMPLED_WEIGHTS / 4);
+    const columns = Math.min(present(rows.values().next().value, "value").length, SAMPLED_WEIGHTS / 4);
     const sample = [...rows.values()]
       .slice(0, Math.max(1, Math.floor(SAMPLED_WEIGHTS / columns)))
       .map((r) => r.slice(0, columns));
     const range = outerRange(elemOf(spec, product[0] === weights ? product[1] : product[0]));
     const graph = buildAdderGraph(
       sample,
-      sample[0]!.map(() => range),
+      firstOf(sample).map(() => range),
     );
     luts = graph.nodes.reduce((n, node) => n + adderTables(graph, node), 0) / (sample.length * columns);
     adderCosts.set(dense, luts);
@@ -199,10 +205,13 @@ function blockShare(d: Device, spec: KernelSpec, product: readonly [number, numb
   for (const [shared, packed] of [product, [product[1], product[0]] as const]) {
     if (packingOf(spec, d, shared, packed) === undefined) continue;
     // Lanes along which the packed operand varies and the shared one does not.
-    const uses = (i: number, k: number): boolean => spec.operands[i]!.map.results.some((m) => m.coeffs[k] !== 0);
+    const uses = (i: number, k: number): boolean =>
+      elementAt(spec.operands, i).map.results.some((m) => m.coeffs[k] !== 0);
     const free = spec.iterators.reduce(
       (n, it, k) =>
-        it.kind === "parallel" && uses(packed, k) && !uses(shared, k) ? n * (spec.schedule!.unroll[it.name] ?? 1) : n,
+        it.kind === "parallel" && uses(packed, k) && !uses(shared, k)
+          ? n * (present(spec.schedule, "schedule").unroll[it.name] ?? 1)
+          : n,
       1,
     );
     share = Math.min(share, Math.ceil(free / 2) / free);

@@ -3,6 +3,7 @@
  * epilogue takes, at the clock asked for. Stage s of a step that fires in cycle t is cycle t + s. Stage 0 selects the
  * operands and ends in their registers; all lanes have the same pipeline.
  */
+import { elementAt, firstOf, lastOf, lookUp, present } from "../../ir/present.js";
 import type { Block, Op, Value } from "../../ir/core.js";
 import { denseAttr } from "../../ir/define-op.js";
 import type { KernelSpec } from "../../ir/flow/kernel.js";
@@ -115,11 +116,11 @@ export function planPipeline(
   const fromMemory = new Set<Value>();
   /** Binds the block arguments of a phase to operands that are there in `stage`, and `folded` in front of them. */
   const bind = (phase: "body" | "epilogue", stage: number, folded?: Slot): void => {
-    const args = op.regions[phase === "body" ? 0 : 1]!.args;
-    if (folded !== undefined) slots.set(args[0]!, folded);
+    const args = elementAt(op.regions, phase === "body" ? 0 : 1).args;
+    if (folded !== undefined) slots.set(firstOf(args), folded);
     const operands = spec.operands.flatMap((o, i) => (o.phase === phase ? [i] : []));
     operands.forEach((i, k) => {
-      const v = args[k + (folded === undefined ? 0 : 1)]!;
+      const v = elementAt(args, k + (folded === undefined ? 0 : 1));
       const constant = isConstantOperand(spec, i);
       // Tables of weights are read in the cycle before; what else waits, waits in registers.
       const inMemory = fromBlockRam(i) && (constant || stage === memory.stage);
@@ -136,7 +137,7 @@ export function planPipeline(
       const kind = kindOf(o);
       if (o === plan.added) {
         // The graphs have done it.
-        slots.set(o.result, slots.get(block.args[0]!)!);
+        slots.set(o.result, lookUp(slots, firstOf(block.args), "slots"));
         continue;
       }
       if (kind === "constant") {
@@ -145,15 +146,15 @@ export function planPipeline(
       }
       if (kind === "product" && !opIsMultiplier(o)) {
         const { varying, graph } = productByConstant(o);
-        const input = slots.get(o.operand(varying))!;
+        const input = lookUp(slots, o.operand(varying), "slots");
         const { stages, outputs } = placeGraph(clock, graph, [input], spec.accType.width);
         constantProducts.set(o, { varying, graph, stages });
         stageOf.set(o, stages.nodes[0] ?? input.stage);
-        slots.set(o.result, outputs[0]!);
+        slots.set(o.result, firstOf(outputs));
         continue;
       }
       if (kind === "requantize") {
-        const { slot, rounded } = clock.requantize(o, slots.get(o.operand(0))!);
+        const { slot, rounded } = clock.requantize(o, lookUp(slots, o.operand(0), "slots"));
         stageOf.set(o, rounded ?? slot.stage);
         if (rounded !== undefined) splitRequantize.add(o);
         slots.set(o.result, slot);
@@ -161,7 +162,7 @@ export function planPipeline(
       }
       const multiplies = kind === "product";
       // Multipliers sit between registers of their own, which tools fold into the block.
-      const inputs = o.operands.map((v) => slots.get(v)!);
+      const inputs = o.operands.map((v) => lookUp(slots, v, "slots"));
       let slot = clock.operation(o, inputs);
       const cell = multiplies
         ? multiplierCell(device, o.operand(0).type as FixedType, o.operand(1).type as FixedType)
@@ -171,8 +172,12 @@ export function planPipeline(
         // both.
         const direct = device.timing.memory + (cell === undefined ? device.timing.multiply - base : 0) <= period;
         const ready = (v: Value): boolean =>
-          (slots.get(v)!.ns <= base && slots.get(v)!.stage > 0) || (fromMemory.has(v) && direct);
-        const stage = Math.max(start.stage, ...o.operands.map((v) => slots.get(v)!.stage + (ready(v) ? 0 : 1)));
+          (lookUp(slots, v, "slots").ns <= base && lookUp(slots, v, "slots").stage > 0) ||
+          (fromMemory.has(v) && direct);
+        const stage = Math.max(
+          start.stage,
+          ...o.operands.map((v) => lookUp(slots, v, "slots").stage + (ready(v) ? 0 : 1)),
+        );
         slot = { stage, ns: period };
       }
       stageOf.set(o, slot.stage);
@@ -188,30 +193,30 @@ export function planPipeline(
         if (
           style !== "block" &&
           (o.operand(0).type as FixedType).width > device.family.lutInputs &&
-          slot.stage === index!.stage &&
-          index!.ns > base
+          slot.stage === present(index, "index").stage &&
+          present(index, "index").ns > base
         ) {
           // Synthesis would map a table in logic together with what computes its index, for depth, in many times the
           // area.
-          slot = clock.place([{ stage: index!.stage + 1, ns: base }], opDelay(device, o));
+          slot = clock.place([{ stage: present(index, "index").stage + 1, ns: base }], opDelay(device, o));
           stageOf.set(o, slot.stage);
         }
         if (registered) slot = { stage: slot.stage + 1, ns: base };
       }
       slots.set(o.result, slot);
     }
-    return slots.get(result)!;
+    return lookUp(slots, result, "slots");
   };
   const { lanes } = plan;
-  const elem = (i: number): FixedType => (spec.operands[i]!.value.type as { elem: FixedType }).elem;
-  const termType = op.regions[0]!.terminator.operand(0).type as FixedType;
+  const elem = (i: number): FixedType => (elementAt(spec.operands, i).value.type as { elem: FixedType }).elem;
+  const termType = op.body.terminator.operand(0).type as FixedType;
   const graphStages = new Map<AdderGraph, GraphStages>();
   const treeStages: number[] = [];
   const absorbsSign =
     products.kind === "adders" &&
     accumulatorLoops(spec).reductions.length === 0 &&
     plan.added === undefined &&
-    isAddedOnce(op.regions[1]!.args[0]!);
+    isAddedOnce(firstOf(elementAt(op.regions, 1).args));
   let term = start;
   let operandStage = start.stage;
   let decisions: DecisionStages | undefined;
@@ -221,7 +226,7 @@ export function planPipeline(
       spec,
       device,
       clock,
-      op.regions[0]!.args.map((a) => slots.get(a)!),
+      op.body.args.map((a) => lookUp(slots, a, "slots")),
     ));
   } else if (products.kind === "adders") {
     const negates = (o: GraphOutput): boolean => o.negative && !absorbsSign;
@@ -245,7 +250,7 @@ export function planPipeline(
             .stage + 1;
     }
     bind("body", operandStage);
-    term = run(op.regions[0]!);
+    term = run(op.body);
   }
   let slot = term;
   if (products.kind !== "adders") {
@@ -278,7 +283,7 @@ export function planPipeline(
   const folded = slot;
   // The other epilogue operands are delayed to arrive with the folded value.
   bind("epilogue", folded.stage, folded);
-  const result = run(op.regions[1]!);
+  const result = run(elementAt(op.regions, 1));
   const last = Math.max(start.stage, result.stage);
   const end =
     onwardNs !== undefined && (result.stage < last || result.ns + onwardNs <= period)
@@ -321,9 +326,9 @@ function planDecisions(
 ): { stages: DecisionStages; term: Slot } {
   const { lut, base, memory } = device.timing;
   const e = ensembleOf(spec);
-  const features = (spec.operands[0]!.value.type as { elem: FixedType }).elem;
+  const features = (firstOf(spec.operands).value.type as { elem: FixedType }).elem;
   const depth = tallest(e);
-  const x = operands[0]!;
+  const x = firstOf(operands);
   if (hasFixedTrees(spec)) {
     const compare = clock.place([x], compareLevels(device, features.width) * lut);
     const choices = [compare.stage, compare.stage];
@@ -335,10 +340,10 @@ function planDecisions(
       depth === 0 ? { stage: x.stage, ns: base } : clock.place([slot], bits <= 1 ? 0 : tableLevels(device, bits) * lut);
     return { stages: { compare: compare.stage, choices, levels: [], leaf: leaf.stage }, term: leaf };
   }
-  const count = spec.operands[0]!.view.shape.at(-1)!;
+  const count = lastOf(firstOf(spec.operands).view.shape);
   // Data of a table come a cycle after the address, out of a block RAM late in it.
   const data = (address: Slot): Slot => ({ stage: address.stage + 1, ns: Math.max(base, memory) });
-  let address: Slot = clock.place(operands.length > 1 ? [operands[1]!, { ...x, ns: base }] : [x], 0);
+  let address: Slot = clock.place(operands.length > 1 ? [elementAt(operands, 1), { ...x, ns: base }] : [x], 0);
   const levels = [];
   for (let l = 0; l < depth; l++) {
     const select = clock.place(
@@ -365,9 +370,10 @@ function placeGraph(
   negates: (o: GraphOutput) => boolean = (o) => o.negative,
 ): { stages: GraphStages; outputs: readonly Slot[] } {
   const slots = [...inputs];
-  for (const n of graph.nodes) slots.push(clock.sum([slots[n.a]!, slots[n.b]!], bitsOfInterval(n.range)));
+  for (const n of graph.nodes)
+    slots.push(clock.sum([elementAt(slots, n.a), elementAt(slots, n.b)], bitsOfInterval(n.range)));
   const outputs = graph.outputs.map((o) =>
-    o.node < 0 ? inputs[0]! : negates(o) ? clock.sum([slots[o.node]!], width) : slots[o.node]!,
+    o.node < 0 ? firstOf(inputs) : negates(o) ? clock.sum([elementAt(slots, o.node)], width) : elementAt(slots, o.node),
   );
   return {
     stages: { nodes: slots.slice(inputs.length).map((s) => s.stage), outputs: outputs.map((s) => s.stage) },
@@ -377,7 +383,7 @@ function placeGraph(
 
 /** Whether a sum with something else is all that reads `v`. */
 function isAddedOnce(v: Value): boolean {
-  return v.uses.length === 1 && isFx(v.uses[0]!.op, "fx.add");
+  return v.uses.length === 1 && isFx(firstOf(v.uses).op, "fx.add");
 }
 
 function later(a: Slot, b: Slot): boolean {

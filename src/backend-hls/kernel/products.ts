@@ -12,6 +12,7 @@
  *
  * The choice is the schedule's (`multiply`), or the cheaper one.
  */
+import { elementAt, firstOf, lastOf, lookUp, present } from "../../ir/present.js";
 import type { Op } from "../../ir/core.js";
 import { source } from "../../ir/eval/flow.js";
 import { isFeatureIterator, type KernelSpec } from "../../ir/flow/kernel.js";
@@ -77,7 +78,7 @@ export interface ProductPlan {
 
 /** Operands of a body that is one product of two of them, at the scale of the product; in the order of the operands. */
 export function plainProduct(op: Op, spec: KernelSpec): readonly [number, number] | undefined {
-  const [mul, end, ...more] = op.regions[0]!.ops;
+  const [mul, end, ...more] = op.body.ops;
   if (
     more.length > 0 ||
     !isFx(mul, "fx.mul") ||
@@ -85,24 +86,24 @@ export function plainProduct(op: Op, spec: KernelSpec): readonly [number, number
     (spec.combiner !== "add" && spec.combiner !== "none")
   )
     return undefined;
-  const [a, b] = mul.operands.map((v) => op.regions[0]!.args.indexOf(v));
+  const [a, b] = mul.operands.map((v) => op.body.args.indexOf(v));
   const [ta, tb, ty] = [
     mul.operand(0).type as FixedType,
     mul.operand(1).type as FixedType,
     mul.result.type as FixedType,
   ];
-  if (a! < 0 || b! < 0 || a === b || ty.frac !== ta.frac + tb.frac) return undefined;
+  if (present(a, "a") < 0 || present(b, "b") < 0 || a === b || ty.frac !== ta.frac + tb.frac) return undefined;
   const body = spec.operands.flatMap((o, i) => (o.phase === "body" ? [i] : []));
-  return [body[a!]!, body[b!]!];
+  return [elementAt(body, present(a, "a")), elementAt(body, present(b, "b"))];
 }
 
 function elemOf(spec: KernelSpec, i: number): FixedType {
-  return (spec.operands[i]!.value.type as { elem: FixedType }).elem;
+  return (elementAt(spec.operands, i).value.type as { elem: FixedType }).elem;
 }
 
 /** Finds an operand's lane by the kernel's lanes. */
 function operandFinder(spec: KernelSpec, i: number): (...points: readonly LanePoint[]) => number {
-  const o = spec.operands[i]!;
+  const o = elementAt(spec.operands, i);
   if (source(o.value).def?.name !== "flow.constant") return laneFinder(readTable(spec, i).lanePoints);
   return laneFinder(lanePoints(spec, (k) => o.map.results.some((r) => r.coeffs[k] !== 0)));
 }
@@ -112,7 +113,9 @@ export function planProducts(op: Op, spec: KernelSpec, device: Device): ProductP
   const lanes = kernelLanes(spec);
   const find = spec.operands.map((_, i) => operandFinder(spec, i));
   const numbers = (i: number, out: LanePoint): number[] =>
-    spec.operands[i]!.phase === "body" ? lanes.terms.map((t) => find[i]!(out, t)) : [find[i]!(out)];
+    elementAt(spec.operands, i).phase === "body"
+      ? lanes.terms.map((t) => elementAt(find, i)(out, t))
+      : [elementAt(find, i)(out)];
   const product = plainProduct(op, spec);
   const choice = spec.schedule?.multiply;
   if (product !== undefined && choice !== "dsp") {
@@ -145,19 +148,25 @@ export function planProducts(op: Op, spec: KernelSpec, device: Device): ProductP
  * trees where they change. Lanes that bring the same numbers are one.
  */
 function treePlan(spec: KernelSpec): ProductPlan {
-  const outputs = lanePoints(spec, (i) => spec.iterators[i]!.kind === "parallel");
-  const terms = lanePoints(spec, (i) => spec.iterators[i]!.kind === "reduction" && !isFeatureIterator(spec, i));
-  const feature = spec.operands[0]!.map.results.at(-1)!;
+  const outputs = lanePoints(spec, (i) => elementAt(spec.iterators, i).kind === "parallel");
+  const terms = lanePoints(
+    spec,
+    (i) => elementAt(spec.iterators, i).kind === "reduction" && !isFeatureIterator(spec, i),
+  );
+  const feature = lastOf(firstOf(spec.operands).map.results);
   const points = lanePoints(spec, (i) => isFeatureIterator(spec, i))
-    .map((p) => ({ p, at: p.reduce((a, { index, lane }) => a + lane * feature.coeffs[index]!, feature.offset) }))
+    .map((p) => ({
+      p,
+      at: p.reduce((a, { index, lane }) => a + lane * elementAt(feature.coeffs, index), feature.offset),
+    }))
     .sort((a, b) => a.at - b.at);
   const find = spec.operands.map((_, i) => operandFinder(spec, i));
   const groups = new Map<string, number[]>();
   outputs.forEach((out, n) => {
-    const key = points.map(({ p }) => find[0]!(out, p)).join();
+    const key = points.map(({ p }) => firstOf(find)(out, p)).join();
     groups.set(key, [...(groups.get(key) ?? []), n]);
   });
-  const column = spec.operands[1]!.map.results[0]!;
+  const column = firstOf(elementAt(spec.operands, 1).map.results);
   const table = weightTable(spec, 1);
   const contents = table.lanes.map((_, lane) => table.rows.map((r) => r[lane]).join());
   const same = contents.map((c) => contents.indexOf(c));
@@ -168,17 +177,19 @@ function treePlan(spec: KernelSpec): ProductPlan {
     const index: number[][][] = [];
     spec.operands.forEach((o, i) => {
       if (i === 0) {
-        reads.push(points.map(({ p }) => find[0]!(outputs[list[0]!]!, p)));
+        reads.push(points.map(({ p }) => firstOf(find)(elementAt(outputs, firstOf(list)), p)));
         index.push([]);
         return;
       }
       const wanted = list.map((n) =>
-        o.phase === "body" ? terms.map((t) => same[find[1]!(outputs[n]!, t)]!) : [find[i]!(outputs[n]!)],
+        o.phase === "body"
+          ? terms.map((t) => elementAt(same, elementAt(find, 1)(elementAt(outputs, n), t)))
+          : [elementAt(find, i)(elementAt(outputs, n))],
       );
       if (i === 1 && fixed) {
         constants.set(
           1,
-          wanted.map((w) => w.map((lane) => table.rows[0]![lane]!)),
+          wanted.map((w) => w.map((lane) => elementAt(firstOf(table.rows), lane))),
         );
         reads.push([]);
         index.push([]);
@@ -189,10 +200,10 @@ function treePlan(spec: KernelSpec): ProductPlan {
       index.push(wanted.map((w) => w.map((n) => distinct.indexOf(n))));
     });
     const columns = list.map((n) =>
-      outputs[n]!.reduce((a, { index: k, lane }) => a + lane * column.coeffs[k]!, column.offset),
+      elementAt(outputs, n).reduce((a, { index: k, lane }) => a + lane * elementAt(column.coeffs, k), column.offset),
     );
     return {
-      key: JSON.stringify([index, [...constants], columns, fixed ? 0 : reads[1]!.map((l) => contents[l])]),
+      key: JSON.stringify([index, [...constants], columns, fixed ? 0 : elementAt(reads, 1).map((l) => contents[l])]),
       outputs: list,
       reads,
       index,
@@ -214,12 +225,12 @@ function unitOf(
   const index: number[][][] = [];
   const constants = new Map<number, number[][]>();
   spec.operands.forEach((o, i) => {
-    const wanted = outputs.map((n) => numbers(i, lanes.outputs[n]!));
+    const wanted = outputs.map((n) => numbers(i, elementAt(lanes.outputs, n)));
     if (o.phase === "body" && isFixedOperand(spec, i)) {
-      const row = weightTable(spec, i).rows[0]!;
+      const row = firstOf(weightTable(spec, i).rows);
       constants.set(
         i,
-        wanted.map((w) => w.map((n) => row[n]!)),
+        wanted.map((w) => w.map((n) => elementAt(row, n))),
       );
       reads.push([]);
       index.push([]);
@@ -228,7 +239,7 @@ function unitOf(
     const distinct = [...new Set(wanted.flat())];
     const position = new Map(distinct.map((n, k) => [n, k]));
     reads.push(distinct);
-    index.push(wanted.map((w) => w.map((n) => position.get(n)!)));
+    index.push(wanted.map((w) => w.map((n) => lookUp(position, n, "position"))));
   });
   return { key: JSON.stringify([index, [...constants]]), outputs, reads, index, constants };
 }
@@ -243,8 +254,8 @@ function constantAddition(
   op: Op,
   spec: KernelSpec,
 ): { readonly add: Op; readonly operand: number; readonly shift: number } | undefined {
-  const epilogue = op.regions[1]!;
-  const sum = epilogue.args[0]!;
+  const epilogue = elementAt(op.regions, 1);
+  const sum = firstOf(epilogue.args);
   const add = sum.uses[0]?.op;
   if (sum.uses.length !== 1 || !isFx(add, "fx.add") || accumulatorLoops(spec).reductions.length > 0) return undefined;
   const other = add.operands.find((v) => v !== sum);
@@ -274,22 +285,25 @@ function adderPlan(
     if (group === undefined) groups.set(key, [n]);
     else group.push(n);
   });
-  const row = weightTable(spec, weights).rows[0]!;
+  const row = firstOf(weightTable(spec, weights).rows);
   const range: Interval = outerRange(elemOf(spec, varying));
   const units = [...groups.values()].map((outputs): Unit => {
-    const all = numbers(varying, lanes.outputs[outputs[0]!]!);
-    const matrix = outputs.map((n) => numbers(weights, lanes.outputs[n]!).map((w) => row[w]!));
+    const all = numbers(varying, elementAt(lanes.outputs, firstOf(outputs)));
+    const matrix = outputs.map((n) => numbers(weights, elementAt(lanes.outputs, n)).map((w) => elementAt(row, w)));
     // Data that meet only zeros are not read.
     const used = all.flatMap((_, t) => (matrix.some((r) => r[t] !== 0) ? [t] : []));
-    const distinct = [...new Set(used.map((t) => all[t]!))];
+    const distinct = [...new Set(used.map((t) => elementAt(all, t)))];
     const columns = matrix.map((r) => {
       const sums = new Map(distinct.map((n) => [n, 0]));
-      for (const t of used) sums.set(all[t]!, sums.get(all[t]!)! + r[t]!);
+      for (const t of used) sums.set(elementAt(all, t), lookUp(sums, elementAt(all, t), "sums") + elementAt(r, t));
       return [...sums.values()];
     });
     const fixed = (i: number): number[][] =>
-      outputs.map((n) => numbers(i, lanes.outputs[n]!).map((w) => weightTable(spec, i).rows[0]![w]!));
-    const added = addition === undefined ? undefined : fixed(addition.operand).map((c) => c[0]! * 2 ** addition.shift);
+      outputs.map((n) =>
+        numbers(i, elementAt(lanes.outputs, n)).map((w) => elementAt(firstOf(weightTable(spec, i).rows), w)),
+      );
+    const added =
+      addition === undefined ? undefined : fixed(addition.operand).map((c) => firstOf(c) * 2 ** addition.shift);
     // Outputs that share a matrix share what is added to it, as a rule.
     const constants = new Map(
       spec.operands.flatMap((o, i) =>
@@ -300,11 +314,13 @@ function adderPlan(
       i === varying || i === weights
         ? []
         : outputs.map((n) =>
-            o.phase === "epilogue" && !constants.has(i) && i !== addition?.operand ? numbers(i, lanes.outputs[n]!) : [],
+            o.phase === "epilogue" && !constants.has(i) && i !== addition?.operand
+              ? numbers(i, elementAt(lanes.outputs, n))
+              : [],
           ),
     );
     const reads = rest.map((r, i) => (i === varying ? distinct : [...new Set(r.flat())]));
-    const index = rest.map((r, i) => r.map((w) => w.map((n) => reads[i]!.indexOf(n))));
+    const index = rest.map((r, i) => r.map((w) => w.map((n) => elementAt(reads, i).indexOf(n))));
     return {
       key: JSON.stringify([index, columns, added, [...constants]]),
       outputs,
@@ -334,10 +350,10 @@ function cachedGraph(
   const key = JSON.stringify([range.lo, range.hi, matrix, added]);
   let graph = graphs.get(key);
   if (graph === undefined) {
-    if (graphs.size >= MAX_GRAPHS) graphs.delete(graphs.keys().next().value!);
+    if (graphs.size >= MAX_GRAPHS) graphs.delete(present(graphs.keys().next().value, "value"));
     graph = buildAdderGraph(
       matrix,
-      matrix[0]!.map(() => range),
+      firstOf(matrix).map(() => range),
       added,
     );
     graphs.set(key, graph);
@@ -385,7 +401,7 @@ function pairLanes(
     const partner = open.findIndex((w) => w.packed.every((p, t) => p !== mine[t]));
     if (partner >= 0) {
       const [w] = open.splice(partner, 1);
-      units[position.get(w!.lane)!]!.push(n);
+      elementAt(units, lookUp(position, present(w, "w").lane, "position")).push(n);
     } else {
       open.push({ lane: n, packed: mine });
       position.set(n, units.length);

@@ -20,8 +20,8 @@ export function fixedOf(v: Value): FixedType | undefined {
 export function constantOf(v: Value | undefined): Dense | undefined {
   return v?.def?.name === "nn.constant" ? denseAttr(v.def, "value") : undefined;
 }
-export function isConstant(v: Value): boolean {
-  return v.def?.name === "nn.constant";
+export function isConstant(v: Value | undefined): boolean {
+  return v?.def?.name === "nn.constant";
 }
 /** The number that a constant of one element is. */
 export function singleOf(v: Value | undefined): number | undefined {

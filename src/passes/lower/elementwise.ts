@@ -4,6 +4,7 @@ import type { Iterator } from "../../ir/flow/kernel.js";
 import type { TensorType } from "../../ir/types.js";
 import { along, at0, fixedElem, type Access, type BodyBuilder, type Index, type LoweringContext } from "./context.js";
 import { broadcasted, type Viewed } from "./views.js";
+import { tensorType } from "../../ir/nn/values.js";
 
 export type Lowering = (op: Op, ctx: LoweringContext) => void;
 
@@ -14,7 +15,7 @@ export const reduction = (name: string, extent: number): Iterator => ({ name, ex
 export const SPATIAL: readonly string[] = ["z", "y", "x"];
 
 export function resultType(op: Op): TensorType {
-  return op.result.type as TensorType;
+  return tensorType(op.result);
 }
 export function label(op: Op): string {
   return op.loc.nodes[0] ?? op.result.hint ?? op.name;

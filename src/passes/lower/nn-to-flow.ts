@@ -7,6 +7,7 @@ import { copyOf, wholeValue } from "./copy.js";
 import { loweringOf } from "./operators.js";
 import { wholeView, type Viewed } from "./views.js";
 import { placeOf } from "../../ir/verify.js";
+import { tensorType } from "../../ir/nn/values.js";
 
 /** Builds the flow module of a quantized nn module. The nn module is left as it is. */
 export function lowerToFlow(nn: Module): Module {
@@ -57,14 +58,14 @@ function refuseConstantOutputs(source: Op): void {
 
 /** Fixed-point type in which an input enters: its own, or the one to which its only kind of use quantizes it. */
 function portType(arg: Value): { type: TensorType; quantizers: Op[] } {
-  const type = arg.type as TensorType;
+  const type = tensorType(arg);
   if (type.elem.kind === "fixed") return { type, quantizers: [] };
   const users = arg.uses.map((u) => u.op);
   const first = users[0];
   if (first?.name !== "nn.quantize" || users.some((u) => u.name !== "nn.quantize")) {
     throw new CompilerBug(`input %${arg.hint ?? arg.id} is not quantized`);
   }
-  return { type: first.result.type as TensorType, quantizers: users };
+  return { type: tensorType(first.result), quantizers: users };
 }
 
 /** Outputs leave in row-major order; a view that is not whole is copied, and so is what no kernel has made. */

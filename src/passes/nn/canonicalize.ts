@@ -2,10 +2,11 @@
  * Removes data movement that moves nothing, and merges chains of reshapes and transposes, which exporters leave behind.
  */
 import type { Op, Value } from "../../ir/core.js";
-import { sameType, type TensorType } from "../../ir/types.js";
+import { sameType } from "../../ir/types.js";
 import { definePass } from "../define-pass.js";
 import { applyRules, type Rule } from "../rewrite.js";
 import * as nn from "../../ir/nn/ops.js";
+import { shapeOf, tensorType } from "../../ir/nn/values.js";
 
 /** Operations that only move elements: the identity if shapes agree and nothing is permuted. */
 function noEffect(name: string, op: string, isIdentity: (op: Op) => boolean = () => true): Rule {
@@ -52,10 +53,10 @@ const transposeOfUnitAxes: Rule = {
   name: "transpose-of-unit-axes",
   op: "nn.transpose",
   apply: (op, b) => {
-    const from = (op.operand(0).type as TensorType).shape;
+    const from = shapeOf(op.operand(0));
     const moved = nn.transpose.read(op).perm.filter((axis) => from[axis] !== 1);
     if (moved.some((axis, i) => i > 0 && axis < moved[i - 1]!)) return undefined;
-    const to = op.result.type as TensorType;
+    const to = tensorType(op.result);
     return b.value("nn.reshape", [op.operand(0)], to, { shape: [...to.shape] });
   },
 };

@@ -5,10 +5,10 @@
 import { allocate, Dense } from "../../ir/attributes.js";
 import { Block, Builder, cloneOp, Module, Op, type Value } from "../../ir/core.js";
 import { prepareNn } from "../../ir/eval/nn-fixed.js";
-import { elementCount, type TensorType } from "../../ir/types.js";
+import { elementCount } from "../../ir/types.js";
 import { definePass, int } from "../define-pass.js";
 import { replaceResult } from "../rewrite.js";
-import { isConstant } from "../../ir/nn/values.js";
+import { isConstant, shapeOf, tensorType } from "../../ir/nn/values.js";
 
 export const foldConstants = definePass({
   name: "fold-constants",
@@ -43,7 +43,7 @@ function isFoldable(op: Op, limit: number): boolean {
   if (op.dialect !== "nn" || op.results.length !== 1 || op.operands.length === 0 || op.result.uses.length === 0)
     return false;
   if (!op.operands.every(isConstant)) return false;
-  const size = (v: Value): number => elementCount((v.type as TensorType).shape);
+  const size = (v: Value): number => elementCount(shapeOf(v));
   const result = size(op.result);
   return result <= limit || result <= op.operands.reduce((n, v) => n + size(v), 0);
 }
@@ -59,7 +59,7 @@ export function evaluateConstant(op: Op): Dense {
   module.body.append(new Op({ name: "func", regions: [body] }));
   const [values] = prepareNn(module).run([]);
 
-  const { shape, elem } = result.type as TensorType;
+  const { shape, elem } = tensorType(result);
   const data = allocate(elem, elementCount(shape));
   // The interpreter computes with numbers, constants hold raw integers; + 0 turns -0 into 0.
   const scale = elem.kind === "fixed" ? 2 ** elem.frac : 1;

@@ -10,6 +10,7 @@ import { EXACT } from "./integerize.js";
 import { MASKED } from "./mask-reader.js";
 import { definePass } from "../define-pass.js";
 import { applyRules, type Rule } from "../rewrite.js";
+import * as nn from "../../ir/nn/ops.js";
 import { isMove } from "../../ir/nn/roles.js";
 
 /** The data of a float constant that may become part of another. */
@@ -34,21 +35,22 @@ function makeConstant(
 }
 function isLinear(op: Op | undefined): op is Op {
   // The products of integers are exact, and their scale is where it belongs.
-  if (op === undefined || op.attrs[EXACT] === true || (op.name !== "nn.conv" && op.name !== "nn.matmul")) return false;
+  if (op === undefined || op.attrs[EXACT] === true || (op.name !== nn.conv.name && op.name !== nn.matmul.name))
+    return false;
   const w = foldable(op.operand(1));
   return (
     w !== undefined &&
-    (op.name === "nn.conv"
+    (op.name === nn.conv.name
       ? op.operands[2] === undefined || foldable(op.operand(2)) !== undefined
       : w.shape.length === 2)
   );
 }
 /** Axis of the result that counts output channels. */
 function channelAxis(op: Op): number {
-  return op.name === "nn.conv" ? 1 : shapeOf(op.result).length - 1;
+  return op.name === nn.conv.name ? 1 : shapeOf(op.result).length - 1;
 }
 function channels(op: Op): number {
-  return op.name === "nn.conv" ? shapeOf(op.operand(1))[0]! : shapeOf(op.operand(1))[1]!;
+  return op.name === nn.conv.name ? shapeOf(op.operand(1))[0]! : shapeOf(op.operand(1))[1]!;
 }
 
 /** `c` as one number per output channel of `op`, where it broadcasts that way and does not enlarge the result. */
@@ -74,7 +76,7 @@ function rescaled(
   const n = channels(op);
   const perRow = w.data.length / n;
   const channelOf =
-    op.name === "nn.conv" ? (i: number): number => Math.floor(i / perRow) : (i: number): number => i % n;
+    op.name === nn.conv.name ? (i: number): number => Math.floor(i / perRow) : (i: number): number => i % n;
   const weights =
     scale === undefined
       ? op.operand(1)
@@ -120,7 +122,7 @@ const scaleOverBias: Rule = {
   apply: (op, b) => {
     const outer = split(op);
     const add = outer?.x.def;
-    if (outer === undefined || add?.name !== "nn.add" || outer.x.uses.length !== 1) return undefined;
+    if (outer === undefined || add?.name !== nn.add.name || outer.x.uses.length !== 1) return undefined;
     const inner = split(add);
     const linear = inner?.x.def;
     if (inner === undefined || !isLinear(linear) || inner.x.uses.length !== 1) return undefined;
@@ -128,7 +130,7 @@ const scaleOverBias: Rule = {
     if (scale === undefined || bias === undefined) return undefined;
     const product = rescaled(linear, b, scale, undefined, inner.x);
     const shape =
-      linear.name === "nn.conv"
+      linear.name === nn.conv.name
         ? [
             bias.length,
             ...shapeOf(linear.result)
@@ -160,7 +162,7 @@ const offsetAfterConv: Rule = {
   apply: (op, b) => {
     const parts = split(op);
     const linear = parts?.x.def;
-    if (parts === undefined || !isLinear(linear) || linear.name !== "nn.conv" || parts.x.uses.length !== 1)
+    if (parts === undefined || !isLinear(linear) || linear.name !== nn.conv.name || parts.x.uses.length !== 1)
       return undefined;
     const offset = perChannel(parts.c, linear);
     return offset === undefined ? undefined : rescaled(linear, b, undefined, offset, op.result);
@@ -180,7 +182,7 @@ const offsetOfOffset: Rule = {
   apply: (op, b) => {
     const outer = split(op);
     const add = outer?.x.def;
-    if (outer === undefined || add?.name !== "nn.add" || outer.x.uses.length !== 1) return undefined;
+    if (outer === undefined || add?.name !== nn.add.name || outer.x.uses.length !== 1) return undefined;
     const inner = split(add);
     if (inner === undefined || trimmed(inner.c.shape) !== trimmed(outer.c.shape)) return undefined;
     const sum = makeConstant(
@@ -206,7 +208,7 @@ function scaleBeforeLinear(name: string): Rule {
         path.push(at.def);
         at = at.def.operand(0);
       }
-      if (at.uses.length !== 1 || at.def?.name !== "nn.mul") return undefined;
+      if (at.uses.length !== 1 || at.def?.name !== nn.mul.name) return undefined;
       const parts = split(at.def);
       if (parts === undefined || parts.c.data.length !== 1 || shapeOf(parts.x).join() !== shapeOf(at).join())
         return undefined;

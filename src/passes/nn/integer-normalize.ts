@@ -1,8 +1,8 @@
 /** What normalizations divide: a deviation by the root of the squares of all of them, by integers. */
 import type { Value } from "../../ir/core.js";
-import type { TensorType } from "../../ir/types.js";
 import { MANTISSA_BITS, rsqrtOfIntegers } from "./integer-rsqrt.js";
 import type { ExactBuilder } from "./integer-softmax.js";
+import { shapeOf } from "../../ir/nn/values.js";
 
 /** Most bits of the first product, which limits that are numbers follow, and of the second, which a factor follows. */
 const FIRST_BITS = 50;
@@ -34,7 +34,7 @@ export function dividedByRoot(
   // v and epsilon, with bits behind the point where epsilon needs them.
   const frac = Math.min(MAX_FRAC, Math.max(0, EPSILON_BITS - Math.floor(Math.log2(1 + v.epsilon))));
   const least = Math.max(1, Math.round(v.epsilon * 2 ** frac));
-  const row = (v.u.type as TensorType).shape;
+  const row = shapeOf(v.u);
   const shifted =
     frac === 0 ? v.u : b.emit("nn.mul", [v.u, b.number(2 ** frac, `${hint}_shift`)], row, {}, `${hint}_shifted`);
   const sum = b.emit("nn.add", [shifted, b.number(least, `${hint}_epsilon`)], row, {}, `${hint}_sum`);
@@ -42,7 +42,7 @@ export function dividedByRoot(
   const largest = Math.max(-d.range.lo, d.range.hi);
   const bits = Math.log2(largest) + MANTISSA_BITS + 2 - DROPPED_BITS;
   if (root === undefined || bits > FIRST_BITS || bits + Math.log2(root.mostPower) > PRODUCT_BITS) return undefined;
-  const shape = (d.u.type as TensorType).shape;
+  const shape = shapeOf(d.u);
   // The lowest bits of the first product are far below the result's last one, whatever the power.
   const most = largest * 2 ** (MANTISSA_BITS + 1 - DROPPED_BITS);
   const first = b.emit("nn.mul", [d.u, root.mantissa], shape, {}, `${hint}_mantissa`);

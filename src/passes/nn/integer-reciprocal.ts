@@ -8,8 +8,9 @@
  */
 import { Dense } from "../../ir/attributes.js";
 import type { Value } from "../../ir/core.js";
-import { f32, type TensorType } from "../../ir/types.js";
+import { f32 } from "../../ir/types.js";
 import type { ExactBuilder } from "./integer-softmax.js";
+import { shapeOf } from "../../ir/nn/values.js";
 
 /** Bits of the normalized argument, of the table's address, and of its entries behind the point. */
 const ARGUMENT_BITS = 25;
@@ -42,7 +43,7 @@ export function reciprocalOfIntegers(
   range: { readonly lo: number; readonly hi: number },
   hint: string,
 ): IntegerReciprocal | undefined {
-  const shape = (v.type as TensorType).shape;
+  const shape = shapeOf(v);
   const P = Math.ceil(Math.log2(range.hi + 1));
   const most = Math.max(0, P - 1 - Math.floor(Math.log2(range.lo)));
   if (range.lo <= 0 || P > PRODUCT_BITS || RECIPROCAL_BITS + 1 + most > PRODUCT_BITS) return undefined;

@@ -8,8 +8,9 @@
  */
 import { Dense } from "../../ir/attributes.js";
 import type { Value } from "../../ir/core.js";
-import { f32, type TensorType } from "../../ir/types.js";
+import { f32 } from "../../ir/types.js";
 import type { ExactBuilder } from "./integer-softmax.js";
+import { shapeOf } from "../../ir/nn/values.js";
 
 /** Bits of the normalized argument, of the table's address, and of its entries behind the point. */
 const ARGUMENT_BITS = 24;
@@ -39,7 +40,7 @@ export function rsqrtOfIntegers(
   range: { readonly lo: number; readonly hi: number },
   hint: string,
 ): IntegerRsqrt | undefined {
-  const shape = (v.type as TensorType).shape;
+  const shape = shapeOf(v);
   const P = Math.ceil(Math.log2(range.hi + 1) / 2);
   if (range.lo <= 0 || 2 * P > MOST_BITS) return undefined;
   const scaleBy = (x: Value, exponent: number, name: string): Value =>

@@ -11,8 +11,9 @@
  */
 import { Dense, type Attr } from "../../ir/attributes.js";
 import type { Value } from "../../ir/core.js";
-import { f32, type TensorType } from "../../ir/types.js";
+import { f32 } from "../../ir/types.js";
 import { reciprocalOfIntegers, RECIPROCAL_BITS } from "./integer-reciprocal.js";
+import { shapeOf } from "../../ir/nn/values.js";
 
 /** Builds operations that keep every bit. */
 export interface ExactBuilder {
@@ -57,7 +58,7 @@ export function softmaxOfIntegers(
   hint: string,
   mask?: IntegerMask,
 ): Value | undefined {
-  const shape = (all.type as TensorType).shape;
+  const shape = shapeOf(all);
   const row = shape.map((d, i) => (i === axis ? 1 : d));
   const fold = { axes: [axis], keepdims: true };
 
@@ -86,7 +87,7 @@ export function softmaxOfIntegers(
 }
 
 function rounded(b: ExactBuilder, v: Value, factor: number, lo: number, hi: number, name: string): Value {
-  const { shape } = v.type as TensorType;
+  const shape = shapeOf(v);
   return b.emit(
     "nn.round",
     [b.emit("nn.mul", [v, b.number(factor, `${name}_shift`)], shape, {}, `${name}_scaled`)],
@@ -98,7 +99,7 @@ function rounded(b: ExactBuilder, v: Value, factor: number, lo: number, hi: numb
 
 /** exp(scale * d) * 2^EXP_BITS for d in [-span, 0]. */
 function expOf(b: ExactBuilder, d: Value, scale: number, span: number, hint: string): Value {
-  const { shape } = d.type as TensorType;
+  const shape = shapeOf(d);
   const table = (v: Value, entries: number, step: number, bits: number, name: string): Value => {
     const values = Float64Array.from({ length: entries }, (_, k) =>
       Math.round(Math.exp(scale * step * (k - entries + 1)) * 2 ** bits),

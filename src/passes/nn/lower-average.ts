@@ -4,14 +4,14 @@
  */
 import { Dense } from "../../ir/attributes.js";
 import type { Builder, Op, Value } from "../../ir/core.js";
-import { constantOf, shapeOf } from "../../ir/nn/values.js";
-import { elementCount, f32, tensor, type TensorType } from "../../ir/types.js";
+import { constantOf, shapeOf, tensorType } from "../../ir/nn/values.js";
+import { elementCount, f32, tensor } from "../../ir/types.js";
 import { definePass } from "../define-pass.js";
 import { applyRules, type Rule } from "../rewrite.js";
 import * as nn from "../../ir/nn/ops.js";
 
 function isFloat(op: Op): boolean {
-  return (op.result.type as TensorType).elem.kind === "float";
+  return tensorType(op.result).elem.kind === "float";
 }
 function constant(b: Builder, shape: readonly number[], values: ArrayLike<number>, hint: string): Value {
   return b.value(

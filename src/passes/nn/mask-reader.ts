@@ -149,10 +149,11 @@ export class MaskReader {
         data === undefined ? Infinity : Array.from(data, (x) => sign * x).reduce((a, x) => Math.max(a, x), -Infinity);
       return top <= MASKED ? top : undefined;
     };
-    const [closedWhere, other] = depth(p) !== undefined ? ["negative", q] : ["positive", p];
+    const closedWhere = depth(p) !== undefined ? "negative" : "positive";
+    const other = closedWhere === "negative" ? q : p;
     const M = depth(closedWhere === "negative" ? p : q);
-    if (M === undefined || depth(other as Value) !== undefined) return undefined;
-    const rest = this.parts(other as Value, sign);
+    if (M === undefined || depth(other) !== undefined) return undefined;
+    const rest = this.parts(other, sign);
     // What takes the place of the scores is the same for all, however small it is.
     const swallowed = rest.scores === undefined && rest.constants.length === 0 ? M : Math.min(M, SWALLOWS);
     const c = constantOf(condition);

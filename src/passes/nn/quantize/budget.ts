@@ -15,7 +15,7 @@
  *   guarantees on numerical precision of deep neural networks", ICML 2017
  */
 import type { Module } from "../../../ir/core.js";
-import { elementCount, type TensorType } from "../../../ir/types.js";
+import { elementCount } from "../../../ir/types.js";
 import { hardwareCost } from "./area.js";
 import type { OutputBound } from "./bounds.js";
 import { spread, type Sample } from "./calibrate.js";
@@ -26,6 +26,7 @@ import type { WeightOptions } from "./quantizer.js";
 import { SearchSpace, type CostModel, type Widths } from "./search-space.js";
 import { outputsOf, Trials, type Reference } from "./trial.js";
 import type { QuantizeOptions } from "./width-facts.js";
+import { shapeOf } from "../../../ir/nn/values.js";
 
 export interface BudgetOptions {
   readonly samples: readonly Sample[];
@@ -86,8 +87,7 @@ export class WidthBudget {
   ) {
     this.trials = new Trials(float, options.samples, options.quantize, options.weights);
     const work = float.func.body.ops.reduce(
-      (n, op) =>
-        n + macsOf(op) + OVERHEAD * op.results.reduce((e, v) => e + elementCount((v.type as TensorType).shape), 0),
+      (n, op) => n + macsOf(op) + OVERHEAD * op.results.reduce((e, v) => e + elementCount(shapeOf(v)), 0),
       1,
     );
     const some = (total: number, most: number): Reference => {

@@ -6,8 +6,7 @@ import { UserError } from "../../../diagnostics/index.js";
 import type { Module, Op, Value } from "../../../ir/core.js";
 import { decidesBySign, roleOf, type Role } from "../../../ir/define-op.js";
 import { prepareNn } from "../../../ir/eval/nn-fixed.js";
-import { fixedOf, constantOf } from "../../../ir/nn/values.js";
-import type { TensorType } from "../../../ir/types.js";
+import { fixedOf, constantOf, shapeOf } from "../../../ir/nn/values.js";
 import { decisionGrid, type DecisionGrid } from "./decisions.js";
 import { placeOf } from "../../../ir/verify.js";
 
@@ -174,7 +173,7 @@ const UNEVEN = 16;
  * were measured, lengths beside counts; pixels of an image have one scale, however dark some corner is.
  */
 function featureSpread(arg: Value, samples: readonly ArrayLike<number>[]): number {
-  const shape = (arg.type as TensorType).shape;
+  const shape = shapeOf(arg);
   if (shape.length > 2) return 0;
   const size = shape.reduce((n, d) => n * d, 1);
   const ranges = Array.from({ length: size }, (_, i) => samples.reduce((m, s) => Math.max(m, Math.abs(s[i]!)), 0))

@@ -19,6 +19,7 @@ import { widthEntries, type ChosenWidths, type WidthEntry } from "./width-report
 import { FLOAT_TENSOR, tensorNames } from "../tensor-pairs.js";
 import { isQuantizedModel } from "../../../ir/nn/roles.js";
 import * as nn from "../../../ir/nn/ops.js";
+import { shapeOf, tensorType } from "../../../ir/nn/values.js";
 
 export const CALIBRATION_SAMPLES = new ContextKey<readonly Sample[]>("calibration samples");
 export const PRECISION = new ContextKey<PrecisionSpec>("a precision");
@@ -71,8 +72,7 @@ const fixedFormsOnly: Predicate = {
 
 const quantized: Predicate = {
   name: "every tensor is fixed point",
-  holds: (module) =>
-    module.func.body.ops.every((op) => op.results.every((v) => (v.type as TensorType).elem.kind === "fixed")),
+  holds: (module) => module.func.body.ops.every((op) => op.results.every((v) => tensorType(v).elem.kind === "fixed")),
 };
 
 /** What the options of the pass are where they are not given. */
@@ -197,7 +197,7 @@ function randomSamples(module: Module, ctx: PassContext): Sample[] {
     return (seed >>> 8) / 2 ** 24;
   };
   return Array.from({ length: 32 }, () =>
-    module.func.body.args.map((a) => Float64Array.from({ length: elementCount((a.type as TensorType).shape) }, next)),
+    module.func.body.args.map((a) => Float64Array.from({ length: elementCount(shapeOf(a)) }, next)),
   );
 }
 
@@ -210,8 +210,8 @@ function reportOf(
   const format = (t: TensorType): string => showType(t.elem);
   return {
     precision,
-    inputs: module.func.body.args.map((a) => format(a.type as TensorType)),
-    outputs: module.func.body.terminator.operands.map((v) => format(v.type as TensorType)),
+    inputs: module.func.body.args.map((a) => format(tensorType(a))),
+    outputs: module.func.body.terminator.operands.map((v) => format(tensorType(v))),
     tensors: roundings.map((r) => {
       const s = q.plan.statsOf(r.float);
       return { name: r.float.hint ?? `%${r.float.id}`, format: showType(r.type), min: s.min, max: s.max };
@@ -229,8 +229,8 @@ function reportOf(
       .map((op) => ({
         node: op.loc.nodes[0] ?? op.result.hint ?? op.name,
         fn: nn.unary.read(op).fn,
-        argument: format(op.operand(0).type as TensorType),
-        result: format(op.result.type as TensorType),
+        argument: format(tensorType(op.operand(0))),
+        result: format(tensorType(op.result)),
         max_error: numAttr(op, "quantize.table_error", 0),
       })),
     widths: widthEntries(q.float, q.plan, roundings, chosen),

@@ -10,10 +10,11 @@ import type { TensorStats } from "./calibrate.js";
 import { decideFormat } from "./format-rules.js";
 import type { PrecisionSpec } from "./precision.js";
 import { chooseArgument, chooseSegments, type TableSegment } from "./tables.js";
-import { VIEWS } from "./views.js";
 import type { RoundedWeights } from "./weights.js";
 import { type QuantizeOptions, WidthFacts } from "./width-facts.js";
 import { argumentRules, decideWidth, factorRules, tensorRules, weightRules, type DecidedWidth } from "./width-rules.js";
+import { isView } from "../../../ir/nn/roles.js";
+import { isConstant } from "../../../ir/nn/values.js";
 
 /** Error of a table of fewer bits, relative to that of the best one, at which these gain nothing. */
 const TABLE_SLACK = 1.5;
@@ -89,9 +90,9 @@ export class Plan {
   /** Whether the samples of `v`, which trees compare with their thresholds, lie on the grid of its format. */
   onGrid(v: Value): boolean {
     if (v.def !== undefined)
-      return !VIEWS.has(v.def.name) && v.def.name !== "nn.concat"
+      return !isView(v.def) && v.def.name !== "nn.concat"
         ? true
-        : v.def.operands.every((o) => o.def?.name === "nn.constant" || this.onGrid(o));
+        : v.def.operands.every((o) => isConstant(o) || this.onGrid(o));
     const { decisions } = this.statsOf(v);
     return decisions?.exact === true && this.format(v).frac >= decisions.type.frac;
   }

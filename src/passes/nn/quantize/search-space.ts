@@ -13,10 +13,10 @@ import { isLinear, isScaling } from "./linear.js";
 import type { Plan } from "./plan.js";
 import type { LayerPrecision, PrecisionSpec } from "./precision.js";
 import { isRelative } from "./tables.js";
-import { feedsOutput, PASSES_ON } from "./tensor-roles.js";
-import { VIEWS } from "./views.js";
+import { feedsOutput, passesOn } from "./tensor-roles.js";
 import { WIDTH_CONSTANTS } from "./width-constants.js";
 import { integerBits } from "./width-facts.js";
+import { isView } from "../../../ir/nn/roles.js";
 
 export type WidthKind = "weights" | "activations" | "input";
 
@@ -164,7 +164,7 @@ export class SearchSpace {
       for (let x = v; ; x = x.def.operand(0)) {
         const float = rounded.get(x);
         if (float !== undefined) return this.byTensor.get(float);
-        if (x.def === undefined || !(VIEWS.has(x.def.name) || KEEPS_WIDTH.has(x.def.name))) return undefined;
+        if (x.def === undefined || !(isView(x.def) || KEEPS_WIDTH.has(x.def.name))) return undefined;
       }
     };
     const originOf = (op: Op | undefined): Op | undefined => (op === undefined ? undefined : built.origins.get(op));
@@ -257,7 +257,7 @@ function nodeNames(float: Module): Map<Op, string> {
 function startOf(v: Value): Op | undefined {
   if (v.def === undefined) return undefined;
   if (isLinear(v.def)) return v.def;
-  if (!PASSES_ON.has(v.def.name)) return undefined;
+  if (!passesOn(v.def)) return undefined;
   for (const x of v.def.operands) {
     if (x.def === undefined || isConstant(x) || x.uses.length !== 1) continue;
     const start = startOf(x);

@@ -3,34 +3,33 @@
  * alone, whatever the samples and the precision are.
  */
 import type { Op, Value } from "../../../ir/core.js";
-import { numAttr, strAttr } from "../../../ir/define-op.js";
-import { constantOf, valuesOfDense } from "../../../ir/nn/values.js";
+import { numAttr, strAttr, decidesBySign, roleOf } from "../../../ir/define-op.js";
+import { constantOf, valuesOfDense, isConstant } from "../../../ir/nn/values.js";
 import { typeOfRange, type FixedType } from "../../../ir/types.js";
 import { spreadBits } from "./formats.js";
 import { isRelative, isSteep } from "./tables.js";
-import { VIEWS } from "./views.js";
+import * as nn from "../../../ir/nn/ops.js";
+import { isView } from "../../../ir/nn/roles.js";
 
 /**
  * Operations whose operand goes on unrounded, so that what is stated for the operation in front counts for their
  * result.
  */
-export const PASSES_ON: ReadonlySet<string> = new Set([
-  ...VIEWS,
-  "nn.add",
-  "nn.sub",
-  "nn.max",
-  "nn.min",
-  "nn.relu",
-  "nn.neg",
-  "nn.abs",
-  "nn.leaky_relu",
-  "nn.clip",
-]);
+export function passesOn(op: Op): boolean {
+  const role = roleOf(op);
+  if (role === "aligned") return !op.operands.some((_, i) => decidesBySign(op, i));
+  return role === "view" || (role === "exact" && !makesWhole(op));
+}
+
+/** Whether `op` makes an integer, or a phase, of a number. */
+function makesWhole(op: Op): boolean {
+  return op.name === nn.whole.name || op.name === nn.fraction.name;
+}
 
 /** `v` in front of what only moves it. */
 function behindViews(v: Value): Op | undefined {
   let x = v;
-  while (x.def !== undefined && VIEWS.has(x.def.name)) x = x.def.operand(0);
+  while (x.def !== undefined && isView(x.def)) x = x.def.operand(0);
   return x.def;
 }
 
@@ -50,24 +49,23 @@ export function integerLimits(v: Value): FixedType | undefined {
 /** Whether an integer or a phase is made of `v`, through what only shifts, turns or moves it. */
 export function feedsWhole(v: Value): boolean {
   return v.uses.some(({ op, index }) => {
-    if (op.name === "nn.whole" || op.name === "nn.fraction") return true;
+    if (makesWhole(op)) return true;
     const shifts =
-      (op.name === "nn.add" || op.name === "nn.sub" || op.name === "nn.mul") &&
-      op.operand(1 - index).def?.name === "nn.constant";
-    return (shifts || op.name === "nn.neg" || op.name === "nn.abs" || VIEWS.has(op.name)) && feedsWhole(op.result);
+      (op.name === "nn.add" || op.name === "nn.sub" || op.name === "nn.mul") && isConstant(op.operand(1 - index));
+    return (shifts || op.name === "nn.neg" || op.name === "nn.abs" || isView(op)) && feedsWhole(op.result);
   });
 }
 
 /** Whether `v` reaches an output of the network through views alone. */
 export function feedsOutput(v: Value): boolean {
-  return v.uses.some(({ op }) => op.name === "return" || (VIEWS.has(op.name) && feedsOutput(op.result)));
+  return v.uses.some(({ op }) => op.name === "return" || (isView(op) && feedsOutput(op.result)));
 }
 
 /** Whether `v` is a sum of trees, exact to far more bits than layers are. */
 export function isEnsemble(v: Value): boolean {
   return (
     v.def?.name === "nn.trees" ||
-    (v.def !== undefined && (VIEWS.has(v.def.name) || v.def.name === "nn.neg") && isEnsemble(v.def.operand(0)))
+    (v.def !== undefined && (isView(v.def) || v.def.name === "nn.neg") && isEnsemble(v.def.operand(0)))
   );
 }
 
@@ -79,9 +77,8 @@ export function steepBelow(v: Value): Op[] {
   const found = v.uses.map(({ op, index }): Op[] => {
     if (op.name === "nn.unary") return isSteep(strAttr(op, "fn")) ? [op] : [];
     const other = op.operands[1 - index];
-    const byConstant =
-      (op.name === "nn.mul" || op.name === "nn.add" || op.name === "nn.max") && other?.def?.name === "nn.constant";
-    return byConstant || op.name === "nn.reduce" || VIEWS.has(op.name) ? steepBelow(op.result) : [];
+    const byConstant = (op.name === "nn.mul" || op.name === "nn.add" || op.name === "nn.max") && isConstant(other);
+    return byConstant || op.name === "nn.reduce" || isView(op) ? steepBelow(op.result) : [];
   });
   return found.some((f) => f.length === 0) ? [] : found.flat();
 }
@@ -90,7 +87,7 @@ export function steepBelow(v: Value): Op[] {
 export function epsilonOf(v: Value): number {
   const { def } = v;
   if (def === undefined) return 0;
-  if (VIEWS.has(def.name)) return epsilonOf(def.operand(0));
+  if (isView(def)) return epsilonOf(def.operand(0));
   if (def.name !== "nn.add" && def.name !== "nn.max") return 0;
   const constants = def.operands.flatMap((o) => constantOf(o) ?? []).flatMap((c) => [...valuesOfDense(c)]);
   return constants.length === 0 ? 0 : Math.max(0, Math.min(...constants));
@@ -103,7 +100,7 @@ export function scalingRoots(v: Value): Op[] {
     return def?.name === "nn.unary" && strAttr(def, "fn") === "rsqrt" ? [def] : [];
   };
   return v.uses.flatMap(({ op, index }) =>
-    VIEWS.has(op.name)
+    isView(op)
       ? scalingRoots(op.result)
       : op.name === "nn.mul" && op.operand(0) !== op.operand(1)
         ? rootOf(op.operand(1 - index))
@@ -118,12 +115,8 @@ export function scalingRoots(v: Value): Op[] {
 export function normalizations(v: Value): Op[] {
   return v.uses.flatMap(({ op, index }) => {
     if (op.name === "nn.sub") return scalingRoots(op.result);
-    const byConstant = op.name === "nn.mul" && op.operand(1 - index).def?.name === "nn.constant";
-    return VIEWS.has(op.name) ||
-      byConstant ||
-      op.name === "nn.add" ||
-      op.name === "nn.concat" ||
-      op.name === "nn.reduce"
+    const byConstant = op.name === "nn.mul" && isConstant(op.operand(1 - index));
+    return isView(op) || byConstant || op.name === "nn.add" || op.name === "nn.concat" || op.name === "nn.reduce"
       ? normalizations(op.result)
       : [];
   });
@@ -132,7 +125,7 @@ export function normalizations(v: Value): Op[] {
 /** Bits by which constants differ that `v` meets element by element, where nothing else reads it; otherwise 0. */
 export function unevenFactor(v: Value): number {
   const each = v.uses.map(({ op, index }) => {
-    if (VIEWS.has(op.name)) return unevenFactor(op.result);
+    if (isView(op)) return unevenFactor(op.result);
     const other = op.name === "nn.mul" ? constantOf(op.operand(1 - index)) : undefined;
     return other === undefined ? 0 : spreadBits(valuesOfDense(other));
   });
@@ -147,7 +140,7 @@ export function isScale(v: Value): boolean {
   };
   const meets = (x: Value): boolean =>
     x.uses.some(({ op, index }) =>
-      VIEWS.has(op.name) ? meets(op.result) : op.name === "nn.mul" && reciprocal(op.operand(1 - index)),
+      isView(op) ? meets(op.result) : op.name === "nn.mul" && reciprocal(op.operand(1 - index)),
     );
   return reciprocal(v) || meets(v);
 }

@@ -4,16 +4,16 @@
  */
 import type { Op, Value } from "../../../ir/core.js";
 import { strAttr } from "../../../ir/define-op.js";
-import { constantOf, shapeOf, valuesOfDense } from "../../../ir/nn/values.js";
+import { constantOf, shapeOf, valuesOfDense, isConstant } from "../../../ir/nn/values.js";
 import { unaryFunction } from "../../../ir/nn/unary-table.js";
 import type { FixedType } from "../../../ir/types.js";
 import type { TensorStats } from "./calibrate.js";
 import { isLinear, macsOf } from "./linear.js";
 import type { LayerPrecision, PrecisionSpec } from "./precision.js";
-import { epsilonOf, feedsOutput, integerLimits, normalizations, PASSES_ON } from "./tensor-roles.js";
+import { epsilonOf, feedsOutput, integerLimits, normalizations, passesOn } from "./tensor-roles.js";
 import { isRelative } from "./tables.js";
-import { VIEWS } from "./views.js";
 import { constantsWith, type WidthConstants } from "./width-constants.js";
+import { isView } from "../../../ir/nn/roles.js";
 
 export interface QuantizeOptions {
   readonly precision: PrecisionSpec;
@@ -78,9 +78,9 @@ export class WidthFacts {
   statedWidth(v: Value): number | undefined {
     const own = this.layer(v);
     const stated = own.output ?? (v.def === undefined ? own.input : undefined) ?? own.activations;
-    if (stated !== undefined || v.def === undefined || !PASSES_ON.has(v.def.name)) return stated;
+    if (stated !== undefined || v.def === undefined || !passesOn(v.def)) return stated;
     for (const x of v.def.operands) {
-      if (x.def === undefined || x.def.name === "nn.constant" || x.uses.length !== 1) continue;
+      if (x.def === undefined || isConstant(x) || x.uses.length !== 1) continue;
       const before = this.statedWidth(x);
       if (before !== undefined) return before;
     }
@@ -117,7 +117,7 @@ export class WidthFacts {
   feedsLight(v: Value): boolean {
     return (
       v.uses.length > 0 &&
-      v.uses.every(({ op }) => (VIEWS.has(op.name) ? this.feedsLight(op.result) : isLinear(op) && this.isLight(op)))
+      v.uses.every(({ op }) => (isView(op) ? this.feedsLight(op.result) : isLinear(op) && this.isLight(op)))
     );
   }
 
@@ -134,7 +134,7 @@ export class WidthFacts {
     return (
       v.uses.length > 0 &&
       v.uses.every(({ op, index }) =>
-        VIEWS.has(op.name) ? this.weighs(op.result) : op.name === "nn.matmul" && index === 1 && !this.isLight(op),
+        isView(op) ? this.weighs(op.result) : op.name === "nn.matmul" && index === 1 && !this.isLight(op),
       )
     );
   }
@@ -156,7 +156,7 @@ export class WidthFacts {
    * tensors.
    */
   scoreBits(v: Value): number {
-    const lsb = v.def?.name === "nn.constant" ? Infinity : this.finestStep(v);
+    const lsb = isConstant(v) ? Infinity : this.finestStep(v);
     const { min, max } = this.statsOf(v);
     const reach = Math.max(max, -min);
     if (lsb === Infinity || reach <= 0) return 0;
@@ -184,9 +184,7 @@ export class WidthFacts {
         return (this.c.factorSteps * this.finestStep(op.result)) / (Math.sqrt(n) * size);
       }
       const extreme = op.name === "nn.reduce" && strAttr(op, "kind") !== "sum";
-      return (PASSES_ON.has(op.name) && op.name !== "nn.leaky_relu") ||
-        extreme ||
-        (op.name === "nn.select_neg" && index > 0)
+      return (passesOn(op) && op.name !== "nn.leaky_relu") || extreme || (op.name === "nn.select_neg" && index > 0)
         ? this.finestStep(op.result)
         : Infinity;
     });

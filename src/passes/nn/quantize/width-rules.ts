@@ -18,6 +18,7 @@ import {
 } from "./tensor-roles.js";
 import { isSteep } from "./tables.js";
 import type { WidthFacts } from "./width-facts.js";
+import { isConstant } from "../../../ir/nn/values.js";
 
 /** One reason for a width, of tensors (`Value`) or of what an operation has of its own (`Op`). */
 export interface WidthRule<S extends Value | Op = Value | Op> {
@@ -110,7 +111,7 @@ export const tensorRules: readonly WidthRule<Value>[] = [
     name: "constant",
     why: "A constant that is added, compared or chosen, not multiplied: it costs nothing per bit.",
     source: measured("tensor/constant"),
-    applies: (v) => v.def?.name === "nn.constant",
+    applies: (v) => isConstant(v),
     width: (_, f) => f.c.lightWidth,
   },
   {
