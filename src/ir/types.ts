@@ -184,7 +184,7 @@ export function isLossless(from: FixedType, to: FixedType): boolean {
   if (to.frac < from.frac) return false;
   const [a, b] = [wideRange(from), wideRange(to)];
   const shift = BigInt(to.frac - from.frac);
-  return a.lo << shift >= b.lo && a.hi << shift <= b.hi;
+  return (a.lo << shift) >= b.lo && a.hi << shift <= b.hi;
 }
 
 /** Value of one least significant bit. */
