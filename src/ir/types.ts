@@ -184,7 +184,8 @@ export function isLossless(from: FixedType, to: FixedType): boolean {
   if (to.frac < from.frac) return false;
   const [a, b] = [wideRange(from), wideRange(to)];
   const shift = BigInt(to.frac - from.frac);
-  return (a.lo << shift) >= b.lo && a.hi << shift <= b.hi;
+  const [lo, hi] = [a.lo << shift, a.hi << shift];
+  return lo >= b.lo && hi <= b.hi;
 }
 
 /** Value of one least significant bit. */
