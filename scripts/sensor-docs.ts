@@ -93,6 +93,12 @@ All in integers, the same in the model and in hardware, for each frame:
 
 ${layoutTables()}
 
+## Hardware
+
+Local maxima with edges: drop. \`component\`, \`dispersion\` and \`edges: pad\` have their meaning and their software (\`run\`), and no hardware yet: \`compile\` refuses
+them with SE030 and says what to write. What a queue holds at least without a loss, and how late a coordinate comes, is in \`report.json\`
+under \`detector\`; \`simulate\` compares every record and its cycle with that.
+
 ## Files
 
 - Frames: arrays of [frame, row, column] of whole numbers in .npy and .npz files, TIFF pages, HDF5 datasets. Of HDF5 files
