@@ -15,6 +15,7 @@ import { ranked, real, type Use } from "./random-operands.js";
 
 const MS = "com.microsoft";
 const NHWC = "com.ms.internal.nhwc";
+const QONNX_LAST = "qonnx.custom_op.channels_last";
 
 function ms(b: ModelBuilder, name: string, operands: readonly (Tensor | string)[], options: NodeOptions = {}): Tensor {
   return b.node(name, operands, { domain: MS, ...options });
@@ -124,11 +125,12 @@ function convolution(
   b: ModelBuilder,
   channels: number,
   spatial: readonly number[],
+  weightsLast = false,
 ): { w: string; attrs: Attributes; out: number; fan: number } {
   const kernel = spatial.map((n) => Math.min(n, b.int(1, 3)));
   const out = b.int(1, 3);
   return {
-    w: b.weights([out, channels, ...kernel]),
+    w: b.weights(weightsLast ? [out, ...kernel, channels] : [out, channels, ...kernel]),
     out,
     fan: channels * count(kernel),
     attrs: {
@@ -345,20 +347,25 @@ const moves: Use[] = [
 function moved(
   name: string,
   build: (b: ModelBuilder, x: Tensor) => { operands?: readonly string[]; attrs?: Attributes; size?: number },
+  domain = NHWC,
 ): Use {
   return {
-    name: `${NHWC}::${name}`,
+    name: `${domain}::${name}`,
     build: (b) => {
       const x = channelsLast(
         b,
         ranked(b, 4, (s) => s[2]! >= 2 && s[3]! >= 2),
       );
       const { operands = [], attrs = {}, size } = build(b, x);
-      b.node(name, [x, ...operands], { domain: NHWC, attrs, ...(size !== undefined && { size }) });
+      b.node(name, [x, ...operands], { domain, attrs, ...(size !== undefined && { size }) });
     },
   };
 }
 const window = (b: ModelBuilder): Attributes => ({ kernel_shape: [b.int(1, 2), 2], strides: [1, b.int(1, 2)] });
+function normalization(b: ModelBuilder, x: Tensor): { operands: readonly string[]; size: number } {
+  const c = [last(x)];
+  return { operands: [b.positive(c), b.weights(c), b.weights(c), b.positive(c)], size: 6 * x.size + 6 };
+}
 const layouts: Use[] = [
   moved("Conv", (b, x) => {
     const { w, attrs, out, fan } = convolution(b, last(x), x.shape.slice(1, -1));
@@ -373,10 +380,17 @@ const layouts: Use[] = [
   moved("LpPool", (b, x) => ({ attrs: { ...window(b), p: b.int(1, 2) }, size: 4 * x.size })),
   ...["GlobalMaxPool", "GlobalAveragePool"].map((n) => moved(n, () => ({}))),
   moved("GlobalLpPool", (_, x) => ({ size: x.size * count(x.shape) })),
-  moved("BatchNormalization", (b, x) => {
-    const c = [last(x)];
-    return { operands: [b.positive(c), b.weights(c), b.weights(c), b.positive(c)], size: 6 * x.size + 6 };
-  }),
+  moved("BatchNormalization", normalization),
+  moved(
+    "Conv",
+    (b, x) => {
+      const { w, attrs, fan } = convolution(b, last(x), x.shape.slice(1, -1), true);
+      return { operands: [w], attrs, size: fan * x.size + 1 };
+    },
+    QONNX_LAST,
+  ),
+  moved("MaxPool", (b) => ({ attrs: window(b) }), QONNX_LAST),
+  moved("BatchNormalization", normalization, QONNX_LAST),
   moved("InstanceNormalization", (b, x) => ({
     operands: [b.positive([last(x)]), b.weights([last(x)])],
     attrs: { epsilon: { float: 0.01 } },

@@ -122,7 +122,7 @@ describe("--dim", () => {
   });
 
   it.each([
-    ["dim: 5\n", /dim needs names and values/],
+    ["dim: 5\n", /dim is 5 in the configuration/],
     ["shape: { x: big }\n", /shape of x is "big"/],
     ["dim: { seq: many }\n", /dim of seq is "many"/],
   ])("%j is refused", async (yaml, says) => {
@@ -197,7 +197,7 @@ describe("--bind", () => {
     expect(err).toMatch(says);
   });
   it.each([
-    ["bind: 5\n", /bind needs names and values/],
+    ["bind: 5\n", /bind is 5 in the configuration/],
     ["bind: { gain: loud }\n", /bind of gain is "loud"/],
     ["bind: { gain: [a] }\n", /bind of gain is/],
   ])("%j is refused", async (yaml, says) => {

@@ -138,9 +138,7 @@ describe("messages", () => {
       node: [node("Relu", ["x"], ["h"], "r"), { ...node("FloatOnly", ["h"], ["y"], "odd"), domain: "com.example" }],
     });
     const { code, err } = await compile(file("float.onnx", model));
-    expect(err).toMatch(
-      /error\[QU007\]: nn\.float_only cannot become hardware: it has no fixed-point form\n.*node "odd"/,
-    );
+    expect(err).toMatch(/error\[QU007\]: nn\.float_only cannot be quantized: it has no fixed-point form\n.*node "odd"/);
     expect(code).toBe(1);
   });
 

@@ -140,6 +140,6 @@ describe("--widths", () => {
       resolveSettings({ out: "unused", config: "c.yaml" }, newSession(memoryHost({ "c.yaml": yaml }))).widths;
     expect(read("widths: least-noise\n")).toBe("least-noise");
     expect(read("device: xcu280\n")).toBe("rules");
-    expect(() => read("widths: wide\n")).toThrow(/CF003.*widths is wide/);
+    expect(() => read("widths: wide\n")).toThrow(/CF003.*widths is "wide"/);
   });
 });

@@ -4,7 +4,7 @@
  * value of a later stage is a mistake of the planner. One that ends after the cycle does is a clock that the device
  * cannot keep, which the user hears together with the clock that it can.
  */
-import { elementAt, firstOf, lookUp, present } from "../../ir/present.js";
+import { elementAt, firstOf, lastOf, lookUp, present } from "../../ir/present.js";
 import { CompilerBug, type Sink, UserError } from "../../diagnostics/index.js";
 import type { Block, Op, Value } from "../../ir/core.js";
 import { denseAttr } from "../../ir/define-op.js";
@@ -12,9 +12,18 @@ import { bodyOf } from "../../ir/fx/index.js";
 import type { FixedType } from "../../ir/types.js";
 import { comesFromBlockRam, type Design, type PlannedKernel } from "../design/design.js";
 import { clockFor, type Device, usablePeriod } from "../device/devices.js";
-import { carryDelay, chooseDelay, kindOf, opDelay, requantizeDelay } from "../device/operators.js";
+import { addDelay, carryDelay, chooseDelay, kindOf, opDelay, requantizeDelay } from "../device/operators.js";
 import { type AdderGraph, bitsOfInterval } from "../kernel/adder-graph.js";
 import { accumulatorLoops, isConstantOperand, sumType } from "../kernel/datapath.js";
+import {
+  compareLevels,
+  ensembleOf,
+  hasFixedTrees,
+  mostLeaves,
+  numberBits,
+  tableLevels,
+  tallest,
+} from "../kernel/decisions.js";
 import { type GraphStages, isRegisteredTable } from "../kernel/pipeline.js";
 
 /** When a value is there: its stage, and the nanoseconds into it, of its lowest bits and of all. */
@@ -140,6 +149,8 @@ class PipelineTimes {
     operands("body").forEach((i, k) => this.times.set(elementAt(body.args, k), arrive(i, pipeline.operandStage)));
     let term: readonly Time[];
     if (products.products.kind === "adders") term = this.graphs();
+    else if (products.products.kind === "trees")
+      term = [this.decisions(body.args.map((a) => lookUp(this.times, a, "times")))];
     else term = [this.block(body)];
     const termType = op.body.terminator.operand(0).type as FixedType;
     let folded = term;
@@ -218,6 +229,44 @@ class PipelineTimes {
         ? this.sum([t], elementAt(stages.outputs, i), negated, `a negation of ${negated} bits`)
         : t;
     });
+  }
+
+  /** The value of a leaf: comparisons and choices of fixed trees, or level after level of walked ones. */
+  private decisions(inputs: readonly Time[]): Time {
+    const { device, base } = this;
+    const { spec, pipeline } = this.node;
+    const { lut, memory } = device.timing;
+    const stages = present(pipeline.decisions, "stages of trees");
+    const e = ensembleOf(spec);
+    const operand = firstOf(spec.operands);
+    const { width } = (operand.value.type as { elem: FixedType }).elem;
+    const depth = tallest(e);
+    if (hasFixedTrees(spec)) {
+      if (depth === 0) return this.at(firstOf(inputs), stages.leaf, "a leaf");
+      const compared = compareLevels(device, width) * lut;
+      let t = this.logic([firstOf(inputs)], stages.compare, compared, `a comparison of ${width} bits`);
+      for (let h = 2; h <= depth; h++)
+        t = this.logic([t], elementAt(stages.choices, h), lut, `a choice between nodes of height ${h}`);
+      const bits = numberBits(mostLeaves(e));
+      const leaf = bits <= 1 ? 0 : tableLevels(device, bits) * lut;
+      return this.logic([t], stages.leaf, leaf, `a choice between ${2 ** bits} leaves`);
+    }
+    // What a node says is there a cycle after its address, out of a block RAM late in it.
+    const data = ({ stage }: Time): Time => {
+      const ns = this.note(Math.max(base, memory), "a node of a tree");
+      return { stage: stage + 1, low: ns, all: ns };
+    };
+    const features = lastOf(operand.view.shape);
+    const perLevel = device.family.lutInputs === 6 ? 4 : 2;
+    const selecting = Math.max(1, Math.ceil(Math.log(features) / Math.log(perLevel))) * lut;
+    let address = inputs.reduce((a, b) => (b.stage > a.stage ? b : a));
+    stages.levels.forEach(({ select, compare, next }) => {
+      const feature = this.logic([data(address)], select, selecting, `a choice between ${features} features`);
+      const compared = addDelay(device, width) + device.timing.select;
+      const side = this.logic([feature], compare, compared, `a comparison of ${width} bits`);
+      address = this.logic([side], next, 2 * lut, "the next node of a tree");
+    });
+    return data({ ...address, stage: stages.leaf });
   }
 
   private block(block: Block): Time {
