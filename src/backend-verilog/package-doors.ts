@@ -6,7 +6,7 @@
  */
 import { stringify } from "yaml";
 import type { BeatLayout } from "./beats.js";
-import { signalsOf, type IpStream } from "./ip-package.js";
+import { signalsOf, type IpStream } from "./ip-description.js";
 import type { StreamPort } from "./verilator.js";
 
 /** A port in the words of the model, with one number worked out. */

@@ -13,7 +13,7 @@ import type { Design } from "../backend-hls/design/design.js";
 import type { AxisWidth } from "../backend-hls/design/port-limits.js";
 import type { Scheduled } from "../backend-hls/design/schedule.js";
 import type { AxisPort, RtlDesign } from "../backend-hls/emit/flow-to-rtl.js";
-import type { IpStream } from "../backend-verilog/ip-package.js";
+import type { IpStream } from "../backend-verilog/ip-description.js";
 import { readArrays, writeNpz, type OutputArray } from "../frontend/npz.js";
 import type { Planes } from "../sensor/correct.js";
 import { cDecoder, pythonDecoder } from "../sensor/decoders.js";

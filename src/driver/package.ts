@@ -2,7 +2,8 @@
  * The folder `ip` of a compiled design: the core for the vendors' tools, a test bench with real samples, a README with a
  * worked number per port, and doors to other tools.
  */
-import { type IpStream, packageIp } from "../backend-verilog/ip-package.js";
+import type { IpStream } from "../backend-verilog/ip-description.js";
+import { packageIp } from "../backend-verilog/ip-package.js";
 import {
   fuseSocCore,
   packageReadme,

@@ -1,7 +1,9 @@
 import { execFileSync } from "node:child_process";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { escapeXml, packageIp, type IpDescription } from "../../src/backend-verilog/ip-package.js";
+import { escapeXml } from "../../src/backend-verilog/component-xml.js";
+import type { IpDescription } from "../../src/backend-verilog/ip-description.js";
+import { packageIp } from "../../src/backend-verilog/ip-package.js";
 import { packBeats, unpackBeats } from "../../src/backend-verilog/beats.js";
 import { findTool } from "../../src/backend-verilog/tools.js";
 import { writeVerilog } from "../../src/backend-verilog/write-verilog.js";
