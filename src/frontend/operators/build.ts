@@ -100,6 +100,16 @@ export function transpose(ctx: NodeContext, x: Value, perm: readonly number[]): 
         { perm: [...perm] },
       );
 }
+export function reduce(ctx: NodeContext, x: Value, kind: string, axes: readonly number[], keepdims: boolean): Value {
+  const s = shapeOf(x);
+  if (axes.length === 0) return x;
+  return ctx.emit(
+    "nn.reduce",
+    [x],
+    keepdims ? s.map((n, d) => (axes.includes(d) ? 1 : n)) : s.filter((_, d) => !axes.includes(d)),
+    { kind, axes: [...axes], keepdims },
+  );
+}
 /** `count` elements along `axis` from `start`, every `step`-th. */
 export function part(ctx: NodeContext, x: Value, axis: number, start: number, count: number, step = 1): Value {
   if (start === 0 && step === 1 && count === shapeOf(x)[axis]) return x;

@@ -13,7 +13,10 @@ import { linearOperators } from "./linear.js";
 import { bitwiseOperators } from "./bitwise.js";
 import { choiceOperators } from "./choice.js";
 import { logicOperators } from "./logic.js";
+import { blockOperators } from "./blocks.js";
 import { contractionOperators } from "./contraction.js";
+import { convTransposeOperators } from "./conv-transpose.js";
+import { sumOperators } from "./sums.js";
 import { normalizeOperators } from "./normalize.js";
 import { qonnxOperators } from "./qonnx.js";
 import { quantizedOperators } from "./quantized.js";
@@ -52,6 +55,9 @@ const builtin: readonly (readonly OperatorImporter[])[] = [
   qonnxOperators,
   choiceOperators,
   contractionOperators,
+  sumOperators,
+  blockOperators,
+  convTransposeOperators,
   rearrangeOperators,
   recurrentOperators,
   bitwiseOperators,
