@@ -29,6 +29,8 @@ import { resizeOperators } from "./resize.js";
 import { roundingOperators } from "./rounding.js";
 import { samplingOperators } from "./sampling.js";
 import { scatterOperators } from "./scatter.js";
+import { constantOperators } from "./constants.js";
+import { padOperators } from "./pad.js";
 import { shapeOperators } from "./shape.js";
 import { classicOperators } from "./ml.js";
 import { treeOperators } from "./trees.js";
@@ -46,6 +48,8 @@ const builtin: readonly (readonly OperatorImporter[])[] = [
   linearOperators,
   elementwiseOperators,
   shapeOperators,
+  padOperators,
+  constantOperators,
   reduceOperators,
   resizeOperators,
   logicOperators,

@@ -1,10 +1,9 @@
-/** Operators that move or choose elements, and the shape arithmetic that exporters leave behind. */
+/** Operators that move or choose elements, or give them another shape. */
 import type { Value } from "../../ir/core.js";
 import { rowMajorStrides } from "../../ir/types.js";
 import { broadcastShapes, known, shapeOf, type Imported, type NodeContext, type OperatorImporter } from "../context.js";
 import type { ConstTensor } from "../tensor-data.js";
 import { gatherComputed } from "./rearrange.js";
-import { gatherAxes } from "./resize.js";
 
 const count = (shape: readonly number[]): number => shape.reduce((n, d) => n * d, 1);
 
@@ -273,124 +272,6 @@ const gather: OperatorImporter = {
   },
 };
 
-/** The input index that stands at position `i` of an axis of `n`. @source ONNX Pad */
-const PAD_MODES: Readonly<Record<string, (i: number, n: number) => number>> = {
-  edge: (i, n) => Math.min(n - 1, Math.max(0, i)),
-  reflect: (i, n) => {
-    const period = Math.max(1, 2 * (n - 1));
-    const k = ((i % period) + period) % period;
-    return k < n ? k : period - k;
-  },
-  wrap: (i, n) => ((i % n) + n) % n,
-};
-
-function padByIndex(ctx: NodeContext, mode: string, pads: readonly number[]): Value {
-  const at = PAD_MODES[mode];
-  if (at === undefined) throw ctx.error(`mode "${mode}" is not defined`);
-  const x = ctx.value(0);
-  const from = shapeOf(x);
-  const to = from.map((n, d) => n + pads[d]! + pads[from.length + d]!);
-  if (to.some((n) => n < 1)) throw ctx.error(`its result would have the shape [${to.join(", ")}]`);
-  ctx.checkSize(to);
-  return gatherAxes(
-    ctx,
-    x,
-    to.map((n, d) => Array.from({ length: n }, (_, i) => at(i - pads[d]!, from[d]!))),
-  );
-}
-
-/** Elements of `value` around x; negative pads take elements away. */
-export function padded(ctx: NodeContext, x: Value, pads: readonly number[], value: number): Value {
-  const from = shapeOf(x);
-  const [begin, end] = [pads.slice(0, from.length), pads.slice(from.length)];
-  const cut = from.map((n, d) => n + Math.min(0, begin[d]!) + Math.min(0, end[d]!));
-  if (cut.some((n, d) => n < 0 || (n === 0 && from[d]! + begin[d]! + end[d]! > 0)))
-    throw ctx.error(`pads [${pads.join(", ")}] leave nothing of the shape [${from.join(", ")}]`);
-  const inner =
-    cut.join() === from.join()
-      ? x
-      : ctx.emit("nn.slice", [x], cut, {
-          starts: begin.map((p) => Math.max(0, -p)),
-          steps: cut.map(() => 1),
-          shape: cut,
-        });
-  const grown = pads.map((p) => Math.max(0, p));
-  return grown.every((p) => p === 0)
-    ? inner
-    : ctx.emit(
-        "nn.pad",
-        [inner],
-        cut.map((n, d) => n + grown[d]! + grown[from.length + d]!),
-        { pads: grown, value },
-      );
-}
-
-const pad: OperatorImporter = {
-  opType: "Pad",
-  limits: "pads constant",
-  import: (ctx) => {
-    const from = ctx.shape(0);
-    const mode = ctx.string("mode", "constant");
-    const given = ctx.opset < 11 ? ctx.ints("pads") : [...ctx.needConstant(1, "pads").data];
-    const axes = ctx.has(3)
-      ? [...ctx.needConstant(3, "axes").data].map((a) => ctx.axis(a, from.length))
-      : from.map((_, d) => d);
-    if (given === undefined || given.length !== 2 * axes.length)
-      throw ctx.error(`pads has ${given?.length ?? 0} entries instead of ${2 * axes.length}`);
-    const pads = new Array<number>(2 * from.length).fill(0);
-    axes.forEach((a, i) => {
-      pads[a] = given[i]!;
-      pads[from.length + a] = given[axes.length + i]!;
-    });
-    if (mode !== "constant") return padByIndex(ctx, mode, pads);
-    const value =
-      ctx.opset < 11 ? ctx.float("value", 0) : ctx.has(2) ? (ctx.needConstant(2, "the pad value").data[0] ?? 0) : 0;
-    if (pads.every((p) => p === 0)) return ctx.input(0);
-    if (!Number.isFinite(value)) throw ctx.error(`its pad value is ${value}`, "pad with a finite value");
-    return padded(ctx, ctx.value(0), pads, value);
-  },
-};
-
-/** The middle of every axis that is named, or zeros around it. */
-const centerCropPad: OperatorImporter = {
-  opType: "CenterCropPad",
-  since: 18,
-  limits: "shape constant",
-  import: (ctx) => {
-    const from = ctx.shape(0);
-    const target = [...ctx.needConstant(1, "the shape").data];
-    const axes = ctx.ints("axes")?.map((a) => ctx.axis(a, from.length)) ?? from.map((_, d) => d);
-    if (target.length !== axes.length) throw ctx.error(`a shape of ${target.length} numbers for ${axes.length} axes`);
-    const pads = new Array<number>(2 * from.length).fill(0);
-    axes.forEach((a, i) => {
-      const more = target[i]! - from[a]!;
-      pads[a] = Math.sign(more) * Math.floor(Math.abs(more) / 2);
-      pads[from.length + a] = more - pads[a];
-    });
-    return padded(ctx, ctx.value(0), pads, 0);
-  },
-};
-
-const eyeLike: OperatorImporter = {
-  opType: "EyeLike",
-  ignores: { dtype: "0 and 1 are the same numbers in all types" },
-  since: 9,
-  resultType: (ctx) => (ctx.node.attribute.some((a) => a.name === "dtype") ? ctx.int("dtype", 1) : ctx.elementType(0)),
-  import: (ctx) => {
-    const [rows, columns] = ctx.shape(0);
-    if (ctx.shape(0).length !== 2) throw ctx.error(`its input has rank ${ctx.shape(0).length} instead of 2`);
-    ctx.checkSize(ctx.shape(0));
-    const k = ctx.int("k", 0);
-    return known(
-      ctx.shape(0),
-      Float64Array.from({ length: rows! * columns! }, (_, i) =>
-        Number((i % columns!) - Math.floor(i / columns!) === k),
-      ),
-      false,
-    );
-  },
-};
-
 const expand: OperatorImporter = {
   opType: "Expand",
   import: (ctx) => {
@@ -413,76 +294,6 @@ const expand: OperatorImporter = {
   },
 };
 
-const shape: OperatorImporter = {
-  opType: "Shape",
-  resultType: () => 7,
-  import: (ctx) => {
-    const s = ctx.shape(0);
-    const start = ctx.int("start", 0);
-    const end = ctx.int("end", s.length);
-    const part = s.slice(start, end);
-    return known([part.length], part, true);
-  },
-};
-
-const constant: OperatorImporter = {
-  opType: "Constant",
-  resultType: (ctx) =>
-    ctx.tensorType("value") ?? (ctx.node.attribute.some((a) => a.name.startsWith("value_int")) ? 7 : 1),
-  import: (ctx) => {
-    const t = ctx.tensor("value");
-    if (t !== undefined) return { kind: "const", tensor: t };
-    const has = (name: string): boolean => ctx.node.attribute.some((a) => a.name === name);
-    if (has("value_float")) return known([], [ctx.float("value_float", 0)], false);
-    if (has("value_int")) return known([], [ctx.int("value_int", 0)], true);
-    const floats = ctx.floats("value_floats");
-    if (floats !== undefined) return known([floats.length], floats, false);
-    const ints = ctx.ints("value_ints");
-    if (ints !== undefined) return known([ints.length], ints, true);
-    throw ctx.error("it holds neither a tensor nor numbers");
-  },
-};
-
-/** Elements that a range may have. */
-const MAX_RANGE = 2 ** 24;
-/**
- * Elements that a few bytes of a file may ask for: the largest layers that there are, such as the 2^26.6 weights of
- * VGG's first full one.
- */
-const MAX_FILLED = 2 ** 27;
-
-const constantOfShape: OperatorImporter = {
-  opType: "ConstantOfShape",
-  resultType: (ctx) => ctx.tensorType("value") ?? 1,
-  import: (ctx) => {
-    const s = [...ctx.needConstant(0, "the shape").data];
-    if (!(count(s) <= MAX_FILLED))
-      throw ctx.error(`a constant of ${s.join(" x ")} elements is too large`, `at most ${MAX_FILLED}`);
-    const value = ctx.tensor("value");
-    return known(s, new Float64Array(count(s)).fill(value?.data[0] ?? 0), value?.integer ?? false);
-  },
-};
-
-const range: OperatorImporter = {
-  opType: "Range",
-  ignores: { stash_type: "the numbers are computed in double precision" },
-  import: (ctx) => {
-    const [start, limit, delta] = [0, 1, 2].map((i) => ctx.needConstant(i, "a bound").data[0] ?? 0) as [
-      number,
-      number,
-      number,
-    ];
-    if (delta === 0) throw ctx.error("its step is 0");
-    const n = Math.max(0, Math.ceil((limit - start) / delta));
-    if (n > MAX_RANGE) throw ctx.error(`a range of ${n} elements is too large`);
-    return known(
-      [n],
-      Array.from({ length: n }, (_, i) => start + i * delta),
-      ctx.constant(0)!.integer,
-    );
-  },
-};
-
 export const shapeOperators: readonly OperatorImporter[] = [
   reshape,
   flatten,
@@ -493,12 +304,5 @@ export const shapeOperators: readonly OperatorImporter[] = [
   slice,
   split,
   gather,
-  pad,
-  centerCropPad,
-  eyeLike,
   expand,
-  shape,
-  constant,
-  constantOfShape,
-  range,
 ];

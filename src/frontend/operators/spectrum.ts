@@ -2,7 +2,7 @@
 import type { Value } from "../../ir/core.js";
 import { known, shapeOf, type Imported, type NodeContext, type OperatorImporter } from "../context.js";
 import { reshape } from "./scatter.js";
-import { padded } from "./shape.js";
+import { padded } from "./pad.js";
 
 const count = (shape: readonly number[]): number => shape.reduce((n, d) => n * d, 1);
 
