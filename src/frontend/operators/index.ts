@@ -3,6 +3,7 @@ import type { OperatorImporter } from "../context.js";
 import { attentionOperators } from "./attention.js";
 import { activationOperators } from "./activations.js";
 import { elementwiseOperators } from "./elementwise.js";
+import { fusedActivationOperators } from "./fused-activation.js";
 import { fusedAttentionOperators } from "./fused-attention.js";
 import { fusedOperators } from "./fused.js";
 import { fusedQuantizedOperators } from "./fused-quantized.js";
@@ -76,6 +77,7 @@ const builtin: readonly (readonly OperatorImporter[])[] = [
   linearAttentionOperators,
   rotaryOperators,
   fusedOperators,
+  fusedActivationOperators,
   fusedAttentionOperators,
   fusedQuantizedOperators,
   layoutOperators,

@@ -4,7 +4,8 @@
  */
 import type { Value } from "../../ir/core.js";
 import type { Imported, NodeContext, OperatorImporter } from "../context.js";
-import { fusedConv, typesOf } from "./fused.js";
+import { fusedConv } from "./fused-activation.js";
+import { typesOf } from "./fused.js";
 import { apply, imported, maybe, shapeOfImported } from "./build.js";
 
 function toFirst(rank: number): number[] {
