@@ -11,7 +11,8 @@ import type { PlannedKernel } from "../design/design.js";
 import type { Device } from "../device/devices.js";
 import { romStorage } from "../device/storage.js";
 import { isConstantOperand, isFixedOperand, weightTable, type WeightTable, weightWords } from "../kernel/datapath.js";
-import type { Packing, Unit } from "../kernel/products.js";
+import type { Packing } from "../kernel/packing.js";
+import type { Unit } from "../kernel/products.js";
 import type { LoopCounters } from "./emit-counters.js";
 
 /** Where the elements of one operand come from, lane by lane. */

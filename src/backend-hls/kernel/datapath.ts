@@ -57,6 +57,11 @@ export function isFixedOperand(spec: KernelSpec, i: number): boolean {
   return loopNest(spec).every((l) => o.map.results.every((r) => r.coeffs[l.index] === 0));
 }
 
+/** Type of the numbers of operand `i`. */
+export function elemOf(spec: KernelSpec, i: number): FixedType {
+  return (elementAt(spec.operands, i).value.type as { elem: FixedType }).elem;
+}
+
 /** Values of a constant operand in the order of use: one row per combination of the loops that it depends on. */
 export interface WeightTable {
   readonly loops: readonly Loop[];

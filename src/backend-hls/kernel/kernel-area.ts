@@ -19,7 +19,8 @@ import { buildAdderGraph } from "./build-adder-graph.js";
 import { accumulatorLoops, isConstantOperand, isFixedOperand, weightTable } from "./datapath.js";
 import { compareLevels, ensembleOf, hasFixedTrees, mostLeaves, roughWalkBits, stepsOf, tallest } from "./decisions.js";
 import { isRegisteredTable } from "./pipeline.js";
-import { packingOf, plainProduct } from "./products.js";
+import { packingOf } from "./packing.js";
+import { plainProduct } from "./products.js";
 
 /** Scalar products that the kernel forms per cycle when all lanes are busy, products by constants included. */
 export function kernelMultipliers(op: Op, spec: KernelSpec): number {

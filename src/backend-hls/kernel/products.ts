@@ -17,13 +17,14 @@ import type { Op } from "../../ir/core.js";
 import { source } from "../../ir/eval/flow.js";
 import { isFeatureIterator, type KernelSpec } from "../../ir/flow/kernel.js";
 import { isFx } from "../../ir/fx/index.js";
-import { NUMBER_WIDTH, outerRange, rawRange, type FixedType } from "../../ir/types.js";
+import { outerRange, type FixedType } from "../../ir/types.js";
 import { lanePoints, readTable } from "../channel/access.js";
 import type { Device } from "../device/devices.js";
-import { type AdderGraph, bitsOfInterval, type Interval } from "./adder-graph.js";
+import type { AdderGraph, Interval } from "./adder-graph.js";
 import { buildAdderGraph } from "./build-adder-graph.js";
 import {
   accumulatorLoops,
+  elemOf,
   isFixedOperand,
   kernelLanes,
   laneFinder,
@@ -31,6 +32,7 @@ import {
   type Lanes,
   weightTable,
 } from "./datapath.js";
+import { type Packing, packingOf, pairLanes } from "./packing.js";
 
 /** Output lanes that are one rtl module. Units with equal keys are instances of the same one. */
 export interface Unit {
@@ -50,16 +52,6 @@ export interface Unit {
   readonly graph?: AdderGraph;
   /** For `trees`: the column of the leaves' values that each output takes. */
   readonly columns?: readonly number[];
-}
-
-export interface Packing {
-  /** Operand that both products share, and the one whose lanes are packed in pairs. */
-  readonly shared: number;
-  readonly packed: number;
-  /** Bit at which the upper product starts. */
-  readonly shift: number;
-  /** Whether the lower product can be negative and then takes one from the upper. */
-  readonly borrows: boolean;
 }
 
 export type Products =
@@ -95,10 +87,6 @@ export function plainProduct(op: Op, spec: KernelSpec): readonly [number, number
   if (present(a, "a") < 0 || present(b, "b") < 0 || a === b || ty.frac !== ta.frac + tb.frac) return undefined;
   const body = spec.operands.flatMap((o, i) => (o.phase === "body" ? [i] : []));
   return [elementAt(body, present(a, "a")), elementAt(body, present(b, "b"))];
-}
-
-function elemOf(spec: KernelSpec, i: number): FixedType {
-  return (elementAt(spec.operands, i).value.type as { elem: FixedType }).elem;
 }
 
 /** Finds an operand's lane by the kernel's lanes. */
@@ -359,55 +347,4 @@ function cachedGraph(
     graphs.set(key, graph);
   }
   return graph;
-}
-
-// --- two products in one multiplier block
-
-/**
- * Whether `(b1 * 2^s + b2) * a` fits a multiplier block: s bits hold the lower product, the packed factor takes s more
- * bits than b. AMD WP486 describes the scheme for 8-bit integers.
- */
-export function packingOf(spec: KernelSpec, device: Device, shared: number, packed: number): Packing | undefined {
-  const [a, b] = [elemOf(spec, shared), elemOf(spec, packed)];
-  if (a.width + b.width > NUMBER_WIDTH) return undefined;
-  const [ra, rb] = [rawRange(a), rawRange(b)];
-  const corners = [ra.lo * rb.lo, ra.lo * rb.hi, ra.hi * rb.lo, ra.hi * rb.hi];
-  const low: Interval = { lo: Math.min(0, ...corners), hi: Math.max(0, ...corners) };
-  const shift = bitsOfInterval(low);
-  // Ports are signed; a packed number is signed as soon as b is.
-  const packedBits = shift + b.width + (b.signed ? 0 : 1);
-  const sharedBits = a.width + (a.signed ? 0 : 1);
-  const [wide, narrow] = device.family.dspWidths;
-  if (device.dsp === 0 || packedBits > wide || sharedBits > narrow || Math.min(a.width, b.width) < 3) return undefined;
-  return { shared, packed, shift, borrows: low.lo < 0 };
-}
-
-/**
- * Pairs of output lanes that agree in every lane of the shared operand and in none of the packed one; single lanes
- * where none is left.
- */
-function pairLanes(
-  lanes: Lanes,
-  shared: (out: LanePoint) => number[],
-  packed: (out: LanePoint) => number[],
-): number[][] {
-  const waiting = new Map<string, { lane: number; packed: readonly number[] }[]>();
-  const units: number[][] = [];
-  const position = new Map<number, number>();
-  lanes.outputs.forEach((out, n) => {
-    const key = shared(out).join();
-    const mine = packed(out);
-    const open = waiting.get(key) ?? [];
-    const partner = open.findIndex((w) => w.packed.every((p, t) => p !== mine[t]));
-    if (partner >= 0) {
-      const [w] = open.splice(partner, 1);
-      elementAt(units, lookUp(position, present(w, "w").lane, "position")).push(n);
-    } else {
-      open.push({ lane: n, packed: mine });
-      position.set(n, units.length);
-      units.push([n]);
-    }
-    waiting.set(key, open);
-  });
-  return units;
 }

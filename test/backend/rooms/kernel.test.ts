@@ -2,12 +2,13 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { firstOf, present } from "../../../src/ir/present.js";
 import { kernelMacs, laneCount } from "../../../src/ir/flow/kernel.js";
-import { fixed } from "../../../src/ir/types.js";
+import { fixed, rawRange } from "../../../src/ir/types.js";
 import { evaluateAdderGraph } from "../../../src/backend-hls/kernel/adder-graph.js";
 import { buildAdderGraph, signedDigitsOf } from "../../../src/backend-hls/kernel/build-adder-graph.js";
 import { productByConstant } from "../../../src/backend-hls/kernel/constant-product.js";
 import {
   accumulatorLoops,
+  elemOf,
   isConstantOperand,
   kernelLanes,
   sumType,
@@ -16,8 +17,9 @@ import {
 } from "../../../src/backend-hls/kernel/datapath.js";
 import { compareLevels, numberBits, tableLevels } from "../../../src/backend-hls/kernel/decisions.js";
 import { kernelMultipliers, kernelResources } from "../../../src/backend-hls/kernel/kernel-area.js";
+import { packingOf } from "../../../src/backend-hls/kernel/packing.js";
 import { planPipeline } from "../../../src/backend-hls/kernel/pipeline.js";
-import { planProducts } from "../../../src/backend-hls/kernel/products.js";
+import { plainProduct, planProducts } from "../../../src/backend-hls/kernel/products.js";
 import { StageClock } from "../../../src/backend-hls/kernel/stage-clock.js";
 import type { PlannedKernel } from "../../../src/backend-hls/design/design.js";
 import { deviceCalled, scheduledNetwork } from "../scheduled.js";
@@ -108,6 +110,26 @@ describe("products", () => {
       const served = units.flatMap((u) => u.outputs).sort((a, b) => a - b);
       expect(served).toEqual(lanes.outputs.map((_, n) => n));
     }
+  });
+  it("share a multiplier block where the lower one can be told from the upper", () => {
+    let found = 0;
+    for (const { op, spec } of kernels)
+      for (const [shared, packed] of [plainProduct(op, spec) ?? []].flatMap(([a, b]) =>
+        a === undefined || b === undefined ? [] : [[a, b] as const, [b, a] as const],
+      )) {
+        const packing = packingOf(spec, device, shared, packed);
+        if (packing === undefined) continue;
+        const ends = (i: number): bigint[] => Object.values(rawRange(elemOf(spec, i))).map(BigInt);
+        for (const a of ends(shared))
+          for (const upper of ends(packed))
+            for (const lower of ends(packed)) {
+              const both = ((upper << BigInt(packing.shift)) + lower) * a;
+              const low = (packing.borrows ? BigInt.asIntN : BigInt.asUintN)(packing.shift, both);
+              expect([low, (both - low) >> BigInt(packing.shift)]).toEqual([lower * a, upper * a]);
+            }
+        found++;
+      }
+    expect(found).toBeGreaterThan(0);
   });
   it("by constants are graphs of sums that give the product", () => {
     let found = 0;
