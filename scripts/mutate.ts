@@ -18,6 +18,7 @@ import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Command } from "commander";
 import { createVitest, type TestRunResult, type TestSpecification, type Vitest } from "vitest/node";
+import { mulberry32 } from "../src/driver/evaluate.js";
 import type { Control, Reached } from "./mutation/control.js";
 import { type Site, sitesOf, withSwitches } from "./mutation/sites.js";
 
@@ -59,17 +60,6 @@ interface Outcome {
   readonly by?: string;
 }
 
-/** Mulberry32: the same sample for the same seed on every machine. */
-function random(seed: number): () => number {
-  let a = seed >>> 0;
-  return () => {
-    a = (a + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(a ^ (a >>> 15), a | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 function sample(rooms: readonly string[], perRoom: number, seed: number): Mutant[] {
   const mutants: Mutant[] = [];
   for (const room of rooms) {
@@ -80,7 +70,7 @@ function sample(rooms: readonly string[], perRoom: number, seed: number): Mutant
     );
     const texts = new Map(files.sort().map((f) => [join(folder, f), readFileSync(join(root, folder, f), "utf8")]));
     const sites = [...texts].flatMap(([file, text]) => sitesOf(file, text));
-    const next = random(seed);
+    const next = mulberry32(seed);
     const chosen: Site[] = [];
     while (chosen.length < perRoom && sites.length > 0) {
       const [site] = sites.splice(Math.floor(next() * sites.length), 1);

@@ -19,6 +19,7 @@ import type { AxisPort } from "../backend-hls/emit/flow-to-rtl.js";
 import type { InputData } from "../frontend/npz.js";
 import type { DenseData } from "../ir/attributes.js";
 import type { FlowProgram } from "../ir/eval/flow.js";
+import { mulberry32 } from "./evaluate.js";
 import { layoutOf, rawSample, sizeOf, streamOf } from "./ports.js";
 
 /** Samples in the bench at most, and beats at all ports together that they may take: the files stay small. */
@@ -153,7 +154,7 @@ function benchSamples(
 ): DenseData[][] {
   const beats = ports.reduce((n, p) => n + p.beats, 0);
   const samples = Math.max(2, Math.min(SAMPLES, Math.floor(BEATS / beats)));
-  const random = uniform(1);
+  const random = mulberry32(1);
   const anything = (p: AxisPort): DenseData => {
     const least = p.signed ? -(2 ** (p.width - 1)) : 0;
     return Float64Array.from({ length: sizeOf(p) }, () => least + Math.floor(random() * 2 ** p.width));
@@ -169,16 +170,5 @@ function vectorsOf(p: AxisPort, samples: readonly ArrayLike<number>[]): PortVect
     layout: layoutOf(p),
     elements: sizeOf(p),
     values: samples.flatMap((sample) => Array.from(sample)),
-  };
-}
-
-/** Numbers from 0 to below 1, the same on every machine. @source xorshift32, Marsaglia 2003 */
-function uniform(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) / 2 ** 32;
   };
 }

@@ -5,21 +5,12 @@
 import { Block, Builder, Module, Op, type Value } from "../../src/ir/core.js";
 import { allocate, Dense, type Attr } from "../../src/ir/attributes.js";
 import { lookupOp } from "../../src/ir/define-op.js";
+import { mulberry32 as random } from "../../src/driver/evaluate.js";
 import "../../src/ir/dialects.js";
 import { elementCount, fixed, rawRange, tensor, ufixed, type FixedType, type TensorType } from "../../src/ir/types.js";
 
 export type Random = () => number;
-
-/** Numbers in [0, 1). @source mulberry32 */
-export function random(seed: number): Random {
-  let a = seed >>> 0;
-  return () => {
-    a = (a + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(a ^ (a >>> 15), a | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
+export { random };
 
 export function randomNetwork(seed: number): Module {
   const rnd = random(seed);

@@ -3,27 +3,14 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync, existsSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { main } from "../../src/cli/program.js";
 import type { Comparison, DesignReport } from "../../src/driver.js";
 import { readArrays, writeNpz } from "../../src/frontend/npz.js";
-import { nodeHost } from "../../src/host.js";
 import { floats, node, onnx, weights } from "../frontend/support.js";
 import { uniform } from "../quantize/support.js";
+import { cli } from "../support/cli.js";
 
 let work: string;
 const at = (name: string): string => join(work, name);
-
-async function cli(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  let [out, err] = ["", ""];
-  const code = await main(args, {
-    host: nodeHost(),
-    out: (t) => void (out += t),
-    err: (t) => void (err += t),
-    isTTY: false,
-    env: {},
-  });
-  return { code, out, err };
-}
 
 /** sum = relu(a w1) + b, exported as is; and a dense layer behind it. */
 function model(seed: number): Uint8Array {

@@ -3,26 +3,14 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { main } from "../../src/cli/program.js";
 import type { Comparison, DesignReport, Exploration } from "../../src/driver.js";
 import { writeNpz } from "../../src/frontend/npz.js";
-import { nodeHost } from "../../src/host.js";
 import { cancelling, uniform } from "../quantize/support.js";
+import { cli } from "../support/cli.js";
 
 let work: string;
 const at = (name: string): string => join(work, name);
 
-async function cli(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  let [out, err] = ["", ""];
-  const code = await main(args, {
-    host: nodeHost(),
-    out: (t) => void (out += t),
-    err: (t) => void (err += t),
-    isTTY: false,
-    env: {},
-  });
-  return { code, out, err };
-}
 const compile = (calib: string, dir: string, ...more: string[]): ReturnType<typeof cli> =>
   cli("compile", at("net.onnx"), "-o", at(dir), "--calib", at(calib), "-q", ...more);
 const report = (dir: string): DesignReport =>

@@ -6,26 +6,14 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { main } from "../../src/cli/program.js";
 import { readArrays, writeNpy, writeNpz } from "../../src/frontend/npz.js";
-import { nodeHost } from "../../src/host.js";
 import { floats, integers, node, onnx, weights } from "../frontend/support.js";
 import { uniform } from "../quantize/support.js";
+import { cli } from "../support/cli.js";
 
 let work: string;
 const at = (name: string): string => join(work, name);
 
-async function cli(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  let [out, err] = ["", ""];
-  const code = await main(args, {
-    host: nodeHost(),
-    out: (t) => void (out += t),
-    err: (t) => void (err += t),
-    isTTY: false,
-    env: {},
-  });
-  return { code, out, err };
-}
 const json = (path: string): Record<string, unknown> =>
   JSON.parse(readFileSync(at(path), "utf8")) as Record<string, unknown>;
 

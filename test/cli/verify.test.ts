@@ -12,26 +12,15 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { main } from "../../src/cli/program.js";
-import { nodeHost } from "../../src/host.js";
 import type { Manifest, Verification } from "../../src/driver.js";
 import { VERSION } from "../../src/version.js";
 import { cancelling } from "../quantize/support.js";
+import { cli as quietly } from "../support/cli.js";
 
 let work: string;
 const at = (name: string): string => join(work, name);
 
-async function cli(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  let [out, err] = ["", ""];
-  const code = await main([...args, "-q"], {
-    host: nodeHost(),
-    out: (t) => void (out += t),
-    err: (t) => void (err += t),
-    isTTY: false,
-    env: {},
-  });
-  return { code, out, err };
-}
+const cli = (...args: string[]) => quietly(...args, "-q");
 const manifest = (dir: string): Manifest => JSON.parse(readFileSync(at(`${dir}/manifest.json`), "utf8")) as Manifest;
 
 beforeAll(async () => {

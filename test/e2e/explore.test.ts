@@ -5,11 +5,10 @@ import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSy
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { main } from "../../src/cli/program.js";
 import { exploreModel, newSession, type Exploration, type ParetoPoint } from "../../src/driver.js";
 import { writeNpz } from "../../src/frontend/npz.js";
-import { nodeHost } from "../../src/host.js";
 import { floats, node, onnx, weights } from "../frontend/support.js";
+import { cli } from "../support/cli.js";
 
 let work: string;
 let model: string;
@@ -48,18 +47,6 @@ beforeAll(() => {
   );
 });
 afterAll(() => rmSync(work, { recursive: true, force: true }));
-
-async function cli(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  let [out, err] = ["", ""];
-  const code = await main(args, {
-    host: nodeHost(),
-    out: (t) => void (out += t),
-    err: (t) => void (err += t),
-    isTTY: false,
-    env: {},
-  });
-  return { code, out, err };
-}
 
 const MEASURES: readonly ((p: ParetoPoint) => number)[] = [
   (p) => p.initiation_interval,

@@ -1,4 +1,5 @@
 /** The decoders in Python and in C read what packRecord writes. */
+import { mulberry32 } from "../../src/driver/evaluate.js";
 import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -14,12 +15,11 @@ import {
   recordBytes,
   type SensorRecord,
 } from "../../src/sensor/records.js";
-import { randomNumbers } from "./random-frames.js";
 
 const folder = mkdtempSync(join(tmpdir(), "onnx-hls-decoders-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-const random = randomNumbers(5);
+const random = mulberry32(5);
 const below = (n: number): number => Math.floor(random() * n);
 const chosen = <T extends object>(flags: T): (keyof T)[] =>
   (Object.keys(flags) as (keyof T)[]).filter(() => random() < 0.5);

@@ -2,6 +2,7 @@
  * A network with a sensor's front end, as a user compiles and simulates it: every record of the Verilog against the
  * bit-exact model, its cycle against the cycle model, with and without pauses, and with a queue that overflows.
  */
+import { mulberry32 } from "../../src/driver/evaluate.js";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -14,7 +15,6 @@ import { writeNpy, writeNpz } from "../../src/frontend/npz.js";
 import { readRecords } from "../../src/sensor/records.js";
 import { floats, node, onnx, weights } from "../frontend/support.js";
 import { missing } from "../verilog/helpers.js";
-import { randomNumbers } from "./random-frames.js";
 
 const [ROWS, COLUMNS, FRAMES, PATCH] = [26, 45, 4, 5];
 const tools = missing("verilator", "g++", "make");
@@ -23,7 +23,7 @@ let work: string;
 const at = (name: string): string => join(work, name);
 beforeAll(() => {
   work = mkdtempSync(join(tmpdir(), "onnx-hls-detector-"));
-  const random = randomNumbers(3);
+  const random = mulberry32(3);
   // The column is the weighted mean of the columns, nearly: what it says matters less than that it says the same.
   const plane = Array.from({ length: PATCH * PATCH * 2 }, () => random() / 12);
   writeFileSync(

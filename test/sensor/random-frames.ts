@@ -1,18 +1,8 @@
 /** Small frames that provoke what goes wrong: plateaus, peaks at edges, masks, clipping. Seeded. */
+import { mulberry32 } from "../../src/driver/evaluate.js";
 import type { Planes } from "../../src/sensor/correct.js";
 import { sensorFrom, type SensorInput } from "../../src/sensor/read-sensor.js";
 import type { Sensor } from "../../src/sensor/sensor.js";
-
-/** Numbers from 0 to below 1. @source Mulberry32 */
-export function randomNumbers(seed: number): () => number {
-  let a = seed >>> 0;
-  return () => {
-    a = (a + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(a ^ (a >>> 15), a | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 export interface FrameCase {
   readonly sensor: Sensor;
@@ -23,7 +13,7 @@ export interface FrameCase {
 
 /** A sensor with the keys given and a frame of it; few levels make plateaus. */
 export function randomCase(seed: number, keys: SensorInput = {}): FrameCase {
-  const random = randomNumbers(seed);
+  const random = mulberry32(seed);
   const below = (n: number): number => Math.floor(random() * n);
   const sensor = sensorFrom({ rows: 8 + below(16), columns: 9 + below(20), ...keys });
   const size = sensor.rows * sensor.columns;

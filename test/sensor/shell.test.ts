@@ -1,4 +1,5 @@
 /** The front end in the rtl interpreter against the meaning of src/sensor: patches, records, marks, and what is dropped. */
+import { mulberry32 } from "../../src/driver/evaluate.js";
 import { describe, expect, it } from "vitest";
 import { UserError } from "../../src/diagnostics/index.js";
 import { correct } from "../../src/sensor/correct.js";
@@ -8,7 +9,7 @@ import { sensorFrom, type SensorInput } from "../../src/sensor/read-sensor.js";
 import { packRecord, type SensorRecord } from "../../src/sensor/records.js";
 import type { Sensor } from "../../src/sensor/sensor.js";
 import { ANSWER, type Beat, beatsOf, PORT, runShell, shellOf } from "./shell.js";
-import { type FrameCase, randomCase, randomNumbers } from "./random-frames.js";
+import { type FrameCase, randomCase } from "./random-frames.js";
 
 const UNIT: SensorInput = { output: { column: 0, row: 1, unit: "pixel" } };
 
@@ -60,7 +61,7 @@ describe("front end", () => {
     const all: SensorInput = { queue: 400, patch: 5, ...UNIT, ...keys };
     const list = frames(cases.findIndex((c) => c[0] === _name) * 2 + 5, all);
     const { sensor, planes } = list[0]!;
-    const random = randomNumbers(7);
+    const random = mulberry32(7);
     const run = runShell(
       sensor,
       shellOf(sensor, planes),
