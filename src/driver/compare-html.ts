@@ -3,6 +3,7 @@
  */
 import { basename } from "node:path";
 import {
+  LAYER_COLUMNS,
   percent,
   short,
   widthsInWords,
@@ -79,20 +80,7 @@ function withCommands(sentence: string): string {
 
 function layerTable(layers: readonly LayerComparison[], worst: LayerComparison | undefined): string {
   const ratio = (x: number): string => (Number.isFinite(x) ? x.toFixed(1) : x > 0 ? "exact" : "-");
-  const head = [
-    "layer",
-    "computes",
-    "float range",
-    "format",
-    "saturated",
-    "range used",
-    "SQNR dB",
-    "own dB",
-    "of output noise",
-    "mostly",
-    "width by",
-    "what to do",
-  ];
+  const head = ["layer", ...LAYER_COLUMNS, "what to do"];
   const rows = layers.map((l) => {
     const cells = [
       l.name,

@@ -19,6 +19,20 @@ export interface OutputComparison extends OutputError {
 }
 
 /** A layer as it appears in reports: formats as text. */
+/** What the table of layers says of each, behind its name: heads of the columns, in text and on the page. */
+export const LAYER_COLUMNS = [
+  "computes",
+  "float range",
+  "format",
+  "saturated",
+  "range used",
+  "SQNR dB",
+  "own dB",
+  "of output noise",
+  "mostly",
+  "width by",
+] as const;
+
 export interface LayerComparison extends Omit<LayerNoise, "format" | "weights"> {
   readonly weights: readonly (LayerNoise["weights"][number] & { readonly rule?: string })[];
   /** The ONNX node that is best known by its name: the one with weights, else the last one. */

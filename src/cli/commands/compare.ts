@@ -1,6 +1,6 @@
 import { Command } from "commander";
 import { compareDesign, type Comparison } from "../../driver.js";
-import { percent, short, widthsInWords } from "../../driver/comparison.js";
+import { LAYER_COLUMNS, percent, short, widthsInWords } from "../../driver/comparison.js";
 import { runAction, type GlobalOptions } from "../action.js";
 import type { CliEnv } from "../env.js";
 import {
@@ -100,26 +100,7 @@ function summary(c: Comparison, html: string | undefined): string {
     l.cause === "none" ? "-" : l.cause,
     l.rule ?? "-",
   ]);
-  lines.push(
-    table(
-      [
-        "  layer",
-        "computes",
-        "float range",
-        "format",
-        "saturated",
-        "range used",
-        "SQNR dB",
-        "own dB",
-        "of output noise",
-        "mostly",
-        "width by",
-      ],
-      rows,
-    ),
-    "",
-    ...c.findings,
-  );
+  lines.push(table(["  layer", ...LAYER_COLUMNS], rows), "", ...c.findings);
   lines.push(
     c.verdict === "good"
       ? "The accuracy is good on this data."
