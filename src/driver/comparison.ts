@@ -18,7 +18,6 @@ export interface OutputComparison extends OutputError {
   readonly points: readonly (readonly [number, number])[];
 }
 
-/** A layer as it appears in reports: formats as text. */
 /** What the table of layers says of each, behind its name: heads of the columns, in text and on the page. */
 export const LAYER_COLUMNS = [
   "computes",
@@ -33,6 +32,7 @@ export const LAYER_COLUMNS = [
   "width by",
 ] as const;
 
+/** A layer as it appears in reports: formats as text. */
 export interface LayerComparison extends Omit<LayerNoise, "format" | "weights"> {
   readonly weights: readonly (LayerNoise["weights"][number] & { readonly rule?: string })[];
   /** The ONNX node that is best known by its name: the one with weights, else the last one. */
